@@ -1,0 +1,45 @@
+# HemaLens: `make app` opens the dashboard, `make test` runs every test, `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help app test train bench lint format clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("HemaLens needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.app: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements.txt requirements-dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/.app
+
+app: $(VENV)/.app ## open the dashboard on http://127.0.0.1:8501 (ARGS="--port 9000")
+	$(BIN)/python -m dashboard $(ARGS)
+
+test: $(VENV)/.dev ## run every test (ARGS="-k decode")
+	$(BIN)/python -m pytest $(ARGS)
+
+train: $(VENV)/.app ## train a model (ARGS="--model cnn_se --size 64 --epochs 60")
+	$(BIN)/python -m core train $(ARGS)
+
+bench: $(VENV)/.app ## measure training and prediction speed on this machine
+	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.prediction
+
+lint: $(VENV)/.dev ## check style and imports
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(VENV)/.dev ## rewrite files in the project's style
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache

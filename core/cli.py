@@ -1,0 +1,40 @@
+"""``python -m core COMMAND``: the shell's way into the core. Commands live in `core.commands`."""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+
+import core.commands
+from core import __version__
+from core.errors import HemaLensError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; a command is added by adding one module to `core.commands`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m core",
+        description="HemaLens: train, evaluate and use blood-cell classifiers. Research use, not a medical device.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in pkgutil.iter_modules(core.commands.__path__):
+        importlib.import_module(f"core.commands.{module.name}").add_parser(subparsers)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 well, 1 an error told in one line, 2 wrong usage, 130 Ctrl-C).
+
+    A command's parser sets ``handler``, a function of the parsed arguments that returns the status.
+    """
+    parsed = build_parser().parse_args(arguments)
+    try:
+        return parsed.handler(parsed)
+    except HemaLensError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130

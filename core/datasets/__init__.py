@@ -1,0 +1,29 @@
+"""Registry of data sets: `get_dataset`, `dataset_names`; see `core.datasets.base`."""
+
+from core.datasets.base import (
+    SPLITS,
+    CellClass,
+    DatasetSpec,
+    DatasetUnavailable,
+    LoadedDataset,
+    Provenance,
+    Split,
+    content_hash,
+    dataset_names,
+    get_dataset,
+    register,
+)
+
+__all__ = [
+    "SPLITS",
+    "CellClass",
+    "DatasetSpec",
+    "DatasetUnavailable",
+    "LoadedDataset",
+    "Provenance",
+    "Split",
+    "content_hash",
+    "dataset_names",
+    "get_dataset",
+    "register",
+]

@@ -1,0 +1,230 @@
+"""The run folder: the one thing that passes between training and everything a person sees.
+
+This module alone knows the folder's file names. It imports neither torch nor streamlit. A run is
+written into a temporary folder and renamed when complete, so a folder that exists is whole.
+"""
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from core import paths
+from core.errors import HemaLensError
+
+CONFIG = "config.json"
+METRICS = "metrics.json"
+HISTORY = "history.csv"
+PREDICTIONS = "predictions.npz"
+WEIGHTS = "weights.safetensors"
+ONNX = "model.onnx"
+GATE_MEANS = "gate_means.safetensors"
+CARD = "card.md"
+REQUIRED = (CONFIG, METRICS, HISTORY, PREDICTIONS, ONNX)
+
+
+class RunNotFound(HemaLensError):
+    """No run has the name asked for; the message names the nearest ones."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A run's answers on one split: ``ids`` str (N,), ``labels`` int (N,), ``logits`` float32 (N, C)."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    logits: np.ndarray
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk. Files are read on first use and kept."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def dataset(self) -> str:
+        return self.config["dataset"]["name"]
+
+    @property
+    def size(self) -> int:
+        return int(self.config["dataset"]["size"])
+
+    @property
+    def model(self) -> str:
+        return self.config["train"]["model"]
+
+    @property
+    def title(self) -> str:
+        """What a person reads, for instance 'CNN + SE, 64 px'."""
+        return f"{self.config['model']['title']}, {self.size} px"
+
+    @property
+    def provenance(self) -> str:
+        """The label of the data that it was trained and scored on."""
+        return self.config["dataset"]["provenance"]["label"]
+
+    @property
+    def shipped(self) -> bool:
+        return self.path.is_relative_to(paths.shipped_runs_root())
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        return json.loads((self.path / METRICS).read_text(encoding="utf-8"))
+
+    @cached_property
+    def history(self) -> dict[str, np.ndarray]:
+        """A column an entry: epoch, learning_rate, train_loss, train_accuracy, val_loss, val_accuracy, seconds."""
+        with open(self.path / HISTORY, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {k: np.array([float(r[k]) for r in rows]) for k in (rows[0] if rows else ())}
+
+    def predictions(self, split: str) -> Predictions:
+        """Stored answers on ``split`` ('val' or 'test')."""
+        with np.load(self.path / PREDICTIONS, allow_pickle=False) as arrays:
+            return Predictions(
+                arrays[f"{split}_ids"], arrays[f"{split}_labels"].astype(int), arrays[f"{split}_logits"].astype("f4")
+            )
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """The network's tensors as float32 arrays."""
+        return {k: v.astype("f4") if v.dtype == np.float16 else v for k, v in load_file(self.path / WEIGHTS).items()}
+
+    def gate_means(self) -> dict[str, np.ndarray]:
+        """Mean channel gates by stage over val images of each class, (classes, channels); {} where it has none."""
+        path = self.path / GATE_MEANS
+        return {k: v.astype("f4") for k, v in load_file(path).items()} if path.exists() else {}
+
+    @property
+    def onnx_path(self) -> Path:
+        return self.path / ONNX
+
+    @property
+    def card(self) -> str:
+        path = self.path / CARD
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    @cached_property
+    def model_bytes(self) -> int:
+        """Size on disk of what is needed to serve the run: graph and weights."""
+        return sum((self.path / f).stat().st_size for f in (ONNX, WEIGHTS) if (self.path / f).exists())
+
+
+def list_runs(dataset: str | None = None, size: int | None = None) -> list[Run]:
+    """All whole runs, shipped ones first, then by descending val accuracy; of one data set or size if given.
+
+    A user's run with a shipped run's name is the same configuration; the shipped one stands.
+    """
+    found: dict[str, Run] = {}
+    for root in (paths.shipped_runs_root(), paths.user_runs_root()):
+        for path in sorted(root.glob(f"{dataset or '*'}/*")):
+            if path.name not in found and all((path / f).exists() for f in REQUIRED):
+                run = Run(path)
+                if size is None or run.size == size:
+                    found[path.name] = run
+    return sorted(found.values(), key=lambda r: (not r.shipped, -r.metrics["val"]["accuracy"], r.name))
+
+
+def find_run(name: str | os.PathLike, dataset: str | None = None) -> Run:
+    """The run called ``name``: a folder, a full name, or the beginning of exactly one name.
+
+    Raises `RunNotFound`, whose message lists what exists.
+    """
+    path = Path(name)
+    if (path / CONFIG).exists():
+        return Run(path.resolve())
+    runs = list_runs(dataset)
+    matches = [r for r in runs if r.name == str(name)] or [r for r in runs if r.name.startswith(str(name))]
+    if len(matches) == 1:
+        return matches[0]
+    problem = "several runs begin with" if matches else "no run is called"
+    names = ", ".join(r.name for r in (matches or runs)) or "none yet: train one with `python -m core train`"
+    raise RunNotFound(f"{problem} {str(name)!r}; there are: {names}")
+
+
+def default_run(dataset: str = "bloodmnist") -> Run:
+    """The run that answers when none is named: the best on val (test must not choose)."""
+    runs = list_runs(dataset)
+    if not runs:
+        raise RunNotFound(f"no run for {dataset!r} yet: train one with `python -m core train --dataset {dataset}`")
+    return max(runs, key=lambda r: r.metrics["val"]["accuracy"])
+
+
+def write_run(
+    root: Path,
+    name: str,
+    *,
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    history: Sequence[Mapping[str, float]],
+    predictions: Mapping[str, Predictions],
+    weights: Mapping[str, np.ndarray],
+    gate_means: Mapping[str, np.ndarray],
+    card: str,
+    export: Callable[[Path, Path], None],
+) -> Run:
+    """Write a whole run to ``root/<dataset>/name`` and return it; an older run of that name is replaced.
+
+    ``export(graph, weights)`` is called last and must write the served graph to the path ``graph``;
+    ``weights`` is the path of the stored weights, which the graph may refer to (same folder).
+    """
+    parent = root / config["dataset"]["name"]
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=parent))
+    try:
+        folder.chmod(0o755)
+        write_json(folder / CONFIG, config)
+        write_json(folder / METRICS, metrics)
+        with open(folder / HISTORY, "w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, list(history[0]))
+            table.writeheader()
+            table.writerows(history)
+        arrays = {}
+        for split, answers in predictions.items():
+            arrays[f"{split}_ids"] = answers.ids
+            arrays[f"{split}_labels"] = answers.labels.astype(np.uint8)
+            arrays[f"{split}_logits"] = answers.logits.astype(np.float16)
+        np.savez_compressed(folder / PREDICTIONS, **arrays)
+        save_file(dict(weights), folder / WEIGHTS)
+        if gate_means:
+            save_file({k: v.astype(np.float16) for k, v in gate_means.items()}, folder / GATE_MEANS)
+        (folder / CARD).write_text(card, encoding="utf-8")
+        export(folder / ONNX, folder / WEIGHTS)
+        final = parent / name
+        if final.exists():
+            shutil.rmtree(final)
+        folder.rename(final)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Run(final)
+
+
+def update_metrics(run: Run, **entries: Any) -> Run:
+    """Add or replace top-level entries of a run's metrics (for instance measured latency)."""
+    write_json(run.path / METRICS, {**run.metrics, **entries})
+    return Run(run.path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of one."""
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
