@@ -76,9 +76,11 @@ class LoadedDataset:
 class DatasetSpec:
     """Everything the rest of HemaLens needs to know of a data set.
 
-    ``load(size)`` returns a `LoadedDataset` or raises `DatasetUnavailable`. ``download(size)``
-    (None where there is nothing to fetch) yields `Progress` in bytes and raises
-    `DatasetUnavailable` with the manual way when it can't. ``real`` is False for drawn cells.
+    ``load(size, content_hash=None)`` returns a `LoadedDataset` or raises `DatasetUnavailable`; with
+    ``content_hash`` only the build of that content will do. ``available(size)`` tells cheaply,
+    without reading pixels, whether a file to load is there. ``download(size)`` (None where there
+    is nothing to fetch) yields `Progress` in bytes and raises `DatasetUnavailable` with the manual
+    way when it can't. ``real`` is False for drawn cells.
     ``parent_side`` is the side in pixels of the original crops, ``parent_crop`` that of the centre
     crop which the published pixels were made from (both None where crops are used whole).
     """
@@ -93,7 +95,8 @@ class DatasetSpec:
     licence: str
     citation: str
     url: str
-    load: Callable[[int], LoadedDataset]
+    load: Callable[..., LoadedDataset]
+    available: Callable[[int], bool]
     download: Callable[[int], Iterator[Progress]] | None = None
     parent_side: int | None = None
     parent_crop: int | None = None
