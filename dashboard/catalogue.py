@@ -1,0 +1,79 @@
+"""What pages look at, cached and read-only: data sets, their summaries, runs.
+
+Everything here is shared between visitors (`st.cache_resource` returns the same object to all), so
+nobody may write into what it returns; arrays are marked read-only where they are loaded.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from core import paths
+from core.datasets import DatasetSpec, LoadedDataset, get_dataset
+from core.runs import Predictions, Run, list_runs
+
+
+def spec(name: str) -> DatasetSpec:
+    """The spec of a data set; KeyError where there is none of that name."""
+    return get_dataset(name)
+
+
+def runs(dataset: str | None = None) -> list[Run]:
+    """All whole runs (of one data set): shipped ones first, then by val accuracy. New ones appear by themselves."""
+    return list(_runs(dataset, _marks(paths.shipped_runs_root(), paths.user_runs_root())))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _runs(dataset: str | None, marks: tuple[tuple[str, int], ...]) -> list[Run]:
+    return list_runs(dataset)
+
+
+def _marks(*roots: Path) -> tuple[tuple[str, int], ...]:
+    """Every run folder with its time of change: replacing a file in a run, or adding a run, changes it."""
+    found = []
+    for root in roots:
+        found.append((str(root), 0))
+        for path in sorted(root.glob("*/*")):
+            try:
+                found.append((str(path), path.stat().st_mtime_ns))
+            except FileNotFoundError:  # a run being replaced at this moment
+                continue
+    return tuple(found)
+
+
+def predictions(run: Run, split: str = "test") -> Predictions:
+    """A run's stored answers on a split, read once."""
+    return _predictions(str(run.path), run.path.stat().st_mtime_ns, split)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _predictions(path: str, changed: int, split: str) -> Predictions:
+    answers = Run(Path(path)).predictions(split)
+    for array in (answers.ids, answers.labels, answers.logits):
+        array.setflags(write=False)
+    return answers
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the images")
+def loaded(name: str, size: int) -> LoadedDataset:
+    """The images of a data set at ``size`` px; raises `DatasetUnavailable` (never cached) with what to do."""
+    dataset = get_dataset(name).load(size)
+    for split in dataset.splits.values():
+        for array in (split.images, split.labels, split.ids):
+            array.setflags(write=False)
+    return dataset
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def summary(name: str, size: int) -> Any | None:
+    """The shipped statistics of a data set at ``size`` px; None where none was computed."""
+    from core.datasets.summary import load_summary
+
+    return load_summary(name, size)
+
+
+def is_available(name: str, size: int) -> bool:
+    """True where the images are on this computer already (a look at the disk, nothing is read)."""
+    dataset = get_dataset(name)
+    return size in dataset.sizes and dataset.available(size)

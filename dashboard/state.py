@@ -1,0 +1,107 @@
+"""The address bar and the session: what a visitor has chosen, so that a pasted link opens the same view.
+
+Use it around a widget that has the same ``key``::
+
+    notice = prepare("size", ["28", "64"], "64", what="image size")
+    st.selectbox("Image size", ["28", "64"], key="size")
+    share("size")
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+import streamlit as st
+
+DEFAULT_DATASET = "bloodmnist"
+_KEPT = "_kept"  # what each key had last, by key: survives leaving the page, unlike a widget's own state
+
+
+def nearest(wanted: str, options: Iterable[str]) -> str | None:
+    """The option most like ``wanted``; None where there are no options."""
+    options = list(options)
+    close = difflib.get_close_matches(wanted, options, n=1, cutoff=0)
+    return close[0] if close else (options[0] if options else None)
+
+
+def parameter(key: str) -> str | None:
+    """What the address bar says for ``key``; None where it says nothing."""
+    return st.query_params.get(key) or None
+
+
+def prepare(
+    key: str, options: Sequence[str], default: str | Sequence[str] | None, *, what: str, many: bool = False
+) -> str | None:
+    """Set the state of the widget ``key`` before it is drawn: from the link, else as it was left, else ``default``.
+
+    ``options`` are the choices there are (strings). Returns a sentence where the link names something that
+    is not there (the nearest is chosen instead), else None. With ``many`` the value is a list, and a
+    link holds it separated by commas.
+    """
+    kept = st.session_state.setdefault(_KEPT, {})
+    link = parameter(key)
+    missing: list[str] = []
+    if link is not None and link != kept.get(key):  # a link that this session has not written: it decides
+        found = []
+        for wanted in link.split(",") if many else [link]:
+            if wanted not in options:
+                missing.append(wanted)
+                wanted = nearest(wanted, [o for o in options if o not in found])
+            if wanted is not None and wanted not in found:
+                found.append(wanted)
+        st.session_state[key] = found if many else (found[0] if found else None)
+    elif key in st.session_state:
+        now = st.session_state[key]
+        if many:
+            st.session_state[key] = [v for v in now or [] if v in options]
+        elif now is not None and now not in options:
+            st.session_state[key] = _first(default)
+    else:
+        left = [v for v in (kept.get(key) or "").split(",") if v in options] if many else kept.get(key)
+        if many:
+            st.session_state[key] = left or _list(default)
+        else:
+            st.session_state[key] = left if left in options else _first(default)
+    return not_there(what, missing, st.session_state[key]) if missing else None
+
+
+def share(key: str) -> None:
+    """Write the widget's value into the address bar (nothing chosen removes it)."""
+    value = st.session_state.get(key)
+    put(key, ",".join(value) if isinstance(value, list | tuple) else value)
+
+
+def put(key: str, value: str | None) -> None:
+    """Write ``key=value`` into the address bar; None or '' removes it. Unchanged values cause no traffic."""
+    st.session_state.setdefault(_KEPT, {})[key] = value or None
+    if value and st.query_params.get(key) != value:
+        st.query_params[key] = value
+    elif not value and key in st.query_params:
+        del st.query_params[key]
+
+
+def not_there(what: str, missing: Sequence[str], instead: str | Sequence[str] | None) -> str:
+    """The sentence for a link that names what isn't there."""
+    names = ", ".join(f"'{m[:60]}'" for m in missing)
+    shown = ", ".join(_list(instead))
+    tail = f"; showing the nearest instead: {shown}." if shown else ", and there is none to show instead."
+    return f"This link asks for a {what} that isn't here: {names}{tail}"
+
+
+def dataset() -> str:
+    """Name of the data set that the visitor looks at: the link's, else the last chosen, else BloodMNIST."""
+    from core.datasets import dataset_names
+
+    names = dataset_names()
+    link = parameter("dataset")
+    if link in names:
+        st.session_state["_dataset"] = link
+    chosen = st.session_state.get("_dataset", DEFAULT_DATASET)
+    return chosen if chosen in names or not names else names[0]
+
+
+def _list(value: str | Sequence[str] | None) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
+
+
+def _first(value: str | Sequence[str] | None) -> str | None:
+    return next(iter(_list(value)), None)

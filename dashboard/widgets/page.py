@@ -1,0 +1,63 @@
+"""What every page has: a header, errors told plainly, the research-use line, charts in one manner."""
+
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import streamlit as st
+
+from core.errors import HemaLensError
+
+log = logging.getLogger("hemalens.dashboard")
+
+
+def header(title: str, sentence: str) -> None:
+    """The page's title and the one sentence that says what it is for."""
+    st.title(title, anchor=False)
+    st.markdown(sentence)
+
+
+def research_line() -> None:
+    """The line at the bottom of every page."""
+    st.caption(
+        "For research and teaching, not a medical device. The models know single cells in May Grünwald-Giemsa stain "
+        "from one laboratory; on other stains and microscopes they can be wrong and sure of it."
+    )
+
+
+def is_dark() -> bool:
+    """True where the visitor's browser shows the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Tell errors plainly: an expected one by its message, any other by one sentence and a reference code.
+
+    The detail of an unexpected error goes to the log under the same code. Streamlit's own control
+    flow (stop, rerun) is not derived from Exception and passes through.
+    """
+    try:
+        yield
+    except HemaLensError as error:
+        st.error(str(error), icon=":material/error:")
+    except Exception:
+        code = secrets.token_hex(3).upper()
+        log.exception("reference %s", code)
+        st.error(
+            f"Something went wrong on our side; your images and results are untouched. Reload the page to go on. "
+            f"If it happens again, tell us the reference {code}: the log of the terminal has the detail under it.",
+            icon=":material/error:",
+        )
+
+
+def plot(figure: Any, *, key: str, **options: Any) -> Any:
+    """Show a Plotly figure that `style.finish` made: full width, own colours, an export button for a slide."""
+    config = {
+        "displaylogo": False,
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+        "toImageButtonOptions": {"format": "svg", "filename": f"hemalens-{key}"},
+    }
+    return st.plotly_chart(figure, theme=None, key=key, config=config, **options)

@@ -1,0 +1,60 @@
+"""Cells as pictures: enlarged without smoothing, composed into one sheet, encoded for the browser."""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageColor
+
+
+def enlarge(image: np.ndarray, side: int) -> np.ndarray:
+    """``image`` uint8 (H, W, 3) enlarged to at least ``side`` pixels by whole factors, nearest neighbour.
+
+    Whole factors keep every pixel a square of one size; an image already that large is returned as is.
+    """
+    factor = -(-side // max(image.shape[:2]))
+    return image if factor <= 1 else image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def sheet(
+    images: Sequence[np.ndarray] | np.ndarray,
+    columns: int,
+    cell_side: int = 96,
+    *,
+    gap: int = 6,
+    background: str = "#ffffff",
+    borders: Sequence[str] | None = None,
+    border: int = 3,
+) -> np.ndarray:
+    """One picture uint8 (H, W, 3) of many: far faster in a browser than many small ones.
+
+    ``images`` uint8 (h, w, 3) each, shown ``cell_side`` pixels a side, nearest neighbour, in rows of
+    ``columns``; ``borders`` gives each a frame's colour (hex). No images give one empty cell's height.
+    """
+    columns = max(1, columns)
+    rows = max(1, -(-len(images) // columns))
+    step = cell_side + gap
+    canvas = np.empty((rows * step - gap, columns * step - gap, 3), np.uint8)
+    canvas[:] = ImageColor.getrgb(background)
+    for number, image in enumerate(images):
+        top, left = number // columns * step, number % columns * step
+        inner = cell_side - (2 * border if borders else 0)
+        tile = np.asarray(Image.fromarray(np.asarray(image)).resize((inner, inner), Image.Resampling.NEAREST))
+        if borders:
+            canvas[top : top + cell_side, left : left + cell_side] = ImageColor.getrgb(borders[number])
+            top, left = top + border, left + border
+        canvas[top : top + inner, left : left + inner] = tile
+    return canvas
+
+
+def as_png(image: np.ndarray) -> bytes:
+    """``image`` uint8 (H, W, 3) or (H, W, 4) as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(image)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def data_url(image: np.ndarray) -> str:
+    """``image`` as a ``data:`` URL, for image columns of tables and for Vega marks."""
+    return "data:image/png;base64," + base64.b64encode(as_png(image)).decode("ascii")
