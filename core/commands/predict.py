@@ -1,0 +1,216 @@
+"""``python -m core predict``: the class of each picture, from the shell."""
+
+import argparse
+import glob
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core import runs
+from core.datasets import get_dataset
+from core.datasets.base import DatasetSpec
+from core.runs import Run
+from core.serving import engine, predict
+from core.serving.decode import MAX_BYTES, SUFFIXES, DecodeError, decode
+from core.serving.preprocess import Framed, frame
+from core.serving.wording import RESEARCH_LINE, milliseconds, percent
+
+DEFAULT_DATASET = "bloodmnist"
+SHOWN = 3
+_WIDEST_NAME = 60
+
+Item = tuple[Path, Framed | DecodeError, tuple[str, ...]]
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``predict`` to the command line."""
+    parser = subparsers.add_parser(
+        "predict",
+        help="say the class of pictures of single cells",
+        description="Say the class of pictures of single cells, with probabilities and milliseconds. "
+        "A file that can't be read gets an error line of its own, the others are still answered; "
+        f"the exit status is then 1. {RESEARCH_LINE}",
+    )
+    parser.add_argument(
+        "--image-path", nargs="+", required=True, metavar="FILE", help="pictures, folders (searched below) or globs"
+    )
+    parser.add_argument("--model", metavar="RUN", help="a run's name, its beginning, or its folder (default: the best)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
+        "--framing",
+        choices=("auto", "parent", "whole"),
+        default="auto",
+        help="what to cut out: decide by shape, the centre as the parent set's crops, or the whole central square",
+    )
+    parser.set_defaults(handler=handle)
+
+
+def handle(arguments: argparse.Namespace) -> int:
+    """Answer every file; 0 if all were answered, 1 if any failed."""
+    run = runs.find_run(arguments.model) if arguments.model else runs.default_run(DEFAULT_DATASET)
+    spec = get_dataset(run.dataset)
+    threshold = predict.sure_threshold(run)
+    engine.load(run)
+    files = expand(arguments.image_path)
+    writer = _Json(run, spec, threshold) if arguments.json else _Text(run, spec, threshold, files)
+    failed = 0
+    for batch in _batches(_read(files, run, spec, arguments.framing)):
+        failed += sum(isinstance(item[1], DecodeError) for item in batch)
+        writer.write(batch)
+    writer.close()
+    return 1 if failed else 0
+
+
+def expand(patterns: list[str]) -> list[Path]:
+    """The files that ``patterns`` name, each once: a folder stands for the pictures below it, a glob for its matches.
+
+    What names nothing is kept as it is, so that it gets an error line of its own.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir():
+            below = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
+            found.update(dict.fromkeys(below or [path]))
+        elif path.exists() or not glob.has_magic(pattern):
+            found[path] = None
+        else:
+            matches = [Path(p) for p in sorted(glob.glob(pattern, recursive=True)) if not Path(p).is_dir()]
+            found.update(dict.fromkeys(matches or [path]))
+    return list(found)
+
+
+def _read(files: list[Path], run: Run, spec: DatasetSpec, framing: Any) -> Iterator[Item]:
+    for path in files:
+        try:
+            picture = decode(_bytes(path), str(path))
+        except DecodeError as error:
+            yield path, error, ()
+        else:
+            yield path, frame(picture.pixels, run.size, spec, framing), picture.notes
+
+
+def _bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise DecodeError(str(path), "the folder holds no picture", f"Pictures end in {', '.join(SUFFIXES)}.")
+    try:
+        with open(path, "rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise DecodeError(str(path), "there is no such file", "Check the name.") from error
+    except OSError as error:
+        raise DecodeError(str(path), f"can't be read ({error.strerror})", "Check its permissions.") from error
+
+
+def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == engine.BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+class _Writer:
+    """What both kinds of output share: the answers of one batch."""
+
+    def __init__(self, run: Run, spec: DatasetSpec, threshold: float):
+        self.run, self.spec, self.threshold = run, spec, threshold
+
+    def answer(self, batch: list[Item]) -> Iterator[tuple[np.ndarray, float] | None]:
+        """(probabilities (C,), milliseconds) of each item of ``batch`` in its order, None for a failed one."""
+        good = [framed.pixels for _, framed, _ in batch if isinstance(framed, Framed)]
+        answers = iter(())
+        if good:
+            found = predict.classify(np.stack(good), self.run)
+            answers = zip(found.probabilities, found.milliseconds, strict=True)
+        for _, framed, _ in batch:
+            yield None if isinstance(framed, DecodeError) else next(answers)
+
+
+class _Text(_Writer):
+    """Aligned lines, one a file, as they come; errors on stderr."""
+
+    def __init__(self, run: Run, spec: DatasetSpec, threshold: float, files: list[Path]):
+        super().__init__(run, spec, threshold)
+        self.name_width = min(_WIDEST_NAME, max(len(printable(str(f))) for f in files))
+        self.class_width = max(len(f"{c.code:<4}{c.name}") for c in spec.classes)
+        interval = run.metrics["test"]["accuracy_interval"]
+        print(
+            f"{run.title} ({run.name}), trained on {run.provenance}; "
+            f"test accuracy {run.metrics['test']['accuracy']:.2%} (95 % interval {interval[0]:.2%} to {interval[1]:.2%})"
+        )
+        print(f"{RESEARCH_LINE} Domain: {spec.domain}.\n", flush=True)
+
+    def write(self, batch: list[Item]) -> None:
+        for (path, framed, notes), answer in zip(batch, self.answer(batch), strict=True):
+            if answer is None:
+                print(f"error: {printable(str(framed))}", file=sys.stderr, flush=True)
+                continue
+            probabilities, elapsed = answer
+            order = np.argsort(-probabilities)[:SHOWN]
+            cells = (f"{self.spec.codes[i]:<3} {percent(probabilities[i]):>6}" for i in order)
+            winner = self.spec.classes[order[0]]
+            verdict = predict.verdicts(probabilities[None], self.threshold)[0]
+            print(
+                f"{printable(str(path)):<{self.name_width}}  "
+                f"{winner.code + '  ' + winner.name:<{self.class_width}}  {verdict:<6}  "
+                f"{'   '.join(cells)}  {milliseconds(elapsed):>8}" + (f"  ({'; '.join(notes)})" if notes else ""),
+                flush=True,
+            )
+
+    def close(self) -> None:
+        """Nothing is kept back."""
+
+
+class _Json(_Writer):
+    """One document on stdout when all is done."""
+
+    def __init__(self, run: Run, spec: DatasetSpec, threshold: float):
+        super().__init__(run, spec, threshold)
+        self.results: list[dict[str, Any]] = []
+
+    def write(self, batch: list[Item]) -> None:
+        for (path, framed, notes), answer in zip(batch, self.answer(batch), strict=True):
+            if answer is None:
+                self.results.append({"file": str(path), "error": framed.reason, "advice": framed.advice})
+                continue
+            probabilities, elapsed = answer
+            winner = int(probabilities.argmax())
+            self.results.append(
+                {
+                    "file": str(path),
+                    "class": self.spec.codes[winner],
+                    "name": self.spec.class_names[winner],
+                    "verdict": predict.verdicts(probabilities[None], self.threshold)[0],
+                    "probabilities": {
+                        c: round(float(p), 6) for c, p in zip(self.spec.codes, probabilities, strict=True)
+                    },
+                    "milliseconds": round(elapsed, 3),
+                    "framing": {"box": list(framed.box), "note": framed.note},
+                    "notes": list(notes),
+                }
+            )
+
+    def close(self) -> None:
+        document = {
+            "run": self.run.name,
+            "model": self.run.title,
+            "provenance": self.run.provenance,
+            "domain": self.spec.domain,
+            "research_use": RESEARCH_LINE,
+            "sure_from": round(self.threshold, 4),
+            "results": self.results,
+        }
+        print(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def printable(text: str) -> str:
+    """``text`` without characters that could steer a terminal: a file's name is the uploader's choice."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,0 +1,113 @@
+"""Runs a stored graph with ONNX Runtime, on the CPU, without torch.
+
+A graph takes ``image`` uint8 (N, S, S, 3) and gives ``logits`` (N, C) and ``features`` (N, K, h, w), the
+last feature map. Normalisation lies inside the graph, so that it can't drift from the weights.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+
+import numpy as np
+import onnxruntime as ort
+
+from core.errors import HemaLensError
+from core.runs import Run
+
+BATCH = 64
+MAX_SESSIONS = 16
+MAX_THREADS = 8
+INPUT = "image"
+
+ort.set_default_logger_severity(4)  # its messages are told again as EngineError, in plain words
+
+_sessions: OrderedDict[tuple[str, int], ort.InferenceSession] = OrderedDict()
+_lock = threading.Lock()
+
+
+class EngineError(HemaLensError):
+    """A run's graph is missing, broken or does not fit the pictures; the message says what to do."""
+
+
+def load(run: Run) -> None:
+    """Open the graph of ``run`` now, so that the first answer needn't wait for it. Raises `EngineError`."""
+    _session(run)
+
+
+def logits(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
+    """Scores float32 (N, C) of ``images`` uint8 (N, S, S, 3), ``batch`` at a time. Raises `EngineError`."""
+    return _outputs(run, images, "logits", batch)
+
+
+def features(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
+    """The last feature map float32 (N, K, h, w) of ``images`` uint8 (N, S, S, 3). Raises `EngineError`."""
+    return _outputs(run, images, "features", batch)
+
+
+def _outputs(run: Run, images: np.ndarray, output: str, batch: int) -> np.ndarray:
+    wanted = (run.size, run.size, 3)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != wanted:
+        raise EngineError(
+            f"{run.name} takes uint8 pictures of {run.size} x {run.size} px, not {images.dtype} {images.shape[1:]}: "
+            "frame them with core.serving.preprocess.frame first."
+        )
+    session = _session(run)
+    # An empty batch still goes through the graph once, for the shape of what comes out.
+    parts = [images[start : start + batch] for start in range(0, len(images), batch)] or [np.zeros((1, *wanted), "u1")]
+    try:
+        found = [session.run([output], {INPUT: np.ascontiguousarray(part)})[0] for part in parts]
+    except Exception as error:  # ONNX Runtime raises kinds of its own that derive from Exception only
+        raise EngineError(
+            f"the model {run.name} could not answer ({_first_line(error)}). Train it again or choose another model."
+        ) from error
+    return np.concatenate(found).astype(np.float32, copy=False)[: len(images)]
+
+
+def _session(run: Run) -> ort.InferenceSession:
+    """The one session of ``run``; ONNX Runtime allows many threads to run it at once."""
+    path = run.onnx_path
+    try:
+        key = (str(path.resolve()), path.stat().st_mtime_ns)
+    except OSError as error:
+        raise EngineError(
+            f"the model {run.name} has no graph ({path.name} is missing). Restore its folder or choose another model."
+        ) from error
+    with _lock:
+        if key not in _sessions:
+            _sessions[key] = _open(run)
+            while len(_sessions) > MAX_SESSIONS:
+                _sessions.popitem(last=False)
+        _sessions.move_to_end(key)
+        return _sessions[key]
+
+
+def _open(run: Run) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = min(MAX_THREADS, _usable_cores())
+    options.inter_op_num_threads = 1
+    # Waiting threads must not burn a core that another visitor's request or a training needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        # From the path, not from bytes: the weights lie beside the graph, in weights.safetensors.
+        session = ort.InferenceSession(str(run.onnx_path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise EngineError(
+            f"the model {run.name} can't be opened ({_first_line(error)}). "
+            "Restore its folder, train it again or choose another model."
+        ) from error
+    outputs = {o.name for o in session.get_outputs()}
+    if [i.name for i in session.get_inputs()] != [INPUT] or "logits" not in outputs:
+        raise EngineError(
+            f"the model {run.name} does not take '{INPUT}' and give 'logits'. Train it again or choose another model."
+        )
+    return session
+
+
+def _usable_cores() -> int:
+    """Cores that this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

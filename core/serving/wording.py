@@ -1,0 +1,23 @@
+"""How numbers are said to a person, in one place for the terminal and the pages."""
+
+RESEARCH_LINE = "Research use only, not a medical device."
+
+
+def percent(probability: float) -> str:
+    """A probability as whole percents: '97 %', at the ends '> 99 %' and '< 1 %', never '100 %' or '0 %'."""
+    if probability > 0.99:
+        return "> 99 %"
+    if probability < 0.01:
+        return "< 1 %"
+    return f"{probability * 100:.0f} %"
+
+
+def milliseconds(value: float) -> str:
+    """A duration in milliseconds with its unit, two digits that mean something: '0.84 ms', '3.2 ms', '120 ms'."""
+    digits = 2 if value < 1 else 1 if value < 10 else 0
+    return f"{value:.{digits}f} ms"
+
+
+def count(number: int, noun: str) -> str:
+    """'1 cell', '1,234 cells'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
