@@ -83,6 +83,7 @@ class DatasetSpec:
     way when it can't. ``real`` is False for drawn cells.
     ``parent_side`` is the side in pixels of the original crops, ``parent_crop`` that of the centre
     crop which the published pixels were made from (both None where crops are used whole).
+    At ``jpeg_sizes`` the published pixels were stored as JPEG (quality 75, 4:2:0) after resizing.
     """
 
     name: str
@@ -100,6 +101,7 @@ class DatasetSpec:
     download: Callable[[int], Iterator[Progress]] | None = None
     parent_side: int | None = None
     parent_crop: int | None = None
+    jpeg_sizes: tuple[int, ...] = ()
 
     @property
     def codes(self) -> tuple[str, ...]:

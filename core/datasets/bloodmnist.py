@@ -249,5 +249,6 @@ SPEC = register(
         download=download,
         parent_side=360,
         parent_crop=200,
+        jpeg_sizes=(28,),
     )
 )
