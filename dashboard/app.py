@@ -8,10 +8,11 @@ from typing import Any
 import streamlit as st
 
 ROOT = Path(__file__).resolve().parent.parent
+ASSETS = ROOT / "dashboard" / "assets"
 if str(ROOT) not in sys.path:  # `streamlit run` puts only this file's own folder there
     sys.path.insert(0, str(ROOT))
 
-from dashboard.widgets.page import guarded, research_line  # noqa: E402
+from dashboard.widgets.page import PAGES, guarded, research_line  # noqa: E402
 
 
 def page_facts(script: Path) -> dict[str, Any]:
@@ -29,17 +30,27 @@ def find_pages(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def main() -> None:
-    st.set_page_config(page_title="HemaLens", page_icon=":material/bloodtype:", layout="wide")
-    pages = [
-        st.Page(script, title=facts["title"], icon=facts["icon"], url_path=facts["path"], default=number == 0)
-        for number, (script, facts) in enumerate(find_pages(ROOT / "pages"))
-    ]
-    chosen = st.navigation(pages, position="top")
+    # The icon is a file: a Material symbol would be fetched from the network.
+    st.set_page_config(page_title="HemaLens", page_icon=ASSETS / "icon.svg", layout="wide")
+    st.logo(ASSETS / "logo.svg", size="large")
+    found = find_pages(ROOT / "pages")
+    pages = {facts["path"]: make_page(script, facts) for script, facts in found}
+    # "/" shows the first page, and Streamlit drops that page's own address: a hidden twin keeps it alive.
+    script, facts = found[0]
+    pages[facts["path"]] = make_page(script, {**facts, "path": "start"}, default=True)
+    twin = make_page(script, facts, visibility="hidden")
+    chosen = st.navigation([*pages.values(), twin], position="top")
+    st.session_state[PAGES] = pages
     body, foot = st.container(), st.container()
     with foot:  # placed first, so that a page that stops early still carries the line
         research_line()
     with body, guarded():
         chosen.run()
+
+
+def make_page(script: Path, facts: dict[str, Any], **options: Any) -> Any:
+    """Streamlit's page for a script and its facts."""
+    return st.Page(script, title=facts["title"], icon=facts["icon"], url_path=facts["path"], **options)
 
 
 if __name__ == "__main__":

@@ -17,14 +17,14 @@ FONT = '"Source Sans", "Source Sans 3", "Source Sans Pro", sans-serif'
 # largest smallest distance (CIEDE2000) between any two under full colour vision, deuteranopia,
 # protanopia and tritanopia, at a contrast of at least 3:1; tests/dashboard/test_style.py checks both.
 _CLASS_COLOURS = {
-    "BA": ("#481777", "#8560b8"),
-    "EO": ("#5c2702", "#a55524"),
-    "ERB": ("#cb380f", "#fd7757"),
-    "IG": ("#1d5640", "#a1f9d1"),
-    "LY": ("#455ecd", "#89a4fe"),
-    "MO": ("#45998e", "#33776f"),
-    "NE": ("#845170", "#b98fa7"),
-    "PLT": ("#807c5c", "#dfe1fb"),
+    "BA": ("#9477f3", "#977cf2"),
+    "EO": ("#8e2406", "#be4021"),
+    "ERB": ("#ec5385", "#d48e9f"),
+    "IG": ("#728932", "#8fb01d"),
+    "LY": ("#1954c1", "#a3c4fe"),
+    "MO": ("#088d77", "#1c7867"),
+    "NE": ("#613263", "#97559a"),
+    "PLT": ("#4b4944", "#f7dbac"),
 }
 
 # Counts and gates: zero has the ground's colour, more is deeper. Lightness falls evenly.

@@ -5,11 +5,13 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from core.errors import HemaLensError
 
+PAGES = "_pages"  # where the router leaves the pages of this session, by their path
 log = logging.getLogger("hemalens.dashboard")
 
 
@@ -61,3 +63,21 @@ def plot(figure: Any, *, key: str, **options: Any) -> Any:
         "toImageButtonOptions": {"format": "svg", "filename": f"hemalens-{key}"},
     }
     return st.plotly_chart(figure, theme=None, key=key, config=config, **options)
+
+
+def link(
+    path: str, label: str, *, icon: str | None = None, query: dict[str, str] | None = None, **options: Any
+) -> None:
+    """A link to another page by its path ('classify'); ``query`` goes into its address. The session is kept."""
+    pages = st.session_state.get(PAGES, {})
+    if path in pages:
+        st.page_link(pages[path], label=label, icon=icon, query_params=query, **options)
+    else:  # a page that runs on its own (in a test), or a page that is not installed
+        st.markdown(f"[{label}](/{path}{'?' + urlencode(query) if query else ''})")
+
+
+def go(path: str, query: dict[str, str] | None = None) -> None:
+    """Show another page by its path at once (for buttons); stays here where that page is not installed."""
+    pages = st.session_state.get(PAGES, {})
+    if path in pages:
+        st.switch_page(pages[path], query_params=query)
