@@ -141,10 +141,11 @@ class _Text(_Writer):
         super().__init__(run, spec, threshold)
         self.name_width = min(_WIDEST_NAME, max(len(printable(str(f))) for f in files))
         self.class_width = max(len(f"{c.code:<4}{c.name}") for c in spec.classes)
-        interval = run.metrics["test"]["accuracy_interval"]
+        score = run.metrics["test"]
+        low, high = score["accuracy_interval"]
         print(
             f"{run.title} ({run.name}), trained on {run.provenance}; "
-            f"test accuracy {run.metrics['test']['accuracy']:.2%} (95 % interval {interval[0]:.2%} to {interval[1]:.2%})"
+            f"test accuracy {score['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"
         )
         print(f"{RESEARCH_LINE} Domain: {spec.domain}.\n", flush=True)
 

@@ -72,7 +72,7 @@ def decode(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> D
     except Exception as error:  # Pillow's readers raise many kinds on hostile bytes
         raise _not_a_picture(data, name) from error
     with image:
-        _check_size(image, name)
+        _check_size(image, name, longest_side)
         try:
             notes, picture = _unpack(image, longest_side)
         except DecodeError:
@@ -97,16 +97,21 @@ def _check_bytes(data: bytes, name: str) -> None:
         )
 
 
-def _check_size(image: Image.Image, name: str) -> None:
+def _check_size(image: Image.Image, name: str, longest_side: int | None) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(name, width, height)
-    if min(width, height) < MIN_SIDE:
+    if min(width, height) // _factor(image.size, longest_side) < MIN_SIDE:
         raise DecodeError(
             name,
             f"the picture is too small: {width} x {height} px",
             f"Use a crop of one cell that is at least {MIN_SIDE} px a side, better 200 px.",
         )
+
+
+def _factor(size: tuple[int, int], longest_side: int | None) -> int:
+    """The whole factor by which a picture of ``size`` is reduced."""
+    return -(-max(size) // longest_side) if longest_side else 1
 
 
 def _too_many_pixels(name: str, width: int | None = None, height: int | None = None) -> DecodeError:
@@ -164,11 +169,9 @@ def _unpack(image: Image.Image, longest_side: int | None) -> tuple[list[str], np
     if "transparency" in image.info or "A" in image.getbands() or "a" in image.getbands():
         image = _on_white(image.convert("RGBA"), notes)
     image = image.convert("RGB")
-    if longest_side and max(image.size) > longest_side:
+    if (factor := _factor(image.size, longest_side)) > 1:
         was = image.size
-        image = image.reduce(-(-max(was) // longest_side))
-        if min(image.size) < MIN_SIDE:
-            raise ValueError("a strip, not a picture")
+        image = image.reduce(factor)
         notes.append(f"large picture: {was[0]} x {was[1]} px reduced to {image.width} x {image.height} px")
     pixels = np.array(image)
     if (pixels[..., :1] == pixels[..., 1:]).all():

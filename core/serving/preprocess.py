@@ -108,7 +108,7 @@ def _parent_factor(width: int, height: int, parent_side: int) -> int | None:
     for factor in (2, 3, 4):
         if width % factor == height % factor == 0 and width != height:
             small = (shorter // factor, longer // factor)
-            if parent_side <= small[0] and small[1] <= 1.025 * parent_side and small[1] - small[0] <= 3:
+            if parent_side <= small[0] and small[1] <= _NEARLY_SQUARE * parent_side and small[1] - small[0] <= 3:
                 return factor
     return None
 

@@ -1,0 +1,270 @@
+"""Real and hostile files, all made here."""
+
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.serving import decode as module
+from core.serving.decode import GREY_NOTE, DecodeError, decode
+
+
+def picture(width=60, height=40, seed=0):
+    """A coloured gradient with a bright top-left corner, uint8 (H, W, 3)."""
+    y, x = np.mgrid[:height, :width]
+    pixels = np.stack([x * 255 // width, y * 255 // height, np.full_like(x, 90)], axis=-1).astype(np.uint8)
+    pixels[:5, :5] = (250, 240, 20)
+    return pixels
+
+
+def encoded(image, kind, **options):
+    buffer = io.BytesIO()
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png_header(width, height):
+    """A PNG of a few bytes that claims ``width`` x ``height`` pixels."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+def test_lossless_formats_give_the_very_pixels(kind):
+    found = decode(encoded(picture(), kind), f"cell.{kind}")
+    np.testing.assert_array_equal(found.pixels, picture())
+    assert found.format == kind
+    assert found.notes == ()
+    assert found.pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {"quality": 95}), ("WEBP", {"quality": 95})])
+def test_lossy_formats_come_close(kind, options):
+    found = decode(encoded(picture(), kind, **options), "cell")
+    assert found.format == kind
+    assert np.abs(found.pixels.astype(int) - picture()).mean() < 8
+
+
+def test_lossless_webp_gives_the_very_pixels():
+    np.testing.assert_array_equal(decode(encoded(picture(), "WEBP", lossless=True), "cell").pixels, picture())
+
+
+def test_the_bytes_decide_not_the_name():
+    assert decode(encoded(picture(), "PNG"), "cell.jpg").format == "PNG"
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
+def test_exif_orientation_is_applied(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = decode(encoded(picture(), "PNG", exif=exif), "turned")
+    undo = {
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, -1),
+        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, 1),
+    }[orientation]
+    np.testing.assert_array_equal(found.pixels, undo(picture()))
+    assert any("upright" in n for n in found.notes)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_broken_exif_is_no_reason_to_refuse():
+    data = encoded(picture(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
+    assert decode(data, "cell").pixels.shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("PNG", 16), ("TIFF", 16), ("TIFF", 12), ("PNG", 10)])
+def test_deep_grey_is_scaled_not_clipped(kind, bits):
+    ramp = np.linspace(0, 2**bits - 1, 64 * 64).reshape(64, 64)
+    found = decode(encoded(ramp.astype(np.uint16), kind), "deep")
+    expected = np.round(ramp.astype(np.uint16) * (255 / (2**bits - 1)))
+    np.testing.assert_allclose(found.pixels[..., 0], expected, atol=1)
+    assert len(np.unique(found.pixels)) == 256
+    assert any(f"{bits} bits" in n for n in found.notes)
+    assert GREY_NOTE in found.notes
+
+
+def test_16_bit_colour_is_scaled_not_clipped():
+    rgb = picture().astype(np.uint16) * 257
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in rgb)
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 60, 40, 16, 2, 0, 0, 0))
+    data += chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    np.testing.assert_array_equal(decode(data, "deep").pixels, picture())
+
+
+def test_fractions_and_wide_ranges_are_scaled():
+    ramp = np.linspace(0, 1, 32 * 32, dtype=np.float32).reshape(32, 32)
+    assert decode(encoded(ramp, "TIFF"), "f").pixels.max() == 255
+    wide = decode(encoded((ramp - 0.5) * 1e6, "TIFF"), "f").pixels
+    assert (wide.min(), wide.max()) == (0, 255)
+    whole = (ramp * 10_000_000).astype(np.int32)
+    assert decode(encoded(whole, "TIFF"), "i").pixels[16, 0, 0] == pytest.approx(128, abs=1)
+
+
+def test_numbers_that_are_none_are_refused():
+    with pytest.raises(DecodeError, match="damaged"):
+        decode(encoded(np.full((32, 32), np.nan, np.float32), "TIFF"), "nan.tif")
+
+
+def test_cmyk_is_converted_with_a_note():
+    found = decode(encoded(Image.fromarray(picture()).convert("CMYK"), "JPEG", quality=95), "print.jpg")
+    assert np.abs(found.pixels.astype(int) - picture()).mean() < 8
+    assert any("CMYK" in n for n in found.notes)
+
+
+def test_transparency_is_laid_on_white():
+    pixels = np.dstack([picture(), np.full((40, 60), 255, np.uint8)])
+    assert decode(encoded(pixels, "PNG"), "opaque").notes == ()
+    pixels[:, 30:, 3] = 0
+    pixels[0, 0] = (0, 0, 0, 128)
+    found = decode(encoded(pixels, "PNG"), "alpha")
+    assert (found.pixels[:, 30:] == 255).all()
+    assert found.pixels[0, 0, 0] == pytest.approx(127, abs=1)
+    np.testing.assert_array_equal(found.pixels[20, :30], picture()[20, :30])
+    assert any("white" in n for n in found.notes)
+
+
+def test_palette_with_and_without_a_transparent_entry():
+    image = Image.fromarray(picture()).quantize(64)
+    expected = np.array(image.convert("RGB"))
+    np.testing.assert_array_equal(decode(encoded(image, "PNG"), "p").pixels, expected)
+    corner = image.getpixel((2, 2))
+    found = decode(encoded(image, "PNG", transparency=corner), "p")
+    assert tuple(found.pixels[2, 2]) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "LA"])
+def test_grey_pictures_say_so(mode):
+    found = decode(encoded(Image.fromarray(picture()).convert(mode), "PNG"), "grey")
+    assert found.pixels.shape == (40, 60, 3)
+    assert GREY_NOTE in found.notes
+
+
+@pytest.mark.parametrize(("kind", "options"), [("TIFF", {}), ("PNG", {}), ("WEBP", {"lossless": True})])
+def test_the_first_of_several_pictures_is_read(kind, options):
+    frames = [Image.fromarray(np.roll(picture(), shift, axis=1)) for shift in (0, 7, 13)]
+    found = decode(encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options), "many")
+    np.testing.assert_array_equal(found.pixels, picture())
+    assert any("3 pictures" in n for n in found.notes)
+
+
+def test_large_pictures_are_reduced_with_a_note():
+    large = np.full((1200, 3300, 3), 77, np.uint8)
+    found = decode(encoded(large, "PNG"), "large")
+    assert found.pixels.shape == (400, 1100, 3)
+    assert any("3300 x 1200" in n for n in found.notes)
+    assert decode(encoded(large, "PNG"), "large", longest_side=None).pixels.shape == large.shape
+
+
+def refused(data, name="cell.png"):
+    with pytest.raises(DecodeError) as caught:
+        decode(data, name)
+    error = caught.value
+    assert error.reason
+    assert error.advice.endswith(".")
+    assert not error.reason.endswith(".")
+    assert str(error).startswith(f"{name}: {error.reason}. ")
+    return error
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("part", [0.05, 0.5, 0.9])
+def test_truncated_files(kind, part):
+    noise = np.random.default_rng(0).integers(0, 255, (90, 90, 3), dtype=np.uint8)
+    data = encoded(noise, kind)
+    assert "damaged" in refused(data[: int(len(data) * part)]).reason
+
+
+def test_garbled_bytes_never_escape_as_another_error():
+    rng = np.random.default_rng(1)
+    for kind in ("PNG", "JPEG", "BMP", "TIFF", "WEBP"):
+        good = encoded(picture(), kind)
+        for _ in range(60):
+            bad = bytearray(good)
+            for position in rng.integers(0, min(len(bad), 400), 8):
+                bad[position] = rng.integers(0, 256)
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    found = decode(bytes(bad), "garbled")
+            except DecodeError:
+                continue
+            assert found.pixels.dtype == np.uint8
+            assert found.pixels.shape[2] == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (b"", "empty"),
+        (b"Patient 7, see the next tab\nsecond line\n" * 20, "text"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><rect/></svg>", "SVG"),
+        (b"<?xml version='1.0'?>\n<svg xmlns='x'/>", "SVG"),
+        (b"%PDF-1.7 ...", "PDF"),
+        (b"PK\x03\x04....", "ZIP"),
+        (b"\0\0\0\x20ftypheic....", "HEIC"),
+        (b"\0" * 128 + b"DICM" + b"\0" * 50, "DICOM"),
+        (bytes(range(256)) * 4, "not a PNG, JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "damaged"),
+    ],
+)
+def test_what_is_no_picture_is_named(data, word):
+    assert word in refused(data).reason
+
+
+def test_other_picture_formats_are_not_even_tried():
+    assert "GIF" in refused(encoded(Image.fromarray(picture()), "GIF")).reason
+    refused(encoded(Image.fromarray(picture()), "ICO"))
+    refused(encoded(Image.fromarray(picture()), "PPM"))
+
+
+@pytest.mark.parametrize("size", [(30_000, 30_000), (8_000, 8_000), (2**31 - 1, 2**31 - 1), (12_000, 9_000)])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_huge_header_is_refused_before_unpacking(size):
+    limit = Image.MAX_IMAGE_PIXELS
+    assert "million pixels" in refused(png_header(*size)).reason
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_bomb_warning_that_is_an_error_is_told_as_ours():
+    assert "million pixels" in refused(png_header(12_000, 9_000)).reason
+
+
+def test_huge_files(monkeypatch):
+    monkeypatch.setattr(module, "MAX_BYTES", 1000)
+    data = encoded(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8), "PNG")
+    assert "larger than" in refused(data).reason
+
+
+def test_a_file_of_forty_megabytes_is_read():
+    data = encoded(np.full((3700, 3700, 3), 200, np.uint8), "BMP")
+    assert len(data) > 40e6
+    assert max(decode(data, "field.bmp").pixels.shape) <= module.LONGEST_SIDE
+
+
+@pytest.mark.parametrize("size", [(15, 200), (200, 15), (1, 1)])
+def test_too_small(size):
+    assert "too small" in refused(encoded(picture(*size), "PNG")).reason
+
+
+def test_a_strip_is_refused():
+    assert "too small: 20000 x 20 px" in refused(encoded(picture(20_000, 20), "PNG")).reason

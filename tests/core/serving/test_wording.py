@@ -1,0 +1,33 @@
+import pytest
+
+from core.serving.wording import count, milliseconds, percent
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"),
+    [
+        (1.0, "> 99 %"),
+        (0.9901, "> 99 %"),
+        (0.99, "99 %"),
+        (0.985, "98 %"),
+        (0.504, "50 %"),
+        (0.012, "1 %"),
+        (0.01, "1 %"),
+        (0.0099, "< 1 %"),
+        (0.0, "< 1 %"),
+    ],
+)
+def test_percent(probability, said):
+    assert percent(probability) == said
+
+
+def test_percent_is_never_certain():
+    said = {percent(p / 10_000) for p in range(10_001)}
+    assert "100 %" not in said
+    assert "0 %" not in said
+    assert len(said) == 101
+
+
+def test_other_figures():
+    assert [milliseconds(v) for v in (0.8431, 3.21, 120.4)] == ["0.84 ms", "3.2 ms", "120 ms"]
+    assert [count(n, "cell") for n in (0, 1, 2, 1234)] == ["0 cells", "1 cell", "2 cells", "1,234 cells"]
