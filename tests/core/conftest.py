@@ -41,7 +41,7 @@ def graph(path, size, weights, features=True):
 
 @pytest.fixture
 def make_run(tmp_path):
-    """A function (name, size=64, weights=None, cells=0, features=True) that writes a run folder with a hand-made graph."""
+    """A function (name, size=64, weights=None, cells=0, features=True) that writes a run with a hand-made graph."""
 
     def make(name="stub-64-000000", size=64, weights=None, cells=0, features=True):
         folder = tmp_path / "bloodmnist" / name

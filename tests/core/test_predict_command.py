@@ -1,0 +1,177 @@
+"""``python -m core predict``: every file answered or told, and an exit status that says so."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core import paths, runs
+from core.cli import main
+from core.commands.predict import expand, printable
+
+COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+
+
+@pytest.fixture
+def run(make_run, monkeypatch):
+    made = make_run()
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(made.path.parent.parent))
+    monkeypatch.setenv("HEMALENS_CACHE", str(made.path.parent.parent / "cache"))
+    return made
+
+
+@pytest.fixture
+def cells(tmp_path):
+    folder = tmp_path / "cells"
+    (folder / "below").mkdir(parents=True)
+    Image.new("RGB", (360, 363), COLOURS["red"]).save(folder / "a red.jpg")
+    Image.new("RGB", (64, 64), COLOURS["green"]).save(folder / "green.png")
+    Image.new("RGB", (300, 200), COLOURS["blue"]).save(folder / "below" / "BLUE.TIF")
+    (folder / "notes.txt").write_text("not a picture")
+    (folder / "broken.png").write_bytes((folder / "green.png").read_bytes()[:60])
+    return folder
+
+
+def test_good_files_are_answered(run, cells, capsys):
+    assert main(["predict", "--image-path", str(cells / "a red.jpg"), str(cells / "green.png")]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    head, *lines = [line for line in out.splitlines() if line]
+    assert run.name in head
+    assert "Research use only" in out
+    assert "healthy people" in out
+    rows = [line for line in lines if line.startswith(str(cells))]
+    assert "BA  basophil" in rows[0]
+    assert "> 99 %" in rows[0]
+    assert "EO  eosinophil" in rows[1]
+    assert all(row.endswith(" ms") for row in rows)
+    assert rows[0].index("BA  ") == rows[1].index("EO  ")
+    assert "100 %" not in out
+
+
+def test_a_bad_file_has_its_own_line_and_the_others_are_answered(run, cells, capsys):
+    files = ["missing.png", "notes.txt", "green.png", "broken.png", "a red.jpg"]
+    assert main(["predict", "--image-path", *(str(cells / f) for f in files)]) == 1
+    out, err = capsys.readouterr()
+    assert "eosinophil" in out
+    assert "basophil" in out
+    lines = err.splitlines()
+    assert len(lines) == 3
+    assert "missing.png: there is no such file" in lines[0]
+    assert "notes.txt: this is text" in lines[1]
+    assert "broken.png: the file is damaged" in lines[2]
+
+
+def test_json_holds_answers_errors_and_where_they_come_from(run, cells, capsys):
+    status = main(["predict", "--json", "--image-path", str(cells / "a red.jpg"), str(cells / "broken.png")])
+    out, err = capsys.readouterr()
+    assert status == 1
+    assert err == ""
+    found = json.loads(out)
+    assert found["run"] == run.name
+    assert found["provenance"] == "made for tests"
+    assert "Barcelona" in found["domain"]
+    assert "Research use only" in found["research_use"]
+    good, bad = found["results"]
+    assert good["class"] == "BA"
+    assert good["name"] == "basophil"
+    assert good["verdict"] == "sure"
+    assert sum(good["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    assert list(good["probabilities"]) == ["BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT"]
+    assert good["milliseconds"] > 0
+    assert good["framing"]["box"] == [80, 82, 280, 282]
+    assert set(bad) == {"file", "error", "advice"}
+
+
+def test_json_is_written_even_when_nothing_could_be_read(run, cells, capsys):
+    assert main(["predict", "--json", "--image-path", str(cells / "notes.txt")]) == 1
+    assert len(json.loads(capsys.readouterr().out)["results"]) == 1
+
+
+def test_folders_and_globs_stand_for_their_pictures(cells, monkeypatch):
+    assert [p.name for p in expand([str(cells)])] == ["a red.jpg", "BLUE.TIF", "broken.png", "green.png"]
+    assert [p.name for p in expand([str(cells / "*.png")])] == ["broken.png", "green.png"]
+    assert [p.name for p in expand([str(cells / "**/*.TIF")])] == ["BLUE.TIF"]
+    monkeypatch.chdir(cells)
+    assert expand(["green.png", "*.png", "green.png"]) == [Path("green.png"), Path("broken.png")]
+    bracketed = cells / "cell [1].png"
+    Image.new("RGB", (64, 64)).save(bracketed)
+    assert expand([str(bracketed)]) == [bracketed]
+
+
+@pytest.mark.parametrize("name", ["nothing*.png", "empty"])
+def test_what_names_nothing_is_an_error_of_its_own(run, cells, capsys, name):
+    (cells / "empty").mkdir()
+    assert main(["predict", "--image-path", str(cells / name), str(cells / "green.png")]) == 1
+    out, err = capsys.readouterr()
+    assert "eosinophil" in out
+    assert len(err.splitlines()) == 1
+
+
+def test_more_files_than_a_batch_keep_their_order(run, tmp_path, capsys):
+    names = list(COLOURS)
+    files = []
+    for number in range(70):
+        path = tmp_path / f"{number:03d}.png"
+        if number % 10 == 9:
+            path.write_text("text")
+        else:
+            Image.new("RGB", (64, 64), COLOURS[names[number % 3]]).save(path)
+        files.append(str(path))
+    assert main(["predict", "--json", "--image-path", *files]) == 1
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert [r["file"] for r in results] == files
+    for number, result in enumerate(results):
+        assert result.get("class") == (None if number % 10 == 9 else ["BA", "EO", "ERB"][number % 3])
+
+
+def test_the_framing_can_be_chosen(run, cells, capsys):
+    main(["predict", "--json", "--framing", "whole", "--image-path", str(cells / "a red.jpg")])
+    assert json.loads(capsys.readouterr().out)["results"][0]["framing"]["box"] == [0, 2, 360, 362]
+
+
+def test_a_named_run_and_a_missing_one(run, make_run, cells, capsys):
+    small = make_run("small-28-000000", size=28)
+    assert main(["predict", "--json", "--model", "small", "--image-path", str(cells / "green.png")]) == 0
+    assert json.loads(capsys.readouterr().out)["run"] == small.name
+    assert main(["predict", "--model", "nosuch", "--image-path", str(cells / "green.png")]) == 1
+    assert "nosuch" in capsys.readouterr().err
+
+
+def test_a_broken_graph_is_told_in_one_line(run, cells, capsys):
+    run.onnx_path.write_bytes(b"broken")
+    assert main(["predict", "--image-path", str(cells / "green.png")]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_names_cannot_steer_the_terminal():
+    assert printable("cell\x1b[2J\n.png") == "cell?[2J?.png"
+    assert printable("Zelle ä 細胞.png") == "Zelle ä 細胞.png"
+
+
+def test_the_shell_gets_the_exit_status(run, cells):
+    command = [sys.executable, "-m", "core", "predict", "--json", "--image-path", str(cells / "notes.txt")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=paths.__file__.rsplit(os.sep, 2)[0])
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["results"][0]["error"].startswith("this is text")
+
+
+@pytest.mark.realdata
+def test_originals_are_read_as_well_as_the_test_split(capsys):
+    """Needs ``pbc_test_originals/`` with ``index.csv`` (file, class) in the data root, and a shipped run."""
+    folder, index = paths.data_root() / "pbc_test_originals", paths.data_root() / "index.csv"
+    if not (folder.is_dir() and index.exists() and runs.list_runs("bloodmnist")):
+        pytest.skip("no parent originals with their index in the data root, or no run")
+    with open(index, newline="", encoding="utf-8") as table:
+        truth = {Path(row["file"]).name: int(row["class"]) for row in csv.DictReader(table)}
+    assert main(["predict", "--json", "--image-path", str(folder)]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    codes = list(results[0]["probabilities"])
+    accuracy = np.mean([codes.index(r["class"]) == truth[Path(r["file"]).name] for r in results])
+    assert accuracy >= runs.default_run("bloodmnist").metrics["test"]["accuracy"] - 0.015
