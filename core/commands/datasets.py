@@ -1,0 +1,84 @@
+"""``python -m core datasets``: list the data sets, download one, compute the statistics that ship."""
+
+import argparse
+from typing import Any
+
+from core.datasets import DatasetSpec, dataset_names, get_dataset
+from core.errors import HemaLensError
+from core.paths import data_root
+from core.progress import in_terminal
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``datasets`` to the command line."""
+    parser = subparsers.add_parser("datasets", help="list, download and summarize the data sets")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    action = actions.add_parser("list", help="the data sets, their sizes, and what is on this computer")
+    action.set_defaults(handler=show)
+
+    action = actions.add_parser("download", help="fetch a data set's images into the data folder")
+    _add_choice(action)
+    action.set_defaults(handler=download)
+
+    action = actions.add_parser("summarize", help="compute a data set's statistics, as shown without its images")
+    _add_choice(action)
+    action.set_defaults(handler=summarize)
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=dataset_names(), metavar="NAME", help=", ".join(dataset_names()))
+    parser.add_argument("--size", type=int, required=True, help="pixels a side, for instance 64")
+
+
+def show(_: argparse.Namespace) -> int:
+    """Print one line a data set and size."""
+    print(f"Data folder: {data_root()}")
+    for name in dataset_names():
+        spec = get_dataset(name)
+        here = [str(size) for size in spec.sizes if spec.available(size)]
+        print(f"\n{name}: {spec.title}. {spec.summary}")
+        print(f"  classes: {', '.join(spec.codes)}")
+        print(f"  sizes: {', '.join(map(str, spec.sizes))} px; on this computer: {', '.join(here) or 'none'}")
+        print(f"  licence: {spec.licence}")
+    return 0
+
+
+def download(options: argparse.Namespace) -> int:
+    """Fetch the images of one size, with a progress bar."""
+    spec = _spec(options)
+    if spec.download is None:
+        print(f"{spec.title} need no download.")
+        return 0
+    for _ in in_terminal(spec.download(options.size), f"{spec.title} {options.size} px"):
+        pass
+    loaded = spec.load(options.size)
+    counts = ", ".join(f"{len(split)} {name}" for name, split in loaded.splits.items())
+    print(f"{loaded.provenance.label}, {options.size} px: {counts} images in {loaded.provenance.path}")
+    return 0
+
+
+def summarize(options: argparse.Namespace) -> int:
+    """Compute the statistics of one size and write them where they ship from."""
+    from core.datasets.summary import save_summary
+    from core.datasets.summary import summarize as compute
+
+    spec = _spec(options)
+    summary = compute(spec.load(options.size))
+    paths = save_summary(summary)
+    print(f"{summary.provenance.label}, {summary.size} px, content {summary.provenance.content_hash}")
+    for position, code in enumerate(summary.codes):
+        split_counts = "  ".join(f"{split} {counts[position]:5d}" for split, counts in summary.counts.items())
+        print(f"  {code:<4} {split_counts}  {summary.shares[position]:6.1%}")
+    print(f"  imbalance {summary.imbalance:.1f} to 1; identical images: {summary.duplicates}")
+    for path in paths:
+        print(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)")
+    return 0
+
+
+def _spec(options: argparse.Namespace) -> DatasetSpec:
+    spec = get_dataset(options.name)
+    if options.size not in spec.sizes:
+        sizes = ", ".join(map(str, spec.sizes))
+        raise HemaLensError(f"{spec.title} has no images of {options.size} px. Use --size with one of {sizes}.")
+    return spec
