@@ -1,0 +1,63 @@
+"""Maps drawn over a picture: enlarged, coloured, blended. Needs numpy and Pillow only.
+
+The colour scales are perceptually even, so that equal steps of the map look like equal steps
+(viridis, magma, inferno by S. van der Walt and N. Smith; cividis by Nuñez et al. 2018,
+https://doi.org/10.1371/journal.pone.0199239; all CC0).
+"""
+
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+How = Literal["smooth", "blocks"]
+
+# Ten even steps of each published table; steps in between are interpolated linearly.
+_STEPS = {
+    "viridis": "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725",
+    "magma": "000004 180f3d 440f76 721f81 9e2f7f cd4071 f1605d fd9668 feca8d fcfdbf",
+    "inferno": "000004 1b0c41 4a0c6b 781c6d a52c60 cf4446 ed6925 fb9b06 f7d13d fcffa4",
+    "cividis": "00224e 123570 3b496c 575d6d 707173 8a8678 a59c74 c3b369 e1cc55 fee838",
+}
+COLOUR_MAPS = tuple(_STEPS)
+
+
+def table(name: str) -> np.ndarray:
+    """The colour scale ``name`` as uint8 (256, 3), from least to most."""
+    if name not in _STEPS:
+        raise ValueError(f"no colour scale is called {name!r}; there are: {', '.join(COLOUR_MAPS)}")
+    steps = np.array([[int(s[i : i + 2], 16) for i in (0, 2, 4)] for s in _STEPS[name].split()], float)
+    places = np.linspace(0, len(steps) - 1, 256)
+    channels = [np.interp(places, np.arange(len(steps)), steps[:, c]) for c in range(3)]
+    return np.stack(channels, 1).round().astype(np.uint8)
+
+
+def enlarge_map(values: np.ndarray, height: int, width: int, how: How = "smooth") -> np.ndarray:
+    """``values`` (h, w) enlarged to float32 (height, width).
+
+    'smooth' interpolates bilinearly between the centres of the map's fields (constant beyond the outermost
+    centres); 'blocks' shows each field as one block, its true resolution.
+    """
+    resample = {"smooth": Image.Resampling.BILINEAR, "blocks": Image.Resampling.NEAREST}[how]
+    image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
+    return np.asarray(image.resize((width, height), resample))
+
+
+def colour(values: np.ndarray, name: str = "viridis") -> np.ndarray:
+    """``values`` (h, w) from 0 to 1 (clipped; NaN counts as 0) as colours uint8 (h, w, 3)."""
+    index = np.nan_to_num(np.clip(values, 0, 1), nan=0.0)
+    return table(name)[(index * 255).round().astype(np.uint8)]
+
+
+def overlay(
+    picture: np.ndarray, values: np.ndarray, *, name: str = "viridis", opacity: float = 0.5, how: How = "smooth"
+) -> np.ndarray:
+    """``values`` (h, w) from 0 to 1 over ``picture`` uint8 (H, W, 3); uint8 (H, W, 3).
+
+    Each pixel is (1 - opacity) x picture + opacity x colour of the enlarged map, rounded.
+    """
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity must lie between 0 and 1, not {opacity}")
+    coloured = colour(enlarge_map(values, *picture.shape[:2], how), name)
+    mixed = (1 - opacity) * picture.astype(np.float32) + opacity * coloured.astype(np.float32)
+    return np.clip(mixed.round(), 0, 255).astype(np.uint8)

@@ -1,0 +1,122 @@
+"""Kept networks: few, shared, and handed back as they were."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from core.explain import network as kept
+from core.models import build
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    kept.forget()
+    yield
+    kept.forget()
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """Replaces loading by building; lists the names of the runs that were loaded."""
+    names = []
+
+    def load(run):
+        names.append(run.path.name)
+        return build("cnn_2", 8, 28, width=4)
+
+    monkeypatch.setattr(kept, "load", load)
+    return names
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    def make(name):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "model.onnx").touch()
+        return SimpleNamespace(path=folder, onnx_path=folder / "model.onnx")
+
+    return make
+
+
+def test_loaded_once_in_eval_mode_and_frozen(loads, make_run):
+    run = make_run("a")
+    network = kept.network_of(run)
+    assert kept.network_of(run) is network
+    assert loads == ["a"]
+    assert not network.training
+    assert not any(p.requires_grad for p in network.parameters())
+
+
+def test_the_least_recently_used_goes_first(loads, make_run, monkeypatch):
+    monkeypatch.setattr(kept, "MAX_NETWORKS", 2)
+    a, b, c = make_run("a"), make_run("b"), make_run("c")
+    for run in (a, b, a, c, a, b):
+        kept.network_of(run)
+    assert loads == ["a", "b", "c", "b"]
+
+
+def test_a_run_trained_anew_is_loaded_anew(loads, make_run):
+    import os
+
+    run = make_run("a")
+    kept.network_of(run)
+    os.utime(run.onnx_path, ns=(1, 1))
+    kept.network_of(run)
+    assert loads == ["a", "a"]
+
+
+def test_state_is_restored_after_an_error(loads, make_run):
+    run = make_run("a")
+    network = kept.network_of(run)
+
+    def train_and_fail():
+        with kept.borrowed(run) as borrowed:
+            borrowed.train().requires_grad_(True)
+            borrowed(torch.rand(1, 3, 28, 28)).sum().backward()
+            assert any(p.grad is not None for p in network.parameters())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train_and_fail()
+    assert not any(m.training for m in network.modules())
+    assert not any(p.requires_grad or p.grad is not None for p in network.parameters())
+    with kept.borrowed(run) as again:  # the lock was given back
+        assert again is network
+
+
+def test_one_borrower_at_a_time(loads, make_run):
+    run, inside, most, started = make_run("a"), [0], [0], threading.Barrier(4)
+
+    def use():
+        started.wait(timeout=10)
+        with kept.borrowed(run):
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            threading.Event().wait(0.02)
+            inside[0] -= 1
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+    assert loads == ["a"]
+
+
+def test_a_failed_load_is_tried_again(make_run, monkeypatch):
+    run, calls = make_run("a"), []
+
+    def load(run):
+        calls.append(run)
+        if len(calls) == 1:
+            raise OSError("half a file")
+        return build("cnn_2", 8, 28, width=4)
+
+    monkeypatch.setattr(kept, "load", load)
+    with pytest.raises(OSError, match="half"):
+        kept.network_of(run)
+    assert kept.network_of(run) is not None
