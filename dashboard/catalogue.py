@@ -55,10 +55,17 @@ def _predictions(path: str, changed: int, split: str) -> Predictions:
     return answers
 
 
+def loaded(name: str, size: int, content_hash: str | None = None) -> LoadedDataset:
+    """The images of a data set at ``size`` px; raises `DatasetUnavailable` (never cached) with what to do.
+
+    With ``content_hash`` only the build of that content, for instance the one a run was scored on.
+    """
+    return _loaded(name, size, content_hash, str(paths.data_root()))
+
+
 @st.cache_resource(max_entries=2, show_spinner="Reading the images")
-def loaded(name: str, size: int) -> LoadedDataset:
-    """The images of a data set at ``size`` px; raises `DatasetUnavailable` (never cached) with what to do."""
-    dataset = get_dataset(name).load(size)
+def _loaded(name: str, size: int, content_hash: str | None, root: str) -> LoadedDataset:
+    dataset = get_dataset(name).load(size, content_hash)
     for split in dataset.splits.values():
         for array in (split.images, split.labels, split.ids):
             array.setflags(write=False)

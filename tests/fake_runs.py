@@ -1,0 +1,101 @@
+"""Made-up runs for tests of what reads runs: plausible answers from a seeded generator, no training."""
+
+from pathlib import Path
+
+import numpy as np
+
+from core.datasets import get_dataset
+from core.evaluation import score
+from core.runs import Predictions, Run, write_run
+
+
+def fake_run(
+    root: Path,
+    name: str,
+    *,
+    title: str = "CNN",
+    size: int = 64,
+    accuracy: float = 0.9,
+    seed: int = 0,
+    dataset: str = "bloodmnist",
+    label: str = "rebuilt BloodMNIST (own split)",
+    content: str | None = None,
+    n: int = 320,
+    parameters: int = 100_000,
+    latency: float | None = 2.0,
+    data_seed: int = 7,
+) -> Run:
+    """Write one run under ``root`` and return it.
+
+    Runs of the same ``data_seed`` and ``n`` have the same test images. Wrong answers go to the next
+    class but one, those on erythroblasts (class 2) to lymphocytes (class 4).
+    """
+    spec = get_dataset(dataset)
+    classes = len(spec.codes)
+
+    def answers(split: str) -> Predictions:
+        truth = np.random.default_rng([data_seed, len(split)]).integers(0, classes, n)
+        rng = np.random.default_rng([seed, len(split), round(accuracy * 1000)])
+        wrong = rng.random(n) > accuracy
+        called = np.where(wrong, (truth + 2) % classes, truth)
+        logits = rng.normal(0, 0.5, (n, classes))
+        logits[np.arange(n), called] += 4
+        logits[np.arange(n), truth] += 1
+        return Predictions(np.array([f"{split}-{i:05d}" for i in range(n)]), truth, logits.astype("f4"))
+
+    predictions = {split: answers(split) for split in ("val", "test")}
+    metrics = {split: score(p.labels, p.logits.astype("f2").astype("f4")) for split, p in predictions.items()}
+    metrics |= {"parameters": parameters, "train_seconds": 60.0 + seed, "device": "cpu", "best_epoch": 3}
+    metrics["images_per_second"] = 500.0
+    if latency is not None:
+        metrics["latency"] = {"batch1_ms": latency, "batch64_ms_per_image": latency / 2, "engine": "ONNX Runtime"}
+    config = {
+        "name": name,
+        "train": {"dataset": dataset, "size": size, "model": title.lower(), "epochs": 4, "seed": seed},
+        "model": {
+            "name": title.lower(),
+            "title": title,
+            "family": "CNN",
+            "paper": "",
+            "paper_url": "",
+            "summary": "Made up.",
+        },
+        "dataset": {
+            "name": dataset,
+            "title": spec.title,
+            "size": size,
+            "provenance": {"kind": "rebuilt", "label": label, "content_hash": content or f"{size:012x}"},
+            "codes": list(spec.codes),
+            "counts": {"train": n, "val": n, "test": n},
+        },
+        "versions": {},
+        "created": "2026-01-01T00:00:00Z",
+    }
+    history = [
+        {
+            "epoch": e,
+            "learning_rate": 0.1 / e,
+            "train_loss": 2.0 / e,
+            "train_accuracy": 1 - 0.5 / e,
+            "val_loss": 2.2 / e,
+            "val_accuracy": accuracy - 0.2 / e,
+            "seconds": 1.0,
+        }
+        for e in range(1, 5)
+    ]
+
+    def export(graph: Path, weights: Path) -> None:
+        graph.write_bytes(b"not a graph")
+
+    return write_run(
+        root,
+        name,
+        config=config,
+        metrics=metrics,
+        history=history,
+        predictions=predictions,
+        weights={"w": np.zeros(3, "f4")},
+        gate_means={},
+        card=f"# {title}\n\nMade up for tests.",
+        export=export,
+    )
