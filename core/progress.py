@@ -15,20 +15,46 @@ class Progress:
     details: dict[str, float] = field(default_factory=dict)
 
 
-def in_terminal(steps: Iterable[Progress], title: str) -> Iterator[Progress]:
-    """Draw ``steps`` as a tqdm bar on stderr while passing them on unchanged."""
-    from tqdm import tqdm
+class TerminalBar:
+    """A tqdm bar on stderr that is called with each `Progress`; also a context manager."""
 
-    bar = None
-    try:
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.bar = None
+
+    def __call__(self, step: Progress) -> None:
+        from tqdm import tqdm
+
+        if self.bar is None:
+            # Work that resumes begins in the middle: time left is reckoned from there.
+            self.bar = tqdm(
+                total=step.total,
+                initial=max(0, step.done - 1) if step.unit == "step" else 0,
+                desc=self.title,
+                unit=step.unit,
+                unit_scale=step.unit == "B",
+                dynamic_ncols=True,
+                mininterval=0.5,
+            )
+        self.bar.total = step.total
+        self.bar.update(step.done - self.bar.n)
+        self.bar.set_postfix_str(step.message)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def __enter__(self) -> "TerminalBar":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def in_terminal(steps: Iterable[Progress], title: str) -> Iterator[Progress]:
+    """Draw ``steps`` as a bar on stderr while passing them on unchanged."""
+    with TerminalBar(title) as bar:
         for step in steps:
-            if bar is None:
-                is_bytes = step.unit == "B"
-                bar = tqdm(total=step.total, desc=title, unit=step.unit, unit_scale=is_bytes, dynamic_ncols=True)
-            bar.total = step.total
-            bar.update(step.done - bar.n)
-            bar.set_postfix_str(step.message)
+            bar(step)
             yield step
-    finally:
-        if bar is not None:
-            bar.close()

@@ -202,9 +202,9 @@ def write_run(
             arrays[f"{split}_labels"] = answers.labels.astype(np.uint8)
             arrays[f"{split}_logits"] = answers.logits.astype(np.float16)
         np.savez_compressed(folder / PREDICTIONS, **arrays)
-        save_file(dict(weights), folder / WEIGHTS)
+        _save_arrays(folder / WEIGHTS, weights)
         if gate_means:
-            save_file({k: v.astype(np.float16) for k, v in gate_means.items()}, folder / GATE_MEANS)
+            _save_arrays(folder / GATE_MEANS, {k: v.astype(np.float16) for k, v in gate_means.items()})
         (folder / CARD).write_text(card, encoding="utf-8")
         export(folder / ONNX, folder / WEIGHTS)
         final = parent / name
@@ -215,6 +215,11 @@ def write_run(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return Run(final)
+
+
+def _save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    save_file(dict(arrays), path)
+    path.chmod(0o644)  # safetensors leaves the file readable by its owner alone
 
 
 def update_metrics(run: Run, **entries: Any) -> Run:

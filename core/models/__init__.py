@@ -1,0 +1,7 @@
+"""Registry of networks (needs torch): `build`, `load`, `get_model`, `model_names`."""
+
+from core.models.base import ImageClassifier
+from core.models.registry import ModelSpec, UnknownModel, build, get_model, model_names
+from core.models.stored import load
+
+__all__ = ["ImageClassifier", "ModelSpec", "UnknownModel", "build", "get_model", "load", "model_names"]

@@ -1,0 +1,65 @@
+"""The form that every network has: normalise, body, head."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class ImageClassifier(nn.Module):
+    """A network that maps pictures to a score a class.
+
+    Input: float (N, 3, S, S) in [0, 1]. Output: logits (N, classes). ``body`` yields the last feature
+    map (N, K, h, w), which Grad-CAM reads; ``head``, whose last layer is dense, turns it into
+    logits. The mean and deviation of the training pixels are buffers, so that they always travel with
+    the weights.
+    """
+
+    def __init__(self, body: nn.Module, head: nn.Sequential) -> None:
+        super().__init__()
+        self.body = body
+        self.head = head
+        self.register_buffer("mean", torch.full((1, 3, 1, 1), 0.5))
+        self.register_buffer("std", torch.full((1, 3, 1, 1), 0.25))
+
+    def set_normalisation(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Set the channel means and deviations (RGB, in 0 to 1) of the training pixels."""
+        self.mean.copy_(torch.tensor(mean).view(1, 3, 1, 1))
+        self.std.copy_(torch.tensor(std).view(1, 3, 1, 1))
+
+    @torch.no_grad()
+    def divide_logits(self, temperature: float) -> None:
+        """Scale the last dense layer so that all logits are divided by ``temperature`` from now on."""
+        last = self.head[-1]
+        last.weight.div_(temperature)
+        last.bias.div_(temperature)
+
+    @property
+    def cam_layer(self) -> nn.Module:
+        """The module whose output is the last feature map."""
+        return self.body
+
+    def features(self, x: Tensor) -> Tensor:
+        """Last feature map (N, K, h, w) of pictures ``x``."""
+        return self.body((x - self.mean) / self.std)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+
+def pooled_head(channels: int, classes: int, dropout: float = 0.0) -> nn.Sequential:
+    """Global average pooling, dropout and one linear layer (Lin et al. 2014, arXiv:1312.4400)."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, classes))
+
+
+def initialise(network: nn.Module) -> None:
+    """He initialisation of all convolutions and dense layers (He et al. 2015, arXiv:1502.01852)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=math.sqrt(1 / module.in_features))
+            nn.init.zeros_(module.bias)

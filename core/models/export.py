@@ -1,0 +1,119 @@
+"""From a network to the graph that is served, without a second copy of its weights.
+
+The ONNX graph takes ``image`` uint8 (N, S, S, 3) as decoded and yields ``logits`` (N, C) and
+``features`` (N, K, h, w), the last feature map; normalisation is inside. Its weights are external
+data that point into the run's ``weights.safetensors``: kernels are stored there in half precision
+and cast on loading, when ONNX Runtime folds the casts and the batch norms away.
+"""
+
+import io
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, external_data_helper, helper
+from torch import Tensor, nn
+
+from core.models.base import ImageClassifier
+
+OPSET = 17
+
+
+def storable(network: nn.Module) -> dict[str, np.ndarray]:
+    """The network's tensors as stored: matrices and kernels in float16, the rest (biases, norms) in float32.
+
+    Step counters are left at their own type. Running variances can be too small for half precision.
+    """
+    stored = {}
+    for name, tensor in network.state_dict().items():
+        array = tensor.detach().cpu().numpy()
+        half = tensor.is_floating_point() and tensor.ndim > 1 and name not in ("mean", "std")
+        stored[name] = np.ascontiguousarray(array.astype(np.float16) if half else array)
+    return stored
+
+
+def round_to_stored(network: nn.Module) -> None:
+    """Round the network's tensors in place to what `storable` keeps, so that scores are those of the stored run."""
+    network.load_state_dict(
+        {k: torch.from_numpy(v.astype("f4") if v.dtype == np.float16 else v) for k, v in storable(network).items()}
+    )
+
+
+class _Served(nn.Module):
+    """The network as served: decoded pixels in, logits and last feature map out."""
+
+    def __init__(self, network: ImageClassifier) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.network.features(image.permute(0, 3, 1, 2).float() / 255)
+        return self.network.head(features), features
+
+
+def export_graph(network: ImageClassifier, size: int, graph: Path, weights: Path) -> None:
+    """Write the served graph of ``network`` (in eval mode) for ``size`` px to ``graph``.
+
+    ``weights`` is the safetensors file in the same folder that holds `storable(network)`.
+    """
+    served = _Served(network.cpu().eval()).eval()
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter without onnxscript announces its retirement on each call
+        torch.onnx.export(
+            served,
+            (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
+            buffer,
+            input_names=["image"],
+            output_names=["logits", "features"],
+            dynamic_axes={"image": {0: "n"}, "logits": {0: "n"}, "features": {0: "n"}},
+            opset_version=OPSET,
+            dynamo=False,
+            do_constant_folding=False,
+            # In eval mode the exporter would fold batch norms into new weights, which no file holds.
+            training=torch.onnx.TrainingMode.PRESERVE,
+        )
+    model = onnx.load_model_from_string(buffer.getvalue())
+    _refer_to(model, weights)
+    onnx.save_model(model, str(graph))
+
+
+def _refer_to(model: onnx.ModelProto, weights: Path) -> None:
+    """Replace the initialisers of ``model`` by references into the safetensors file ``weights``."""
+    places = _places(weights)
+    casts = []
+    for tensor in model.graph.initializer:
+        name = tensor.name.removeprefix("network.")
+        if name not in places:
+            continue
+        entry, offset, length = places[name]
+        half = entry["dtype"] == "F16"
+        original = tensor.name
+        if half:
+            tensor.name = f"{original}.half"
+            casts.append(helper.make_node("Cast", [tensor.name], [original], to=TensorProto.FLOAT))
+        tensor.data_type = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+        tensor.ClearField("float_data")
+        tensor.raw_data = b""
+        external_data_helper.set_external_data(tensor, weights.name, offset=offset, length=length)
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*casts, *nodes])
+
+
+def _places(weights: Path) -> dict[str, tuple[dict, int, int]]:
+    """Where each tensor lies in a safetensors file: header entry, offset from the file's start, length in bytes."""
+    with open(weights, "rb") as file:
+        header_length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(header_length))
+    header.pop("__metadata__", None)
+    start = 8 + header_length
+    return {
+        name: (entry, start + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+        for name, entry in header.items()
+    }

@@ -1,0 +1,74 @@
+"""The state of a training between two epochs, written whole or not at all, without pickle."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+
+@dataclass
+class Progressed:
+    """What a training has reached: finished ``epoch``s, their ``history`` rows, the best epoch and its weights."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_accuracy: float = -1.0
+    best_loss: float = float("inf")
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+def save(
+    path: Path, reached: Progressed, network: nn.Module, averaged: nn.Module | None, optimizer: torch.optim.Optimizer
+) -> None:
+    """Write one file that `restore` continues from; a kill at any moment leaves the former one or this one."""
+    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
+    if averaged is not None:
+        tensors |= {f"averaged.{k}": v for k, v in averaged.state_dict().items()}
+    tensors |= {f"best.{k}": v for k, v in reached.best.items()}
+    for index, entries in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": v for k, v in entries.items() if isinstance(v, Tensor)}
+    facts = {
+        "epoch": reached.epoch,
+        "best_epoch": reached.best_epoch,
+        "best_accuracy": reached.best_accuracy,
+        "best_loss": reached.best_loss,
+        "seconds": reached.seconds,
+        "history": reached.history,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    # Copies, because safetensors refuses tensors that share memory (a fresh best is the averaged net itself).
+    save_file(
+        {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()},
+        temporary,
+        {"facts": json.dumps(facts)},
+    )
+    temporary.replace(path)
+
+
+def restore(path: Path, network: nn.Module, averaged: nn.Module | None, optimizer: torch.optim.Optimizer) -> Progressed:
+    """Load `save`'s file into the three objects and return what had been reached."""
+    with safe_open(path, framework="pt") as file:
+        facts = json.loads(file.metadata()["facts"])
+        tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+
+    def part(prefix: str) -> dict[str, Any]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    network.load_state_dict(part("network."))
+    if averaged is not None:
+        averaged.load_state_dict(part("averaged."))
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in part("optimizer.").items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return Progressed(**facts, best=part("best."))

@@ -1,0 +1,101 @@
+"""Everything that decides what a training yields, in one frozen object."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from core.datasets import get_dataset
+from core.errors import HemaLensError
+from core.models import get_model
+from core.training.augment import RECIPES
+
+
+class BadConfig(HemaLensError):
+    """A training configuration that can't work; the message says which field and what it may be."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training. `for_model` fills in what the model prefers; the defaults suit networks with batch norm.
+
+    ``learning_rate`` is the peak of the schedule; ``warmup`` the share of steps in which it rises;
+    ``weight_decay`` falls on matrices and kernels only; ``ema`` is the decay a step of the averaged
+    weights, which are the ones validated and stored (0 = none); ``patience`` stops after so many
+    epochs without a better val loss (0 = never); ``precision``: 'auto', 'fp32' or 'bf16'.
+    ``device`` ('auto', 'cpu', 'cuda', 'mps') says where, not what, and is no part of the identity.
+    """
+
+    dataset: str = "bloodmnist"
+    size: int = 64
+    model: str = "cnn_se"
+    model_arguments: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 20
+    batch_size: int = 128
+    optimizer: str = "sgd"
+    learning_rate: float = 0.4
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: str = "onecycle"
+    warmup: float = 0.2
+    label_smoothing: float = 0.1
+    ema: float = 0.998
+    augment: str = "standard"
+    patience: int = 0
+    seed: int = 0
+    precision: str = "auto"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        spec = get_dataset(self.dataset) if self.dataset else None
+        model = get_model(self.model)
+        checks = {
+            "size": (self.size in spec.sizes, f"one of {', '.join(map(str, spec.sizes))} for {self.dataset}"),
+            "model_arguments": (
+                set(self.model_arguments) <= set(model.arguments),
+                f"among {', '.join(model.arguments)} for {self.model}",
+            ),
+            "epochs": (self.epochs >= 1, "1 or more"),
+            "batch_size": (self.batch_size >= 2, "2 or more"),
+            "optimizer": (self.optimizer in ("sgd", "adamw"), "sgd or adamw"),
+            "learning_rate": (self.learning_rate > 0, "above 0"),
+            "schedule": (self.schedule in ("onecycle", "cosine"), "onecycle or cosine"),
+            "warmup": (0 <= self.warmup < 1, "from 0 up to 1"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "from 0 up to 1"),
+            "ema": (0 <= self.ema < 1, "from 0 up to 1"),
+            "augment": (self.augment in RECIPES, f"one of {', '.join(RECIPES)}"),
+            "patience": (self.patience >= 0, "0 or more"),
+            "precision": (self.precision in ("auto", "fp32", "bf16"), "auto, fp32 or bf16"),
+            "device": (self.device in ("auto", "cpu", "cuda", "mps"), "auto, cpu, cuda or mps"),
+        }
+        for name, (good, allowed) in checks.items():
+            if not good:
+                raise BadConfig(f"{name} can't be {getattr(self, name)!r}: it must be {allowed}")
+
+    @classmethod
+    def for_model(cls, model: str, **choices: Any) -> "TrainConfig":
+        """The model's own recipe, overridden by ``choices`` (those that are None are ignored)."""
+        chosen = {k: v for k, v in choices.items() if v is not None}
+        return cls(model=model, **{**get_model(model).recipe, **chosen})
+
+    def complete_arguments(self) -> dict[str, Any]:
+        """The model's arguments with the defaults filled in."""
+        return {**get_model(self.model).arguments, **self.model_arguments}
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as stored in ``config.json`` (model arguments complete, device left out)."""
+        content = asdict(self)
+        del content["device"]
+        content["model_arguments"] = self.complete_arguments()
+        return content
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "TrainConfig":
+        """The configuration stored in a run's ``config['train']``."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{k: v for k, v in content.items() if k in known})
+
+    def run_name(self, content_hash: str) -> str:
+        """Name of the run: model, size, and 6 hex digits that stand for configuration and training data."""
+        identity = json.dumps([self.as_json(), content_hash], sort_keys=True)
+        return f"{self.model}-{self.size}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}"

@@ -1,0 +1,194 @@
+"""The training loop: one path for CPU, CUDA and MPS, read from top to bottom.
+
+The pictures lie on the device as uint8; a batch is gathered, varied and normalised there. Every
+epoch draws from a generator seeded by (seed, epoch), so that a training that was interrupted and
+resumed takes the very steps of one that was not.
+"""
+
+import math
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from core import paths
+from core.datasets import LoadedDataset, get_dataset
+from core.errors import HemaLensError
+from core.models import ImageClassifier, build
+from core.progress import Progress
+from core.runs import Run, list_runs
+from core.training import checkpoint
+from core.training.augment import RECIPES, augment
+from core.training.checkpoint import Progressed
+from core.training.config import TrainConfig
+from core.training.device import autocast, choose_device, uses_bf16
+from core.training.finish import finish
+from core.training.optim import learning_rate_at, make_optimizer
+from core.training.pixels import as_float, channel_statistics, network_logits, to_device
+
+Report = Callable[[Progress], None]
+
+
+class TrainingFailed(HemaLensError):
+    """The training can't go on; nothing of it is left on disk but its last good epoch, if any."""
+
+
+def train(
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    root: Path | None = None,
+    report: Report = lambda progress: None,
+) -> Run:
+    """Train ``config`` and return its run; a configuration that has a run is returned untouched.
+
+    ``resume`` continues from the last finished epoch of an interrupted training, ``force`` trains
+    anew what is there, ``root`` is the folder that gets ``<dataset>/<run>`` (the user's, if None).
+    Raises `DatasetUnavailable`, `TrainingFailed` (loss not a number, out of memory) or `BadConfig`.
+    """
+    data = get_dataset(config.dataset).load(config.size)
+    name = config.run_name(data.provenance.content_hash)
+    known = [run for run in list_runs(config.dataset) if run.name == name]
+    if known and not force:
+        return known[0]
+    work = paths.checkpoints_root() / name
+    if not resume:
+        shutil.rmtree(work, ignore_errors=True)
+    device = choose_device(config.device)
+    try:
+        network, reached = _optimise(config, data, device, work / "state.safetensors", report)
+        run = finish(config, name, data, network, reached, device, root or paths.user_runs_root())
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise TrainingFailed(_OUT_OF_MEMORY.format(device=device.type, batch=config.batch_size)) from error
+    except RuntimeError as error:
+        if "memory" not in str(error).lower():
+            raise
+        raise TrainingFailed(_OUT_OF_MEMORY.format(device=device.type, batch=config.batch_size)) from error
+    shutil.rmtree(work, ignore_errors=True)
+    return run
+
+
+_OUT_OF_MEMORY = (
+    "out of memory on {device} with batches of {batch}: choose a smaller --batch-size, a smaller --size, "
+    "or --device cpu; --resume continues from the last finished epoch if the size and model stay"
+)
+
+
+def _optimise(
+    config: TrainConfig, data: LoadedDataset, device: torch.device, state: Path, report: Report
+) -> tuple[ImageClassifier, Progressed]:
+    """All epochs; returns the network with the weights that did best on val."""
+    torch.manual_seed(config.seed)
+    network = build(config.model, len(data.spec.classes), config.size, **config.model_arguments)
+    network.set_normalisation(*channel_statistics(data["train"].images))
+    network = network.to(device, memory_format=torch.channels_last)
+    averaged = AveragedModel(network, multi_avg_fn=_ema(config.ema), use_buffers=True) if config.ema else None
+    optimizer = make_optimizer(network, config)
+    reached = checkpoint.restore(state, network, averaged, optimizer) if state.exists() else Progressed()
+    pictures, labels = to_device(data["train"], device)
+    steps = max(1, len(labels) // config.batch_size)
+    truth = torch.tensor(data["val"].labels)
+    bf16 = uses_bf16(config.precision, device)
+
+    for epoch in range(reached.epoch, config.epochs):
+        if config.patience and epoch - reached.best_epoch >= config.patience and reached.epoch:
+            break
+        started = time.perf_counter()
+        torch.manual_seed(config.seed * 100_003 + epoch)  # dropout
+        draws = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+        order = torch.randperm(len(labels), generator=draws).to(device)
+        total_loss, total_right = torch.zeros((), device=device), torch.zeros((), device=device)
+        network.train()
+        for step in range(steps):
+            rate = learning_rate_at(epoch * steps + step, config.epochs * steps, config)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
+            batch = augment(as_float(pictures[chosen]), RECIPES[config.augment], draws)
+            batch = batch.contiguous(memory_format=torch.channels_last)
+            with autocast(device, bf16):
+                logits = network(batch)
+                loss = F.cross_entropy(logits.float(), labels[chosen], label_smoothing=config.label_smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            if averaged is not None:
+                averaged.update_parameters(network)
+            total_loss += loss.detach()
+            total_right += (logits.argmax(1) == labels[chosen]).sum()
+            if step % 10 == 9:
+                _check(total_loss, epoch, config, state)
+                speed = (step + 1) * config.batch_size / (time.perf_counter() - started)
+                report(
+                    _progress(epoch * steps + step + 1, steps, config, total_loss.item() / (step + 1), reached, speed)
+                )
+        _check(total_loss, epoch, config, state)
+
+        candidate = averaged.module if averaged is not None else network
+        val_logits = network_logits(candidate, data["val"].images, device, bf16=bf16)
+        val_loss = F.cross_entropy(val_logits, truth).item()
+        val_accuracy = (val_logits.argmax(1) == truth).float().mean().item()
+        seconds = time.perf_counter() - started
+        seen = steps * min(config.batch_size, len(labels))
+        reached.history.append(
+            {
+                "epoch": epoch + 1,
+                "learning_rate": rate,
+                "train_loss": total_loss.item() / steps,
+                "train_accuracy": total_right.item() / seen,
+                "val_loss": val_loss,
+                "val_accuracy": val_accuracy,
+                "seconds": round(seconds, 3),
+            }
+        )
+        reached.epoch = epoch + 1
+        reached.seconds += seconds
+        if (val_accuracy, -val_loss) > (reached.best_accuracy, -reached.best_loss):
+            reached.best_epoch, reached.best_accuracy, reached.best_loss = epoch + 1, val_accuracy, val_loss
+            reached.best = {k: v.detach().cpu().clone() for k, v in candidate.state_dict().items()}
+        checkpoint.save(state, reached, network, averaged, optimizer)
+        report(_progress((epoch + 1) * steps, steps, config, total_loss.item() / steps, reached, seen / seconds))
+
+    network.load_state_dict(reached.best)
+    return network.eval(), reached
+
+
+def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+    """Exponential average of weights whose decay starts low, so that the first random weights are soon forgotten."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        if averaged[0].is_floating_point():
+            n = int(count)
+            torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return update
+
+
+def _check(loss: Tensor, epoch: int, config: TrainConfig, state: Path) -> None:
+    if not math.isfinite(loss.item()):
+        shutil.rmtree(state.parent, ignore_errors=True)
+        raise TrainingFailed(
+            f"the loss became {loss.item()} in epoch {epoch + 1}: the learning rate {config.learning_rate:g} "
+            f"is too high for {config.model} with {config.optimizer}; try --learning-rate {config.learning_rate / 4:g}"
+        )
+
+
+def _progress(done: int, steps: int, config: TrainConfig, loss: float, reached: Progressed, speed: float) -> Progress:
+    epoch = min(config.epochs, (done - 1) // steps + 1)
+    last = reached.history[-1]["val_accuracy"] if reached.history else math.nan
+    val = "" if math.isnan(last) else f", val {last:.2%}"
+    return Progress(
+        done,
+        config.epochs * steps,
+        f"epoch {epoch}/{config.epochs}, loss {loss:.3f}{val}, {speed:.0f} images/s",
+        details={"epoch": epoch, "loss": loss, "val_accuracy": last, "images_per_second": speed},
+    )
