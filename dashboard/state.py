@@ -9,11 +9,14 @@ Use it around a widget that has the same ``key``::
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
+import numpy as np
 import streamlit as st
 
 DEFAULT_DATASET = "bloodmnist"
 _KEPT = "_kept"  # what each key had last, by key: survives leaving the page, unlike a widget's own state
+_HANDED = "_handed_image"
 
 
 def nearest(wanted: str, options: Iterable[str]) -> str | None:
@@ -105,3 +108,21 @@ def _list(value: str | Sequence[str] | None) -> list[str]:
 
 def _first(value: str | Sequence[str] | None) -> str | None:
     return next(iter(_list(value)), None)
+
+
+class HandedImage(NamedTuple):
+    """A picture passed from one page to another: ``name``, ``pixels`` uint8 (H, W, 3) as uploaded, ``truth`` code."""
+
+    name: str
+    pixels: np.ndarray
+    truth: str | None = None
+
+
+def hand_over_image(name: str, pixels: np.ndarray, truth: str | None = None) -> None:
+    """Leave a picture for another page of this session ('Explain this cell')."""
+    st.session_state[_HANDED] = HandedImage(name, pixels, truth)
+
+
+def handed_image() -> HandedImage | None:
+    """The picture that another page left last; it stays until another one is left."""
+    return st.session_state.get(_HANDED)

@@ -1,0 +1,81 @@
+"""Answers as files to keep: CSV for a spreadsheet, JSON for a program."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+
+from core.datasets import DatasetSpec
+from core.runs import Run
+from core.serving.wording import RESEARCH_LINE
+from dashboard.cells import Answered, Failure
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def as_csv(answered: Sequence[Answered], failures: Sequence[Failure], runs: Sequence[Run], spec: DatasetSpec) -> bytes:
+    """A row for each cell and model, and one for each failed file; UTF-8 with a mark that spreadsheets understand."""
+    columns = ["file", "class", "name", "verdict", "models_agree", *(f"p_{c}" for c in spec.codes)]
+    columns += ["milliseconds", "model", "trained_on", "framing", "notes", "error"]
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, restval="", lineterminator="\r\n")
+    table.writeheader()
+    for entry in answered:
+        for run, reading in zip(runs, entry.readings, strict=True):
+            row = {
+                "file": _plain(entry.cell.name),
+                "class": spec.codes[reading.winner],
+                "name": spec.class_names[reading.winner],
+                "verdict": "sure" if reading.sure else "unsure",
+                "models_agree": ("yes" if entry.agree else "no") if len(runs) > 1 else "",
+                "milliseconds": f"{reading.milliseconds:.2f}",
+                "model": run.name,
+                "trained_on": run.provenance,
+                "framing": reading.framed.note,
+                "notes": "; ".join(entry.cell.notes),
+            }
+            row |= {f"p_{c}": f"{p:.4f}" for c, p in zip(spec.codes, reading.probabilities, strict=True)}
+            table.writerow(row)
+    for failure in failures:
+        table.writerow({"file": _plain(failure.name), "error": f"{failure.reason}. {failure.advice}"})
+    return text.getvalue().encode("utf-8-sig")
+
+
+def as_json(answered: Sequence[Answered], failures: Sequence[Failure], runs: Sequence[Run], spec: DatasetSpec) -> bytes:
+    """The same, nested: the models once, then every cell with each model's probabilities."""
+    document = {
+        "research_use": RESEARCH_LINE,
+        "domain": spec.domain,
+        "classes": dict(zip(spec.codes, spec.class_names, strict=True)),
+        "models": [{"run": r.name, "title": r.title, "provenance": r.provenance} for r in runs],
+        "cells": [
+            {
+                "file": entry.cell.name,
+                "source": entry.cell.source,
+                "label": entry.cell.truth,
+                "notes": list(entry.cell.notes),
+                "answers": [
+                    {
+                        "run": run.name,
+                        "class": spec.codes[reading.winner],
+                        "verdict": "sure" if reading.sure else "unsure",
+                        "probabilities": {
+                            c: round(float(p), 6) for c, p in zip(spec.codes, reading.probabilities, strict=True)
+                        },
+                        "milliseconds": round(reading.milliseconds, 3),
+                        "sure_from": round(reading.threshold, 4),
+                        "framing": {"box": list(reading.framed.box), "note": reading.framed.note},
+                    }
+                    for run, reading in zip(runs, entry.readings, strict=True)
+                ],
+            }
+            for entry in answered
+        ],
+        "failed": [{"file": f.name, "error": f.reason, "advice": f.advice} for f in failures],
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+
+def _plain(name: str) -> str:
+    """A file's name that no spreadsheet takes for a formula."""
+    return f"'{name}" if name.startswith(_FORMULA) else name
