@@ -1,0 +1,131 @@
+"""What the Dataset page shows: statistics and cells of a data set, with or without its images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from core.datasets import SPLITS, DatasetUnavailable, LoadedDataset, dataset_names, get_dataset
+from core.datasets.summary import Summary, summarize
+from core.datasets.synthetic import LABEL as DRAWN
+from core.datasets.synthetic import draw_cells
+from dashboard import catalogue, state
+
+PER_PAGE = 20
+DRAWN_PAGES = 10
+
+
+@dataclass(frozen=True)
+class Wall:
+    """One page of cells: ``images`` uint8 (n, S, S, 3), their ``ids``, the first's number, and how many there are."""
+
+    images: np.ndarray
+    ids: tuple[str, ...]
+    first: int
+    total: int
+    source: str
+
+    @property
+    def drawn(self) -> bool:
+        return self.source == DRAWN
+
+
+def present(name: str, size: int) -> tuple[LoadedDataset | None, str | None]:
+    """The images, where they are on this computer; else None, with what is wrong where a file is broken."""
+    if not catalogue.is_available(name, size):
+        return None, None
+    try:
+        return catalogue.loaded(name, size), None
+    except DatasetUnavailable as error:
+        return None, str(error)
+
+
+def statistics(name: str, size: int, loaded: LoadedDataset | None) -> tuple[Summary | None, str | None]:
+    """The statistics to show, and a sentence where they are not those of just these images.
+
+    Shipped ones where they were computed from the same build, else computed now; without images
+    those shipped for this size, else for the nearest size.
+    """
+    shipped = catalogue.summary(name, size)
+    if loaded is not None:
+        if shipped is not None and shipped.provenance.content_hash == loaded.provenance.content_hash:
+            return shipped, None
+        return _computed(name, size, loaded.provenance.content_hash), None
+    if shipped is not None:
+        return shipped, None
+    for other in sorted(get_dataset(name).sizes, key=lambda s: abs(s - size)):
+        near = catalogue.summary(name, other)
+        if near is not None:
+            return near, f"The counts and statistics are those of the {other} px images; the cells are the same ones."
+    return None, None
+
+
+@st.cache_resource(max_entries=4, show_spinner="Computing the statistics of these images")
+def _computed(name: str, size: int, content: str) -> Summary:
+    return summarize(catalogue.loaded(name, size))
+
+
+def pages(count: int) -> int:
+    """Pages of a wall of ``count`` cells, at least one."""
+    return max(1, -(-count // PER_PAGE))
+
+
+def count(loaded: LoadedDataset | None, name: str, code: str, split: str) -> int:
+    """Cells of a class in a split; without images some pages of drawn ones."""
+    if loaded is None:
+        return PER_PAGE * DRAWN_PAGES
+    return int((loaded[split].labels == get_dataset(name).codes.index(code)).sum())
+
+
+def wall(loaded: LoadedDataset | None, name: str, size: int, code: str, split: str, page: int) -> Wall:
+    """The cells of one class and split on a page (from 1); drawn ones where the images are not here."""
+    label = get_dataset(name).codes.index(code)
+    start = (page - 1) * PER_PAGE
+    if loaded is None:
+        images = _drawn(label, size, SPLITS.index(split), page)
+        ids = tuple(f"drawn {start + i + 1}" for i in range(len(images)))
+        return Wall(images, ids, start + 1, PER_PAGE * DRAWN_PAGES, DRAWN)
+    members = np.flatnonzero(loaded[split].labels == label)
+    shown = members[start : start + PER_PAGE]
+    ids = tuple(str(i) for i in loaded[split].ids[shown])
+    return Wall(loaded[split].images[shown], ids, start + 1, len(members), loaded.provenance.label)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _drawn(label: int, size: int, split: int, page: int) -> np.ndarray:
+    images = draw_cells([label] * PER_PAGE, size, seed=1000 * page + 10 * split + label)
+    images.setflags(write=False)
+    return images
+
+
+def first_page(view: str, count: int) -> tuple[int, str]:
+    """The page a wall opens at (from a link, else 1) and its pager's key.
+
+    ``view`` names what the wall shows: another view, or another link, gets another pager, because a
+    pager can't be moved once it is there.
+    """
+    link = state.parameter("page")
+    before = st.session_state.get("_pager")  # (view, page in the address bar as we left it, start, times)
+    if before is None or before[0] != view or link != before[1]:
+        moved = before is None or link != before[1]  # otherwise it still names a page of the view before
+        start = int(link) if moved and link and link.isdecimal() and len(link) < 9 else 1
+        times = before[3] + 1 if before else 0
+        before = (view, link, min(max(start, 1), count), times)
+        st.session_state["_pager"] = before
+    return before[2], f"pager-{view}-{before[3]}"
+
+
+def share_page(page: int) -> None:
+    """Write the page into the address bar (the first needs no mention)."""
+    shown = str(page) if page > 1 else None
+    view, _, start, times = st.session_state["_pager"]
+    st.session_state["_pager"] = (view, shown, start, times)
+    state.put("page", shown)
+
+
+def choose_dataset() -> str:
+    """Name of the data set looked at; a link to one that is not there is told in a sentence."""
+    notice = state.prepare("dataset", dataset_names(), state.dataset(), what="data set")
+    if notice:
+        st.info(notice, icon=":material/link:")
+    return st.session_state["dataset"]
