@@ -98,10 +98,7 @@ def facts(spec: DatasetSpec, summary: Summary, loaded: LoadedDataset | None, siz
     here = f"{loaded.provenance.label} (content {loaded.provenance.content_hash})" if loaded else f"none at {size} px"
     rows += [
         ("Statistics from", f"{summary.provenance.label} (content {summary.provenance.content_hash})"),
-        (
-            "Images on this computer",
-            f"{shown.label} (content {shown.content_hash})" if loaded else f"none at {size} px",
-        ),
+        ("Images on this computer", here),
         ("Identical images", _duplicates(summary)),
     ]
     if spec.real:
