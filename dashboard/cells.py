@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,7 @@ from core.serving.preprocess import Framed, Mode, frame
 BATCH = 16
 KEPT_BYTES = 512 * 2**20
 TILE = 128
+SLICE = 1.5
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,17 @@ class Answered:
 
 
 @dataclass
+class Drop:
+    """What became of the files dropped last: how many, known already, left unread; the id of the one read last."""
+
+    total: int = 0
+    known: int = 0
+    unread: int = 0
+    last: str | None = None
+    started: float = field(default_factory=time.monotonic)
+
+
+@dataclass
 class Tray:
     """Everything that one visitor's session holds; lives in the session, so it survives a change of page."""
 
@@ -95,22 +108,37 @@ class Tray:
     failures: dict[tuple[str, str], Failure] = field(default_factory=dict)
     modes: dict[str, Mode] = field(default_factory=dict)
     default_mode: Mode = "auto"
+    queue: deque[tuple[str, bytes]] = field(default_factory=deque)
+    drop: Drop = field(default_factory=Drop)
     _readings: dict[tuple[str, str, Mode], Reading] = field(default_factory=dict)
 
-    def add_file(self, name: str, data: bytes) -> str:
-        """Read one file: 'new', 'known' (the same bytes are here already) or 'failed' (the reason is kept)."""
+    def put_in_queue(self, files: Sequence[tuple[str, bytes]]) -> None:
+        """Have ``files`` (name, bytes) read by `work`; a new drop starts a new count of outcomes."""
+        if not self.queue:
+            self.drop = Drop()
+        self.queue.extend(files)
+        self.drop.total += len(files)
+
+    def stop(self) -> None:
+        """Leave what is still in the queue unread; everything read so far stays."""
+        self.drop.unread += len(self.queue)
+        self.queue.clear()
+
+    def add_file(self, name: str, data: bytes) -> str | None:
+        """Read one file; returns the cell's id (also when the same bytes are here already), None when it failed."""
         identity = hashlib.sha256(data).hexdigest()[:16]
         if identity in self.cells:
-            return "known"
+            self.drop.known += 1
+            return identity
         try:
             self._check_room(name)
             picture = decode(data, name)
         except DecodeError as error:
             failure = Failure(name, error.reason, error.advice)
             self.failures[name, error.reason] = failure
-            return "failed"
+            return None
         self.cells[identity] = Cell(identity, name, picture.pixels, picture.notes)
-        return "new"
+        return identity
 
     def add_cell(self, name: str, pixels: np.ndarray, truth: str | None, source: str) -> str:
         """Add a picture that is in memory already; returns its id."""
@@ -142,35 +170,43 @@ class Tray:
         """Cells that ``run`` has not answered in their present framing."""
         return [c for c in self.cells.values() if (c.id, str(run.path), self.mode(c.id)) not in self._readings]
 
-    def answer(self, runs: Sequence[Run], spec: DatasetSpec) -> Iterator[Progress]:
-        """Let ``runs`` answer what is pending, a few cells at a time; stopping in between keeps what is done."""
-        work = [
-            (run, cells[i : i + BATCH])
-            for run in runs
-            if (cells := self.pending(run))
-            for i in range(0, len(cells), BATCH)
-        ]
-        total, done = sum(len(cells) for _, cells in work), 0
-        for run, cells in work:
-            framed = [frame(c.pixels, run.size, spec, self.mode(c.id)) for c in cells]
-            answers = classify(np.stack([f.pixels for f in framed]), run)
-            threshold = sure_threshold(run)
-            for number, cell in enumerate(cells):
-                key = (cell.id, str(run.path), self.mode(cell.id))
-                self._readings[key] = Reading(
-                    framed[number], answers.probabilities[number], float(answers.milliseconds[number]), threshold
-                )
-            done += len(cells)
-            yield Progress(done, total, f"{done} of {total} cells answered", "cell")
+    def work(self, runs: Sequence[Run], spec: DatasetSpec, seconds: float = SLICE) -> Iterator[Progress]:
+        """Read files and let ``runs`` answer, a few at a time, for about ``seconds``; `busy` tells if more is left.
 
-    def take_in(self, files: Iterable[tuple[str, bytes]], total: int, counts: dict[str, int]) -> Iterator[Progress]:
-        """Read ``files`` (name, bytes) one by one, counting outcomes into ``counts``."""
-        started = time.monotonic()
-        for done, (name, data) in enumerate(files, 1):
-            outcome = self.add_file(name, data)
-            counts[outcome] = counts.get(outcome, 0) + 1
-            left = (time.monotonic() - started) / done * (total - done)
-            yield Progress(done, total, f"{done} of {total} files read, about {left:.0f} s left", "file")
+        Whatever was done stays when the caller stops in between.
+        """
+        end = time.monotonic() + seconds
+        while self.busy(runs):
+            for _ in range(min(BATCH, len(self.queue))):
+                self.drop.last = self.add_file(*self.queue.popleft())
+            for run in runs:
+                self._answer(self.pending(run)[:BATCH], run, spec)
+            yield self._progress(runs)
+            if time.monotonic() > end:
+                return
+
+    def busy(self, runs: Sequence[Run]) -> bool:
+        """True while files are unread or cells unanswered."""
+        return bool(self.queue) or any(self.pending(run) for run in runs)
+
+    def _progress(self, runs: Sequence[Run]) -> Progress:
+        drop, waiting = self.drop, max((len(self.pending(run)) for run in runs), default=0)
+        total = max(drop.total, len(self.cells), 1)
+        done = max(0, total - len(self.queue) - waiting)
+        took = time.monotonic() - drop.started
+        left = f", about {took / done * (total - done):.0f} s left" if drop.total and done and took > 1 else ""
+        return Progress(done, total, f"{done} of {total} cells{left}", "cell")
+
+    def _answer(self, cells: Sequence[Cell], run: Run, spec: DatasetSpec) -> None:
+        if not cells:
+            return
+        framed = [frame(c.pixels, run.size, spec, self.mode(c.id)) for c in cells]
+        answers = classify(np.stack([f.pixels for f in framed]), run)
+        threshold = sure_threshold(run)
+        for number, cell in enumerate(cells):
+            self._readings[cell.id, str(run.path), self.mode(cell.id)] = Reading(
+                framed[number], answers.probabilities[number], float(answers.milliseconds[number]), threshold
+            )
 
     def answered(self, runs: Sequence[Run]) -> list[Answered]:
         """All cells that every one of ``runs`` has answered, in the order in which they came."""

@@ -16,7 +16,7 @@ _SIDE = 96
 
 @dataclass(frozen=True)
 class Sample:
-    """One cell: ``name``, ``pixels`` uint8 (S, S, 3), ``truth`` (class code), ``source`` (what a person reads of it)."""
+    """One cell: ``name``, ``pixels`` uint8 (S, S, 3), ``truth`` (class code), ``source`` as a person reads it."""
 
     name: str
     pixels: np.ndarray

@@ -1,0 +1,115 @@
+"""Classify: drop cells, see what each one is, how sure the model is, and keep the results."""
+
+import streamlit as st
+
+from core.serving import engine
+from dashboard import catalogue, state
+from dashboard.cells import Tray
+from dashboard.widgets import answers
+from dashboard.widgets.page import header
+from dashboard.widgets.runs import run_picker
+from dashboard.widgets.samples import Sample, sample_row, samples
+
+PAGE = {"title": "Classify", "icon": ":material/biotech:", "path": "classify", "order": 40}
+
+TRAY, DROP = "classify_tray", "classify_drop"
+MOST_MODELS = 4
+
+dataset = state.dataset()
+spec = catalogue.spec(dataset)
+tray: Tray = st.session_state.setdefault(TRAY, Tray())
+st.session_state.setdefault(DROP, 0)
+
+header(
+    "Classify",
+    "Drop pictures of single cells: each gets its class, and how sure the model is. Images never leave this computer.",
+)
+
+installed = catalogue.runs(dataset)
+if not installed:
+    st.info(
+        f"No model for {spec.title} is installed yet. Train one in the terminal: "
+        f"`python -m core train --dataset {dataset}`. Then reload this page.",
+        icon=":material/model_training:",
+    )
+    st.stop()
+
+
+def take(cells: list[Sample]) -> None:
+    """Put sample cells on the tray; one alone is shown at once."""
+    taken = [tray.add_cell(cell.name, cell.pixels, cell.truth, cell.source) for cell in cells]
+    answers.choose(taken[0]) if len(taken) == 1 else answers.forget_choice()
+
+
+with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    drop_zone = st.container(width="stretch")
+    with st.popover("Models", icon=":material/tune:"):
+        runs = run_picker(
+            "Models that answer (the first leads)",
+            installed,
+            key="model",
+            multiple=True,
+            max_selections=MOST_MODELS,
+            help="Several models answer side by side; where they disagree, look yourself.",
+        )
+        if not runs:
+            runs = [max(installed, key=lambda r: r.metrics["val"]["accuracy"])]
+            st.caption(f"None chosen: {runs[0].title} answers.")
+    if tray.cells or tray.failures or tray.queue:
+        st.button("Clear all", key="classify_clear", icon=":material/delete_sweep:", on_click=tray.clear)
+
+with drop_zone:
+    files = st.file_uploader(
+        "Pictures of single cells: PNG, JPEG, BMP, TIFF or WebP, one or hundreds at once",
+        accept_multiple_files=True,
+        key=f"{DROP}_{st.session_state[DROP]}",
+        help="Best: crops of 360 x 363 px as from a CellaVision DM96, or tight crops of one cell of about 200 px.",
+    )
+
+if files:
+    tray.put_in_queue([(file.name, file.getvalue()) for file in files])
+    st.session_state[DROP] += 1  # a fresh drop zone: the files are on the tray now
+    answers.forget_choice()
+    st.rerun()
+
+for run in runs:  # opened before the first cell comes
+    engine.load(run)
+
+if tray.busy(runs):
+    working = st.empty()
+    with working.container(horizontal=True, vertical_alignment="center"):
+        bar = st.progress(0.0, text="Reading")
+        st.button("Stop and keep what is done", key="classify_stop", on_click=tray.stop)
+    for step in tray.work(runs, spec):
+        bar.progress(step.done / step.total, text=step.message)
+    if tray.drop.total == 1 and tray.drop.last:
+        answers.choose(tray.drop.last)
+    if not tray.busy(runs):
+        working.empty()
+
+answered = tray.answered(runs)
+failures = list(tray.failures.values())
+if not answered and not tray.busy(runs):
+    if failures:
+        st.warning("None of the files could be used.", icon=":material/warning:")
+        answers.failed_files(failures, unfolded=True)
+    cells = samples(dataset, runs[0].size)
+    sample_row(cells, dict(zip(spec.codes, spec.class_names, strict=True)), key="classify_sample", on_pick=take)
+    st.stop()
+if answered:
+    answers.summary_line(answered, runs, answers.news(tray.drop))
+    answers.failed_files(failures)
+    by_id = {a.cell.id: a for a in answered}
+    with st.container(horizontal=True, gap="medium"):
+        order = list(by_id)
+        if len(answered) > 1:
+            with st.container(width=answers.PANE):
+                order = answers.wall(answered, spec)
+        answers.choose_first(order)
+        with st.container(width=answers.PANE):
+            answers.card(tray, by_id[st.session_state[answers.CHOSEN]], order, runs, spec)
+    answers.tables(answered, runs, spec)
+    with st.container(horizontal=True):
+        answers.downloads(answered, failures, runs, spec)
+if tray.busy(runs):  # what is done is shown; go on with the rest
+    st.rerun()
