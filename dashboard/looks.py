@@ -1,0 +1,108 @@
+"""What the Explain page computes with torch, kept in the visitor's session so that a rerun computes nothing.
+
+Torch and Captum are imported inside functions: importing this module, and drawing the page's frame, stays quick.
+"""
+
+import hashlib
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from core.datasets import DatasetSpec
+from core.runs import Run
+from core.serving.preprocess import Framed
+
+if TYPE_CHECKING:
+    from core.explain.gates import StageGates
+    from core.explain.gradcam import CamMap, CamStage
+
+KEPT = 256
+_MAPS = "_explain_maps"
+
+
+@dataclass(frozen=True)
+class Look:
+    """One model looking at the cell: its answer ``probabilities`` (C,), the ``framed`` cell, and class ``target``."""
+
+    run: Run
+    title: str
+    framed: Framed
+    probabilities: np.ndarray
+    target: int
+
+    @property
+    def answer(self) -> int:
+        """Index of the likeliest class."""
+        return int(self.probabilities.argmax())
+
+
+def asked_class(choice: str, probabilities: np.ndarray, spec: DatasetSpec) -> int:
+    """Index of the class that ``choice`` means for a model: 'answer', 'runner-up' (its own), or a code."""
+    if choice in spec.codes:
+        return spec.codes.index(choice)
+    order = np.argsort(-probabilities, kind="stable")
+    return int(order[0 if choice == "answer" else 1])
+
+
+def telling_runs(runs: Sequence[Run]) -> list[str]:
+    """Names of up to three runs that show all there is to see: the best, and the best with SE and with CBAM."""
+    ranked = sorted(runs, key=lambda r: -r.metrics["val"]["accuracy"])
+    chosen = ranked[:1]
+    for kind in ("se", "cbam"):
+        chosen += [r for r in ranked if r.model.endswith(f"_{kind}") and r not in chosen][:1]
+    chosen += [r for r in ranked if r.model not in {c.model for c in chosen}]
+    return [run.name for run in chosen[:3]]
+
+
+def grad_cam(look: Look, earlier: int) -> "tuple[CamMap, CamStage]":
+    """Grad-CAM of the class asked about, and the stage it was read at: ``earlier`` stages before the last map."""
+    run, image = look.run, look.framed.pixels
+
+    def compute() -> "tuple[CamMap, CamStage]":
+        from core.explain import gradcam, network
+
+        with network.borrowed(run) as net:
+            found = gradcam.stages(net, run.size)
+            stage = found[max(0, len(found) - 1 - earlier)]
+            answer = gradcam.grad_cam(net, image, look.target, stage.layer)
+        return answer, replace(stage, layer=None)  # a session must not hold on to a network
+
+    return _kept(("cam", *_key(look), look.target, earlier), compute)
+
+
+def gates(look: Look) -> "list[StageGates]":
+    """Gates of every attention stage; empty for a network without attention."""
+
+    def compute() -> "list[StageGates]":
+        from core.explain.gates import picture_gates
+        from core.explain.network import network_of
+
+        return picture_gates(network_of(look.run), look.framed.pixels)
+
+    return _kept(("gates", *_key(look)), compute)
+
+
+def waiting_line() -> str:
+    """What is said while maps are drawn; the first time takes longer, because PyTorch is loaded then."""
+    return "Drawing the maps" if "captum" in sys.modules else "Loading the drawing tools, a few seconds the first time"
+
+
+def _kept(key: tuple, compute: Callable[[], Any]) -> Any:
+    """What was computed for ``key`` in this session, else ``compute()``; the oldest of many are dropped."""
+    maps = st.session_state.setdefault(_MAPS, OrderedDict())
+    if key not in maps:
+        with st.spinner(waiting_line()):
+            maps[key] = compute()
+        while len(maps) > KEPT:
+            maps.popitem(last=False)
+    return maps[key]
+
+
+def _key(look: Look) -> tuple:
+    pixels = hashlib.sha256(np.ascontiguousarray(look.framed.pixels)).hexdigest()[:16]
+    return str(look.run.path), look.run.path.stat().st_mtime_ns, pixels

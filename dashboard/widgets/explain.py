@@ -1,0 +1,212 @@
+"""Parts of the Explain page: drawing options, the maps' tiles, the sections on gates."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from core.datasets import DatasetSpec
+from core.errors import HemaLensError
+from core.explain.overlay import COLOUR_MAPS, overlay
+from core.serving.wording import percent
+from dashboard import looks
+from dashboard.figures.explain import colour_strip, gates_figure, labelled, nearest_classes
+from dashboard.looks import Look
+from dashboard.widgets.looked_at import SIDE, Cell
+from dashboard.widgets.page import is_dark, plot
+from dashboard.widgets.pictures import as_png, enlarge
+
+DETAIL = ("Last map", "One stage earlier", "Two stages earlier")
+RESEARCH = "HemaLens, for research and teaching, not a medical device"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How maps are drawn: ``opacity`` 0 to 1, ``colours`` a scale's name, ``how`` they are enlarged.
+
+    ``earlier`` counts stages before the last map; ``stretch`` lets each spatial map fill the colour scale.
+    """
+
+    opacity: float
+    colours: str
+    how: str
+    earlier: int
+    stretch: bool
+
+
+def drawing_options() -> Drawing:
+    """A popover with what most people never touch; the choices stay when one leaves the page."""
+    with st.popover("Drawing", icon=":material/palette:", key="explain_drawing"):
+        opacity = st.slider(
+            "Opacity of the maps", 0, 100, 55, 5, format="%d %%", key="opacity", persist_state="session"
+        )
+        colours = st.selectbox("Colours", COLOUR_MAPS, index=0, key="colours", persist_state="session")
+        how = st.segmented_control(
+            "Enlarge", ["Smooth", "True resolution"], default="Smooth", required=True, key="enlarge",
+            persist_state="session",
+            help="True resolution shows each field of the map as one block.",
+        )  # fmt: skip
+        detail = st.segmented_control(
+            "Grad-CAM reads", DETAIL, default=DETAIL[0], required=True, key="detail", persist_state="session",
+            help="The last map is what the answer is made of. Earlier maps are finer, but further from the answer.",
+        )  # fmt: skip
+        stretch = st.toggle(
+            "Stretch spatial maps", value=True, key="stretch", persist_state="session",
+            help="On: each spatial map of CBAM fills the colour scale from its least to its greatest gate. "
+            "Off: the scale runs from 0 (shut) to 1 (open) for all.",
+        )  # fmt: skip
+    return Drawing(opacity / 100, colours, "smooth" if how == "Smooth" else "blocks", DETAIL.index(detail), stretch)
+
+
+def cam_tile(look: Look, cell: Cell, drawing: Drawing, spec: DatasetSpec) -> None:
+    """Grad-CAM of one model over the cell, what it is, and a way to keep it."""
+    code, name = spec.codes[look.target], spec.class_names[look.target].lower()
+    try:
+        cam, stage = looks.grad_cam(look, drawing.earlier)
+    except HemaLensError as error:
+        st.warning(str(error), icon=":material/warning:")
+        return
+    picture = drawn_over(look.framed.pixels, cam.values, drawing)
+    size = f"{stage.height} x {stage.width}"
+    st.image(picture, width="stretch", alt=f"Grad-CAM of {look.title} for {name}, {size} map")
+    what = f"Grad-CAM for **{code}** ({name}), given {percent(look.probabilities[look.target])}"
+    if cam.silent:
+        st.caption(f"{what}. Nothing in this {size} map speaks for the class: the map is empty.")
+    else:
+        st.caption(f"{what} · {size} map, enlarged{'' if stage.last else ' · an earlier, finer stage'}")
+    lines = [
+        f"{look.title}: {code}, {percent(look.probabilities[look.target])}",
+        f"Grad-CAM for {name}, {size} map{' (nothing speaks for it)' if cam.silent else ', enlarged'}",
+        f"Cell {cell.name}, {cell.source}, {look.run.size} px",
+        RESEARCH,
+    ]
+    keep_button("Download map (PNG)", picture, lines, "grad-cam", look, cell, code)
+
+
+def legend(drawing: Drawing) -> None:
+    """The colour scale, and what such maps can't tell."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption("does not speak for the class", width="content")
+        st.image(colour_strip(drawing.colours), width=240, alt="Colour scale from nothing to most")
+        st.caption("speaks for it most", width="content")
+    st.caption(
+        "A map shows where this model found what raised the score of the class asked about, each scaled to its own "
+        "maximum: compare places within a map, not brightness between maps. It can't tell whether the answer is right, "
+        "what the model saw there, or why; light on the background or the rim is a reason to doubt the answer."
+    )
+
+
+def gates_section(shown: Sequence[Look], spec: DatasetSpec) -> None:
+    """Channel gates per stage of every model with attention, against what is usual for the class asked about."""
+    st.subheader("Channel gates: what opens for this cell", anchor=False)
+    gated = [(look, found) for look in shown if (found := _gates(look))]
+    without = [look.title for look in shown if look not in [g[0] for g in gated]]
+    if without:
+        st.caption(f"{_listed(without)} {'have' if len(without) > 1 else 'has'} no attention blocks: no gates to show.")
+    if not gated:
+        st.info("Choose CNN + SE or CNN + CBAM above to see gates.", icon=":material/tune:")
+        return
+    st.caption(
+        "An attention block multiplies each channel of a stage by a gate between 0 (shut) and 1 (open). Bars lead from "
+        "the gate that is usual for the class (mean over its validation cells) to this cell's; the numbers name the "
+        "channels that differ most."
+    )
+    usual = {look.run.name: look.run.gate_means() for look, _ in gated}
+    limits = _limits([v for look, found in gated for g in found for v in (g.channel, *usual[look.run.name].values())])
+    for column, (look, found) in zip(st.columns(max(2, len(gated))), gated, strict=False):
+        with column:
+            channels = {gate.stage: gate.channel for gate in found}
+            means = {k: v for k, v in usual[look.run.name].items() if k in channels}
+            code = spec.codes[look.target]
+            st.markdown(f"**{look.title}**, against {code}")
+            figure = gates_figure(channels, means, look.target, code, limits=limits, dark=is_dark())
+            plot(figure, key=f"gates-{look.run.name}")
+            if len(means) == len(channels):
+                distance = nearest_classes(channels, means)
+                near = [f"{spec.codes[i]} ({distance[i]:.3f})" for i in np.argsort(distance)[:3]]
+                st.caption(
+                    f"Over all stages the gates lie nearest to what is usual for {near[0]}, then {near[1]}, {near[2]}.",
+                    help="Mean distance between this cell's gates and each class's mean gates, every stage alike.",
+                )
+            else:
+                st.caption("This model was stored without its class means: the gates stand alone, sorted by size.")
+
+
+def spatial_section(shown: Sequence[Look], cell: Cell, drawing: Drawing) -> None:
+    """Spatial maps of every model with CBAM, a row of stages each."""
+    found = [(look, maps) for look in shown if (maps := [g for g in _gates(look) if g.spatial is not None])]
+    if not found:
+        return
+    st.subheader("Spatial maps: where CBAM opens", anchor=False)
+    scale = (
+        "each map from its least (dark) to its greatest gate" if drawing.stretch else "all from 0 (shut) to 1 (open)"
+    )
+    st.caption(f"The second gate of each CBAM block, over the places of its map, whatever the class. Scale: {scale}.")
+    for look, maps in found:
+        st.markdown(f"**{look.title}**")
+        with st.grid(columns=5, min_column_width=150, gap="small"):
+            for gate in maps:
+                low, high = float(gate.spatial.min()), float(gate.spatial.max())
+                values = (gate.spatial - low) / max(high - low, 1e-9) if drawing.stretch else gate.spatial
+                picture = drawn_over(look.framed.pixels, values, drawing)
+                size = f"{gate.spatial.shape[0]} x {gate.spatial.shape[1]}"
+                with st.container(gap="xsmall"):
+                    st.image(picture, width="stretch", alt=f"Spatial map of {look.title}, {gate.stage}, {size}")
+                    st.caption(f"{gate.stage} · {size} map, enlarged · gates {low:.2f} to {high:.2f}")
+                    lines = [
+                        f"{look.title}, {gate.stage}",
+                        f"CBAM spatial map, {size}, enlarged; gates {low:.2f} to {high:.2f}; {scale}",
+                        f"Cell {cell.name}, {cell.source}, {look.run.size} px",
+                        RESEARCH,
+                    ]
+                    keep_button("Download (PNG)", picture, lines, "spatial", look, cell, gate.stage)
+
+
+def drawn_over(image: np.ndarray, values: np.ndarray, drawing: Drawing) -> np.ndarray:
+    """The map ``values`` (h, w), 0 to 1, over the framed cell, enlarged: uint8 of at least `SIDE` pixels a side."""
+    return overlay(enlarge(image, SIDE), values, name=drawing.colours, opacity=drawing.opacity, how=drawing.how)
+
+
+def keep_button(
+    label: str, picture: np.ndarray, lines: list[str], kind: str, look: Look, cell: Cell, part: str
+) -> None:
+    """A quiet button that makes the labelled PNG when it is clicked, not before."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", f"{kind} {look.run.name} {part} {cell.name}").strip("-")
+    st.download_button(
+        label,
+        partial(_png, picture, lines),
+        f"{name}.png",
+        "image/png",
+        key=f"keep-{kind}-{look.run.name}-{part}",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+    )
+
+
+def _png(picture: np.ndarray, lines: list[str]) -> bytes:
+    return as_png(labelled(picture, lines))
+
+
+def _gates(look: Look) -> list:
+    """The gates of ``look``; none where its weights can't be read, which its tile tells already."""
+    try:
+        return looks.gates(look)
+    except HemaLensError:
+        return []
+
+
+def _limits(arrays: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Limits of all gate axes on one scale: from the least to the greatest, a little wider, within 0 to 1."""
+    values = np.concatenate([np.ravel(a) for a in arrays])
+    values = values[np.isfinite(values)]
+    low, high = float(values.min()), float(values.max())
+    room = 0.12 * (high - low)
+    return low - room, high + room
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

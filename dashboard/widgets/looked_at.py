@@ -1,0 +1,148 @@
+"""The cell that the Explain page looks at: from a link, another page, a file, or the samples."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from core.datasets import DatasetSpec, DatasetUnavailable
+from core.errors import HemaLensError
+from core.serving.decode import decode
+from core.serving.preprocess import Framed
+from dashboard import catalogue
+from dashboard.state import handed_image, parameter, prepare, put, share
+from dashboard.widgets.pictures import enlarge
+from dashboard.widgets.samples import DRAWN, Sample, samples
+
+PER_CLASS = 3
+SIDE = 384
+_OWN, _SEEN, _TROUBLE = "_explain_own", "_explain_seen", "_explain_trouble"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The cell looked at: ``pixels`` uint8 (H, W, 3) as it came, ``truth`` code where known, ``source`` in words.
+
+    ``linked`` is True where a link can carry it (a cell of the test split or a drawn one).
+    """
+
+    name: str
+    pixels: np.ndarray
+    truth: str | None
+    source: str
+    linked: bool
+
+    @property
+    def drawn(self) -> bool:
+        return self.source == DRAWN
+
+
+def current_cell(spec: DatasetSpec, size: int) -> tuple[Cell, str | None]:
+    """The cell to look at, and a sentence where the link asks for one that isn't here.
+
+    A picture that another page has just handed over comes first, then the link's, then the last one looked
+    at, then the first sample.
+    """
+    known = {s.name: s for s in samples(spec.name, size, PER_CLASS)}
+    handed = handed_image()
+    if handed is not None and st.session_state.get(_SEEN) is not handed:
+        st.session_state[_SEEN] = handed
+        if handed.name in known:
+            _take_sample(handed.name)
+        else:
+            _take_own(Cell(handed.name, handed.pixels, handed.truth, "handed over", linked=False))
+    elif parameter("cell"):
+        st.session_state.pop(_OWN, None)  # an own picture leaves no name in the address
+    if own := st.session_state.get(_OWN):
+        return own, None
+    for wanted in {parameter("cell"), st.session_state.get("cell")} - {None, *known}:
+        if found := _test_cell(spec, size, wanted):
+            known[found.name] = found
+    notice = prepare("cell", list(known), next(iter(known)), what="cell")
+    share("cell")
+    chosen = known[st.session_state["cell"]]
+    return Cell(chosen.name, chosen.pixels, chosen.truth, chosen.source, linked=True), notice
+
+
+def _test_cell(spec: DatasetSpec, size: int, name: str) -> Sample | None:
+    """The cell of the test split that a link names ('LY test-00012', as samples are called); None if not here."""
+    for found in sorted((s for s in spec.sizes if catalogue.is_available(spec.name, s)), key=lambda s: (s != size, -s)):
+        try:
+            loaded = catalogue.loaded(spec.name, found)
+        except DatasetUnavailable:
+            continue
+        code, _, identity = name.partition(" ")
+        for index in np.flatnonzero(loaded["test"].ids == (identity or name)):
+            truth = spec.codes[loaded["test"].labels[index]]
+            if code in (truth, name):
+                source = f"{loaded.provenance.label}, test split" if spec.real else DRAWN
+                return Sample(name, loaded["test"].images[index], truth, source)
+    return None
+
+
+def cell_tile(cell: Cell, framed: Framed, spec: DatasetSpec) -> None:
+    """The cell as the models see it, with what is known of it."""
+    names = {c.code: c.name for c in spec.classes}
+    st.markdown(f"**{names[cell.truth]}**" if cell.truth else "**Your picture**")
+    side = framed.pixels.shape[0]
+    st.image(enlarge(framed.pixels, SIDE), width="stretch", alt=f"{cell.name}, as the models see it")
+    cut = "" if cell.linked else f" {framed.note}"
+    st.caption(f"{cell.name} · {cell.source} · {side} px, enlarged.{cut}")
+
+
+def cell_buttons(cell: Cell, spec: DatasetSpec, size: int) -> None:
+    """Choose a sample or an own picture, or step to the next sample."""
+    cells = samples(spec.name, size, PER_CLASS)
+    names = [s.name for s in cells]
+    following = names[(names.index(cell.name) + 1) % len(names)] if cell.name in names else names[0]
+    with st.container(horizontal=True, gap="small"):
+        choose = st.popover("Choose a cell", icon=":material/grid_view:", key="explain_choose", on_change="rerun")
+        st.button("Next", icon=":material/arrow_forward:", key="explain_next", on_click=_take_sample, args=(following,))
+    if not choose.open:  # two dozen pictures that nobody looks at would be sent on every rerun
+        return
+    with choose, st.container(width=620):
+        st.file_uploader(
+            "Your own picture of one cell (PNG, JPEG, BMP, TIFF, WebP)", key="explain_file", on_change=_take_file
+        )
+        st.caption(f"or a sample cell ({cells[0].source})")
+        with st.grid(columns=8, min_column_width=60, gap="xsmall"):
+            for row in range(PER_CLASS):  # each column is a class
+                for sample in cells[row::PER_CLASS]:
+                    with st.container(gap="xxsmall"):
+                        st.image(enlarge(sample.pixels, 120), width="stretch", alt=sample.name)
+                        st.button(
+                            sample.truth,
+                            key=f"explain_{sample.name}",
+                            on_click=_take_sample,
+                            args=(sample.name,),
+                            type="primary" if sample.name == cell.name else "secondary",
+                            width="stretch",
+                        )
+
+
+def trouble() -> str | None:
+    """Why the last upload could not be used; told once."""
+    return st.session_state.pop(_TROUBLE, None)
+
+
+def _take_sample(name: str) -> None:
+    st.session_state.pop(_OWN, None)
+    st.session_state["cell"] = name
+    put("cell", name)
+
+
+def _take_own(cell: Cell) -> None:
+    st.session_state[_OWN] = cell
+    put("cell", None)
+
+
+def _take_file() -> None:
+    file = st.session_state.get("explain_file")
+    if file is None:
+        return
+    try:
+        decoded = decode(file.getvalue(), file.name)
+    except HemaLensError as error:
+        st.session_state[_TROUBLE] = str(error)
+        return
+    _take_own(Cell(file.name, decoded.pixels, None, "your picture", linked=False))
