@@ -63,8 +63,8 @@ def evaluate(options: argparse.Namespace) -> int:
                 print(f"    {measure:18} {new[measure]:.4f}{stored}")
     if not same:
         print(
-            f"note: {run.name} was scored on {trained_on['label']} (content {trained_on['content_hash']}), which is not "
-            "on this computer; these are other images, so the figures may differ",
+            f"note: {run.name} was scored on {trained_on['label']} (content {trained_on['content_hash']}), which is "
+            "not on this computer; these are other images, so the figures may differ",
             file=sys.stderr,
         )
         return 0

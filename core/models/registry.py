@@ -23,7 +23,8 @@ class UnknownModel(HemaLensError):
 class ModelSpec:
     """A registered network: its builder, what a person should know of it, and how it likes to be trained.
 
-    ``recipe`` holds the `TrainConfig` fields in which this model departs from the defaults.
+    ``recipe`` holds the `TrainConfig` fields in which this model departs from the defaults, ``published``
+    the test accuracy (0 to 1) that a published notebook reports for this kind of model, by picture size.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ModelSpec:
     paper_url: str
     builder: Callable[..., ImageClassifier]
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    published: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -46,14 +48,22 @@ _REGISTRY: dict[str, ModelSpec] = {}
 
 
 def register(
-    name: str, *, title: str, family: str, summary: str, paper: str, paper_url: str, **recipe: Any
+    name: str,
+    *,
+    title: str,
+    family: str,
+    summary: str,
+    paper: str,
+    paper_url: str,
+    published: Mapping[int, float] | None = None,
+    **recipe: Any,
 ) -> Callable[[Callable[..., ImageClassifier]], Callable[..., ImageClassifier]]:
     """Decorate a builder ``(classes, size, **arguments) -> ImageClassifier``; other keywords are its recipe."""
 
     def decorate(builder: Callable[..., ImageClassifier]) -> Callable[..., ImageClassifier]:
         if name in _REGISTRY:
             raise ValueError(f"model {name!r} is registered twice")
-        _REGISTRY[name] = ModelSpec(name, title, family, summary, paper, paper_url, builder, recipe)
+        _REGISTRY[name] = ModelSpec(name, title, family, summary, paper, paper_url, builder, recipe, published or {})
         return builder
 
     return decorate

@@ -15,6 +15,7 @@ from core.models.registry import register
     summary="ResNet-18 with a 3x3 stem for small pictures and three eighths of the published width.",
     paper="He et al. 2016, Deep residual learning for image recognition",
     paper_url="https://arxiv.org/abs/1512.03385",
+    published={64: 0.9567},
 )
 def resnet18(classes: int, size: int, width: int = 24, dropout: float = 0.0) -> ImageClassifier:
     """Eight basic blocks of widths w, 2w, 4w, 8w (published: w = 64) behind a 3x3 stem, without max pooling.

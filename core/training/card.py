@@ -53,8 +53,8 @@ def card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpec) -> 
         "",
         f"{metrics['epochs']} of at most {train['epochs']} epochs (best: {metrics['best_epoch']}), "
         f"{train['optimizer']}, peak learning rate {train['learning_rate']:g}, batches of {train['batch_size']}, "
-        f"augmentation '{train['augment']}', seed {train['seed']}; {metrics['train_seconds']:,.0f} s on {metrics['device']}"
-        f"{', bfloat16' if metrics['bf16'] else ''}. Probabilities were calibrated on val "
+        f"augmentation '{train['augment']}', seed {train['seed']}; {metrics['train_seconds']:,.0f} s on "
+        f"{metrics['device']}{', bfloat16' if metrics['bf16'] else ''}. Probabilities were calibrated on val "
         f"(temperature {metrics['temperature']:.2f}, folded into the last layer).",
         "",
         "## Limits",
