@@ -37,14 +37,7 @@ for notice in (
         st.info(notice, icon=":material/link:")
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    code = st.pills(
-        "Class",
-        spec.codes,
-        key="class",
-        required=True,
-        format_func=lambda c: f"{c} {titles[c]}",
-    )
-with st.container(horizontal=True, vertical_alignment="bottom"):
+    code = st.selectbox("Class", spec.codes, key="class", format_func=lambda c: f"{c}  {titles[c]}", width=260)
     size = int(
         st.segmented_control(
             "Pixels a side",

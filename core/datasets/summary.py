@@ -21,6 +21,7 @@ FOLDER = Path(__file__).parent / "summaries"
 BINS = 32
 MEAN_SIDE = 64  # a mean cell has nothing finer to show
 RINGS = 12
+DISC = 0.6  # of the side: here the cell lies, around it mostly plasma and red cells
 CHUNK = 256
 
 
@@ -29,9 +30,9 @@ class Summary:
     """Statistics of one build of a data set at one ``size``; C classes in the data set's order.
 
     ``counts``: split to int64 (C,). ``mean_cells`` uint8 (C, M, M, 3): the mean of all training
-    images, M = min(size, 64). ``histograms`` float32 (C, 3, 32): shares of the pixels of the
-    training images by level of red, green, blue (each adds up to 1), over bins of 8 levels.
-    ``colour_mean``, ``colour_std`` float32 (C, 3): over the same pixels, 0 to 255.
+    images, M = min(size, 64). ``histograms`` float32 (C, 3, 32): shares of the pixels
+    in the middle of the training images (a disc of 0.6 of the side, where the cell is) by level of
+    red, green, blue (each adds up to 1), over bins of 8 levels. ``colour_mean``, ``colour_std`` float32 (C, 3): over the same pixels, 0 to 255.
     ``likeness`` float32 (C, C): of the val images of a class (row), the share whose most similar
     training image (by colour at each distance from the middle) is of the class of the column.
     ``duplicates``: number of groups of images that are the same to the pixel: 'groups', those that
@@ -83,11 +84,12 @@ def summarize(loaded: LoadedDataset) -> Summary:
     counts = {s: np.bincount(loaded[s].labels, minlength=classes).astype(np.int64) for s in SPLITS}
     sums = np.zeros((classes, loaded.size, loaded.size, 3))
     bins = np.zeros((classes, 3, 256))
+    middle = _from_middle(loaded.size) < DISC / 2
     for label in range(classes):
         members = np.flatnonzero(train.labels == label)
         for part in _parts(train.images[members]):
             sums[label] += part.sum(0, dtype=np.float64)
-            bins[label] += [np.bincount(part[..., c].ravel(), minlength=256) for c in range(3)]
+            bins[label] += [np.bincount(part[..., c][:, middle].ravel(), minlength=256) for c in range(3)]
     levels = np.arange(256)
     shares = bins / np.maximum(bins.sum(-1, keepdims=True), 1)
     mean = shares @ levels
@@ -180,11 +182,16 @@ def _smaller(cells: np.ndarray) -> np.ndarray:
     return np.stack([np.asarray(Image.fromarray(cell).resize(side, Image.Resampling.BOX)) for cell in out])
 
 
+def _from_middle(side: int) -> np.ndarray:
+    """(side, side): how far each pixel is from the middle, in units of the side."""
+    at = (np.arange(side) + 0.5) / side - 0.5
+    return np.hypot(at[:, None], at[None, :])
+
+
 def _rings(images: np.ndarray) -> np.ndarray:
     """Mean and deviation of each colour in rings around the middle, float32 (N, RINGS * 6)."""
     side = images.shape[1]
-    at = (np.arange(side) + 0.5) / side - 0.5
-    ring = np.minimum((np.hypot(at[:, None], at[None, :]) / 0.55 * RINGS).astype(int), RINGS - 1).ravel()
+    ring = np.minimum((_from_middle(side) / 0.55 * RINGS).astype(int), RINGS - 1).ravel()
     member = (ring[:, None] == np.arange(RINGS)).astype(np.float32)
     member /= np.maximum(member.sum(0), 1)
     out = []

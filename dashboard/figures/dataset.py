@@ -85,7 +85,9 @@ def class_bars(
         cliponaxis=False,
     )
     finish(fig, title=_balance(summary, classes), height=height, dark=dark)
-    fig.update_layout(barmode="stack", bargap=0.28, legend={"y": -0.16, "yanchor": "top", "x": 1})
+    fig.update_layout(
+        barmode="stack", bargap=0.28, legend={"y": -0.16, "yanchor": "top", "x": 1, "traceorder": "normal"}
+    )
     fig.update_xaxes(title_text="images", range=[0, totals.max() * 1.36], fixedrange=True, tickformat=",")
     fig.update_yaxes(autorange="reversed", fixedrange=True, showgrid=False, tickfont={"color": base["text"]})
     return fig
@@ -103,7 +105,7 @@ def _balance(summary: Summary, classes: Sequence[CellClass]) -> str:
 def colour_histograms(
     summary: Summary, classes: Sequence[CellClass], codes: Sequence[str], *, dark: bool = False, height: int = 320
 ) -> go.Figure:
-    """How much of the picture has which level of red, green and blue; a line for each of ``codes``."""
+    """How much of the picture's middle, where the cell is, has which level of red, green and blue; a line for each of ``codes``."""
     colours = class_colours(summary.codes, dark)
     names = {c.code: c.name for c in classes}
     levels = (np.arange(BINS) + 0.5) * 256 / BINS
@@ -120,7 +122,7 @@ def colour_histograms(
                 showlegend=channel == 0,
                 mode="lines",
                 line={"color": colours[code], "width": 3 if number == 0 else 2, "dash": dashes[number % 4]},
-                hovertemplate=f"{code}, {_CHANNELS[channel].lower()} about %{{x:.0f}}: %{{y:.1%}} of the pixels"
+                hovertemplate=f"{code}, {_CHANNELS[channel].lower()} about %{{x:.0f}}: %{{y:.1%}} of the middle"
                 "<extra></extra>",
                 row=1,
                 col=channel + 1,
@@ -130,7 +132,7 @@ def colour_histograms(
     fig.update_annotations(font={"size": 14, "color": ground(dark)["quiet"]})
     fig.update_xaxes(range=[0, 256], tickvals=[0, 64, 128, 192, 255], title_text="level (0 dark, 255 light)")
     fig.update_yaxes(tickformat=".0%", rangemode="tozero")
-    fig.update_yaxes(title_text="share of the pixels", col=1)
+    fig.update_yaxes(title_text="share of the middle", col=1)
     return fig
 
 
@@ -139,5 +141,5 @@ def _darkest(summary: Summary, classes: Sequence[CellClass], codes: Sequence[str
     light = {code: float(summary.colour_mean[summary.codes.index(code)].mean()) for code in codes}
     darkest, lightest = min(light, key=light.get), max(light, key=light.get)
     if light[lightest] - light[darkest] < 2:
-        return "Their pictures are about equally dark"
-    return f"Pictures of {names[darkest]} are the darkest, those of {names[lightest]} the lightest"
+        return "Colours of the cells: they are about equally dark"
+    return f"Colours of the cells: {names[darkest]} are the darkest, {names[lightest]} the lightest"

@@ -33,13 +33,13 @@ def show_neighbours(summary: Summary, classes: Sequence[CellClass], code: str) -
     by_code = {c.code: c for c in classes}
     near = summary.neighbours(code)
     name = plural(by_code[code].name)
-    grid = st.grid(3, min_column_width=260, gap="medium")
+    grid = st.grid(3, min_column_width=200, gap="medium")
     for other, share in [(code, None), *near]:
         cell = by_code[other]
         with grid.container():
             with st.container(horizontal=True, vertical_alignment="center"):
-                mean = enlarge(summary.mean_cells[summary.codes.index(other)], 112)
-                st.image(mean, width=112, alt=f"mean of all training images of {plural(cell.name)}")
+                mean = enlarge(summary.mean_cells[summary.codes.index(other)], 96)
+                st.image(mean, width=96, alt=f"mean of all training images of {plural(cell.name)}")
                 with st.container(width="stretch"):
                     st.markdown(f"**{other}** {cell.name}")
                     if share is None:

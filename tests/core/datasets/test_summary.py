@@ -33,6 +33,17 @@ def test_counts_means_and_colours():
     assert summary.histograms[3, 1].argmax() == 31
 
 
+def test_colours_are_those_of_the_middle():
+    data = made(size=64)
+    for split in data.splits.values():
+        split.images[:, :8, :, 0] = 255  # above the cell
+        split.images[:, 30:34, 30:34, 2] = 200  # in its middle
+    summary = summarize(data)
+    assert summary.histograms[0, 0].argmax() == 0
+    assert summary.histograms[0, 0, 31] == 0
+    assert 0 < summary.histograms[0, 2, 200 // 8] == pytest.approx(16 / (np.pi * (0.3 * 64) ** 2), rel=0.05)
+
+
 def test_likeness_finds_the_class_and_its_neighbour():
     summary = summarize(made())
     np.testing.assert_allclose(summary.likeness, np.eye(8), atol=1e-6)
