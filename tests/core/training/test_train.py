@@ -19,6 +19,9 @@ from core.training import TrainConfig, TrainingFailed, loop, train
 from core.training.checkpoint import Progressed, restore, save
 
 
+TINY_OPTIONS = ["--dataset", "synthetic", "--size", "28", "--arg", "width=8", "--device", "cpu"]
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CACHE", "DATA", "PRETRAINED"):
@@ -79,22 +82,7 @@ def test_evaluate_tells_figures_that_are_not_those_of_the_weights(tiny_run, caps
 
 
 def test_the_shell_trains(capsys) -> None:
-    arguments = [
-        "train",
-        "--dataset",
-        "synthetic",
-        "--size",
-        "28",
-        "--model",
-        "cnn_4",
-        "--arg",
-        "width=8",
-        "--epochs",
-        "1",
-        "--device",
-        "cpu",
-    ]
-    assert main(arguments) == 0
+    assert main(["train", *TINY_OPTIONS, "--model", "cnn_4", "--epochs", "1"]) == 0
     run = list_runs("synthetic")[0]
     out = capsys.readouterr().out
     assert run.name in out
@@ -126,24 +114,7 @@ def test_progress_is_told_with_its_figures() -> None:
 
 def test_killed_and_resumed_it_ends_where_an_uninterrupted_one_ends() -> None:
     config = tiny(epochs=8, seed=5)
-    arguments = [
-        *[
-            "-m",
-            "core",
-            "train",
-            "--dataset",
-            "synthetic",
-            "--size",
-            "28",
-            "--model",
-            "cnn_se",
-            "--arg",
-            "width=8",
-            "--epochs",
-            "8",
-        ],
-        *["--learning-rate", "0.1", "--seed", "5", "--device", "cpu"],
-    ]
+    arguments = ["-m", "core", "train", *TINY_OPTIONS, "--learning-rate", "0.1", "--epochs", "8", "--seed", "5"]
     # The same number of threads in both, because sums in another order differ in the last digits.
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     victim = subprocess.Popen([sys.executable, *arguments], env=environment, stderr=subprocess.DEVNULL)

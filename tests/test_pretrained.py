@@ -1,0 +1,88 @@
+"""What holds for every run that ships."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.cli import main
+from core.datasets import DatasetUnavailable, get_dataset
+from core.evaluation import score
+from core.models import get_model, load
+from core.report import BEGIN, END, shipped_table
+from core.runs import list_runs
+from core.serving import engine
+from core.training.pixels import network_logits
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = [run for run in list_runs() if run.shipped]
+COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "ece")
+
+each_run = pytest.mark.parametrize("run", SHIPPED, ids=lambda run: run.name)
+
+
+def test_runs_ship_and_stay_small() -> None:
+    assert SHIPPED
+    total = sum(p.stat().st_size for p in (ROOT / "pretrained").rglob("*") if p.is_file())
+    assert total < 30e6
+
+
+@each_run
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_the_figures_follow_from_the_stored_answers(run, split: str) -> None:
+    stored = run.predictions(split)
+    again = score(stored.labels, stored.logits)
+    for measure in COMPARED:
+        # Answers are kept in half precision: two images may change sides.
+        assert again[measure] == pytest.approx(run.metrics[split][measure], abs=2e-3), measure
+    assert len(stored.labels) == run.config["dataset"]["counts"][split]
+
+
+@each_run
+def test_the_served_graph_answers_as_the_network_does(run) -> None:
+    labels = np.arange(16) % 8
+    pictures = get_dataset("synthetic").load(run.size)["test"].images[labels]
+    served = engine.logits(run, pictures)
+    eager = network_logits(load(run), pictures, torch.device("cpu")).numpy()
+    np.testing.assert_allclose(served, eager, atol=1e-3, rtol=1e-3)
+
+
+@each_run
+def test_a_run_beats_its_published_row(run) -> None:
+    published = get_model(run.model).published.get(run.size)
+    if published is None:
+        pytest.skip("no public notebook reports a figure for this model at this size")
+    assert run.metrics["test"]["accuracy_interval"][0] > published
+
+
+@each_run
+def test_the_card_states_domain_and_limits(run) -> None:
+    assert "not a medical device" in run.card
+    assert run.provenance in run.card
+    assert f"{run.metrics['test']['accuracy']:.2%}" in run.card
+
+
+@each_run
+@pytest.mark.realdata
+def test_scoring_anew_reproduces_the_figures(run, capsys) -> None:
+    try:
+        data = get_dataset(run.dataset).load(run.size, content_hash=run.config["dataset"]["provenance"]["content_hash"])
+    except DatasetUnavailable as reason:
+        pytest.skip(str(reason))
+    if data.provenance.content_hash != run.config["dataset"]["provenance"]["content_hash"]:
+        pytest.skip("the build of the data that this run was scored on is not on this computer")
+    assert main(["evaluate", run.name, "--split", "test"]) == 0
+
+
+def test_the_readme_shows_the_figures_of_the_runs() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.split(BEGIN)[1].split(END)[0].strip()
+    assert table == shipped_table(), "run `python -m core report --write README.md`"
+
+
+def test_nothing_names_a_path_of_the_machine_that_trained() -> None:
+    for run in SHIPPED:
+        for file in run.path.glob("*.json"):
+            assert not re.search(r'"/(?:home|root|tmp|work|Users)/', file.read_text(encoding="utf-8")), file
