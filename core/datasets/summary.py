@@ -32,7 +32,8 @@ class Summary:
     ``counts``: split to int64 (C,). ``mean_cells`` uint8 (C, M, M, 3): the mean of all training
     images, M = min(size, 64). ``histograms`` float32 (C, 3, 32): shares of the pixels
     in the middle of the training images (a disc of 0.6 of the side, where the cell is) by level of
-    red, green, blue (each adds up to 1), over bins of 8 levels. ``colour_mean``, ``colour_std`` float32 (C, 3): over the same pixels, 0 to 255.
+    red, green, blue (each adds up to 1), over bins of 8 levels. ``colour_mean``, ``colour_std``
+    float32 (C, 3): over the same pixels, 0 to 255.
     ``likeness`` float32 (C, C): of the val images of a class (row), the share whose most similar
     training image (by colour at each distance from the middle) is of the class of the column.
     ``duplicates``: number of groups of images that are the same to the pixel: 'groups', those that

@@ -105,7 +105,7 @@ def _balance(summary: Summary, classes: Sequence[CellClass]) -> str:
 def colour_histograms(
     summary: Summary, classes: Sequence[CellClass], codes: Sequence[str], *, dark: bool = False, height: int = 320
 ) -> go.Figure:
-    """How much of the picture's middle, where the cell is, has which level of red, green and blue; a line for each of ``codes``."""
+    """How much of the picture's middle, where the cell is, has which level of each colour; a line for each code."""
     colours = class_colours(summary.codes, dark)
     names = {c.code: c.name for c in classes}
     levels = (np.arange(BINS) + 0.5) * 256 / BINS
