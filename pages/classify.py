@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.serving import engine
 from dashboard import catalogue, state
-from dashboard.cells import Tray
+from dashboard.cells import Tray, in_order
 from dashboard.widgets import answers
 from dashboard.widgets.page import header
 from dashboard.widgets.runs import run_picker
@@ -63,6 +63,7 @@ with drop_zone:
         "Pictures of single cells: PNG, JPEG, BMP, TIFF or WebP, one or hundreds at once",
         accept_multiple_files=True,
         key=f"{DROP}_{st.session_state[DROP]}",
+        label_visibility="collapsed" if tray.cells or tray.queue else "visible",
         help="Best: crops of 360 x 363 px as from a CellaVision DM96, or tight crops of one cell of about 200 px.",
     )
 
@@ -92,24 +93,30 @@ failures = list(tray.failures.values())
 if not answered and not tray.busy(runs):
     if failures:
         st.warning("None of the files could be used.", icon=":material/warning:")
-        answers.failed_files(failures, unfolded=True)
+        answers.failed_table(failures)
     cells = samples(dataset, runs[0].size)
     sample_row(cells, dict(zip(spec.codes, spec.class_names, strict=True)), key="classify_sample", on_pick=take)
     st.stop()
 if answered:
-    answers.summary_line(answered, runs, answers.news(tray.drop))
-    answers.failed_files(failures)
-    by_id = {a.cell.id: a for a in answered}
-    with st.container(horizontal=True, gap="medium"):
-        order = list(by_id)
-        if len(answered) > 1:
-            with st.container(width=answers.PANE):
-                order = answers.wall(answered, spec)
-        answers.choose_first(order)
-        with st.container(width=answers.PANE):
-            answers.card(tray, by_id[st.session_state[answers.CHOSEN]], order, runs, spec)
-    answers.tables(answered, runs, spec)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        answers.summary_line(answered, runs)
+        answers.failed_files(failures)
         answers.downloads(answered, failures, runs, spec)
+    if news := answers.news(tray.drop):
+        st.caption(news)
+    groups = in_order(answered)
+    order = [entry.cell.id for _, cells in groups for entry in cells]
+    answers.choose_first(order)
+    shown = next(entry for entry in answered if entry.cell.id == st.session_state[answers.CHOSEN])
+    if len(answered) == 1:
+        answers.card(tray, shown, order, runs, spec)
+    else:
+        with st.container(horizontal=True, gap="medium"):
+            left, right = st.container(width=answers.PANE), st.container(width=answers.PANE)
+        with right:  # first: text is there before a chart is
+            answers.card(tray, shown, order, runs, spec)
+        with left:
+            answers.wall(groups, spec)
+        answers.tables(answered, runs, spec)
 if tray.busy(runs):  # what is done is shown; go on with the rest
     st.rerun()

@@ -22,19 +22,17 @@ CHOSEN = "classify_cell"
 _BY_HAND = "classify_by_hand"
 WALL = "classify_wall"
 PANE = 616  # a wall of six cells; two panes stand side by side at 1440 px, one below the other on less
-_PICTURE = 256
+_PICTURE = 224
 _MODES = {"auto": "As it fits", "parent": "Centre crop", "whole": "Whole"}
 
 
-def summary_line(answered: Sequence[Answered], runs: Sequence[Run], remark: str = "") -> None:
-    """'37 cells: 33 sure, 4 unsure', what sure means, and a ``remark`` below."""
+def summary_line(answered: Sequence[Answered], runs: Sequence[Run]) -> None:
+    """'37 cells: 33 sure, 4 unsure', and what sure means."""
     sure = sum(a.lead.sure for a in answered)
     line = f"{count(len(answered), 'cell')}: {sure} sure, {len(answered) - sure} unsure"
     if len(runs) > 1:
         line += f", models disagree on {sum(not a.agree for a in answered)}"
-    st.subheader(line, anchor=False, help=_what_sure_means(runs[0], answered[0].lead.threshold))
-    if remark:
-        st.caption(remark)
+    st.subheader(line, anchor=False, width="stretch", help=_what_sure_means(runs[0], answered[0].lead.threshold))
 
 
 def _what_sure_means(run: Run, threshold: float) -> str:
@@ -48,24 +46,19 @@ def _what_sure_means(run: Run, threshold: float) -> str:
     return text + ". All this holds for cells like those; other stains and microscopes can mislead the model."
 
 
-def wall(answered: Sequence[Answered], spec: DatasetSpec) -> list[str]:
-    """The cells in groups, those to check first; a click chooses one. Returns the ids in the wall's order."""
+def wall(groups: Sequence[tuple[int | None, Sequence[Answered]]], spec: DatasetSpec) -> None:
+    """The cells in the ``groups`` of `in_order`; a click shows that cell's card."""
     dark = is_dark()
     colours = class_colours(spec.codes, dark)
-    groups, order = [], []
-    for number, cells in in_order(answered):
-        order += [a.cell.id for a in cells]
+    drawn = []
+    for number, cells in groups:
         if number is None:
             heading, colour = f"To check first: {len(cells)}", ground(dark)["quiet"]
         else:
-            heading, colour = (
-                f"{spec.codes[number]}  {spec.class_names[number]}: {len(cells)}",
-                colours[spec.codes[number]],
-            )
-        tiles = [_tile(a, spec, caption=number is None) for a in cells]
-        groups.append(figures.Group(heading, colour, tiles))
-    choose_first(order)
-    figure = figures.wall(groups, st.session_state[CHOSEN], dark)
+            code = spec.codes[number]
+            heading, colour = f"{code}  {spec.class_names[number]}: {len(cells)}", colours[code]
+        drawn.append(figures.Group(heading, colour, [_tile(a, spec, caption=number is None) for a in cells]))
+    figure = figures.wall(drawn, st.session_state[CHOSEN], dark)
     with st.container(height=min(620, int(figure.layout.height) + 34), border=False):
         st.plotly_chart(
             figure,
@@ -77,7 +70,6 @@ def wall(answered: Sequence[Answered], spec: DatasetSpec) -> list[str]:
             config={"displayModeBar": False, "scrollZoom": False},
             alt="Wall of the cells, grouped by class",
         )
-    return order
 
 
 def choose(identity: str) -> None:
@@ -146,17 +138,32 @@ def card(tray: Tray, answered: Answered, order: list[str], runs: Sequence[Run], 
             on_click=_remove,
             args=(tray, order, cell.id),
         )
-    with st.container(horizontal=True, gap="small"):
-        _pictures(answered, runs, dark)
-    _bars(answered, runs, spec, dark)
-    _facts(tray, answered, spec)
+    with st.container(horizontal=True, gap="medium"):  # beside each other where there is room
+        with st.container(width=PANE):
+            _verdict(answered, spec)
+            with st.container(horizontal=True, gap="small"):
+                _pictures(answered, runs)
+        with st.container(width=PANE):
+            _bars(answered, runs, spec, dark)
+            _facts(tray, answered, spec)
 
 
-def _pictures(answered: Answered, runs: Sequence[Run], dark: bool) -> None:
+def _verdict(answered: Answered, spec: DatasetSpec) -> None:
+    lead = answered.lead
+    badges = ":green-badge[sure]" if lead.sure else ":orange-badge[unsure]"
+    if not answered.agree:
+        badges += " :orange-badge[models disagree]"
+    st.subheader(
+        f"{spec.codes[lead.winner]}  {spec.class_names[lead.winner]}, {_escaped(percent(lead.top))} {badges}",
+        anchor=False,
+    )
+
+
+def _pictures(answered: Answered, runs: Sequence[Run]) -> None:
     cell, framed = answered.cell, answered.lead.framed
     height, width = cell.pixels.shape[:2]
     with st.container(width=_PICTURE, gap="xxsmall"):
-        shown = figures.framed_upload(cell.pixels, framed.box, 2 * _PICTURE, PRIMARY[dark])
+        shown = figures.framed_upload(cell.pixels, framed.box, 2 * _PICTURE, PRIMARY[False])
         st.image(shown, width=round(_PICTURE * shown.shape[1] / (2 * _PICTURE)), alt=f"{cell.name} as it came")
         st.caption(f"As it came, {width} x {height} px")
     seen = {run.size: reading.framed.pixels for run, reading in zip(runs, answered.readings, strict=True)}
@@ -169,10 +176,10 @@ def _pictures(answered: Answered, runs: Sequence[Run], dark: bool) -> None:
 def _bars(answered: Answered, runs: Sequence[Run], spec: DatasetSpec, dark: bool) -> None:
     colours, short = class_colours(spec.codes, dark), labels(runs)
     for number, (run, reading) in enumerate(zip(runs, answered.readings, strict=True)):
-        verdict = "sure" if reading.sure else "unsure"
-        title = f"{spec.class_names[reading.winner].capitalize()}, {verdict}"
+        title = "Likeliest classes"
         if len(runs) > 1:
-            title = f"{short[run.name]}: {title[0].lower()}{title[1:]}"
+            verdict = "sure" if reading.sure else "unsure"
+            title = f"{short[run.name]}: {spec.class_names[reading.winner]}, {verdict}"
         figure = figures.probability_bars(
             reading.probabilities,
             spec.codes,
@@ -183,8 +190,6 @@ def _bars(answered: Answered, runs: Sequence[Run], spec: DatasetSpec, dark: bool
             shown=figures.SHOWN if len(runs) == 1 else 3,
         )
         plot(figure, key=f"classify_bars_{number}", alt=f"Probabilities by {run.title}")
-    if not answered.agree:
-        st.markdown(":material/alt_route: The models disagree on this cell.")
     times = ", ".join(
         f"{short[r.name]} in {milliseconds(a.milliseconds)}" for r, a in zip(runs, answered.readings, strict=True)
     )
@@ -290,25 +295,30 @@ def downloads(
     answered: Sequence[Answered], failures: Sequence[Failure], runs: Sequence[Run], spec: DatasetSpec
 ) -> None:
     """Results to keep, made when the button is pressed."""
-    for kind, make, mime in (("CSV", as_csv, "text/csv"), ("JSON", as_json, "application/json")):
-        st.download_button(
-            f"Download results ({kind})",
-            data=lambda make=make: make(answered, failures, runs, spec),
-            file_name=f"hemalens-answers.{kind.lower()}",
-            mime=mime,
-            key=f"classify_{kind.lower()}",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+    with st.container(horizontal=True, width="content", gap="small"):
+        for kind, make, mime in (("CSV", as_csv, "text/csv"), ("JSON", as_json, "application/json")):
+            st.download_button(
+                f"Download results ({kind})",
+                data=lambda make=make: make(answered, failures, runs, spec),
+                file_name=f"hemalens-answers.{kind.lower()}",
+                mime=mime,
+                key=f"classify_{kind.lower()}",
+                icon=":material/download:",
+                on_click="ignore",
+            )
 
 
-def failed_files(failures: Sequence[Failure], unfolded: bool = False) -> None:
+def failed_files(failures: Sequence[Failure]) -> None:
+    """A button that opens the list of files that could not be used; nothing where there are none."""
+    if failures:
+        with st.popover(f"{count(len(failures), 'file')} not used", icon=":material/warning:"):
+            failed_table(failures)
+
+
+def failed_table(failures: Sequence[Failure]) -> None:
     """The files that could not be used, each with its reason and what to do."""
-    if not failures:
-        return
-    with st.expander(f"{count(len(failures), 'file')} could not be used", unfolded, icon=":material/warning:"):
-        table = pd.DataFrame([(f.name, f.reason, f.advice) for f in failures], columns=["File", "Reason", "What to do"])
-        st.dataframe(table, hide_index=True, alt="Files that could not be used")
+    table = pd.DataFrame([(f.name, f.reason, f.advice) for f in failures], columns=["File", "Reason", "What to do"])
+    st.dataframe(table, hide_index=True, alt="Files that could not be used")
 
 
 def news(drop: Drop) -> str:
