@@ -1,0 +1,60 @@
+"""Home: what HemaLens is, the three ways in, and what is installed."""
+
+import streamlit as st
+
+from dashboard import catalogue, state, welcome
+from dashboard.figures.home import door_answer, door_bars, door_matrix
+from dashboard.widgets.page import header, is_dark, link
+from dashboard.widgets.pictures import enlarge
+
+PAGE = {"title": "Home", "icon": ":material/home:", "path": "home", "order": 10}
+
+header("HemaLens", "Look at blood cells, compare the models that name them, and see what they say of yours and why.")
+
+spec = catalogue.spec(state.DEFAULT_DATASET)
+runs = catalogue.runs(spec.name)
+best = welcome.best_run(runs)
+dark = is_dark()
+STILL = {"staticPlot": True}
+
+doors = st.grid(3, min_column_width=280, gap="small", border=True)
+
+with doors.container():
+    st.subheader(":material/grid_view: Explore", anchor=False)
+    st.markdown("Many cells of each kind, and what tells one kind from another.")
+    summary = catalogue.summary(spec.name, 64)
+    if summary is not None:
+        st.plotly_chart(door_bars(summary, dark=dark), theme=None, key="door_bars", config=STILL)
+        st.caption(f"{summary.total:,} cells of {len(summary.codes)} classes; {summary.provenance.label}")
+    link("dataset", "Open the data set", icon=":material/arrow_forward:")
+
+with doors.container():
+    st.subheader(":material/leaderboard: Compare", anchor=False)
+    st.markdown("Every model on the same cells: how good, how fast, and what it mixes up.")
+    if best is not None:
+        matrix = door_matrix(best.metrics["test"]["confusion"], spec.codes, dark=dark)
+        st.plotly_chart(matrix, theme=None, key="door_matrix", config=STILL)
+        st.caption(f"What {best.title} calls each class (rows: the truth); {best.provenance}")
+    link("compare", "Compare the models", icon=":material/arrow_forward:")
+
+with doors.container():
+    st.subheader(":material/biotech: Classify", anchor=False)
+    st.markdown("Drop pictures of your own cells: each gets its class, and how sure the model is.")
+    example = welcome.example(best, spec) if best is not None else None
+    if example is not None:
+        with st.container(horizontal=True, vertical_alignment="center", height=190, border=False):
+            st.image(enlarge(example.cell.pixels, 128), width=128, alt=f"a cell, {example.cell.source}")
+            with st.container(width="stretch"):
+                bars = door_answer(example.probabilities, spec.codes, spec.class_names, dark=dark)
+                st.plotly_chart(bars, theme=None, key="door_answer", config=STILL)
+        st.caption(f"Answered by {best.title}; the cell: {example.cell.source}")
+    link("classify", "Classify cells", icon=":material/arrow_forward:")
+
+st.subheader("On this computer", anchor=False)
+st.markdown(
+    f"- **Models:** {welcome.models_line(runs, best)}.\n"
+    f"- **Images:** {welcome.data_line()}.\n"
+    "- **Where it runs:** on this computer's CPU; images never leave it."
+)
+if best is not None:
+    st.markdown(f"The models know {spec.domain}. On other stains, microscopes or diseases, don't rely on them.")
