@@ -18,7 +18,6 @@ from core.runs import list_runs
 from core.training import TrainConfig, TrainingFailed, loop, train
 from core.training.checkpoint import Progressed, restore, save
 
-
 TINY_OPTIONS = ["--dataset", "synthetic", "--size", "28", "--arg", "width=8", "--device", "cpu"]
 
 
