@@ -75,6 +75,11 @@ def grad_cam(look: Look, earlier: int) -> "tuple[CamMap, CamStage]":
     return _kept(("cam", *_key(look), look.target, earlier), compute)
 
 
+def has_grad_cam(look: Look, earlier: int) -> bool:
+    """True where `grad_cam` would answer at once."""
+    return ("cam", *_key(look), look.target, earlier) in st.session_state.get(_MAPS, {})
+
+
 def gates(look: Look) -> "list[StageGates]":
     """Gates of every attention stage; empty for a network without attention."""
 

@@ -5,7 +5,6 @@ import streamlit as st
 from core.errors import HemaLensError
 from core.serving.predict import classify
 from core.serving.preprocess import frame
-from core.serving.wording import percent
 from dashboard import catalogue, looks
 from dashboard.state import DEFAULT_DATASET, dataset, prepare, put, share
 from dashboard.widgets import explain, looked_at
@@ -29,15 +28,15 @@ if not installed:
     st.stop()
 
 notices = st.container()
-picking, drawing_place = st.columns([6, 1], vertical_alignment="bottom")
-with picking:
-    runs = run_picker(
-        "Models, up to three", installed, key="models", multiple=True, max_selections=3,
-        default=looks.telling_runs(installed),
-        help="CNN + SE and CNN + CBAM have gates to look at; Grad-CAM reads every model.",
-    )  # fmt: skip
-with drawing_place:
-    drawing = explain.drawing_options()
+runs = run_picker(
+    "Models, up to three",
+    installed,
+    key="models",
+    multiple=True,
+    max_selections=3,
+    default=looks.telling_runs(installed),
+    help="CNN + SE and CNN + CBAM have gates to look at; Grad-CAM reads every model.",
+)
 if not runs:
     st.info("Choose a model above, and its maps appear here.", icon=":material/visibility:")
     st.stop()
@@ -45,10 +44,16 @@ if not runs:
 asked = {"answer": "Its answer", "runner-up": "Its runner-up"} | {code: code for code in spec.codes}
 if notice := prepare("class", list(asked), "answer", what="class"):
     notices.info(notice, icon=":material/link:")
-choice = st.segmented_control(
-    "Class asked about", list(asked), format_func=asked.get, key="class", required=True,
-    help="'Its answer' and 'Its runner-up' are each model's own; a code asks all models about that class.",
-)  # fmt: skip
+with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+    choice = st.segmented_control(
+        "Class asked about",
+        list(asked),
+        format_func=asked.get,
+        key="class",
+        required=True,
+        help="'Its answer' and 'Its runner-up' are each model's own; a code asks all models about that class.",
+    )
+    drawing = explain.drawing_options()
 share("class")
 
 size = max(run.size for run in runs)
@@ -73,19 +78,12 @@ tiles = st.grid(columns=4, min_column_width=230, gap="medium")
 with tiles, st.container(gap="small"):
     looked_at.cell_tile(cell, frame(cell.pixels, size, spec), spec)
     looked_at.cell_buttons(cell, spec, size)
-places = []
-for look in shown:
-    with tiles, st.container(gap="small"):
-        sure = percent(look.probabilities[look.answer])
-        st.markdown(f"**{look.title}** says {spec.codes[look.answer]}, {sure}")
-        places.append(st.container())
+with tiles:
+    draw_maps = [explain.cam_tile(look, cell, drawing, spec) for look in shown]
+explain.legend(drawing)
 
-foot, below = st.container(), st.container()
-with foot:
-    explain.legend(drawing)
-for look, place in zip(shown, places, strict=True):
-    with place:
-        explain.cam_tile(look, cell, drawing, spec)
-with below:
-    explain.gates_section(shown, spec)
-    explain.spatial_section(shown, cell, drawing)
+# The page stands; what needs PyTorch comes now.
+for draw in draw_maps:
+    draw()
+explain.gates_section(shown, spec)
+explain.spatial_section(shown, cell, drawing)

@@ -50,14 +50,23 @@ def colour(values: np.ndarray, name: str = "viridis") -> np.ndarray:
 
 
 def overlay(
-    picture: np.ndarray, values: np.ndarray, *, name: str = "viridis", opacity: float = 0.5, how: How = "smooth"
+    picture: np.ndarray,
+    values: np.ndarray,
+    *,
+    name: str = "viridis",
+    opacity: float = 0.5,
+    how: How = "smooth",
+    fade: bool = False,
 ) -> np.ndarray:
     """``values`` (h, w) from 0 to 1 over ``picture`` uint8 (H, W, 3); uint8 (H, W, 3).
 
-    Each pixel is (1 - opacity) x picture + opacity x colour of the enlarged map, rounded.
+    Each pixel is (1 - a) x picture + a x colour of the enlarged map, rounded. The weight a is ``opacity``;
+    with ``fade`` it is opacity x min(1, 2 x value), so that the picture keeps its own colours where the map
+    says nothing and the upper half of the scale is drawn in full.
     """
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity must lie between 0 and 1, not {opacity}")
-    coloured = colour(enlarge_map(values, *picture.shape[:2], how), name)
-    mixed = (1 - opacity) * picture.astype(np.float32) + opacity * coloured.astype(np.float32)
+    large = enlarge_map(values, *picture.shape[:2], how)
+    weight = opacity * np.clip(2 * np.nan_to_num(large), 0, 1)[..., None] if fade else np.float32(opacity)
+    mixed = (1 - weight) * picture.astype(np.float32) + weight * colour(large, name).astype(np.float32)
     return np.clip(mixed.round(), 0, 255).astype(np.uint8)

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 from plotly.subplots import make_subplots
 
-from core.explain.overlay import colour
+from core.explain.overlay import overlay
 from dashboard.figures.style import diverging, finish, ground
 
 ROW_HEIGHT = 104
@@ -72,7 +72,9 @@ def gates_figure(
                     x=place, y=gates[channel], text=str(channel + 1), showarrow=False, yshift=8 if up else -8,
                     font={"size": 11, "color": colours["text"]}, row=row, col=1,
                 )  # fmt: skip
-        fig.update_xaxes(showticklabels=False, showgrid=False, range=[-1, len(gates)], row=row, col=1)
+        fig.update_xaxes(
+            showticklabels=False, showgrid=False, zeroline=False, ticks="", range=[-1, len(gates)], row=row, col=1
+        )
         fig.update_yaxes(
             range=list(limits), nticks=4, title_text=f"{stage}<br>{len(gates)} channels", row=row, col=1
         )  # fmt: skip
@@ -116,9 +118,13 @@ def _stems(
     )
 
 
-def colour_strip(name: str, width: int = 240, height: int = 10) -> np.ndarray:
-    """A bar uint8 (height, width, 3) that runs through the colour scale ``name`` from nothing to most."""
-    return colour(np.linspace(0, 1, width)[None].repeat(height, 0), name)
+def colour_strip(
+    name: str, opacity: float, fade: bool, *, dark: bool = False, width: int = 240, height: int = 10
+) -> np.ndarray:
+    """The colour scale from nothing to most, uint8 (height, width, 3), laid on the page's ground as on a cell."""
+    paper = np.empty((height, width, 3), np.uint8)
+    paper[:] = ImageColor.getrgb(ground(dark)["background"])
+    return overlay(paper, np.linspace(0, 1, width)[None], name=name, opacity=opacity, fade=fade)
 
 
 def labelled(picture: np.ndarray, lines: Sequence[str], side: int = 640) -> np.ndarray:

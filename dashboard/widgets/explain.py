@@ -1,7 +1,7 @@
 """Parts of the Explain page: drawing options, the maps' tiles, the sections on gates."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +11,7 @@ import streamlit as st
 from core.datasets import DatasetSpec
 from core.errors import HemaLensError
 from core.explain.overlay import COLOUR_MAPS, overlay
+from core.serving.predict import sure_threshold
 from core.serving.wording import percent
 from dashboard import looks
 from dashboard.figures.explain import colour_strip, gates_figure, labelled, nearest_classes
@@ -27,12 +28,14 @@ RESEARCH = "HemaLens, for research and teaching, not a medical device"
 class Drawing:
     """How maps are drawn: ``opacity`` 0 to 1, ``colours`` a scale's name, ``how`` they are enlarged.
 
-    ``earlier`` counts stages before the last map; ``stretch`` lets each spatial map fill the colour scale.
+    ``fade`` lets the cell show through where a map is low; ``earlier`` counts stages before the last map;
+    ``stretch`` lets each spatial map fill the colour scale.
     """
 
     opacity: float
     colours: str
     how: str
+    fade: bool
     earlier: int
     stretch: bool
 
@@ -41,13 +44,17 @@ def drawing_options() -> Drawing:
     """A popover with what most people never touch; the choices stay when one leaves the page."""
     with st.popover("Drawing", icon=":material/palette:", key="explain_drawing"):
         opacity = st.slider(
-            "Opacity of the maps", 0, 100, 55, 5, format="%d %%", key="opacity", persist_state="session"
+            "Opacity of the maps", 0, 100, 70, 5, format="%d %%", key="opacity", persist_state="session"
         )
         colours = st.selectbox("Colours", COLOUR_MAPS, index=0, key="colours", persist_state="session")
         how = st.segmented_control(
             "Enlarge", ["Smooth", "True resolution"], default="Smooth", required=True, key="enlarge",
             persist_state="session",
             help="True resolution shows each field of the map as one block.",
+        )  # fmt: skip
+        fade = st.toggle(
+            "Clear where the map is low", value=True, key="fade", persist_state="session",
+            help="On: the cell keeps its own colours where the map says little. Off: the colours cover all of it.",
         )  # fmt: skip
         detail = st.segmented_control(
             "Grad-CAM reads", DETAIL, default=DETAIL[0], required=True, key="detail", persist_state="session",
@@ -58,39 +65,60 @@ def drawing_options() -> Drawing:
             help="On: each spatial map of CBAM fills the colour scale from its least to its greatest gate. "
             "Off: the scale runs from 0 (shut) to 1 (open) for all.",
         )  # fmt: skip
-    return Drawing(opacity / 100, colours, "smooth" if how == "Smooth" else "blocks", DETAIL.index(detail), stretch)
+    enlarging = "smooth" if how == "Smooth" else "blocks"
+    return Drawing(opacity / 100, colours, enlarging, fade, DETAIL.index(detail), stretch)
 
 
-def cam_tile(look: Look, cell: Cell, drawing: Drawing, spec: DatasetSpec) -> None:
-    """Grad-CAM of one model over the cell, what it is, and a way to keep it."""
+def cam_tile(look: Look, cell: Cell, drawing: Drawing, spec: DatasetSpec) -> Callable[[], None]:
+    """A tile for Grad-CAM of one model: the cell and the model's answer at once.
+
+    Returns what draws the map into the tile, to be called when all tiles stand.
+    """
     code, name = spec.codes[look.target], spec.class_names[look.target].lower()
-    try:
-        cam, stage = looks.grad_cam(look, drawing.earlier)
-    except HemaLensError as error:
-        st.warning(str(error), icon=":material/warning:")
-        return
-    picture = drawn_over(look.framed.pixels, cam.values, drawing)
-    size = f"{stage.height} x {stage.width}"
-    st.image(picture, width="stretch", alt=f"Grad-CAM of {look.title} for {name}, {size} map")
-    what = f"Grad-CAM for **{code}** ({name}), given {percent(look.probabilities[look.target])}"
-    if cam.silent:
-        st.caption(f"{what}. Nothing in this {size} map speaks for the class: the map is empty.")
-    else:
-        st.caption(f"{what} · {size} map, enlarged{'' if stage.last else ' · an earlier, finer stage'}")
-    lines = [
-        f"{look.title}: {code}, {percent(look.probabilities[look.target])}",
-        f"Grad-CAM for {name}, {size} map{' (nothing speaks for it)' if cam.silent else ', enlarged'}",
-        f"Cell {cell.name}, {cell.source}, {look.run.size} px",
-        RESEARCH,
-    ]
-    keep_button("Download map (PNG)", picture, lines, "grad-cam", look, cell, code)
+    given = percent(look.probabilities[look.target])
+    tile = st.container(gap="small")
+    with tile:
+        place = st.empty()
+        if not looks.has_grad_cam(look, drawing.earlier):
+            place.image(enlarge(look.framed.pixels, SIDE), width="stretch", alt=cell.name)
+        top = float(look.probabilities[look.answer])
+        verdict = "sure" if top >= sure_threshold(look.run) else "unsure"
+        st.markdown(f"**{look.title}**: {spec.codes[look.answer]}, {percent(top)}, {verdict}")
+        line = st.empty()
+
+    def draw() -> None:
+        try:
+            with line:
+                cam, stage = looks.grad_cam(look, drawing.earlier)
+        except HemaLensError as error:
+            line.warning(str(error), icon=":material/warning:")
+            return
+        picture = drawn_over(look.framed.pixels, cam.values, drawing)
+        size = f"{stage.height} x {stage.width}"
+        place.image(picture, width="stretch", alt=f"Grad-CAM of {look.title} for {name}, {size} map")
+        what = f"Grad-CAM for {code}, {name} ({given})"
+        if cam.silent:
+            line.caption(f"{what}: nothing in this {size} map speaks for it, so the map is empty.")
+        else:
+            line.caption(f"{what} · {size} map, enlarged{'' if stage.last else ' · an earlier, finer stage'}")
+        lines = [
+            f"{look.title}: {code}, {given}",
+            f"Grad-CAM for {name}, {size} map{' (nothing speaks for it)' if cam.silent else ', enlarged'}",
+            f"Cell {cell.name}, {cell.source}, {look.run.size} px",
+            RESEARCH,
+        ]
+        with tile:
+            keep_button("Download map (PNG)", picture, lines, "grad-cam", look, cell, code)
+
+    return draw
 
 
 def legend(drawing: Drawing) -> None:
     """The colour scale, and what such maps can't tell."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("does not speak for the class", width="content")
-        st.image(colour_strip(drawing.colours), width=240, alt="Colour scale from nothing to most")
+        strip = colour_strip(drawing.colours, drawing.opacity, drawing.fade, dark=is_dark())
+        st.image(strip, width=240, alt="Colour scale from nothing to most")
         st.caption("speaks for it most", width="content")
     st.caption(
         "A map shows where this model found what raised the score of the class asked about, each scaled to its own "
@@ -167,7 +195,8 @@ def spatial_section(shown: Sequence[Look], cell: Cell, drawing: Drawing) -> None
 
 def drawn_over(image: np.ndarray, values: np.ndarray, drawing: Drawing) -> np.ndarray:
     """The map ``values`` (h, w), 0 to 1, over the framed cell, enlarged: uint8 of at least `SIDE` pixels a side."""
-    return overlay(enlarge(image, SIDE), values, name=drawing.colours, opacity=drawing.opacity, how=drawing.how)
+    large = enlarge(image, SIDE)
+    return overlay(large, values, name=drawing.colours, opacity=drawing.opacity, how=drawing.how, fade=drawing.fade)
 
 
 def keep_button(

@@ -83,9 +83,9 @@ def _test_cell(spec: DatasetSpec, size: int, name: str) -> Sample | None:
 def cell_tile(cell: Cell, framed: Framed, spec: DatasetSpec) -> None:
     """The cell as the models see it, with what is known of it."""
     names = {c.code: c.name for c in spec.classes}
-    st.markdown(f"**{names[cell.truth]}**" if cell.truth else "**Your picture**")
     side = framed.pixels.shape[0]
     st.image(enlarge(framed.pixels, SIDE), width="stretch", alt=f"{cell.name}, as the models see it")
+    st.markdown(f"**{cell.truth}**, {names[cell.truth]}" if cell.truth in names else "**Your picture**")
     cut = "" if cell.linked else f" {framed.note}"
     st.caption(f"{cell.name} · {cell.source} · {side} px, enlarged.{cut}")
 
@@ -145,4 +145,4 @@ def _take_file() -> None:
     except HemaLensError as error:
         st.session_state[_TROUBLE] = str(error)
         return
-    _take_own(Cell(file.name, decoded.pixels, None, "your picture", linked=False))
+    _take_own(Cell(file.name, decoded.pixels, None, "; ".join(["your picture", *decoded.notes]), linked=False))

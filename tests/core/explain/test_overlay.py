@@ -63,6 +63,16 @@ def test_overlay_by_hand():
     assert out.tolist() == [[[167, 75, 21], [71, 73, 32]]]
 
 
+def test_fading_leaves_the_picture_where_the_map_says_nothing():
+    picture = np.full((1, 3, 3), 200, np.uint8)
+    out = overlay(picture, np.array([[0.0, 0.25, 0.75]]), name="viridis", opacity=0.5, how="blocks", fade=True)
+    quarter, three = (colour(np.array([[v]]), "viridis")[0, 0] for v in (0.25, 0.75))
+    assert out[0, 0].tolist() == [200, 200, 200]
+    # Weight .5 x 2 x .25 = .25, and .5 x 1 from the middle of the scale on.
+    np.testing.assert_allclose(out[0, 1], 150 + 0.25 * quarter, atol=0.5)
+    np.testing.assert_allclose(out[0, 2], 100 + 0.5 * three, atol=0.5)
+
+
 @pytest.mark.parametrize(("opacity", "what"), [(0, "picture"), (1, "map")])
 def test_opacity_at_its_ends(opacity, what):
     picture = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
