@@ -1,0 +1,85 @@
+"""The table of runs: sortable, its first column pinned, rows to tick."""
+
+import hashlib
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.state import nearest, not_there, parameter, put
+
+KEY = "runs"  # in the address bar: the ticked runs, in the order in which they were ticked
+
+
+def columns(n: str) -> dict[str, object]:
+    """How each column of `dashboard.leaderboard.leaderboard` is shown; ``n`` says on how many cells."""
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    on = f" On {n} test cells."
+    return {
+        "model": text("Model", pinned=True, width="medium"),
+        "accuracy": number("Accuracy", format="%.2f %%", help="Share of cells that are named right." + on),
+        "interval": text(
+            "95 % interval",
+            alignment="right",
+            help="Where the accuracy on more such cells would lie (Wilson), in %. The cells come from few people, "
+            "so the real uncertainty is larger.",
+        ),
+        "balanced": number("Balanced", format="%.2f %%", help="Mean of the eight classes' sensitivities." + on),
+        "macro_f1": number("Macro F1", format="%.2f %%", help="Mean over classes of sensitivity and precision's mean."),
+        "macro_auroc": number("AUROC", format="%.4f", help="Mean over classes: how well a class is ranked above all."),
+        "ece": number("ECE", format="%.2f %%", help="Mean gap between how sure a model is and how often it is right."),
+        "parameters": number("Parameters", format="localized"),
+        "megabytes": number("File", format="%.1f MB", help="Size on disk of graph and weights."),
+        "latency_ms": number("One cell", format="%.1f ms", help="Time for one cell with ONNX Runtime, where measured."),
+        "train_seconds": number("Training", format="%.0f s"),
+        "device": text("Device", help="What it was trained on; training times of different devices don't compare."),
+        "seed": number("Seed", format="%d"),
+        "data": text("Data", help="Where the images come from that it was trained and scored on."),
+        "owner": text("From"),
+    }
+
+
+def ticked(names: Sequence[str], labels: dict[str, str], default: Sequence[str]) -> tuple[list[str], str | None]:
+    """The ticked runs by the link (else as left, else ``default``), and a sentence where a run isn't there."""
+    kept = st.session_state.setdefault("_ticked", None)
+    link = parameter(KEY)
+    if link is None or link == ",".join(kept or ()):
+        left = [name for name in kept or () if name in names] if kept is not None else list(default)
+        return left, None
+    found, missing = [], []
+    for wanted in link.split(","):
+        here = wanted if wanted in names else nearest(wanted, [n for n in names if n not in found])
+        if wanted not in names:
+            missing.append(wanted)
+        if here and here not in found:
+            found.append(here)
+    instead = [labels[name] for name in found]
+    return found, not_there("run", missing, instead) if missing else None
+
+
+def run_table(table: pd.DataFrame, chosen: Sequence[str], *, height: int) -> list[str]:
+    """Draw ``table`` (of `leaderboard`) with ``chosen`` rows ticked; returns the ticked runs, last ticked last."""
+    names = list(table["run"])
+    config = columns("the same") | {"run": None, "low": None, "high": None, "size": None}
+    # Row selections are positions: another set of rows needs another widget.
+    key = "runs_" + hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
+    rows = [names.index(name) for name in chosen if name in names]
+    event = st.dataframe(
+        table,
+        key=key,
+        height=height,
+        hide_index=True,
+        column_order=[c for c in columns("") if c in table],
+        column_config=config,
+        on_select="rerun",
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": rows}},
+        placeholder="–",
+    )
+    now = [names[row] for row in event.selection.rows]
+    hidden = [name for name in chosen if name not in names]  # filtered away, not unticked
+    order = [name for name in chosen if name in now or name in hidden]
+    order += [name for name in now if name not in order]
+    st.session_state["_ticked"] = order
+    put(KEY, ",".join(order))
+    return order
