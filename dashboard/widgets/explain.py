@@ -75,7 +75,7 @@ def cam_tile(look: Look, cell: Cell, drawing: Drawing, spec: DatasetSpec) -> Cal
     Returns what draws the map into the tile, to be called when all tiles stand.
     """
     code, name = spec.codes[look.target], spec.class_names[look.target].lower()
-    given = percent(look.probabilities[look.target])
+    given = _whole(percent(look.probabilities[look.target]))
     tile = st.container(gap="small")
     with tile:
         place = st.empty()
@@ -83,7 +83,7 @@ def cam_tile(look: Look, cell: Cell, drawing: Drawing, spec: DatasetSpec) -> Cal
             place.image(enlarge(look.framed.pixels, SIDE), width="stretch", alt=cell.name)
         top = float(look.probabilities[look.answer])
         verdict = "sure" if top >= sure_threshold(look.run) else "unsure"
-        st.markdown(f"**{look.title}**: {spec.codes[look.answer]}, {percent(top)}, {verdict}")
+        st.markdown(f"**{look.title}**: {spec.codes[look.answer]}, {_whole(percent(top))}, {verdict}")
         line = st.empty()
 
     def draw() -> None:
@@ -94,7 +94,7 @@ def cam_tile(look: Look, cell: Cell, drawing: Drawing, spec: DatasetSpec) -> Cal
             line.warning(str(error), icon=":material/warning:")
             return
         picture = drawn_over(look.framed.pixels, cam.values, drawing)
-        size = f"{stage.height} x {stage.width}"
+        size = _whole(f"{stage.height} x {stage.width}")
         place.image(picture, width="stretch", alt=f"Grad-CAM of {look.title} for {name}, {size} map")
         what = f"Grad-CAM for {code}, {name} ({given})"
         if cam.silent:
@@ -180,7 +180,7 @@ def spatial_section(shown: Sequence[Look], cell: Cell, drawing: Drawing) -> None
                 low, high = float(gate.spatial.min()), float(gate.spatial.max())
                 values = (gate.spatial - low) / max(high - low, 1e-9) if drawing.stretch else gate.spatial
                 picture = drawn_over(look.framed.pixels, values, drawing)
-                size = f"{gate.spatial.shape[0]} x {gate.spatial.shape[1]}"
+                size = _whole(f"{gate.spatial.shape[0]} x {gate.spatial.shape[1]}")
                 with st.container(gap="xsmall"):
                     st.image(picture, width="stretch", alt=f"Spatial map of {look.title}, {gate.stage}, {size}")
                     st.caption(f"{gate.stage} · {size} map, enlarged · gates {low:.2f} to {high:.2f}")
@@ -214,6 +214,11 @@ def keep_button(
         type="tertiary",
         on_click="ignore",
     )
+
+
+def _whole(text: str) -> str:
+    """``text`` with spaces at which no line breaks, so that '8 x 8' and '97 %' stay together."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _png(picture: np.ndarray, lines: list[str]) -> bytes:

@@ -1,5 +1,6 @@
 """The cell that the Explain page looks at: from a link, another page, a file, or the samples."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +51,7 @@ def current_cell(spec: DatasetSpec, size: int) -> tuple[Cell, str | None]:
         if handed.name in known:
             _take_sample(handed.name)
         else:
-            _take_own(Cell(handed.name, handed.pixels, handed.truth, "handed over", linked=False))
+            _take_own(Cell(handed.name, handed.pixels, handed.truth, "from Classify", linked=False))
     elif parameter("cell"):
         st.session_state.pop(_OWN, None)  # an own picture leaves no name in the address
     if own := st.session_state.get(_OWN):
@@ -80,6 +81,11 @@ def _test_cell(spec: DatasetSpec, size: int, name: str) -> Sample | None:
     return None
 
 
+def as_text(name: str) -> str:
+    """``name`` for Markdown: a file called '*a*.png' or '[x](y)' reads as it is called. Long names are cut."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:-])", r"\\\1", name if len(name) <= 60 else f"{name[:57]}...")
+
+
 def cell_tile(cell: Cell, framed: Framed, spec: DatasetSpec) -> None:
     """The cell as the models see it, with what is known of it."""
     names = {c.code: c.name for c in spec.classes}
@@ -87,7 +93,7 @@ def cell_tile(cell: Cell, framed: Framed, spec: DatasetSpec) -> None:
     st.image(enlarge(framed.pixels, SIDE), width="stretch", alt=f"{cell.name}, as the models see it")
     st.markdown(f"**{cell.truth}**, {names[cell.truth]}" if cell.truth in names else "**Your picture**")
     cut = "" if cell.linked else f" {framed.note}"
-    st.caption(f"{cell.name} · {cell.source} · {side} px, enlarged.{cut}")
+    st.caption(f"{as_text(cell.name)} · {cell.source} · {side} px, enlarged.{cut}")
 
 
 def cell_buttons(cell: Cell, spec: DatasetSpec, size: int) -> None:
