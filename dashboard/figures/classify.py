@@ -175,7 +175,7 @@ def probability_bars(
     figure.update_layout(bargap=0.3, margin={"l": 8, "r": 56, "t": 40, "b": 4}, showlegend=False, dragmode=False)
     figure.update_xaxes(visible=False, range=[0, 1], fixedrange=True)
     figure.update_yaxes(autorange="reversed", ticks="", showgrid=False, showline=False, fixedrange=True)
-    figure.update_yaxes(tickfont={"size": 14, "color": ground(dark)["text"]})
+    figure.update_yaxes(tickfont={"size": 14, "color": ground(dark)["text"]}, ticklabelstandoff=6)
     return figure
 
 

@@ -22,7 +22,7 @@ CHOSEN = "classify_cell"
 _BY_HAND = "classify_by_hand"
 WALL = "classify_wall"
 PANE = 616  # a wall of six cells; two panes stand side by side at 1440 px, one below the other on less
-_PICTURE = 224
+_PICTURE, _BETWEEN = 224, 16
 _MODES = {"auto": "As it fits", "parent": "Centre crop", "whole": "Whole"}
 
 
@@ -162,14 +162,15 @@ def _verdict(answered: Answered, spec: DatasetSpec) -> None:
 def _pictures(answered: Answered, runs: Sequence[Run]) -> None:
     cell, framed = answered.cell, answered.lead.framed
     height, width = cell.pixels.shape[:2]
-    with st.container(width=_PICTURE, gap="xxsmall"):
-        shown = figures.framed_upload(cell.pixels, framed.box, 2 * _PICTURE, PRIMARY[False])
-        st.image(shown, width=round(_PICTURE * shown.shape[1] / (2 * _PICTURE)), alt=f"{cell.name} as it came")
-        st.caption(f"As it came, {width} x {height} px")
     seen = {run.size: reading.framed.pixels for run, reading in zip(runs, answered.readings, strict=True)}
+    side = min(_PICTURE, PANE // (len(seen) + 1) - _BETWEEN)
+    with st.container(width=side, gap="xxsmall"):
+        shown = figures.framed_upload(cell.pixels, framed.box, 2 * side, PRIMARY[False])
+        st.image(shown, width=max(1, shown.shape[1] // 2), alt=f"{cell.name} as it came")
+        st.caption(f"As it came, {width} x {height} px")
     for size, pixels in seen.items():
-        with st.container(width=_PICTURE, gap="xxsmall"):
-            st.image(enlarge(pixels, 2 * _PICTURE), width=_PICTURE, alt=f"The {size} px picture that the model saw")
+        with st.container(width=side, gap="xxsmall"):
+            st.image(enlarge(pixels, 2 * side), width=side, alt=f"The {size} px picture that the model saw")
             st.caption(f"What the model saw, {size} px")
 
 
@@ -246,7 +247,7 @@ def tables(answered: Sequence[Answered], runs: Sequence[Run], spec: DatasetSpec)
         for number, code in enumerate(spec.codes):
             mine = [a for a in answered if a.lead.winner == number]
             sure = sum(a.lead.sure for a in mine)
-            share = len(mine) / len(answered)
+            share = 100 * len(mine) / len(answered)
             rows.append((code, spec.class_names[number], len(mine), sure, len(mine) - sure, share))
         table = pd.DataFrame(rows, columns=["Code", "Class", "Cells", "Sure", "Unsure", "Share"])
         st.dataframe(
@@ -255,9 +256,7 @@ def tables(answered: Sequence[Answered], runs: Sequence[Run], spec: DatasetSpec)
             height=36 * (len(rows) + 1),
             column_config={
                 "Code": st.column_config.TextColumn(pinned=True, width="small"),
-                "Share": st.column_config.ProgressColumn(
-                    format="percent", min_value=0, max_value=1, help="Share of the cells on this page"
-                ),
+                "Share": st.column_config.NumberColumn(format="%.0f %%", help="Share of the cells on this page"),
             },
             alt="Number of cells by class",
         )
@@ -269,7 +268,9 @@ def tables(answered: Sequence[Answered], runs: Sequence[Run], spec: DatasetSpec)
             height=36 * (len(spec.codes) + 1),
             column_config={
                 "File": st.column_config.TextColumn(pinned=True),
-                "Probability": st.column_config.NumberColumn(format="percent", help="Of the first class"),
+                "Probability": st.column_config.NumberColumn(
+                    format="%.0f %%", help="Of the first class; 99 % stands for 99 % or more"
+                ),
                 "ms": st.column_config.NumberColumn(format="%.1f", help="Milliseconds for this cell"),
             },
             alt="All answers",
@@ -282,7 +283,7 @@ def _answers_table(answered: Sequence[Answered], runs: Sequence[Run], spec: Data
         row = {
             "File": a.cell.name,
             "Class": f"{spec.codes[a.lead.winner]}  {spec.class_names[a.lead.winner]}",
-            "Probability": percent(a.lead.top),
+            "Probability": min(100 * a.lead.top, 99.4),  # shown as 99 %: never 100 %
             "Verdict": "sure" if a.lead.sure else "unsure",
         }
         for run, reading in list(zip(runs, a.readings, strict=True))[1:]:

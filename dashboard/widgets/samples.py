@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
+from core import paths
 from core.datasets import DatasetUnavailable, get_dataset
 from dashboard import catalogue
 from dashboard.widgets.pictures import enlarge
@@ -29,7 +30,7 @@ class Sample:
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading sample cells")
-def _samples(dataset: str, size: int, per_class: int, seed: int, available: tuple[int, ...]) -> list[Sample]:
+def _samples(dataset: str, size: int, per_class: int, seed: int, available: tuple[int, ...], root: str) -> list[Sample]:
     spec = get_dataset(dataset)
     # The size asked for, else a larger one (which loses nothing when reduced), else the largest there is.
     for found in sorted(available, key=lambda s: (s != size, s < size, abs(s - size))):
@@ -63,7 +64,7 @@ def samples(dataset: str, size: int, per_class: int = 1, seed: int = 0) -> list[
     """
     spec = get_dataset(dataset)
     available = tuple(s for s in spec.sizes if spec.real and catalogue.is_available(dataset, s))
-    return _samples(dataset, size, per_class, seed, available)
+    return _samples(dataset, size, per_class, seed, available, str(paths.data_root()))
 
 
 def sample_row(

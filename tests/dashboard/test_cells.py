@@ -1,0 +1,188 @@
+"""The tray: what was dropped, what failed, what the models said; and the files made of it."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from stub_runs import make_run
+
+from core.datasets import get_dataset
+from dashboard.cells import BATCH, TILE, Tray, in_order, tile
+from dashboard.downloads import as_csv, as_json
+
+SPEC = get_dataset("bloodmnist")
+RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (130, 128, 126)
+__all__ = ["make_run"]
+
+
+def png(colour, side=64, mark=0):
+    image = Image.new("RGB", (side, side), colour)
+    image.putpixel((0, 0), (mark, 1, 2))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def finish(tray, runs):
+    while tray.busy(runs):
+        steps = list(tray.work(runs, SPEC))
+    return steps
+
+
+@pytest.fixture
+def run(make_run):
+    return make_run()
+
+
+def filled(*colours):
+    tray = Tray()
+    tray.put_in_queue([(f"{n}.png", png(c, mark=n)) for n, c in enumerate(colours)])
+    return tray
+
+
+def test_files_become_answered_cells_in_the_order_of_arrival(run):
+    tray = filled(RED, GREEN, BLUE)
+    last = finish(tray, [run])[-1]
+    assert (last.done, last.total) == (3, 3)
+    answered = tray.answered([run])
+    assert [a.cell.name for a in answered] == ["0.png", "1.png", "2.png"]
+    assert [SPEC.codes[a.lead.winner] for a in answered] == ["BA", "EO", "ERB"]
+    assert all(a.lead.sure and a.agree and not a.to_check for a in answered)
+    assert answered[0].lead.framed.pixels.shape == (64, 64, 3)
+    assert not tray.busy([run])
+
+
+def test_work_stops_when_its_time_is_up_and_goes_on_later(run):
+    tray = filled(*[RED] * (3 * BATCH))
+    assert len(list(tray.work([run], SPEC, seconds=0))) == 1
+    assert len(tray.answered([run])) == BATCH
+    assert tray.busy([run])
+    finish(tray, [run])
+    assert len(tray.answered([run])) == 3 * BATCH
+
+
+def test_stopping_keeps_what_is_done(run):
+    tray = filled(*[RED] * (2 * BATCH))
+    next(tray.work([run], SPEC))
+    tray.stop()
+    assert not tray.busy([run])
+    assert tray.drop.unread == BATCH
+    assert len(tray.answered([run])) == BATCH
+
+
+def test_a_second_model_answers_what_is_there(run, make_run):
+    tray = filled(RED, GREEN)
+    finish(tray, [run])
+    swapped = np.zeros((3, 8))
+    swapped[0, 0], swapped[1, 4] = 20, 20
+    other = make_run("other-28-111111", size=28, weights=swapped)
+    assert tray.busy([run, other])
+    assert tray.answered([run, other]) == []
+    finish(tray, [run, other])
+    first, second = tray.answered([run, other])
+    assert first.agree
+    assert not second.agree
+    assert second.to_check
+    assert second.readings[1].framed.pixels.shape == (28, 28, 3)
+
+
+def test_the_same_bytes_are_one_cell(run):
+    tray = Tray()
+    tray.put_in_queue([("a.png", png(RED)), ("b.png", png(RED))])
+    finish(tray, [run])
+    assert len(tray.cells) == 1
+    assert tray.drop.known == 1
+    tray.put_in_queue([("c.png", png(GREEN))])
+    finish(tray, [run])
+    assert tray.drop.known == 0
+    assert tray.drop.last == list(tray.cells)[-1]
+
+
+def test_failures_are_kept_once_with_reason_and_advice(run):
+    tray = Tray()
+    tray.put_in_queue([("bad.png", b"some text"), ("bad.png", b"some text"), ("good.png", png(RED))])
+    finish(tray, [run])
+    (failure,) = tray.failures.values()
+    assert failure.name == "bad.png"
+    assert failure.reason
+    assert failure.advice
+    assert len(tray.answered([run])) == 1
+
+
+def test_a_full_tray_says_so(run, monkeypatch):
+    monkeypatch.setattr("dashboard.cells.KEPT_BYTES", 20_000)
+    tray = filled(*[RED] * 4)
+    finish(tray, [run])
+    assert 1 < len(tray.cells) < 4
+    assert "no room" in next(iter(tray.failures.values())).reason
+
+
+def test_framing_is_each_cells_own_or_everyones(run):
+    tray = Tray()
+    identity = tray.add_cell("big", np.zeros((363, 360, 3), np.uint8), None, "uploaded")
+    other = tray.add_cell("other", np.ones((363, 360, 3), np.uint8), None, "uploaded")
+    finish(tray, [run])
+    tray.modes[identity] = "whole"
+    assert [c.id for c in tray.pending(run)] == [identity]
+    finish(tray, [run])
+    boxes = {a.cell.id: a.lead.framed.box for a in tray.answered([run])}
+    assert boxes == {identity: (0, 2, 360, 362), other: (80, 82, 280, 282)}
+    tray.use_mode_for_all("whole")
+    assert [c.id for c in tray.pending(run)] == [other]
+
+
+def test_removing_and_clearing(run):
+    tray = filled(RED, GREEN)
+    finish(tray, [run])
+    tray.remove(next(iter(tray.cells)))
+    assert [a.cell.name for a in tray.answered([run])] == ["1.png"]
+    tray.clear()
+    assert not tray.cells
+    assert not tray.answered([run])
+
+
+def test_the_wall_begins_with_what_to_check_and_goes_on_by_class(run):
+    tray = filled(BLUE, RED, GREY, GREEN, RED)
+    finish(tray, [run])
+    groups = in_order(tray.answered([run]))
+    assert [(number, [a.cell.name for a in cells]) for number, cells in groups] == [
+        (None, ["2.png"]),
+        (0, ["1.png", "4.png"]),
+        (1, ["3.png"]),
+        (2, ["0.png"]),
+    ]
+
+
+def test_a_tile_shows_what_lies_in_the_frame(run):
+    tray = Tray()
+    pixels = np.zeros((363, 360, 3), np.uint8)
+    pixels[82:282, 80:280] = (255, 0, 0)
+    tray.add_cell("framed", pixels, None, "uploaded")
+    finish(tray, [run])
+    (answered,) = tray.answered([run])
+    assert tile(answered).shape == (TILE, TILE, 3)
+    assert (tile(answered) == (255, 0, 0)).all()
+
+
+def test_files_to_keep(run):
+    tray = filled(RED, GREY)
+    tray.put_in_queue([("@formula.png", b"text text")])
+    tray.add_cell("sample", np.full((64, 64, 3), (0, 255, 0), np.uint8), "EO", "drawn, not real")
+    finish(tray, [run])
+    answered, failures = tray.answered([run]), list(tray.failures.values())
+    rows = list(csv.DictReader(io.StringIO(as_csv(answered, failures, [run], SPEC).decode("utf-8-sig"))))
+    by_file = {r["file"]: r for r in rows}
+    assert by_file["0.png"]["class"] == "BA"
+    assert by_file["0.png"]["verdict"] == "sure"
+    assert by_file["1.png"]["verdict"] == "unsure"
+    assert by_file["sample"]["class"] == "EO"
+    assert by_file["'@formula.png"]["error"].startswith("this is text")
+    assert sum(float(by_file["1.png"][f"p_{c}"]) for c in SPEC.codes) == pytest.approx(1, abs=1e-3)
+    found = json.loads(as_json(answered, failures, [run], SPEC))
+    labels = {cell["file"]: cell["label"] for cell in found["cells"]}
+    assert labels == {"0.png": None, "1.png": None, "sample": "EO"}
+    assert found["failed"][0]["file"] == "@formula.png"
+    assert found["classes"]["NE"] == "neutrophil"

@@ -1,0 +1,285 @@
+"""The Classify page, driven as a visitor would: drops, samples, models, framing, downloads."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+from stub_runs import make_run
+
+from core.datasets import get_dataset
+from dashboard.downloads import as_csv, as_json
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "pages" / "classify.py"
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)  # BA, EO and ERB to the stub model
+TIMEOUT = 300  # seconds: a busy machine must not fail a test
+__all__ = ["make_run"]
+
+
+def png(colour, width=360, height=363, mark=0):
+    image = Image.new("RGB", (width, height), colour)
+    image.putpixel((0, 0), (mark % 256, mark // 256, 7))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def run(make_run, tmp_path, monkeypatch):
+    made = make_run()
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(made.path.parent.parent))
+    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HEMALENS_DATA", str(tmp_path / "data"))
+    return made
+
+
+@pytest.fixture
+def page(run):
+    return AppTest.from_file(str(PAGE), default_timeout=TIMEOUT).run()
+
+
+def drop(page, *files):
+    for name, data in files:
+        page.file_uploader[0].upload(name, data)
+    page.run()
+    assert not page.exception
+    return page
+
+
+def texts(page):
+    elements = [*page.subheader, *page.markdown, *page.caption, *page.warning, *page.info, *page.error]
+    return "\n".join(e.value for e in elements)
+
+
+def heading(page):
+    return page.subheader[0].value
+
+
+def button(page, label):
+    return next(b for b in page.button if b.label == label)
+
+
+def downloaded(page, make, runs):
+    """What the download button's function gives (only a browser presses the button itself)."""
+    assert {b.label for b in page.get("download_button")} == {"Download results (CSV)", "Download results (JSON)"}
+    tray = page.session_state["classify_tray"]
+    return make(tray.answered(runs), list(tray.failures.values()), runs, get_dataset("bloodmnist"))
+
+
+def test_before_anything_there_are_a_drop_zone_and_samples(page):
+    assert not page.exception
+    assert len(page.file_uploader) == 1
+    assert [b.label for b in page.button] == ["BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT", "Take all 8"]
+    assert "drawn cells, not real" in texts(page)
+    assert "never leave this computer" in texts(page)
+    assert not page.subheader
+
+
+def test_one_cell_goes_straight_to_its_card(page):
+    drop(page, ("cell.png", png(RED)))
+    assert heading(page) == "1 cell: 1 sure, 0 unsure"
+    assert "BA  basophil, \\> 99 % :green-badge[sure]" in page.subheader[1].value
+    said = texts(page)
+    assert "As it came, 360 x 363 px" in said
+    assert "What the model saw, 64 px" in said
+    assert "The central 200 x 200 px were used" in said
+    assert " ms." in said
+    assert "100 %" not in said
+    assert not [b for b in page.button if b.label == "Next"]
+
+
+def test_many_cells_are_counted_and_the_unsure_ones_come_first(page):
+    grey = (130, 128, 126)
+    drop(page, ("a.png", png(RED)), ("b.png", png(grey)), ("c.png", png(GREEN)), ("d.png", png(RED, mark=1)))
+    assert heading(page) == "4 cells: 3 sure, 1 unsure"
+    assert "unsure" in page.subheader[1].value
+    assert "1 of 4" in texts(page)
+    counts = page.dataframe[0].value.set_index("Code")
+    assert counts.loc[["BA", "EO", "ERB"], "Cells"].tolist() == [3, 1, 0]
+    assert counts["Unsure"].sum() == 1
+    assert page.dataframe[1].value["File"].tolist()[0] == "b.png"
+
+
+def test_the_buttons_step_through_and_around(page):
+    drop(page, ("a.png", png(RED)), ("b.png", png(GREEN)), ("c.png", png(BLUE)))
+    seen = []
+    for _ in range(4):
+        seen.append(page.subheader[1].value.split()[0])
+        button(page, "Next").click().run()
+    assert seen == ["BA", "EO", "ERB", "BA"]
+    button(page, "Previous").click().run()
+    assert page.subheader[1].value.startswith("BA")
+
+
+def test_bad_files_are_listed_and_the_good_ones_answered(page):
+    drop(page, ("good.png", png(RED)), ("notes.png", b"a text " * 50), ("empty.tif", b""), ("cut.png", png(RED)[:300]))
+    assert heading(page).startswith("1 cell:")
+    failed = page.dataframe[0].value
+    assert failed["File"].tolist() == ["notes.png", "empty.tif", "cut.png"]
+    assert all(failed["What to do"].str.len() > 10)
+
+
+def test_only_bad_files_leave_the_samples_in_reach(page):
+    drop(page, ("notes.png", b"a text " * 50))
+    assert "None of the files could be used" in texts(page)
+    assert page.dataframe[0].value["File"].tolist() == ["notes.png"]
+    assert "Take all 8" in [b.label for b in page.button]
+
+
+def test_the_same_file_twice_counts_once(page):
+    drop(page, ("a.png", png(RED)), ("again.png", png(RED)))
+    assert heading(page).startswith("1 cell:")
+    assert "1 picture was here already and counted once" in texts(page)
+    drop(page, ("b.png", png(GREEN)), ("a.png", png(RED)))
+    assert heading(page).startswith("2 cells:")
+
+
+def test_a_later_drop_adds_and_is_shown(page):
+    drop(page, ("a.png", png(RED)), ("b.png", png(GREEN)))
+    drop(page, ("c.png", png(BLUE)))
+    assert heading(page).startswith("3 cells:")
+    assert page.subheader[1].value.startswith("ERB")
+
+
+def test_two_hundred_files_at_once(page):
+    drop(page, *((f"{i:03d}.png", png([RED, GREEN, BLUE][i % 3], 64, 64, mark=i)) for i in range(200)))
+    assert heading(page) == "200 cells: 200 sure, 0 unsure"
+    assert len(page.get("imgs")) <= 4
+    assert page.dataframe[0].value["Cells"].sum() == 200
+
+
+def test_samples_are_answered_with_their_label(page):
+    button(page, "NE").click().run()
+    assert heading(page).startswith("1 cell:")
+    assert "Labelled neutrophil (drawn, not real)" in texts(page)
+    button(page, "Clear all").click().run()
+    button(page, "Take all 8").click().run()
+    assert heading(page).startswith("8 cells:")
+
+
+def test_clearing_and_removing(page):
+    drop(page, ("a.png", png(RED)), ("b.png", png(GREEN)))
+    button(page, "Remove").click().run()
+    assert heading(page).startswith("1 cell:")
+    button(page, "Remove").click().run()
+    assert not page.exception
+    assert "Take all 8" in [b.label for b in page.button]
+    drop(page, ("a.png", png(RED)), ("bad.png", b"x" * 100))
+    button(page, "Clear all").click().run()
+    assert not page.subheader
+    assert not page.dataframe
+
+
+def test_framing_can_be_changed_for_one_cell_and_for_all(page):
+    drop(page, ("a.png", png(RED)), ("b.png", png(GREEN)))
+    page.get("button_group")[0].set_value("whole").run()
+    assert not page.exception
+    assert "360 px was used, as you asked" in texts(page)
+    button(page, "Next").click().run()
+    assert "200 x 200 px were used" in texts(page)
+    button(page, "Previous").click().run()
+    button(page, "Use for all cells").click().run()
+    button(page, "Next").click().run()
+    assert "360 px was used, as you asked" in texts(page)
+
+
+def test_several_models_side_by_side_and_where_they_disagree(run, make_run):
+    swapped = np.zeros((3, 8))
+    swapped[0, 0], swapped[1, 4] = 20, 20  # red BA as before, green LY instead of EO
+    other = make_run("other-28-111111", size=28, weights=swapped)
+    page = AppTest.from_file(str(PAGE), default_timeout=TIMEOUT)
+    page.query_params["model"] = f"{run.name},{other.name}"
+    page.run()
+    drop(page, ("a.png", png(RED)), ("b.png", png(GREEN)))
+    assert heading(page) == "2 cells: 2 sure, 0 unsure, models disagree on 1"
+    assert page.subheader[1].value.startswith("EO")
+    assert ":orange-badge[models disagree]" in page.subheader[1].value
+    said = texts(page)
+    assert "What the model saw, 64 px" in said
+    assert "What the model saw, 28 px" in said
+    assert len(page.get("plotly_chart")) == 3
+    rows = list(csv.DictReader(io.StringIO(downloaded(page, as_csv, [run, other]).decode("utf-8-sig"))))
+    assert [(r["file"], r["class"], r["models_agree"]) for r in rows if r["model"] == other.name] == [
+        ("a.png", "BA", "yes"),
+        ("b.png", "LY", "no"),
+    ]
+
+
+def test_a_link_to_a_model_that_is_not_there_is_told(run):
+    page = AppTest.from_file(str(PAGE), default_timeout=TIMEOUT)
+    page.query_params["model"] = "nosuchmodel"
+    page.run()
+    assert not page.exception
+    assert "nosuchmodel" in texts(page)
+    drop(page, ("a.png", png(RED)))
+    assert heading(page).startswith("1 cell:")
+
+
+def test_results_can_be_kept(page, run):
+    drop(page, ("=cmd.png", png(RED)), ("bad.png", b"x" * 100))
+    rows = list(csv.DictReader(io.StringIO(downloaded(page, as_csv, [run]).decode("utf-8-sig"))))
+    assert rows[0]["file"] == "'=cmd.png"
+    assert rows[0]["class"] == "BA"
+    assert float(rows[0]["p_BA"]) > 0.99
+    assert rows[0]["trained_on"] == "made for tests"
+    assert rows[1]["file"] == "bad.png"
+    assert rows[1]["error"]
+    found = json.loads(downloaded(page, as_json, [run]))
+    assert found["cells"][0]["file"] == "=cmd.png"
+    assert found["cells"][0]["answers"][0]["class"] == "BA"
+    assert found["models"][0]["run"] == run.name
+    assert found["failed"][0]["file"] == "bad.png"
+    assert "Research use only" in found["research_use"]
+
+
+def test_a_cell_is_handed_to_explain_and_the_results_stay(page):
+    drop(page, ("a.png", png(RED)), ("b.png", png(GREEN)))
+    button(page, "Explain this cell").click().run()
+    assert not page.exception
+    handed = page.session_state["_handed_image"]
+    assert handed.name == "a.png"
+    assert handed.pixels.shape == (363, 360, 3)
+    page.run()
+    assert heading(page).startswith("2 cells:")
+
+
+def test_stopping_keeps_what_is_done(page):
+    drop(page, ("a.png", png(RED)))
+    tray = page.session_state["classify_tray"]
+    tray.put_in_queue([(f"{i}.png", png(GREEN, mark=i)) for i in range(5)])
+    tray.stop()
+    page.run()
+    assert heading(page).startswith("1 cell:")
+    assert "Stopped: 5 files not read" in texts(page)
+
+
+def test_no_model_yet(tmp_path, monkeypatch):
+    for name in ("HEMALENS_PRETRAINED", "HEMALENS_CACHE", "HEMALENS_DATA"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    page = AppTest.from_file(str(PAGE), default_timeout=TIMEOUT).run()
+    assert not page.exception
+    assert "python -m core train" in texts(page)
+
+
+def test_a_file_name_is_never_markup(page):
+    drop(page, ("**bold** [x](http://a) $y$ <b>.png", png(RED)))
+    assert "\\*\\*bold\\*\\* \\[x\\]\\(http\\://a\\) \\$y\\$ \\<b\\>\\.png" in texts(page)
+
+
+def test_the_page_does_not_import_torch(run):
+    script = (
+        "import sys; from streamlit.testing.v1 import AppTest;"
+        f"page = AppTest.from_file({str(PAGE)!r}, default_timeout={TIMEOUT}).run();"
+        "page.button[0].click().run();"
+        "assert not page.exception and page.subheader;"
+        "print([m for m in ('torch', 'torchvision', 'captum', 'medmnist') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT, cwd=ROOT)
+    assert found.stdout.strip() == "[]", found.stdout + found.stderr
