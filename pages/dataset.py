@@ -78,10 +78,6 @@ with halves.container():
     if broken:
         st.warning(broken, icon=":material/broken_image:")
     if loaded is None and spec.real:
-        st.info(
-            f"These cells are **drawn, not real**: the {size} px images are not on this computer yet.",
-            icon=":material/draw:",
-        )
         offer_download(spec, size)
     count = explore.pages(explore.count(loaded, name, code, split))
     start, pager = explore.first_page(f"{name}-{size}-{code}-{split}", count)

@@ -17,7 +17,7 @@ best = welcome.best_run(runs)
 dark = is_dark()
 STILL = {"staticPlot": True}
 
-doors = st.grid(3, min_column_width=280, gap="small", border=True)
+doors = st.grid(3, min_column_width=380, gap="small", border=True)
 
 with doors.container():
     st.subheader(":material/grid_view: Explore", anchor=False)
@@ -34,7 +34,7 @@ with doors.container():
     if best is not None:
         matrix = door_matrix(best.metrics["test"]["confusion"], spec.codes, dark=dark)
         st.plotly_chart(matrix, theme=None, key="door_matrix", config=STILL)
-        st.caption(f"What {best.title} calls each class (rows: the truth); {best.provenance}")
+        st.caption(f"{best.title}, rows: the truth; {best.provenance}")
     link("compare", "Compare the models", icon=":material/arrow_forward:")
 
 with doors.container():
@@ -54,7 +54,6 @@ st.subheader("On this computer", anchor=False)
 st.markdown(
     f"- **Models:** {welcome.models_line(runs, best)}.\n"
     f"- **Images:** {welcome.data_line()}.\n"
-    "- **Where it runs:** on this computer's CPU; images never leave it."
+    "- **Where it runs:** on this computer's CPU; images never leave it.\n"
+    f"- **What the models know:** {spec.domain}. On other stains, microscopes or diseases, don't rely on them."
 )
-if best is not None:
-    st.markdown(f"The models know {spec.domain}. On other stains, microscopes or diseases, don't rely on them.")

@@ -56,8 +56,9 @@ def door_matrix(confusion: Sequence[Sequence[int]], codes: Sequence[str], *, dar
         hovertemplate="of the %{y}, %{customdata:.1%} were called %{x}<extra></extra>",
     )
     _small(fig, dark)
-    fig.update_xaxes(constrain="domain", side="top", tickfont={"size": 11})
-    fig.update_yaxes(autorange="reversed", scaleanchor="x", constrain="domain", tickfont={"size": 11})
+    fig.update_xaxes(constrain="domain", side="top", tickfont={"size": 11}, ticks="", showline=False)
+    fig.update_yaxes(autorange="reversed", scaleanchor="x", constrain="domain", tickfont={"size": 11}, ticks="")
+    fig.update_yaxes(showline=False)
     return fig
 
 

@@ -5,25 +5,31 @@ import time
 import streamlit as st
 
 from core.datasets import DatasetSpec, DatasetUnavailable
+from core.progress import Progress
+from dashboard import catalogue
 
 _EVERY = 0.2  # seconds between two drawings of the bar
 
 
 def offer_download(spec: DatasetSpec, size: int) -> None:
-    """A button that fetches the images of ``size`` px while the page shows how far it is; reruns when done.
+    """Say that the cells are drawn, and fetch the images of ``size`` px on a click; reruns when done.
 
-    Leaving the page or 'Stop' interrupts it; what has arrived is kept, and the next click goes on from there.
+    A bar shows how far it is. Leaving the page or 'Stop' interrupts it; what has arrived is kept, and the next click goes on from there.
     """
     if spec.download is None:
         return
     failure = f"_download_failed_{spec.name}_{size}"
     place = st.container()
-    most = sum_megabytes(spec, size)
     if st.session_state.get(failure):
         place.error(st.session_state[failure], icon=":material/cloud_off:")
-    label = "Try again" if st.session_state.get(failure) else f"Download the {size} px images"
-    help_line = f"From {spec.url.removeprefix('https://')}{most}; they stay on this computer."
-    clicked = place.button(label, icon=":material/download:", help=help_line, key=f"download_{spec.name}_{size}")
+    label = "Try again" if st.session_state.get(failure) else "Download them"
+    help_line = f"From {spec.url.removeprefix('https://')}{sum_megabytes(spec, size)}; they stay on this computer."
+    with place.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f":material/draw: These cells are **drawn, not real**: the {size} px images are not on this computer.",
+            width="stretch",
+        )
+        clicked = st.button(label, icon=":material/download:", help=help_line, key=f"download_{spec.name}_{size}")
     if not clicked:
         return
     st.session_state.pop(failure, None)
@@ -43,7 +49,7 @@ def offer_download(spec: DatasetSpec, size: int) -> None:
     st.rerun()
 
 
-def line(step, seconds: float, before: int = 0) -> str:
+def line(step: Progress, seconds: float, before: int = 0) -> str:
     """'12 of 35 MB, 20 s left': what stands on the bar; ``before`` bytes were there at the start."""
     text = f"{step.done / 1e6:,.0f} of {step.total / 1e6:,.0f} MB"
     if step.message:
@@ -57,8 +63,6 @@ def line(step, seconds: float, before: int = 0) -> str:
 
 def sum_megabytes(spec: DatasetSpec, size: int) -> str:
     """', at most 210 MB': an upper bound from the shipped counts; '' where there are none."""
-    from dashboard import catalogue
-
     for known in (size, *spec.sizes):
         summary = catalogue.summary(spec.name, known)
         if summary is not None:

@@ -1,0 +1,62 @@
+"""Home: three doors and what is installed, with models and without."""
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests.fake_runs import fake_run
+
+PAGE = Path(__file__).resolve().parents[2] / "pages" / "home.py"
+
+
+@pytest.fixture(autouse=True)
+def _folders(tmp_path, monkeypatch):
+    for name in ("DATA", "CACHE", "PRETRAINED"):
+        monkeypatch.setenv(f"HEMALENS_{name}", str(tmp_path / name.lower()))
+    st.cache_resource.clear()
+
+
+def opened() -> AppTest:
+    page = AppTest.from_file(str(PAGE), default_timeout=120).run()
+    assert not page.exception
+    assert not page.error
+    return page
+
+
+def texts(page: AppTest) -> str:
+    return "\n".join(element.value for kind in (page.markdown, page.caption) for element in kind)
+
+
+def test_offline_and_without_models():
+    page = opened()
+    said = texts(page)
+    for door in ("(/dataset)", "(/compare)", "(/classify)"):
+        assert door in said
+    assert "none yet" in said
+    assert "not downloaded" in said
+    assert "17,092 cells" in said
+
+
+def test_tells_the_best_on_val_with_its_interval_and_provenance(tmp_path):
+    fake_run(tmp_path / "pretrained", "worse-64", title="CNN", accuracy=0.8)
+    fake_run(tmp_path / "pretrained", "better-64", title="CNN + SE", accuracy=0.95)
+    page = opened()
+    said = texts(page)
+    assert "2 models" in said
+    assert "**CNN + SE, 64 px**" in said
+    assert "95 % interval" in said
+    assert "rebuilt BloodMNIST (own split)" in said
+    assert len(page.get("plotly_chart")) >= 2
+
+
+def test_shipped_models_answer_a_drawn_cell(monkeypatch):
+    monkeypatch.delenv("HEMALENS_PRETRAINED")
+    from core.runs import list_runs
+
+    if not list_runs("bloodmnist"):
+        pytest.skip("no shipped run")
+    page = opened()
+    assert len(page.get("plotly_chart")) == 3
+    assert "the cell: drawn, not real" in texts(page)
