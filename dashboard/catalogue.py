@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from core import paths
-from core.datasets import DatasetSpec, LoadedDataset, get_dataset
+from core.datasets import DatasetSpec, DatasetUnavailable, LoadedDataset, get_dataset
 from core.runs import Predictions, Run, list_runs
 
 
@@ -70,6 +70,24 @@ def _loaded(name: str, size: int, content_hash: str | None, root: str) -> Loaded
         for array in (split.images, split.labels, split.ids):
             array.setflags(write=False)
     return dataset
+
+
+def scored_on(run: Run) -> LoadedDataset | None:
+    """The very images that a run was scored on; None where this computer hasn't got them."""
+    if not is_available(run.dataset, run.size):
+        return None
+    root = paths.data_root()
+    changed = root.stat().st_mtime_ns if root.exists() else 0
+    return _scored_on(run.dataset, run.size, run.config["dataset"]["provenance"]["content_hash"], str(root), changed)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _scored_on(name: str, size: int, content_hash: str, root: str, changed: int) -> LoadedDataset | None:
+    """Remembers a no as well: to find out that a file is another build, all of it must be read."""
+    try:
+        return loaded(name, size, content_hash)
+    except DatasetUnavailable:
+        return None
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -24,11 +24,12 @@ def fake_run(
     parameters: int = 100_000,
     latency: float | None = 2.0,
     data_seed: int = 7,
+    ids: list[str] | None = None,
 ) -> Run:
     """Write one run under ``root`` and return it.
 
-    Runs of the same ``data_seed`` and ``n`` have the same test images. Wrong answers go to the next
-    class but one, those on erythroblasts (class 2) to lymphocytes (class 4).
+    Runs of the same ``data_seed`` and ``n`` have the same test images, called ``ids`` where given. Wrong
+    answers go to the next class but one, those on erythroblasts (class 2) to lymphocytes (class 4).
     """
     spec = get_dataset(dataset)
     classes = len(spec.codes)
@@ -41,7 +42,8 @@ def fake_run(
         logits = rng.normal(0, 0.5, (n, classes))
         logits[np.arange(n), called] += 4
         logits[np.arange(n), truth] += 1
-        return Predictions(np.array([f"{split}-{i:05d}" for i in range(n)]), truth, logits.astype("f4"))
+        names = np.array(ids if ids is not None else [f"{split}-{i:05d}" for i in range(n)])
+        return Predictions(names, truth, logits.astype("f4"))
 
     predictions = {split: answers(split) for split in ("val", "test")}
     metrics = {split: score(p.labels, p.logits.astype("f2").astype("f4")) for split, p in predictions.items()}

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.datasets import DatasetUnavailable
 from core.evaluation.compare import NotComparable, PairedComparison, compare_runs, pair_up
 from core.runs import Predictions, Run
 from dashboard import catalogue
@@ -66,7 +65,7 @@ def matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool, dark
         for place, run in enumerate(pair):
             line = f"{labels[run.name]} · {run.metrics['test']['accuracy']:.2%}".replace("%", " %")
             chart = confusion_chart(tables[place], codes[place], names[place], subtitle=line, **options)
-            _clickable(chart, f"matrix_{'ab'[place]}")
+            _clickable(chart, f"matrix_{'ab'[place]}", run.name)
         if len(pair) == 2 and codes[0] == codes[1]:
             paired = compare_pair(*pair)
             paired = None if isinstance(paired, str) else paired
@@ -77,7 +76,7 @@ def matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool, dark
             chart = difference_chart(
                 *tables, codes[0], names[0], title=title, subtitle=line, **options | {"percent": percent or unpaired}
             )
-            _clickable(chart, "matrix_difference")
+            _clickable(chart, "matrix_difference", "either")
 
 
 def prepare_cell(pair: Sequence[Run]) -> None:
@@ -131,11 +130,12 @@ def matrix_csv(run: Run) -> str:
     return confusion_table(run.metrics["test"]["confusion"], run.config["dataset"]["codes"]).to_csv()
 
 
-def _clickable(chart, key: str) -> None:
+def _clickable(chart, key: str, by: str) -> None:
     def remember() -> None:
         points = st.session_state[key].selection.get("cell") or []
         if points:
             st.session_state["truth"], st.session_state["called"] = points[0]["truth"], points[0]["called"]
+            st.session_state["by"] = by
 
     with st.container(width=WIDTH):
         st.altair_chart(chart, theme=None, key=key, on_select=remember)
@@ -210,18 +210,16 @@ def _show_cells(
 
 def _pictures(pair: Sequence[Run], ids: Sequence[str]) -> tuple[list[str], str | None]:
     """Data URLs of the test cells, from the largest of the runs' images that are here; else a sentence why none."""
-    run = max(pair, key=lambda r: r.size)
-    for run in sorted(pair, key=lambda r: -r.size):
-        content = run.config["dataset"]["provenance"]["content_hash"]
-        if not catalogue.is_available(run.dataset, run.size):
+    by_size = sorted(pair, key=lambda r: -r.size)
+    for run in by_size:
+        data = catalogue.scored_on(run)
+        if data is None:
             continue
-        try:
-            split = catalogue.loaded(run.dataset, run.size, content)["test"]
-        except DatasetUnavailable:
-            continue
+        split = data["test"]
         place = {identity: i for i, identity in enumerate(split.ids)}
         if all(identity in place for identity in ids):
             return [data_url(enlarge(split.images[place[identity]], 96)) for identity in ids], None
+    run = by_size[0]
     return [], f"Pictures appear here once {run.provenance} at {run.size} px is on this computer (see Dataset)."
 
 
