@@ -122,6 +122,10 @@ class Scene:
         self.paint(spots * where, colour)
 
 
+def _along(x: Array, y: Array, far: Array, angle: Array) -> tuple[Array, Array]:
+    return x + far * np.cos(angle), y + far * np.sin(angle)
+
+
 def rgb(red: float, green: float, blue: float) -> Array:
     return np.array((red, green, blue), np.float32)
 
@@ -151,14 +155,14 @@ def blob(scene: Scene, x: Array, y: Array, radius: Array, bumps: float, squash: 
     draws = scene.draws
     dx, dy = scene.x - x, scene.y - y
     distance = np.hypot(dx, dy) + 1e-6
-    angle = (dx + 1j * dy) / distance
-    outline, power = 1.0, angle
+    cosine, sine = dx / distance, dy / distance
+    outline, c, s = 1.0, cosine, sine
     for order in range(2, 6):
-        power = power * angle
+        c, s = c * cosine - s * sine, s * cosine + c * sine  # of `order` times the angle
         amount = draws.around(0, (squash if order == 2 else bumps / order) * 0.9)
-        turn = np.exp(2j * np.pi * draws.uniform())
-        outline = outline + amount * (power * turn).real
-    return (distance - radius * outline).astype(np.float32)
+        turn = 2 * np.pi * draws.uniform()
+        outline = outline + amount * np.cos(turn) * c - amount * np.sin(turn) * s
+    return distance - radius * outline
 
 
 def rod(scene: Scene, ax: Array, ay: Array, bx: Array, by: Array, radius: Array) -> Array:
@@ -186,21 +190,23 @@ def background(scene: Scene, clear: Array) -> None:
     """Plasma and red cells with their central pallor, none nearer to the middle than ``clear``."""
     draws = scene.draws
     plasma = rgb(254, 229, 204)
-    scene.colour += shade(plasma, 0.008 * scene.noise(0.3))
+    scene.colour += plasma + 1.9 * scene.noise(0.3)[..., None]
     slots = 9
     start = draws.uniform(0, 2 * np.pi)
+    cover, tone = 0.0, 0.0  # how much of a pixel red cells take, and how pale they are there
     for slot in range(slots):
         angle = start + 2 * np.pi * (slot + draws.uniform(-0.3, 0.3)) / slots
-        radius = draws.around(0.178, 0.012)
+        long, wide = draws.around(0.180, 0.012), draws.around(0.174, 0.012)
         # Beyond 0.85 nothing of it is in the picture: so the field is crowded here and empty there.
-        far = np.maximum(draws.uniform(0.42, 0.92), clear + radius * draws.uniform(0.93, 1.05))
-        x, y = 0.5 + far * np.cos(angle), 0.5 + far * np.sin(angle)
-        field = blob(scene, x, y, radius, 0.06, 0.07)
-        depth = np.clip(1 + field / radius, 0, 1.2)  # 0 in the middle, 1 at the edge
-        pallor = np.exp(-((depth / draws.uniform(0.36, 0.58)) ** 4)) * draws.uniform(0.6, 1.0)
-        body = shade(rgb(213, 180, 171), draws.around(0, 0.025) - 0.13 * np.clip(depth - 0.6, 0, 0.4))
-        colour = mix(body, rgb(243, 217, 198), pallor)
-        scene.paint(scene.inside(field, 0.009) * 0.95, colour)
+        far = np.maximum(draws.uniform(0.42, 0.92), clear + long * draws.uniform(0.93, 1.05))
+        field = ellipse(scene, *_along(0.5, 0.5, far, angle), long, wide, draws.uniform(0, np.pi))
+        depth = np.clip(1 + field / wide, 0, 1.2)  # 0 in the middle, 1 at the edge
+        inner = (depth / draws.uniform(0.36, 0.58)) ** 2
+        pallor = draws.uniform(0.6, 1.0) * np.exp(-inner * inner)
+        here = scene.inside(field, 0.009) * 0.95
+        tone = tone + here * (pallor - 0.9 * np.clip(depth - 0.6, 0, 0.4) + draws.around(0, 0.2) - tone)
+        cover = cover + here * (1 - cover)
+    scene.paint(cover, mix(rgb(213, 180, 171), rgb(243, 217, 198), tone))
     # Now and then a platelet lies by.
     angle, far = draws.uniform(0, 2 * np.pi), np.maximum(clear + 0.09, draws.uniform(0.40, 0.62))
     field = blob(scene, 0.5 + far * np.cos(angle), 0.5 + far * np.sin(angle), draws.uniform(0.028, 0.05), 0.25)
@@ -242,10 +248,6 @@ def _place(scene: Scene, radius: float, spread: float, stray: float = 0.025) -> 
         draws.around(radius, spread),
         draws.uniform(0, 2 * np.pi),
     )
-
-
-def _along(x: Array, y: Array, far: Array, angle: Array) -> tuple[Array, Array]:
-    return x + far * np.cos(angle), y + far * np.sin(angle)
 
 
 def _purple(scene: Scene, red: float = 80, green: float = 48, blue: float = 124) -> Array:

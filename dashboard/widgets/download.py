@@ -14,7 +14,8 @@ _EVERY = 0.2  # seconds between two drawings of the bar
 def offer_download(spec: DatasetSpec, size: int) -> None:
     """Say that the cells are drawn, and fetch the images of ``size`` px on a click; reruns when done.
 
-    A bar shows how far it is. Leaving the page or 'Stop' interrupts it; what has arrived is kept, and the next click goes on from there.
+    A bar shows how far it is. Leaving the page or 'Stop' interrupts it; what has arrived is kept, and
+    the next click goes on from there.
     """
     if spec.download is None:
         return

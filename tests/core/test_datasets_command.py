@@ -1,0 +1,63 @@
+"""``python -m core datasets``."""
+
+import pytest
+
+from core.cli import main
+from core.datasets import summary
+
+
+@pytest.fixture(autouse=True)
+def _folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEMALENS_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
+
+
+def test_list_names_what_is_here_and_what_is_not(capsys, tmp_path):
+    assert main(["datasets", "list"]) == 0
+    out = capsys.readouterr().out
+    assert str(tmp_path / "data") in out
+    real, drawn = out.split("synthetic:")
+    assert "on this computer: none" in real
+    assert "on this computer: 28, 64, 128, 224" in drawn
+
+
+def test_download_failure_is_one_error_with_the_manual_way(capsys, monkeypatch):
+    monkeypatch.setenv("HEMALENS_BLOODMNIST_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    assert main(["datasets", "download", "bloodmnist", "--size", "28"]) == 1
+    err = capsys.readouterr().err
+    assert "error: The download of bloodmnist.npz failed" in err
+    assert "By hand:" in err
+    assert "Traceback" not in err
+
+
+def test_nothing_to_download(capsys):
+    assert main(["datasets", "download", "synthetic", "--size", "28"]) == 0
+    assert "need no download" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("action", ["download", "summarize"])
+def test_a_size_that_does_not_exist(capsys, action):
+    assert main(["datasets", action, "bloodmnist", "--size", "65"]) == 1
+    assert "28, 64, 128, 224" in capsys.readouterr().err
+
+
+def test_summarize_without_images_says_how_to_get_them(capsys):
+    assert main(["datasets", "summarize", "bloodmnist", "--size", "28"]) == 1
+    assert "datasets download bloodmnist" in capsys.readouterr().err
+
+
+def test_summarize_writes_and_prints(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(summary.save_summary, "__defaults__", (tmp_path / "out",))
+    assert main(["datasets", "summarize", "synthetic", "--size", "28"]) == 0
+    out = capsys.readouterr().out
+    assert "drawn, not real" in out
+    assert "imbalance 1.0 to 1" in out
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"synthetic-28.json", "synthetic-28.safetensors"}
+
+
+def test_unknown_name_is_wrong_usage(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["datasets", "download", "nothing", "--size", "28"])
+    assert caught.value.code == 2
+    assert "bloodmnist" in capsys.readouterr().err
