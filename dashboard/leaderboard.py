@@ -53,6 +53,11 @@ def leaderboard(runs: Sequence[Run], labels: Mapping[str, str], split: str = "te
     return pd.DataFrame(rows)
 
 
+def measured_cost(table: pd.DataFrame) -> str:
+    """The first of `COSTS` that any run has a value for: what the scatter shows when none is asked for."""
+    return next((key for key, (_, column, _) in COSTS.items() if len(table) and table[column].notna().any()), "size")
+
+
 def per_class(runs: Sequence[Run], labels: Mapping[str, str], split: str = "test") -> pd.DataFrame:
     """One row a run: model, then for each class its sensitivity and specificity in percent ('ERB sensitivity')."""
     rows = []

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import catalogue
 from dashboard.figures.compare import curves, scatter
-from dashboard.leaderboard import COSTS, leaderboard, per_class
+from dashboard.leaderboard import COSTS, leaderboard, measured_cost, per_class
 from dashboard.state import prepare, share
 from dashboard.widgets.leaderboard import run_table, ticked
 from dashboard.widgets.matrices import cell_inspector, compare_pair, matrices, matrix_csv, prepare_cell, verdict
@@ -115,10 +115,10 @@ def main() -> None:
         return
     with st.container(horizontal=True, gap="medium"):  # one below the other on a narrow page
         with st.container(width=760):
-            chosen = run_table(table, chosen, height=max(180, min(530, 40 + 35 * len(table))))
+            chosen = run_table(table, chosen, height=min(530, 38 + 35 * len(table)))
         with st.container(width="stretch"):
             axes = {key: f"Accuracy against {value[0][0].lower()}{value[0][1:]}" for key, value in COSTS.items()}
-            cost = choice("against", "Axis", axes, "latency", "axis", box=True)
+            cost = choice("against", "Axis", axes, measured_cost(table), "axis", box=True)
             plot(scatter(table, cost, chosen=chosen, dark=dark).update_layout(height=470), key="scatter")
 
     by_name = {run.name: run for run in every}

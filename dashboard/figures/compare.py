@@ -89,7 +89,9 @@ def scatter(table: pd.DataFrame, cost: str, *, chosen: Sequence[str] = (), dark:
             )
         fig.update_xaxes(type="log", range=span, tickvals=(ticks := _log_ticks(10**low, 10**high)))
         fig.update_xaxes(ticktext=[_short(v) for v in ticks], title=axis_title)
-    fig.update_yaxes(title="Accuracy on test (%)")
+    else:
+        fig.update_xaxes(visible=False)
+    fig.update_yaxes(title="Accuracy on test (%)", visible=bool(len(known)))
     return finish(fig, title=scatter_title(known, front, better), dark=dark)
 
 
@@ -121,7 +123,7 @@ def confusion_title(confusion: np.ndarray, names: Sequence[str]) -> str:
         return f"{plural(names[truth]).capitalize()} are mostly taken for {plural(names[called])}"
     if count == 1:
         return f"{total} of {int(matrix.sum())} cells wrong, no mix-up twice"
-    return f"Commonest mix-up: {count} of {of} {plural(names[truth])} taken for {plural(names[called])}"
+    return f"{count} of {of} {plural(names[truth])} taken for {plural(names[called])}"
 
 
 def plural(name: str) -> str:

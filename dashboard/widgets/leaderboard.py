@@ -16,7 +16,7 @@ def columns(n: str) -> dict[str, object]:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     on = f" On {n} test cells."
     return {
-        "model": text("Model", pinned=True, width="medium"),
+        "model": text("Model", pinned=True),
         "accuracy": number("Accuracy", format="%.2f %%", help="Share of cells that are named right." + on),
         "interval": text(
             "95 % interval",
