@@ -1,0 +1,253 @@
+"""The Explain page, driven as a visitor would: links, classes, cells, drawing options, what is missing."""
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from dashboard.state import HandedImage
+from dashboard.widgets.explain import _png
+from dashboard.widgets.looked_at import as_text
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "pages" / "explain.py"
+
+
+def open_page(**link):
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
+    page.query_params["dataset"] = "synthetic"
+    for key, value in link.items():
+        page.query_params[key] = value
+    page.run()
+    assert not page.exception
+    return page
+
+
+def texts(page):
+    elements = [*page.subheader, *page.markdown, *page.caption, *page.warning, *page.info, *page.error]
+    return "\n".join(e.value for e in elements).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def maps(page):
+    """The lines under the Grad-CAM maps."""
+    lines = [c.value.replace("\N{NO-BREAK SPACE}", " ") for c in page.caption]
+    return [line for line in lines if line.startswith("Grad-CAM for")]
+
+
+def address(page, key):
+    """What the address bar holds for ``key``."""
+    value = page.query_params.get(key)
+    return value[0] if isinstance(value, list) else value
+
+
+def name_of(runs, model):
+    return next(run.name for run in runs if run.model == model)
+
+
+@pytest.fixture
+def plain_run(tiny_runs, tmp_path, monkeypatch):
+    """A CNN without attention and untrained, beside copies of the two tiny runs."""
+    from core.models import build
+    from core.models.export import export_graph, round_to_stored, storable
+    from core.runs import write_run
+
+    root = tmp_path / "pretrained"
+    shutil.copytree(tiny_runs[0].path.parent, root / "synthetic")
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(root))
+    network = build("cnn_2", 8, 28, width=4).eval()
+    round_to_stored(network)
+    like = tiny_runs[0]
+    config = {
+        **like.config,
+        "name": "cnn_2-28-000000",
+        "train": {**like.config["train"], "model": "cnn_2", "model_arguments": {"width": 4}},
+        "model": {**like.config["model"], "name": "cnn_2", "title": "CNN, 2 layers"},
+    }
+    return write_run(
+        root,
+        "cnn_2-28-000000",
+        config=config,
+        metrics=like.metrics,
+        history=[{"epoch": 1}],
+        predictions={split: like.predictions(split) for split in ("val", "test")},
+        weights=storable(network),
+        gate_means={},
+        card="",
+        export=lambda graph, weights: export_graph(network, 28, graph, weights),
+    )
+
+
+def test_first_view_shows_a_cell_and_both_models(tiny_runs):
+    page = open_page()
+    said = texts(page)
+    assert "drawn, not real" in said
+    assert len(maps(page)) == 2
+    assert all("7 x 7 map, enlarged" in line for line in maps(page))
+    assert "It can't tell whether the answer is right" in said
+    assert "has no attention" not in said
+    assert len(page.get("plotly_chart")) == 2
+    # Only CBAM has spatial maps: five stages, each with its true resolution.
+    assert [said.count(f"stage {i} · ") for i in range(1, 6)] == [1] * 5
+    assert "stage 1 · 28 x 28 map, enlarged" in said
+    # The address opens this very view.
+    assert address(page, "class") == "answer"
+    assert address(page, "cell") == "BA drawn 1"
+    assert set(address(page, "models").split(",")) == {run.name for run in tiny_runs}
+    assert address(page, "dataset") == "synthetic"
+
+
+def test_runner_up_and_any_class_in_one_click(tiny_runs):
+    page = open_page()
+    first = maps(page)
+    page.button_group(key="class").set_value("runner-up").run()
+    second = maps(page)
+    assert [a.split(",")[0] != b.split(",")[0] for a, b in zip(first, second, strict=True)] == [True, True]
+    page.button_group(key="class").set_value("PLT").run()
+    assert all(line.startswith("Grad-CAM for PLT, platelet") for line in maps(page))
+    assert address(page, "class") == "PLT"
+    assert "against PLT" in texts(page)
+
+
+def test_a_link_opens_its_view(tiny_runs):
+    cbam = name_of(tiny_runs, "cnn_cbam")
+    page = open_page(models=cbam, cell="EO drawn 5", **{"class": "LY"})
+    assert any(c.value.startswith("EO drawn 5 ·") for c in page.caption)
+    assert len(maps(page)) == 1
+    assert maps(page)[0].startswith("Grad-CAM for LY")
+    assert not page.info
+
+
+def test_a_link_to_what_is_not_there_says_so_and_shows_the_nearest(tiny_runs):
+    page = open_page(models="cnn_sea-28-zzzzzz", cell="EO drawn 77", **{"class": "EOS"})
+    told = "\n".join(i.value for i in page.info)
+    assert told.count("This link asks for a") == 3
+    for wanted in ("'cnn_sea-28-zzzzzz'", "'EO drawn 77'", "'EOS'"):
+        assert wanted in told
+    assert address(page, "models") == name_of(tiny_runs, "cnn_se")
+    assert len(maps(page)) == 1
+
+
+def test_drawing_options_compute_nothing_anew(tiny_runs, monkeypatch):
+    page = open_page()
+
+    def fail(*_args, **_options):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("core.explain.gradcam.grad_cam", fail)
+    monkeypatch.setattr("core.explain.gates.picture_gates", fail)
+    before = [i.value for i in page.get("image")]
+    page.slider(key="opacity").set_value(20)
+    page.selectbox(key="colours").set_value("magma")
+    page.button_group(key="enlarge").set_value("True resolution")
+    page.run()
+    assert not page.exception
+    after = [i.value for i in page.get("image")]
+    assert len(after) == len(before)
+    assert after[0] == before[0]  # the cell itself
+    assert all(a != b for a, b in zip(after[1:], before[1:], strict=True))
+
+
+def test_an_earlier_map_is_finer_and_says_so(tiny_runs):
+    page = open_page()
+    page.button_group(key="detail").set_value("One stage earlier").run()
+    assert all("14 x 14 map, enlarged · an earlier, finer stage" in line for line in maps(page))
+
+
+def test_next_steps_through_the_samples(tiny_runs):
+    page = open_page()
+    page.button(key="explain_next").click().run()
+    assert address(page, "cell") == "BA drawn 2"
+    assert "BA drawn 2" in texts(page)
+
+
+def test_a_cell_from_classify_is_shown_and_left_again(tiny_runs):
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
+    page.query_params["dataset"] = "synthetic"
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 44, 3), dtype=np.uint8)
+    page.session_state["_handed_image"] = HandedImage("my *cell*.png", pixels)
+    page.run()
+    assert not page.exception
+    assert r"my \*cell\*.png" in texts(page)
+    assert "central square of 40 px" in texts(page)
+    assert "cell" not in page.query_params
+    page.button_group(key="class").set_value("MO").run()
+    assert r"my \*cell\*.png" in texts(page)  # it stays while one looks at it
+    page.button(key="explain_next").click().run()
+    assert address(page, "cell") == "BA drawn 1"
+
+
+def test_own_picture_and_one_that_cannot_be_read(tiny_runs):
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
+    page.query_params["dataset"] = "synthetic"
+    page.session_state["explain_choose"] = True  # the popover stands open
+    page.run()
+    assert not page.exception
+    assert {b.label for b in page.button} >= {"BA", "PLT"}
+    buffer = io.BytesIO()
+    Image.new("RGB", (50, 50), (180, 120, 200)).save(buffer, "PNG")
+    page.file_uploader[0].upload("mine.png", buffer.getvalue()).run()
+    assert not page.exception
+    assert "mine.png · your picture" in texts(page)
+    assert "cell" not in page.query_params
+    page.file_uploader[0].upload("notes.png", b"hello, I am text").run()
+    assert not page.exception
+    assert any("text" in e.value for e in page.error)
+    assert "mine.png" in texts(page)  # the last good picture stays
+
+
+def test_a_model_without_attention_says_so_plainly(plain_run):
+    page = open_page(models=plain_run.name)
+    assert "CNN, 2 layers, 28 px has no attention blocks: no gates to show." in texts(page)
+    assert not page.get("plotly_chart")
+    assert len(maps(page)) == 1
+
+
+def test_three_models_of_two_kinds_side_by_side(plain_run):
+    page = open_page()
+    assert len(maps(page)) == 3
+    assert len(page.get("plotly_chart")) == 2
+
+
+def test_damaged_weights_are_told_and_the_others_still_drawn(plain_run):
+    (plain_run.path / "weights.safetensors").write_bytes((plain_run.path.parent / "x").name.encode())
+    page = open_page()
+    assert len(maps(page)) == 2
+    assert page.warning or page.error
+
+
+def test_no_model_chosen_and_no_model_installed(tiny_runs, tmp_path, monkeypatch):
+    page = open_page()
+    page.multiselect(key="models").set_value([]).run()
+    assert "Choose a model above" in page.info[0].value
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path / "empty"))
+    page = open_page()
+    assert "No model for" in page.info[0].value
+    assert "python -m core train --dataset synthetic" in page.info[0].value
+
+
+def test_every_map_can_be_kept_as_a_png(tiny_runs):
+    page = open_page()
+    buttons = page.get("download_button")
+    assert len(buttons) == 2 + 5
+    picture = Image.open(io.BytesIO(_png(np.zeros((64, 64, 3), np.uint8), ["CNN + SE, 28 px: BA", "8 x 8 map"])))
+    assert picture.format == "PNG"
+    assert picture.height > picture.width == 640
+
+
+def test_names_read_as_they_are():
+    assert as_text("*a* [b](c) $x$.png") == r"\*a\* \[b\]\(c\) \$x\$.png"
+    assert len(as_text("a" * 500)) == 60
+
+
+def test_the_frame_of_the_page_needs_no_torch():
+    code = (
+        "import sys, dashboard.looks, dashboard.widgets.explain, dashboard.widgets.looked_at\n"
+        "sys.exit('torch' in sys.modules or 'captum' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
