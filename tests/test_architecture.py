@@ -98,7 +98,7 @@ def test_light_modules_name_nothing_heavy_at_their_start(path):
 
 def test_importing_the_light_modules_brings_no_torch():
     """Once for all of them in a fresh interpreter, where what imports what doesn't matter."""
-    modules = {module_name(path) for path in light_sources()} - {"dashboard.app"}
+    modules = {module_name(path) for path in light_sources() if path not in PAGES}  # pages are scripts: read, not run
     for page in PAGES:
         if page.stem != "explain":
             modules |= {name for name in imports(page) if is_module(name)}
