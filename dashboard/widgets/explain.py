@@ -21,6 +21,7 @@ from dashboard.widgets.page import is_dark, plot
 from dashboard.widgets.pictures import as_png, enlarge
 
 DETAIL = ("Last map", "One stage earlier", "Two stages earlier")
+NEARLY_EVEN = 0.05  # a spatial map whose gates differ by less hardly weighs one place more than another
 RESEARCH = "HemaLens, for research and teaching, not a medical device"
 
 
@@ -183,7 +184,8 @@ def spatial_section(shown: Sequence[Look], cell: Cell, drawing: Drawing) -> None
                 size = _whole(f"{gate.spatial.shape[0]} x {gate.spatial.shape[1]}")
                 with st.container(gap="xsmall"):
                     st.image(picture, width="stretch", alt=f"Spatial map of {look.title}, {gate.stage}, {size}")
-                    st.caption(f"{gate.stage} · {size} map, enlarged · gates {low:.2f} to {high:.2f}")
+                    even = ", nearly even" if high - low < NEARLY_EVEN else ""
+                    st.caption(f"{gate.stage} · {size} map, enlarged · gates {low:.2f} to {high:.2f}{even}")
                     lines = [
                         f"{look.title}, {gate.stage}",
                         f"CBAM spatial map, {size}, enlarged; gates {low:.2f} to {high:.2f}; {scale}",
