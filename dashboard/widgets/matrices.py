@@ -35,8 +35,8 @@ def compare_pair(first: Run, second: Run) -> PairedComparison | str:
 
 def verdict(paired: PairedComparison, first: str, second: str, sizes: tuple[int, int]) -> str:
     """The comparison in words."""
-    low, high = (100 * bound for bound in paired.interval)
     points = 100 * paired.difference
+    low, high = sorted((1 if points >= 0 else -1) * 100 * bound for bound in paired.interval)  # the better one's lead
     p = "p < 0.001" if paired.p_value < 0.001 else f"p = {paired.p_value:.3f}"
     facts = f"95 % interval {low:+.2f} to {high:+.2f} points, McNemar's exact test {p}"
     if paired.only_first == paired.only_second:
@@ -81,6 +81,7 @@ def matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool, dark
 
 def prepare_cell(pair: Sequence[Run]) -> None:
     """Settle which square is looked at, before anything that shows it is drawn: by the link, else the worst mix-up."""
+    pair = _of_same_classes(pair)
     run = pair[0]
     codes = list(run.config["dataset"]["codes"])
     worst = _commonest_error(np.array(run.metrics["test"]["confusion"]))
@@ -97,6 +98,7 @@ def prepare_cell(pair: Sequence[Run]) -> None:
 
 def cell_inspector(pair: Sequence[Run], labels: dict[str, str]) -> None:
     """The test cells of one square: ids, every run's answer and probabilities, pictures where the data is here."""
+    pair = _of_same_classes(pair)
     run = pair[0]
     spec = catalogue.spec(run.dataset)
     codes, name = list(run.config["dataset"]["codes"]), dict(zip(spec.codes, spec.class_names, strict=True))
@@ -123,6 +125,11 @@ def cell_inspector(pair: Sequence[Run], labels: dict[str, str]) -> None:
         st.info(f"No {kind} in the test split is named {codes[called]} here.", icon=":material/check_circle:")
         return
     _show_cells(table, answers, codes, pair, codes[truth], codes[called])
+
+
+def _of_same_classes(pair: Sequence[Run]) -> list[Run]:
+    """The runs that know the first one's classes: a square of one matrix means nothing in another's."""
+    return [run for run in pair if run.config["dataset"]["codes"] == pair[0].config["dataset"]["codes"]]
 
 
 def matrix_csv(run: Run) -> str:
