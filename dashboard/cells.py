@@ -19,7 +19,7 @@ from core.serving.preprocess import Framed, Mode, frame
 BATCH = 16
 KEPT_BYTES = 512 * 2**20
 TILE = 128
-SLICE = 1.5
+SLICE, LONGEST_SLICE = 1.5, 20.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -170,12 +170,14 @@ class Tray:
         """Cells that ``run`` has not answered in their present framing."""
         return [c for c in self.cells.values() if (c.id, str(run.path), self.mode(c.id)) not in self._readings]
 
-    def work(self, runs: Sequence[Run], spec: DatasetSpec, seconds: float = SLICE) -> Iterator[Progress]:
+    def work(self, runs: Sequence[Run], spec: DatasetSpec, seconds: float | None = None) -> Iterator[Progress]:
         """Read files and let ``runs`` answer, a few at a time, for about ``seconds``; `busy` tells if more is left.
 
-        Whatever was done stays when the caller stops in between.
+        By default the slices grow with the drop, so that showing what is done in between stays a small part of
+        the work. Whatever was done stays when the caller stops in between.
         """
-        end = time.monotonic() + seconds
+        now = time.monotonic()
+        end = now + (max(SLICE, min(LONGEST_SLICE, now - self.drop.started)) if seconds is None else seconds)
         while self.busy(runs):
             for _ in range(min(BATCH, len(self.queue))):
                 self.drop.last = self.add_file(*self.queue.popleft())

@@ -113,6 +113,7 @@ if answered:
     else:
         with st.container(horizontal=True, gap="medium"):
             left, right = st.container(width=answers.PANE), st.container(width=answers.PANE)
+        left.caption("Click a cell to see it, or step through with the arrow keys.")
         with right:  # first: text is there before a chart is
             answers.card(tray, shown, order, runs, spec)
         with left:

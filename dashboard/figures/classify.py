@@ -48,48 +48,29 @@ def wall(groups: Sequence[Group], selected: str | None, dark: bool = False, colu
     colours = ground(dark)
     width = columns * (CELL + GAP) - GAP
     places, headings, height = _places(groups, columns)
-    figure = go.Figure()
-    figure.add_layout_image(
-        source=_sheet([t for g in groups for t in g.tiles], places, width, height, colours["background"]),
-        xref="x",
-        yref="y",
-        x=0,
-        y=0,
-        sizex=width,
-        sizey=height,
-        sizing="stretch",
-        layer="below",
-    )
     tiles = [(t, g.colour) for g in groups for t in g.tiles]
+    # Collected first and set at once: adding shapes one by one takes seconds for hundreds of cells.
+    shapes, words = [], []
     for (tile, colour), (left, top) in zip(tiles, places, strict=True):
         chosen = tile.id == selected
-        figure.add_shape(
-            type="rect",
-            x0=left,
-            y0=top,
-            x1=left + CELL,
-            y1=top + CELL,
-            line={"color": PRIMARY[dark] if chosen else colour, "width": 5 if chosen else 2},
-        )
+        line = {"color": PRIMARY[dark] if chosen else colour, "width": 5 if chosen else 2}
+        shapes.append({"type": "rect", "x0": left, "y0": top, "x1": left + CELL, "y1": top + CELL, "line": line})
         if tile.caption:
-            figure.add_annotation(
-                x=left,
-                y=top + CELL,
-                text=tile.caption,
-                showarrow=False,
-                xanchor="left",
-                yanchor="top",
-                font={"size": 13, "color": colours["text"]},
-            )
+            words.append(_text(left, top + CELL, tile.caption, 13, colours["text"], "top"))
     for group, top in zip(groups, headings, strict=True):
-        figure.add_annotation(
-            x=0,
-            y=top + HEADING / 2,
-            text=f"<b>{group.heading}</b>",
-            showarrow=False,
-            xanchor="left",
-            font={"size": 15, "color": colours["text"]},
-        )
+        words.append(_text(0, top + HEADING / 2, f"<b>{group.heading}</b>", 15, colours["text"], "middle"))
+    picture = {
+        "source": _sheet([t for t, _ in tiles], places, width, height, colours["background"]),
+        "xref": "x",
+        "yref": "y",
+        "x": 0,
+        "y": 0,
+        "sizex": width,
+        "sizey": height,
+        "sizing": "stretch",
+        "layer": "below",
+    }
+    figure = go.Figure()
     see_through = {"marker": {"opacity": 0}}
     figure.add_scatter(
         x=[left + CELL / 2 for left, _ in places],
@@ -104,6 +85,9 @@ def wall(groups: Sequence[Group], selected: str | None, dark: bool = False, colu
     )
     hidden = {"visible": False, "fixedrange": True}
     figure.update_layout(
+        images=[picture],
+        shapes=shapes,
+        annotations=words,
         width=width,
         height=height,
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
@@ -115,9 +99,19 @@ def wall(groups: Sequence[Group], selected: str | None, dark: bool = False, colu
         font={"family": FONT},
         xaxis={"range": [0, width], **hidden},
         yaxis={"range": [height, 0], **hidden},
-        hoverlabel={"bgcolor": colours["panel"], "bordercolor": colours["line"], "font": {"color": colours["text"]}},
+        hoverlabel={
+            "bgcolor": colours["panel"],
+            "bordercolor": colours["line"],
+            "font": {"color": colours["text"], "family": FONT},
+        },
     )
     return figure
+
+
+def _text(x: float, y: float, text: str, size: int, colour: str, anchor: str) -> dict:
+    """A Plotly annotation without an arrow that begins at ``x``."""
+    font = {"size": size, "color": colour}
+    return {"x": x, "y": y, "text": text, "showarrow": False, "xanchor": "left", "yanchor": anchor, "font": font}
 
 
 def _places(groups: Sequence[Group], columns: int) -> tuple[list[tuple[int, int]], list[int], int]:

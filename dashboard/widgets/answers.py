@@ -166,8 +166,8 @@ def _pictures(answered: Answered, runs: Sequence[Run]) -> None:
     side = min(_PICTURE, PANE // (len(seen) + 1) - _BETWEEN)
     with st.container(width=side, gap="xxsmall"):
         shown = figures.framed_upload(cell.pixels, framed.box, 2 * side, PRIMARY[False])
-        st.image(shown, width=max(1, shown.shape[1] // 2), alt=f"{cell.name} as it came")
-        st.caption(f"As it came, {width} x {height} px")
+        st.image(shown, width=max(1, shown.shape[1] // 2), alt=f"{cell.name} with the frame that the model saw")
+        st.caption(f"Your picture, {width} x {height} px" if cell.truth is None else f"{width} x {height} px")
     for size, pixels in seen.items():
         with st.container(width=side, gap="xxsmall"):
             st.image(enlarge(pixels, 2 * side), width=side, alt=f"The {size} px picture that the model saw")

@@ -87,7 +87,7 @@ def test_one_cell_goes_straight_to_its_card(page):
     assert heading(page) == "1 cell: 1 sure, 0 unsure"
     assert "BA  basophil, \\> 99 % :green-badge[sure]" in page.subheader[1].value
     said = texts(page)
-    assert "As it came, 360 x 363 px" in said
+    assert "Your picture, 360 x 363 px" in said
     assert "What the model saw, 64 px" in said
     assert "The central 200 x 200 px were used" in said
     assert " ms." in said
