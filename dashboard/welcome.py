@@ -48,7 +48,7 @@ def _example(path: str, changed: int, here: tuple[int, ...], _run: Run, _spec: D
 
 
 def models_line(runs: list[Run], best: Run | None) -> str:
-    """'7 models; the best, ..., names 98.7 % of 3,421 test cells rightly (95 % interval 98.3 to 99.0)'."""
+    """'7 models; the best, ..., names 98.7 % of 3,421 test cells rightly (95 % interval 98.3 to 99.0), by ...'."""
     if best is None:
         return "none yet. Train one in the terminal: `python -m core train`"
     test = best.metrics["test"]
@@ -56,7 +56,7 @@ def models_line(runs: list[Run], best: Run | None) -> str:
     many = "1 model" if len(runs) == 1 else f"{len(runs)} models"
     return (
         f"{many}. The best on val, **{best.title}**, names {100 * test['accuracy']:.1f} % of {test['n']:,} test cells "
-        f"rightly (95 % interval {100 * low:.1f} to {100 * high:.1f}; {best.provenance})"
+        f"rightly (95 % interval {100 * low:.1f} to {100 * high:.1f}), by {best.provenance}"
     )
 
 
