@@ -1,8 +1,6 @@
 """Calibration of probabilities after training."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 
 def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
@@ -11,6 +9,9 @@ def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
     ``labels`` int (N,), ``logits`` (N, C), from pictures that the network was not trained on
     (Guo et al. 2017, arXiv:1706.04599). Above 1 the network was too sure, below 1 too shy.
     """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
     rows, truth = np.arange(len(labels)), np.asarray(labels)
     logits = np.asarray(logits, np.float64)
 

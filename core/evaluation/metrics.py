@@ -1,10 +1,12 @@
-"""Classification metrics of one split, in the form in which a run stores them."""
+"""Classification metrics of one split, in the form in which a run stores them.
 
+scikit-learn is imported where a split is scored: whoever only wants probabilities needn't wait for it.
+"""
+
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
-from sklearn.metrics import confusion_matrix, roc_auc_score
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -21,7 +23,7 @@ def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[f
     """
     if n <= 0:
         return 0.0, 1.0
-    z = norm.ppf(0.5 + confidence / 2)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
     p = correct / n
     centre = p + z * z / (2 * n)
     spread = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -48,6 +50,8 @@ def score(labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
     the true class in rows; ``per_class`` has one list of C figures for each measure. A measure that
     the split can't give (a class without images) is None.
     """
+    from sklearn.metrics import confusion_matrix
+
     labels = np.asarray(labels).astype(int)
     probabilities = softmax(np.asarray(logits))
     n, classes = probabilities.shape
@@ -90,6 +94,8 @@ def _plain(values: np.ndarray) -> list[float | None]:
 
 def _macro_auroc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
     """Mean one-vs-rest area under the ROC curve over the classes that have both kinds of images."""
+    from sklearn.metrics import roc_auc_score
+
     areas = []
     for c in range(probabilities.shape[1]):
         truth = labels == c
