@@ -65,8 +65,7 @@ def gates_figure(
                 x=x, y=base, mode="lines", line={"color": colours["text"], "width": 1.5, "shape": "hvh"},
                 name=f"usual for {name}", showlegend=row == 1, hoverinfo="skip", row=row, col=1,
             )  # fmt: skip
-            for channel in unusual(gates, usual, NAMED):
-                place = int(np.flatnonzero(order == channel)[0])
+            for channel, place in _apart(unusual(gates, usual, NAMED), order):
                 up = gates[channel] >= usual[channel]
                 fig.add_annotation(
                     x=place, y=gates[channel], text=str(channel + 1), showarrow=False, yshift=8 if up else -8,
@@ -89,6 +88,16 @@ def gates_figure(
         title_font_size=15,
     )
     return fig
+
+
+def _apart(channels: np.ndarray, order: np.ndarray) -> list[tuple[int, int]]:
+    """``channels`` with their places in ``order``, without those whose name would lie on an earlier one's."""
+    kept: list[tuple[int, int]] = []
+    for channel in channels:
+        place = int(np.flatnonzero(order == channel)[0])
+        if all(abs(place - other) > len(order) / 24 for _, other in kept):
+            kept.append((int(channel), place))
+    return kept
 
 
 def _stems(

@@ -145,8 +145,9 @@ def gates_section(shown: Sequence[Look], spec: DatasetSpec) -> None:
     )
     usual = {look.run.name: look.run.gate_means() for look, _ in gated}
     limits = _limits([v for look, found in gated for g in found for v in (g.channel, *usual[look.run.name].values())])
-    for column, (look, found) in zip(st.columns(max(2, len(gated))), gated, strict=False):
-        with column:
+    side_by_side = st.grid(columns=len(gated), min_column_width=380, gap="medium")
+    for look, found in gated:
+        with side_by_side, st.container():
             channels = {gate.stage: gate.channel for gate in found}
             means = {k: v for k, v in usual[look.run.name].items() if k in channels}
             code = spec.codes[look.target]

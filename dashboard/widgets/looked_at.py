@@ -66,18 +66,19 @@ def current_cell(spec: DatasetSpec, size: int) -> tuple[Cell, str | None]:
 
 
 def _test_cell(spec: DatasetSpec, size: int, name: str) -> Sample | None:
-    """The cell of the test split that a link names ('LY test-00012', as samples are called); None if not here."""
-    for found in sorted((s for s in spec.sizes if catalogue.is_available(spec.name, s)), key=lambda s: (s != size, -s)):
-        try:
-            loaded = catalogue.loaded(spec.name, found)
-        except DatasetUnavailable:
-            continue
-        code, _, identity = name.partition(" ")
-        for index in np.flatnonzero(loaded["test"].ids == (identity or name)):
-            truth = spec.codes[loaded["test"].labels[index]]
-            if code in (truth, name):
-                source = f"{loaded.provenance.label}, test split" if spec.real else DRAWN
-                return Sample(name, loaded["test"].images[index], truth, source)
+    """The cell of the test split that a link names ('LY 00012', as samples are called); None if not here."""
+    here = sorted((s for s in spec.sizes if catalogue.is_available(spec.name, s)), key=lambda s: (s != size, -s))
+    if not spec.real or not here:  # thousands of cells would have to be drawn to find one
+        return None
+    try:
+        loaded = catalogue.loaded(spec.name, here[0])
+    except DatasetUnavailable:
+        return None
+    code, _, identity = name.partition(" ")
+    for index in np.flatnonzero(loaded["test"].ids == (identity or name)):
+        truth = spec.codes[loaded["test"].labels[index]]
+        if code in (truth, name):
+            return Sample(name, loaded["test"].images[index], truth, f"{loaded.provenance.label}, test split")
     return None
 
 

@@ -57,6 +57,14 @@ def test_the_most_different_channels_are_named(gates):
     assert "3" in named[NAMED:]
 
 
+def test_names_do_not_lie_on_each_other():
+    gates = np.full(100, 0.5, np.float32)
+    gates[[10, 11, 60]] = [0.9, 0.85, 0.8]
+    means = {"stage 1": np.full((1, 100), 0.5, np.float32)}
+    named = [a.text for a in gates_figure({"stage 1": gates}, means, 0, "BA").layout.annotations]
+    assert named == ["11", "61"]
+
+
 @pytest.mark.parametrize("means", [{}, {"stage 1": np.full((2, 4), np.nan, np.float32)}])
 def test_without_class_means_the_gates_stand_alone(means):
     gates = {"stage 1": np.array([0.2, 0.9, 0.4, 0.6], np.float32)}
