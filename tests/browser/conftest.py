@@ -36,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(900))
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +106,10 @@ class Visitor:
 
     def text(self) -> str:
         return self.page.locator("[data-testid=stMain]").inner_text()
+
+    def chosen(self) -> list[str]:
+        """What stands in the page's select boxes."""
+        return self.page.locator("[data-testid=stSelectbox] input").evaluate_all("all => all.map(one => one.value)")
 
     def check(self) -> None:
         """Nothing went wrong: no exception, no error on the page, no complaint of the browser."""

@@ -80,11 +80,13 @@ def test_a_pasted_link_opens_the_same_comparison(visitor):
     visitor.settle()
     first = visitor.page.url
     assert visitor.page.locator("[data-testid=stVegaLiteChart]").count() == (3 if len(runs) == 2 else 1)
-    headings = visitor.page.locator("h3").all_inner_texts()
+    headings, chosen = visitor.page.locator("h3").all_inner_texts(), visitor.chosen()
+    assert "ERB · erythroblast" in chosen
+    assert "LY · lymphocyte" in chosen
     visitor.open(first.removeprefix(visitor.address))
     assert visitor.page.url == first
     assert visitor.page.locator("h3").all_inner_texts() == headings
-    assert "ERB · erythroblast" in visitor.text()
+    assert visitor.chosen() == chosen
     visitor.check()
 
 
