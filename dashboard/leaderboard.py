@@ -11,9 +11,9 @@ from core.runs import Predictions, Run
 # Axis of the scatter: label, column of `leaderboard`, and the adjective of being better there.
 COSTS = {
     "latency": ("Milliseconds for one cell", "latency_ms", "faster"),
-    "size": ("File size (MB)", "megabytes", "smaller on disk"),
+    "size": ("File size (MB)", "megabytes", "smaller"),
     "parameters": ("Parameters", "parameters", "smaller"),
-    "training": ("Training time (s)", "train_seconds", "trained faster"),
+    "training": ("Training time (s)", "train_seconds", "quicker to train"),
 }
 
 

@@ -108,7 +108,12 @@ def main() -> None:
                 st.dataframe(classes, hide_index=True, width=1000, column_config=shown | pinned, placeholder="–")
         both = table.merge(classes, on="model") if classes is not None else table
         st.download_button(
-            "Download table (CSV)", both.to_csv(index=False), "hemalens-runs.csv", "text/csv", on_click="ignore"
+            "Download table (CSV)",
+            both.to_csv(index=False),
+            "hemalens-runs.csv",
+            "text/csv",
+            icon=":material/download:",
+            on_click="ignore",
         )
     if not runs:
         st.info("No run fits these filters. Set them to 'All'.", icon=":material/filter_alt_off:")

@@ -86,6 +86,8 @@ def scatter(table: pd.DataFrame, cost: str, *, chosen: Sequence[str] = (), dark:
                 xshift=11 * side,
                 yshift=shift,
                 font={"size": 12, "color": ground(dark)["text"]},
+                bgcolor=ground(dark)["background"],
+                borderpad=0,
             )
         fig.update_xaxes(type="log", range=span, tickvals=(ticks := _log_ticks(10**low, 10**high)))
         fig.update_xaxes(ticktext=[_short(v) for v in ticks], title=axis_title)
@@ -102,7 +104,7 @@ def scatter_title(table: pd.DataFrame, front: np.ndarray, better: str) -> str:
     names = [table["model"].iloc[i] for i in front]
     if len(names) == 1:
         return f"{names[0]} is the most accurate, and none is {better}"
-    return f"{len(names)} of {len(table)} runs stand on the front: none is both {better} and more accurate"
+    return f"{len(names)} of {len(table)} on the front: none is both {better} and more accurate"
 
 
 def confusion_title(confusion: np.ndarray, names: Sequence[str]) -> str:
