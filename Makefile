@@ -31,9 +31,10 @@ test: $(VENV)/.dev ## run every test (ARGS="-k decode")
 train: $(VENV)/.app ## train a model (ARGS="--model cnn_se --size 64 --epochs 60")
 	$(BIN)/python -m core train $(ARGS)
 
-bench: $(VENV)/.app ## measure training and prediction speed on this machine
+bench: $(VENV)/.dev ## measure training and prediction speed on this machine
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.prediction
+	$(BIN)/python -m benchmarks.first_answer
 
 lint: $(VENV)/.dev ## check style and imports
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

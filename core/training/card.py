@@ -51,6 +51,7 @@ def card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpec) -> 
         "",
         "## Training",
         "",
+        f"{'Begun at the weights of ' + train['start'] + ', ' if train.get('start') else 'From scratch, '}"
         f"{metrics['epochs']} of at most {train['epochs']} epochs (best: {metrics['best_epoch']}), "
         f"{train['optimizer']}, peak learning rate {train['learning_rate']:g}, batches of {train['batch_size']}, "
         f"augmentation '{train['augment']}', seed {train['seed']}; {metrics['train_seconds']:,.0f} s on "

@@ -11,6 +11,9 @@ from core.models import get_model
 from core.training.augment import RECIPES
 
 
+SMALL = 32  # pixels a side up to which smoothing by resampling costs more than free rotation gains
+
+
 class BadConfig(HemaLensError):
     """A training configuration that can't work; the message says which field and what it may be."""
 
@@ -22,7 +25,8 @@ class TrainConfig:
     ``learning_rate`` is the peak of the schedule; ``warmup`` the share of steps in which it rises;
     ``weight_decay`` falls on matrices and kernels only; ``ema`` is the decay a step of the averaged
     weights, which are the ones validated and stored (0 = none); ``patience`` stops after so many
-    epochs without a better val loss (0 = never); ``precision``: 'auto', 'fp32' or 'bf16'.
+    epochs without a better val (0 = never); ``start`` names a run whose weights are where the training
+    begins ('' = from scratch); ``precision``: 'auto', 'fp32' or 'bf16'.
     ``device`` ('auto', 'cpu', 'cuda', 'mps') says where, not what, and is no part of the identity.
     """
 
@@ -42,6 +46,7 @@ class TrainConfig:
     ema: float = 0.998
     augment: str = "standard"
     patience: int = 0
+    start: str = ""
     seed: int = 0
     precision: str = "auto"
     device: str = "auto"
@@ -74,19 +79,25 @@ class TrainConfig:
 
     @classmethod
     def for_model(cls, model: str, **choices: Any) -> "TrainConfig":
-        """The model's own recipe, overridden by ``choices`` (those that are None are ignored)."""
+        """The model's own recipe, overridden by ``choices`` (those that are None are ignored).
+
+        Small pictures are augmented without resampling, see `core.training.augment`.
+        """
         chosen = {k: v for k, v in choices.items() if v is not None}
-        return cls(model=model, **{**get_model(model).recipe, **chosen})
+        by_size = {"augment": "sharp"} if chosen.get("size", cls.size) <= SMALL else {}
+        return cls(model=model, **{**by_size, **get_model(model).recipe, **chosen})
 
     def complete_arguments(self) -> dict[str, Any]:
         """The model's arguments with the defaults filled in."""
         return {**get_model(self.model).arguments, **self.model_arguments}
 
     def as_json(self) -> dict[str, Any]:
-        """The fields as stored in ``config.json`` (model arguments complete, device left out)."""
+        """The fields as stored in ``config.json`` (model arguments complete, device and an empty start left out)."""
         content = asdict(self)
         del content["device"]
         content["model_arguments"] = self.complete_arguments()
+        if not self.start:
+            del content["start"]
         return content
 
     @classmethod

@@ -19,13 +19,13 @@ from torch.optim.swa_utils import AveragedModel
 from core import paths
 from core.datasets import LoadedDataset, get_dataset
 from core.errors import HemaLensError
-from core.models import ImageClassifier, build
+from core.models import ImageClassifier, build, load
 from core.progress import Progress
-from core.runs import Run, list_runs
+from core.runs import Run, find_run, list_runs
 from core.training import checkpoint
 from core.training.augment import RECIPES, augment
 from core.training.checkpoint import Progressed
-from core.training.config import TrainConfig
+from core.training.config import BadConfig, TrainConfig
 from core.training.device import autocast, choose_device, uses_bf16
 from core.training.finish import finish
 from core.training.optim import learning_rate_at, make_optimizer
@@ -86,7 +86,10 @@ def _optimise(
     """All epochs; returns the network with the weights that did best on val."""
     torch.manual_seed(config.seed)
     network = build(config.model, len(data.spec.classes), config.size, **config.model_arguments)
-    network.set_normalisation(*channel_statistics(data["train"].images))
+    if config.start:
+        begin_at(network, find_run(config.start, config.dataset))
+    else:
+        network.set_normalisation(*channel_statistics(data["train"].images))
     network = network.to(device, memory_format=torch.channels_last)
     averaged = AveragedModel(network, multi_avg_fn=_ema(config.ema), use_buffers=True) if config.ema else None
     optimizer = make_optimizer(network, config)
@@ -157,6 +160,20 @@ def _optimise(
 
     network.load_state_dict(reached.best)
     return network.eval(), reached
+
+
+def begin_at(network: ImageClassifier, run: Run) -> None:
+    """Give ``network`` the weights of ``run``, before its calibration; raises `BadConfig` where they do not fit.
+
+    A second cycle from a trained network is a warm restart (Loshchilov and Hutter 2017, arXiv:1608.03983).
+    """
+    try:
+        network.load_state_dict(load(run).state_dict())
+    except RuntimeError as error:
+        raise BadConfig(
+            f"start can't be {run.name}: its weights fit its own model, arguments and classes only ({run.title})"
+        ) from error
+    network.divide_logits(1 / run.metrics["temperature"])
 
 
 def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:

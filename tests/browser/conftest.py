@@ -1,34 +1,13 @@
 """The dashboard in a real headless Chromium: a server of its own, offline, with empty data and cache folders."""
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.browser import FLAGS, dashboard, find_chromium
+
 PATIENCE = 120_000  # milliseconds; a busy machine is no reason to fail
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def find_chromium() -> str | None:
-    """The path of a Chromium: ``HEMALENS_CHROMIUM``, or what the system has."""
-    names = (os.environ.get("HEMALENS_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-    return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,30 +34,8 @@ def chromium() -> Iterator:
 @pytest.fixture(scope="session")
 def address(chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a dashboard with the shipped runs, no data and an empty cache."""
-    folder = tmp_path_factory.mktemp("dashboard")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    env = {**os.environ, "HEMALENS_DATA": str(folder / "data"), "HEMALENS_CACHE": str(folder / "cache")}
-    env.pop("HEMALENS_PRETRAINED", None)
-    with open(folder / "log.txt", "w") as log:
-        line = [sys.executable, "-m", "dashboard", "--port", str(port), "--no-browser"]
-        server = subprocess.Popen(line, cwd=ROOT, env=env, stdout=log, stderr=log)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + 120
-            while True:
-                try:
-                    with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5):
-                        break
-                except OSError:
-                    assert server.poll() is None, (folder / "log.txt").read_text()
-                    assert time.monotonic() < deadline, "the dashboard did not answer within two minutes"
-                    time.sleep(0.3)
-            yield url
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
+    with dashboard(tmp_path_factory.mktemp("dashboard")) as url:
+        yield url
 
 
 class Visitor:

@@ -57,3 +57,12 @@ def test_gain_and_bias_keep_to_their_range_per_channel() -> None:
     assert varied.max() <= 0.5 * 1.12 + 0.03
     assert (varied[:, 0] != varied[:, 1]).any()
     assert torch.equal(varied[:, :, 0, 0], varied[:, :, 3, 3])
+
+
+def test_sharp_moves_pixels_without_changing_their_values() -> None:
+    levels = (torch.rand(64, 1, 28, 28, generator=generator(3)) * 255).round().expand(-1, 3, -1, -1).clone()
+    moved = augment(levels, Recipe(shift=0.1, whole_pixels=True), generator())
+    assert (moved - moved.round()).abs().max() < 0.05
+    inner = moved[:, :, 6:22, 6:22]
+    assert all(torch.isin(m.round().unique(), b.unique()).all() for m, b in zip(inner, levels, strict=True))
+    assert not torch.equal(moved, levels)

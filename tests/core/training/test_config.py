@@ -1,5 +1,6 @@
 import pytest
 
+from core.runs import list_runs
 from core.training import BadConfig, TrainConfig
 
 
@@ -23,6 +24,17 @@ def test_the_name_stands_for_configuration_and_data_but_not_for_the_device() -> 
     }
     assert name not in others
     assert len(others) == 4
+
+
+def test_a_start_belongs_to_the_name_and_its_absence_does_not() -> None:
+    assert "start" not in TrainConfig().as_json()
+    assert TrainConfig(start="cnn_se-64-abcdef").run_name("x") != TrainConfig().run_name("x")
+
+
+def test_shipped_runs_bear_the_names_of_their_configurations() -> None:
+    for run in list_runs():
+        content_hash = run.config["dataset"]["provenance"]["content_hash"]
+        assert TrainConfig.from_json(run.config["train"]).run_name(content_hash) == run.name
 
 
 def test_a_stored_configuration_reads_back() -> None:

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from core import paths
 from core.cli import main
 from core.runs import list_runs
-from core.training import TrainConfig, TrainingFailed, loop, train
+from core.training import BadConfig, TrainConfig, TrainingFailed, loop, train
 from core.training.checkpoint import Progressed, restore, save
 
 TINY_OPTIONS = ["--dataset", "synthetic", "--size", "28", "--arg", "width=8", "--device", "cpu"]
@@ -195,6 +195,17 @@ def test_it_stops_early_when_val_gets_no_better() -> None:
     run = train(tiny(epochs=12, patience=2, learning_rate=1e-9))
     assert run.metrics["epochs"] < 12
     assert run.metrics["epochs"] - run.metrics["best_epoch"] >= 2
+
+
+def test_it_can_begin_at_the_weights_of_a_run(tiny_run) -> None:
+    longer = {"learning_rate": 1e-6, "ema": 0.0, "augment": "none"}
+    begun = train(tiny(start=tiny_run.name, **longer))
+    scratch = train(tiny(**longer))
+    assert begun.metrics["val"]["accuracy"] > scratch.metrics["val"]["accuracy"] + 0.1
+    assert begun.name != scratch.name
+    assert tiny_run.name in begun.card
+    with pytest.raises(BadConfig, match="weights fit its own model"):
+        train(tiny(start=tiny_run.name, model_arguments={"width": 12}))
 
 
 def test_missing_data_is_told_with_the_way_to_get_it(capsys) -> None:

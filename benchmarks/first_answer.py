@@ -1,0 +1,63 @@
+"""How long from a file's arrival to its class on the screen, in a real browser, with the model loaded?
+
+Uploads one drawn 360 px crop after another to Classify in headless Chromium and times from the moment
+the file is handed to the page until its class can be read. ``python -m benchmarks.first_answer``
+(needs Chromium and the packages of requirements-dev.txt).
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.browser import FLAGS, dashboard, find_chromium
+from benchmarks.reporting import publish
+from core.datasets.synthetic import draw_cells
+from core.runs import default_run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--uploads", type=int, default=6)
+    options = parser.parse_args()
+    executable = find_chromium()
+    if executable is None:
+        print("no Chromium here: install it or set HEMALENS_CHROMIUM to its path", file=sys.stderr)
+        return 1
+    from playwright.sync_api import sync_playwright
+
+    seconds = []
+    with tempfile.TemporaryDirectory() as name, dashboard(Path(name)) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(120_000)
+        for number, image in enumerate(draw_cells(np.arange(options.uploads) % 8, 360, seed=11)):
+            file = Path(name) / f"cell-{number}.png"
+            Image.fromarray(image).save(file)
+            page.goto(f"{url}/classify")  # a new visit, so that each upload is a first one
+            page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
+            page.get_by_role("button", name="Take all 8").wait_for()
+            page.wait_for_timeout(1000)
+            started = time.perf_counter()
+            page.locator("input[type=file]").first.set_input_files(str(file))
+            page.get_by_text("1 cell:").wait_for()
+            seconds.append(time.perf_counter() - started)
+        browser.close()
+    row = {
+        "run": default_run().name,
+        "uploads": options.uploads,
+        "median s": statistics.median(seconds),
+        "first s": seconds[0],
+        "slowest s": max(seconds),
+    }
+    publish("first_answer", [row])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
