@@ -10,7 +10,6 @@ from core.errors import HemaLensError
 from core.models import get_model
 from core.training.augment import RECIPES
 
-
 SMALL = 32  # pixels a side up to which smoothing by resampling costs more than free rotation gains
 
 
