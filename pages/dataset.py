@@ -3,8 +3,9 @@
 import streamlit as st
 
 from core.datasets import SPLITS, dataset_names
+from core.serving.wording import plural
 from dashboard import catalogue, explore, state
-from dashboard.figures.dataset import class_bars, colour_histograms, plural
+from dashboard.figures.dataset import class_bars, colour_histograms
 from dashboard.widgets import cells
 from dashboard.widgets.download import offer_download
 from dashboard.widgets.page import header, is_dark, plot

@@ -1,4 +1,4 @@
-"""How numbers are said to a person, in one place for the terminal and the pages."""
+"""How numbers and names are said to a person, in one place for the terminal and the pages."""
 
 RESEARCH_LINE = "Research use only, not a medical device."
 
@@ -21,3 +21,8 @@ def milliseconds(value: float) -> str:
 def count(number: int, noun: str) -> str:
     """'1 cell', '1,234 cells'."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def plural(name: str) -> str:
+    """The plural of a class name ('lymphocyte' to 'lymphocytes'); one that is plural already stays."""
+    return name if name.endswith("s") else f"{name}s"

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from core.evaluation.compare import PairedComparison
+from core.serving.wording import plural
 from dashboard.figures.style import (
     contrast,
     diverging,
@@ -126,11 +127,6 @@ def confusion_title(confusion: np.ndarray, names: Sequence[str]) -> str:
     if count == 1:
         return f"{total} of {int(matrix.sum())} cells wrong, no mix-up twice"
     return f"{count} of {of} {plural(names[truth])} taken for {plural(names[called])}"
-
-
-def plural(name: str) -> str:
-    """The plural of a class name ('lymphocyte' to 'lymphocytes'); one that is plural already stays."""
-    return name if name.endswith("s") else f"{name}s"
 
 
 def confusion_chart(

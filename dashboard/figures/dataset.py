@@ -8,16 +8,12 @@ from plotly.subplots import make_subplots
 
 from core.datasets.base import CellClass
 from core.datasets.summary import BINS, Summary
+from core.serving.wording import plural
 from dashboard.figures.style import class_colours, finish, ground
 
 # How much of its class's colour a split's part of the bar has; the rest is the ground's.
 _STRENGTH = {"train": 1.0, "val": 0.45, "test": 0.7}
 _CHANNELS = ("Red", "Green", "Blue")
-
-
-def plural(name: str) -> str:
-    """'neutrophil' to 'neutrophils'; what ends in s already stays."""
-    return name if name.endswith("s") else f"{name}s"
 
 
 def _blend(colour: str, base: str, strength: float) -> str:

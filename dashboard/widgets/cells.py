@@ -7,8 +7,8 @@ import streamlit as st
 
 from core.datasets import CellClass, DatasetSpec, LoadedDataset
 from core.datasets.summary import Summary
+from core.serving.wording import plural
 from dashboard.explore import Wall
-from dashboard.figures.dataset import plural
 from dashboard.figures.style import ground
 from dashboard.widgets.page import is_dark
 from dashboard.widgets.pictures import enlarge, sheet
