@@ -1,5 +1,5 @@
 """Fixtures of the core's tests."""
 
-from stub_runs import colour, make_run
+from tests.stub_runs import colour, make_run
 
 __all__ = ["colour", "make_run"]

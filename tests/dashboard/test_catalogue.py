@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import streamlit as st
-from fake_runs import fake_run
 
 from core.datasets import DatasetUnavailable
 from core.runs import update_metrics
 from dashboard import catalogue
+from tests.fake_runs import fake_run
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from stub_runs import make_run
 
 from core.datasets import get_dataset
 from dashboard.cells import BATCH, TILE, Tray, in_order, tile
 from dashboard.downloads import as_csv, as_json
+from tests.stub_runs import make_run
 
 SPEC = get_dataset("bloodmnist")
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (130, 128, 126)

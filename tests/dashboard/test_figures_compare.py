@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fake_runs import fake_run
 
 from core.evaluation.compare import compare_runs
 from dashboard.figures import compare
 from dashboard.leaderboard import cell_answers, confusion_table, leaderboard, pareto_front, per_class, share
+from tests.fake_runs import fake_run
 
 CODES = ["ERB", "LY", "PLT"]
 NAMES = ["erythroblast", "lymphocyte", "platelet"]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
-from stub_runs import make_run
 
 from core.datasets import get_dataset
 from dashboard.downloads import as_csv, as_json
+from tests.stub_runs import make_run
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "pages" / "classify.py"

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import streamlit as st
-from fake_runs import fake_run
 from streamlit.testing.v1 import AppTest
+
+from tests.fake_runs import fake_run
 
 PAGE = Path(__file__).resolve().parents[2] / "pages" / "compare.py"
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from fake_runs import fake_run
 
 from core.evaluation.compare import NotComparable, compare_answers, compare_runs, pair_up
+from tests.fake_runs import fake_run
 
 
 def test_counts_and_exact_p_of_a_case_done_by_hand():
