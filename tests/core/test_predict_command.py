@@ -163,15 +163,17 @@ def test_the_shell_gets_the_exit_status(run, cells):
 
 
 @pytest.mark.realdata
-def test_originals_are_read_as_well_as_the_test_split(capsys):
-    """Needs ``pbc_test_originals/`` with ``index.csv`` (file, class) in the data root, and a shipped run."""
+def test_originals_are_read_as_the_test_pictures_made_from_them(capsys):
+    """Needs ``pbc_test_originals/`` with ``index.csv`` (file, id) in the data root, and a shipped run."""
     folder, index = paths.data_root() / "pbc_test_originals", paths.data_root() / "index.csv"
     if not (folder.is_dir() and index.exists() and runs.list_runs("bloodmnist")):
         pytest.skip("no parent originals with their index in the data root, or no run")
     with open(index, newline="", encoding="utf-8") as table:
-        truth = {Path(row["file"]).name: int(row["class"]) for row in csv.DictReader(table)}
+        ids = {Path(row["file"]).name: row["id"] for row in csv.DictReader(table)}
+    stored = runs.default_run("bloodmnist").predictions("test")
+    answered = dict(zip(stored.ids, stored.logits.argmax(axis=1), strict=True))
     assert main(["predict", "--json", "--image-path", str(folder)]) == 0
     results = json.loads(capsys.readouterr().out)["results"]
     codes = list(results[0]["probabilities"])
-    accuracy = np.mean([codes.index(r["class"]) == truth[Path(r["file"]).name] for r in results])
-    assert accuracy >= runs.default_run("bloodmnist").metrics["test"]["accuracy"] - 0.015
+    same = [codes.index(r["class"]) == answered[ids[Path(r["file"]).name]] for r in results]
+    assert np.mean(same) >= 0.99  # answers are stored in half precision: one on the border may change sides
