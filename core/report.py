@@ -39,6 +39,8 @@ def _row(run: Run) -> str:
     low, high = test["accuracy_interval"]
     published = get_model(run.model).published.get(run.size)
     latency = metrics.get("latency")
+    start = run.config["train"].get("start")
+    begun = f", begun at `{start}`" if start else ""
     speed = f"{latency['batch1_ms']:.1f} / {latency['batch64_ms_per_image']:.2f}" if latency else "–"
     cells = (
         run.config["model"]["title"],
@@ -49,7 +51,7 @@ def _row(run: Run) -> str:
         f"{test['ece']:.3f}",
         f"{metrics['parameters']:,}",
         f"{run.model_bytes / 1e6:.1f}",
-        f"{metrics['epochs']} epochs, {metrics['train_seconds'] / 60:.0f} min",
+        f"{metrics['epochs']} epochs, {metrics['train_seconds'] / 60:.0f} min{begun}",
         speed,
         f"`{run.name}`",
     )
