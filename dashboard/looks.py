@@ -54,7 +54,8 @@ def telling_runs(runs: Sequence[Run]) -> list[str]:
     ranked = sorted(runs, key=lambda r: -r.metrics["val"]["accuracy"])
     chosen = ranked[:1]
     for kind in ("se", "cbam"):
-        chosen += [r for r in ranked if r.model.endswith(f"_{kind}") and r not in chosen][:1]
+        if not any(r.model.endswith(f"_{kind}") for r in chosen):
+            chosen += [r for r in ranked if r.model.endswith(f"_{kind}")][:1]
     chosen += [r for r in ranked if r.model not in {c.model for c in chosen}]
     return [run.name for run in chosen[:3]]
 

@@ -78,11 +78,11 @@ def gates_figure(
             range=list(limits), nticks=4, title_text=f"{stage}<br>{len(gates)} channels", row=row, col=1
         )  # fmt: skip
     title = f"{largest[0].capitalize()} departs most from what is usual for {name}" if largest[0] else "Channel gates"
-    finish(fig, title=title, height=84 + ROW_HEIGHT * max(1, len(channels)), dark=dark)
+    finish(fig, title=title, height=116 + ROW_HEIGHT * max(1, len(channels)), dark=dark)
     fig.update_xaxes(title_text="channels, the widest open first", row=max(1, len(channels)), col=1)
     fig.update_yaxes(title_font_size=12, tickfont_size=11)
     fig.update_layout(
-        margin_t=72,
+        margin_t=104,  # room for a legend of two lines: three models stand in a row
         legend={"xanchor": "left", "x": 0, "y": 1.01, "font": {"size": 12}},
         bargap=0.25,
         title_font_size=15,
