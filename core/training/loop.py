@@ -75,8 +75,8 @@ def train(
 
 
 _OUT_OF_MEMORY = (
-    "out of memory on {device} with batches of {batch}: choose a smaller --batch-size, a smaller --size, "
-    "or --device cpu; --resume continues from the last finished epoch if the size and model stay"
+    "out of memory on {device} with batches of {batch}: choose a smaller --batch-size or --size, which "
+    "starts anew, or --device cpu, which with --resume continues from the last finished epoch"
 )
 
 

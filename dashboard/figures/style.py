@@ -66,11 +66,6 @@ def series_colours(n: int, dark: bool = False) -> list[str]:
     return [colours[i % len(colours)] for i in range(n)]
 
 
-def ink_on(colour: str) -> str:
-    """Black or white (as the theme writes them), whichever reads better on ``colour`` (hex)."""
-    return max((LIGHT["text"], "#ffffff"), key=lambda ink: contrast(ink, colour))
-
-
 def contrast(one: str, other: str) -> float:
     """Contrast ratio of two colours (hex), 1 to 21: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio."""
     brighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
