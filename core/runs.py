@@ -68,6 +68,11 @@ class Run:
         return self.config["train"]["model"]
 
     @property
+    def kind(self) -> str:
+        """What kind of model it is: 'network', 'classical' or 'combination'."""
+        return self.config.get("kind", "network")
+
+    @property
     def title(self) -> str:
         """What a person reads, for instance 'CNN + SE, 64 px'."""
         return f"{self.config['model']['title']}, {self.size} px"

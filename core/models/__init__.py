@@ -1,4 +1,4 @@
-"""Registry of networks (needs torch): `build`, `load`, `get_model`, `model_names`."""
+"""Registry of models (needs torch): `build`, `load`, `get_model`, `model_names`."""
 
 from core.models.base import ImageClassifier
 from core.models.registry import ModelSpec, UnknownModel, build, get_model, model_names

@@ -1,4 +1,4 @@
-"""Registry of networks: a model is added by adding one module to this package.
+"""Registry of models: a model is added by adding one module to this package.
 
 The module defines a builder and decorates it with `register`; `build` calls it.
 """
@@ -9,10 +9,12 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from core.errors import HemaLensError
-from core.models.base import ImageClassifier
+
+Kind = Literal["network", "classical", "combination"]
+KINDS: tuple[Kind, ...] = ("network", "classical", "combination")
 
 
 class UnknownModel(HemaLensError):
@@ -21,8 +23,10 @@ class UnknownModel(HemaLensError):
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A registered network: its builder, what a person should know of it, and how it likes to be trained.
+    """A registered model: its builder, what a person should know of it, and how it likes to be trained.
 
+    ``kind`` says how it comes to be: a 'network' learns by gradients, a 'classical' model is fitted to features
+    of the picture, a 'combination' is made of other runs.
     ``recipe`` holds the `TrainConfig` fields in which this model departs from the defaults, ``published``
     the test accuracy (0 to 1) that a published notebook reports for this kind of model, by picture size.
     """
@@ -33,9 +37,10 @@ class ModelSpec:
     summary: str
     paper: str
     paper_url: str
-    builder: Callable[..., ImageClassifier]
+    builder: Callable[..., Any]
     recipe: Mapping[str, Any] = field(default_factory=dict)
     published: Mapping[int, float] = field(default_factory=dict)
+    kind: Kind = "network"
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -56,14 +61,21 @@ def register(
     paper: str,
     paper_url: str,
     published: Mapping[int, float] | None = None,
+    kind: Kind = "network",
     **recipe: Any,
-) -> Callable[[Callable[..., ImageClassifier]], Callable[..., ImageClassifier]]:
-    """Decorate a builder ``(classes, size, **arguments) -> ImageClassifier``; other keywords are its recipe."""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a builder ``(classes, size, **arguments) -> model``; other keywords are its recipe.
 
-    def decorate(builder: Callable[..., ImageClassifier]) -> Callable[..., ImageClassifier]:
+    A network's builder gives an `ImageClassifier`, a classical model's a `core.models.classical.Classical`.
+    """
+
+    def decorate(builder: Callable[..., Any]) -> Callable[..., Any]:
         if name in _REGISTRY:
             raise ValueError(f"model {name!r} is registered twice")
-        _REGISTRY[name] = ModelSpec(name, title, family, summary, paper, paper_url, builder, recipe, published or {})
+        if kind not in KINDS:
+            raise ValueError(f"model {name!r} can't be of kind {kind!r}: it must be one of {', '.join(KINDS)}")
+        about = (name, title, family, summary, paper, paper_url)
+        _REGISTRY[name] = ModelSpec(*about, builder, recipe, published or {}, kind)
         return builder
 
     return decorate
@@ -76,10 +88,10 @@ def _discover() -> None:
         importlib.import_module(f"core.models.{module.name}")
 
 
-def model_names() -> list[str]:
-    """Names of all registered models."""
+def model_names(kind: Kind | None = None) -> list[str]:
+    """Names of all registered models, or of those of one ``kind``."""
     _discover()
-    return sorted(_REGISTRY)
+    return sorted(name for name, spec in _REGISTRY.items() if kind in (None, spec.kind))
 
 
 def get_model(name: str) -> ModelSpec:
@@ -90,8 +102,11 @@ def get_model(name: str) -> ModelSpec:
     return _REGISTRY[name]
 
 
-def build(name: str, classes: int, size: int, **arguments: Any) -> ImageClassifier:
-    """A freshly initialised network for ``classes`` classes and pictures of ``size`` x ``size`` pixels."""
+def build(name: str, classes: int, size: int, **arguments: Any) -> Any:
+    """A fresh, untrained model for ``classes`` classes and pictures of ``size`` x ``size`` pixels.
+
+    An `ImageClassifier` where the model's kind is 'network'; else what its builder gives.
+    """
     spec = get_model(name)
     unknown = set(arguments) - set(spec.arguments)
     if unknown:

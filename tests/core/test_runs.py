@@ -48,3 +48,10 @@ def test_metrics_can_be_added_to(tiny_run, tmp_path) -> None:
     changed = update_metrics(copy, latency={"batch1_ms": 1.5})
     assert changed.metrics["latency"]["batch1_ms"] == 1.5
     assert changed.metrics["test"] == tiny_run.metrics["test"]
+
+
+def test_a_run_says_what_kind_of_model_it_holds_and_is_a_network_where_it_says_nothing(tmp_path) -> None:
+    for name, config in {"old": "{}", "forest": '{"kind": "classical"}'}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(config)
+    assert [Run(tmp_path / name).kind for name in ("old", "forest")] == ["network", "classical"]

@@ -99,7 +99,7 @@ def test_stages_tell_their_true_resolution(network):
     assert found[-1].layer is network.cam_layer
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", model_names("network"))
 def test_every_model_has_maps_of_the_sides_it_says(name):
     network = build(name, 8, 28).eval()
     picture = np.random.default_rng(0).integers(0, 256, (28, 28, 3), dtype=np.uint8)

@@ -17,7 +17,9 @@ SIZES = (28, 64)
 CLASSES = 5
 
 
-@pytest.fixture(params=[(name, size) for name in model_names() for size in SIZES], ids=lambda p: f"{p[0]}-{p[1]}")
+@pytest.fixture(
+    params=[(name, size) for name in model_names("network") for size in SIZES], ids=lambda p: f"{p[0]}-{p[1]}"
+)
 def case(request: pytest.FixtureRequest):
     name, size = request.param
     torch.manual_seed(3)
@@ -98,7 +100,7 @@ def test_dividing_the_logits_divides_the_logits(case) -> None:
     torch.testing.assert_close(network(pictures), before / 2.5, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", model_names("network"))
 def test_a_model_is_documented_compact_and_seeded(name: str) -> None:
     spec = get_model(name)
     assert spec.title
@@ -117,7 +119,7 @@ def test_a_model_is_documented_compact_and_seeded(name: str) -> None:
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", model_names("network"))
 def test_width_is_an_argument(name: str) -> None:
     narrow, wide = (sum(p.numel() for p in build(name, 8, 28, width=w).parameters()) for w in (8, 16))
     assert narrow < wide
@@ -134,3 +136,11 @@ def test_unknown_names_and_arguments_are_told_plainly() -> None:
         get_model("cnn_sea")
     with pytest.raises(UnknownModel, match="takes no argument depth"):
         build("cnn_se", 8, 64, depth=3)
+
+
+def test_models_are_named_by_kind() -> None:
+    kinds = ("network", "classical", "combination")
+    assert sorted(name for kind in kinds for name in model_names(kind)) == model_names()
+    assert all(get_model(name).kind == kind for kind in kinds for name in model_names(kind))
+    assert "cnn_se" in model_names("network")
+    assert "cnn_se" not in model_names("classical")
