@@ -17,6 +17,11 @@ COSTS = {
 }
 
 
+def family(run: Run) -> str:
+    """The family of a run's model ('Plain CNN'), 'Other' where it tells none."""
+    return run.config["model"].get("family") or "Other"
+
+
 def leaderboard(runs: Sequence[Run], labels: Mapping[str, str], split: str = "test") -> pd.DataFrame:
     """One row a run, in the order given. Shares are in percent, except AUROC (0 to 1); unknown values are NaN.
 

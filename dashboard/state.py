@@ -31,6 +31,11 @@ def parameter(key: str) -> str | None:
     return st.query_params.get(key) or None
 
 
+def remembered(key: str) -> str | None:
+    """What ``key`` had last in this session; None where nothing was chosen."""
+    return st.session_state.setdefault(_KEPT, {}).get(key)
+
+
 def prepare(
     key: str, options: Sequence[str], default: str | Sequence[str] | None, *, what: str, many: bool = False
 ) -> str | None:

@@ -56,7 +56,7 @@ def test_one_run(root):
     page = open_page()
     assert page.subheader[0].value == "Only, 64 px"
     assert "Tick a second run" in said(page)
-    assert len(page.dataframe[1].value) == 1
+    assert len(page.dataframe[0].value) == 1
     assert not page.error
 
 
@@ -108,7 +108,7 @@ def test_runs_on_different_data_are_shown_without_a_test(root):
 
 def test_filters_narrow_the_table(three):
     page = open_page(px="28")
-    assert list(page.dataframe[1].value["run"]) == ["small-28-1"]
+    assert list(page.dataframe[0].value["run"]) == ["small-28-1"]
     assert page.query_params["runs"] == "good-64-1,fair-64-1", "filtered away is not unticked"
 
 
