@@ -4,9 +4,7 @@
 safetensors file, `load_summary` reads the shipped one, so that a page works without the images.
 """
 
-import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from core.datasets.base import SPLITS, LoadedDataset, Provenance, get_dataset
+from core.datasets.twins import identical_images
 
 FOLDER = Path(__file__).parent / "summaries"
 BINS = 32
@@ -217,13 +216,9 @@ def _likeness(loaded: LoadedDataset, classes: int) -> np.ndarray:
 
 
 def _duplicates(loaded: LoadedDataset) -> dict[str, int]:
-    found: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
-    for name in SPLITS:
-        for image, label in zip(loaded[name].images, loaded[name].labels, strict=True):
-            found[hashlib.sha256(image).digest()].append((name, int(label)))
-    groups = [members for members in found.values() if len(members) > 1]
+    groups = identical_images(loaded)
     return {
         "groups": len(groups),
-        "across_splits": sum(len({split for split, _ in members}) > 1 for members in groups),
-        "labels_differ": sum(len({label for _, label in members}) > 1 for members in groups),
+        "across_splits": sum(len({member.split for member in members}) > 1 for members in groups),
+        "labels_differ": sum(len({member.label for member in members}) > 1 for members in groups),
     }
