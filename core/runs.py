@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ WEIGHTS = "weights.safetensors"
 ONNX = "model.onnx"
 GATE_MEANS = "gate_means.safetensors"
 CARD = "card.md"
-REQUIRED = (CONFIG, METRICS, HISTORY, PREDICTIONS, ONNX)
+REQUIRED = (CONFIG, METRICS, PREDICTIONS)  # and the graph, unless it answers through its members
 
 
 class RunNotFound(HemaLensError):
@@ -72,6 +72,33 @@ class Run:
         """What kind of model it is: 'network', 'classical' or 'combination'."""
         return self.config.get("kind", "network")
 
+    @cached_property
+    def members(self) -> "tuple[Run, ...]":
+        """The runs that a combination asks, () for any other kind: beside it, else shipped, else the user's own.
+
+        Raises `RunNotFound` where one of them is gone.
+        """
+        found = []
+        for name in self.config.get("members", ()):
+            folders = (
+                self.path.parent,
+                paths.shipped_runs_root() / self.dataset,
+                paths.user_runs_root() / self.dataset,
+            )
+            folder = next((f / name for f in folders if _is_whole(f / name)), None)
+            if folder is None:
+                raise RunNotFound(
+                    f"{self.name} combines several models, of which {name} is missing: restore its folder beside it, "
+                    "combine those that are left, or choose another model"
+                )
+            found.append(Run(folder))
+        return tuple(found)
+
+    @property
+    def views(self) -> int:
+        """How many flips and quarter turns of a picture its answer is averaged over: 1 or 8."""
+        return int(self.config.get("views", 1))
+
     @property
     def title(self) -> str:
         """What a person reads, for instance 'CNN + SE, 64 px'."""
@@ -96,7 +123,12 @@ class Run:
 
     @cached_property
     def history(self) -> dict[str, np.ndarray]:
-        """A column an entry: epoch, learning_rate, train_loss, train_accuracy, val_loss, val_accuracy, seconds."""
+        """A column an entry: epoch, learning_rate, train_loss, train_accuracy, val_loss, val_accuracy, seconds.
+
+        {} where nothing was trained epoch by epoch.
+        """
+        if not (self.path / HISTORY).exists():
+            return {}
         with open(self.path / HISTORY, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         return {k: np.array([float(r[k]) for r in rows]) for k in (rows[0] if rows else ())}
@@ -128,23 +160,39 @@ class Run:
 
     @cached_property
     def model_bytes(self) -> int:
-        """Size on disk of what is needed to serve the run: graph and weights."""
+        """Size on disk of what is needed to serve the run: graph and weights, a combination's are its members'."""
+        if self.members:
+            return sum(member.model_bytes for member in dict.fromkeys(self.members))
         return sum((self.path / f).stat().st_size for f in (ONNX, WEIGHTS) if (self.path / f).exists())
 
 
 def list_runs(dataset: str | None = None, size: int | None = None) -> list[Run]:
     """All whole runs, shipped ones first, then by descending val accuracy; of one data set or size if given.
 
-    A user's run with a shipped run's name is the same configuration; the shipped one stands.
+    A user's run with a shipped run's name is the same configuration; the shipped one stands. A combination
+    that lacks a member can't answer and is not whole.
     """
     found: dict[str, Run] = {}
     for root in (paths.shipped_runs_root(), paths.user_runs_root()):
         for path in sorted(root.glob(f"{dataset or '*'}/*")):
-            if path.name not in found and all((path / f).exists() for f in REQUIRED):
+            if path.name not in found and _is_whole(path):
                 run = Run(path)
                 if size is None or run.size == size:
                     found[path.name] = run
     return sorted(found.values(), key=lambda r: (not r.shipped, -r.metrics["val"]["accuracy"], r.name))
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the folder ``path`` holds all that a run of its kind needs to be shown and to answer."""
+    if not all((path / f).exists() for f in REQUIRED):
+        return False
+    run = Run(path)
+    if run.kind != "combination":
+        return run.onnx_path.exists()
+    try:
+        return bool(run.members)
+    except RunNotFound:
+        return False
 
 
 def find_run(name: str | os.PathLike, dataset: str | None = None) -> Run:
@@ -165,11 +213,20 @@ def find_run(name: str | os.PathLike, dataset: str | None = None) -> Run:
 
 
 def default_run(dataset: str = "bloodmnist") -> Run:
-    """The run that answers when none is named: the best on val (test must not choose)."""
-    runs = list_runs(dataset)
-    if not runs:
+    """The run that answers when none is named, by `best_run`'s rule. Raises `RunNotFound` where there is none."""
+    best = best_run(list_runs(dataset))
+    if best is None:
         raise RunNotFound(f"no run for {dataset!r} yet: train one with `python -m core train --dataset {dataset}`")
-    return max(runs, key=lambda r: r.metrics["val"]["accuracy"])
+    return best
+
+
+def best_run(runs: Iterable[Run]) -> Run | None:
+    """The run of ``runs`` to answer by default: the single network that is best on val (test must not choose).
+
+    A combination may be better on val, but takes many times as long for an answer and has no maps of its
+    own: it answers where somebody chooses it, or where there is no network at all.
+    """
+    return max(runs, key=lambda r: (r.kind == "network", r.metrics["val"]["accuracy"]), default=None)
 
 
 def write_run(
@@ -178,17 +235,18 @@ def write_run(
     *,
     config: Mapping[str, Any],
     metrics: Mapping[str, Any],
-    history: Sequence[Mapping[str, float]],
     predictions: Mapping[str, Predictions],
-    weights: Mapping[str, np.ndarray],
-    gate_means: Mapping[str, np.ndarray],
     card: str,
-    export: Callable[[Path, Path], None],
+    history: Sequence[Mapping[str, float]] = (),
+    weights: Mapping[str, np.ndarray] | None = None,
+    gate_means: Mapping[str, np.ndarray] | None = None,
+    export: Callable[[Path, Path], None] | None = None,
 ) -> Run:
     """Write a whole run to ``root/<dataset>/name`` and return it; an older run of that name is replaced.
 
     ``export(graph, weights)`` is called last and must write the served graph to the path ``graph``;
-    ``weights`` is the path of the stored weights, which the graph may refer to (same folder).
+    ``weights`` is the path of the stored weights, which the graph may refer to (same folder). What a kind
+    of run does not have is left out.
     """
     parent = root / config["dataset"]["name"]
     parent.mkdir(parents=True, exist_ok=True)
@@ -197,21 +255,24 @@ def write_run(
         folder.chmod(0o755)
         write_json(folder / CONFIG, config)
         write_json(folder / METRICS, metrics)
-        with open(folder / HISTORY, "w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, list(history[0]))
-            table.writeheader()
-            table.writerows(history)
+        if history:
+            with open(folder / HISTORY, "w", newline="", encoding="utf-8") as file:
+                table = csv.DictWriter(file, list(history[0]))
+                table.writeheader()
+                table.writerows(history)
         arrays = {}
         for split, answers in predictions.items():
             arrays[f"{split}_ids"] = answers.ids
             arrays[f"{split}_labels"] = answers.labels.astype(np.uint8)
             arrays[f"{split}_logits"] = answers.logits.astype(np.float16)
         np.savez_compressed(folder / PREDICTIONS, **arrays)
-        _save_arrays(folder / WEIGHTS, weights)
+        if weights:
+            _save_arrays(folder / WEIGHTS, weights)
         if gate_means:
             _save_arrays(folder / GATE_MEANS, {k: v.astype(np.float16) for k, v in gate_means.items()})
         (folder / CARD).write_text(card, encoding="utf-8")
-        export(folder / ONNX, folder / WEIGHTS)
+        if export:
+            export(folder / ONNX, folder / WEIGHTS)
         final = parent / name
         if final.exists():
             shutil.rmtree(final)

@@ -1,23 +1,28 @@
 """Runs a stored graph with ONNX Runtime, on the CPU, without torch.
 
 A graph takes ``image`` uint8 (N, S, S, 3) and gives ``logits`` (N, C) and ``features`` (N, K, h, w), the
-last feature map. Normalisation lies inside the graph, so that it can't drift from the weights.
+last feature map. Normalisation lies inside the graph, so that it can't drift from the weights. A
+combination has no graph of its own: its members are asked, and their probabilities averaged.
 """
 
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 import onnxruntime as ort
 
 from core.errors import HemaLensError
-from core.runs import Run
+from core.evaluation import softmax
+from core.runs import Run, RunNotFound
+from core.serving.views import views
 
 BATCH = 64
-MAX_SESSIONS = 16
+MAX_SESSIONS = 32
 MAX_THREADS = 8
 INPUT = "image"
+SMALLEST = 1e-12  # probability: its log is still a number
 
 ort.set_default_logger_severity(4)  # its messages are told again as EngineError, in plain words
 
@@ -30,30 +35,62 @@ class EngineError(HemaLensError):
 
 
 def load(run: Run) -> None:
-    """Open the graph of ``run`` now, so that the first answer needn't wait for it. Raises `EngineError`."""
-    _session(run)
+    """Open the graph of ``run`` (or its members') now, so that the first answer needn't wait. Raises `EngineError`."""
+    for answering in _members(run) or (run,):
+        _session(answering)
 
 
 def logits(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
-    """Scores float32 (N, C) of ``images`` uint8 (N, S, S, 3), ``batch`` at a time. Raises `EngineError`."""
+    """Scores float32 (N, C) of ``images`` uint8 (N, S, S, 3), ``batch`` at a time. Raises `EngineError`.
+
+    A combination's are the log of the mean probability over its members and views, divided by the
+    temperature that its val images asked for.
+    """
+    if members := _members(run):
+        scores = np.log(mean_probabilities(members, run.views, images, batch)) / run.metrics["temperature"]
+        return scores.astype(np.float32)
     return _outputs(run, images, "logits", batch)
 
 
 def features(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
     """The last feature map float32 (N, K, h, w) of ``images`` uint8 (N, S, S, 3). Raises `EngineError`."""
+    if run.kind == "combination":
+        raise EngineError(
+            f"{run.name} combines the answers of several models or views and has no feature map of its own: "
+            "choose one of its members."
+        )
     return _outputs(run, images, "features", batch)
 
 
+def mean_probabilities(members: Sequence[Run], count: int, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
+    """Mean over ``members`` and the first ``count`` views of ``images`` uint8 (N, S, S, 3): float64 (N, C), each > 0.
+
+    The members are of one data set and size. Raises `EngineError`.
+    """
+    _check(members[0], images)
+    per_call = max(1, batch // count)  # all views of a picture go through a graph together
+    parts = []
+    for start in range(0, max(1, len(images)), per_call):
+        part = images[start : start + per_call]
+        seen = np.concatenate(list(views(part, count)))
+        mean = np.mean([softmax(_outputs(member, seen, "logits", batch)) for member in members], axis=0)
+        parts.append(mean.reshape(count, len(part), mean.shape[1]).mean(axis=0))
+    return np.maximum(np.concatenate(parts), SMALLEST)
+
+
+def _members(run: Run) -> tuple[Run, ...]:
+    try:
+        return run.members
+    except RunNotFound as error:
+        raise EngineError(f"{error}.") from error
+
+
 def _outputs(run: Run, images: np.ndarray, output: str, batch: int) -> np.ndarray:
-    wanted = (run.size, run.size, 3)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != wanted:
-        raise EngineError(
-            f"{run.name} takes uint8 pictures of {run.size} x {run.size} px, not {images.dtype} {images.shape[1:]}: "
-            "frame them with core.serving.preprocess.frame first."
-        )
+    _check(run, images)
     session = _session(run)
     # An empty batch still goes through the graph once, for the shape of what comes out.
-    parts = [images[start : start + batch] for start in range(0, len(images), batch)] or [np.zeros((1, *wanted), "u1")]
+    shape = (1, *images.shape[1:])
+    parts = [images[start : start + batch] for start in range(0, len(images), batch)] or [np.zeros(shape, "u1")]
     try:
         found = [session.run([output], {INPUT: np.ascontiguousarray(part)})[0] for part in parts]
     except Exception as error:  # ONNX Runtime raises kinds of its own that derive from Exception only
@@ -61,6 +98,15 @@ def _outputs(run: Run, images: np.ndarray, output: str, batch: int) -> np.ndarra
             f"the model {run.name} could not answer ({_first_line(error)}). Train it again or choose another model."
         ) from error
     return np.concatenate(found).astype(np.float32, copy=False)[: len(images)]
+
+
+def _check(run: Run, images: np.ndarray) -> None:
+    wanted = (run.size, run.size, 3)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != wanted:
+        raise EngineError(
+            f"{run.name} takes uint8 pictures of {run.size} x {run.size} px, not {images.dtype} {images.shape[1:]}: "
+            "frame them with core.serving.preprocess.frame first."
+        )
 
 
 def _session(run: Run) -> ort.InferenceSession:
