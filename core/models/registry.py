@@ -29,6 +29,8 @@ class ModelSpec:
     of the picture, a 'combination' is made of other runs.
     ``recipe`` holds the `TrainConfig` fields in which this model departs from the defaults, ``published``
     the test accuracy (0 to 1) that a published notebook reports for this kind of model, by picture size.
+    ``tunable`` gives the range of each own argument that `tune` may vary: ``("int" | "float", low, high)``,
+    with a fourth ``"log"`` where multiples count, or ``("choice", first, second, ...)``.
     """
 
     name: str
@@ -41,6 +43,7 @@ class ModelSpec:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     published: Mapping[int, float] = field(default_factory=dict)
     kind: Kind = "network"
+    tunable: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -62,6 +65,7 @@ def register(
     paper_url: str,
     published: Mapping[int, float] | None = None,
     kind: Kind = "network",
+    tunable: Mapping[str, tuple[Any, ...]] | None = None,
     **recipe: Any,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a builder ``(classes, size, **arguments) -> model``; other keywords are its recipe.
@@ -75,7 +79,7 @@ def register(
         if kind not in KINDS:
             raise ValueError(f"model {name!r} can't be of kind {kind!r}: it must be one of {', '.join(KINDS)}")
         about = (name, title, family, summary, paper, paper_url)
-        _REGISTRY[name] = ModelSpec(*about, builder, recipe, published or {}, kind)
+        _REGISTRY[name] = ModelSpec(*about, builder, recipe, published or {}, kind, tunable or {})
         return builder
 
     return decorate
