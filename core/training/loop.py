@@ -62,7 +62,7 @@ def train(
         shutil.rmtree(work, ignore_errors=True)
     device = choose_device(config.device)
     try:
-        network, reached = _optimise(config, data, device, work / "state.safetensors", report)
+        network, reached = fit(config, data, device, work / "state.safetensors", report)
         run = finish(config, name, data, network, reached, device, root or paths.user_runs_root())
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TrainingFailed(_OUT_OF_MEMORY.format(device=device.type, batch=config.batch_size)) from error
@@ -80,10 +80,18 @@ _OUT_OF_MEMORY = (
 )
 
 
-def _optimise(
-    config: TrainConfig, data: LoadedDataset, device: torch.device, state: Path, report: Report
+def fit(
+    config: TrainConfig,
+    data: LoadedDataset,
+    device: torch.device,
+    state: Path | None = None,
+    report: Report = lambda progress: None,
 ) -> tuple[ImageClassifier, Progressed]:
-    """All epochs; returns the network with the weights that did best on val."""
+    """All epochs; returns the network with the weights that did best on val.
+
+    Goes on from the file ``state`` where it exists, and keeps each finished epoch there (None: nowhere).
+    What ``report`` raises ends the training; the details it gets count the ``finished`` epochs.
+    """
     torch.manual_seed(config.seed)
     network = build(config.model, len(data.spec.classes), config.size, **config.model_arguments)
     if config.start:
@@ -93,7 +101,7 @@ def _optimise(
     network = network.to(device, memory_format=torch.channels_last)
     averaged = AveragedModel(network, multi_avg_fn=_ema(config.ema), use_buffers=True) if config.ema else None
     optimizer = make_optimizer(network, config)
-    reached = checkpoint.restore(state, network, averaged, optimizer) if state.exists() else Progressed()
+    reached = checkpoint.restore(state, network, averaged, optimizer) if state and state.exists() else Progressed()
     pictures, labels = to_device(data["train"], device)
     steps = max(1, len(labels) // config.batch_size)
     truth = torch.tensor(data["val"].labels)
@@ -155,7 +163,8 @@ def _optimise(
         if (val_accuracy, -val_loss) > (reached.best_accuracy, -reached.best_loss):
             reached.best_epoch, reached.best_accuracy, reached.best_loss = epoch + 1, val_accuracy, val_loss
             reached.best = {k: v.detach().cpu().clone() for k, v in candidate.state_dict().items()}
-        checkpoint.save(state, reached, network, averaged, optimizer)
+        if state:
+            checkpoint.save(state, reached, network, averaged, optimizer)
         report(_progress((epoch + 1) * steps, steps, config, total_loss.item() / steps, reached, seen / seconds))
 
     network.load_state_dict(reached.best)
@@ -190,9 +199,10 @@ def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], N
     return update
 
 
-def _check(loss: Tensor, epoch: int, config: TrainConfig, state: Path) -> None:
+def _check(loss: Tensor, epoch: int, config: TrainConfig, state: Path | None) -> None:
     if not math.isfinite(loss.item()):
-        shutil.rmtree(state.parent, ignore_errors=True)
+        if state:
+            shutil.rmtree(state.parent, ignore_errors=True)
         raise TrainingFailed(
             f"the loss became {loss.item()} in epoch {epoch + 1}: the learning rate {config.learning_rate:g} "
             f"is too high for {config.model} with {config.optimizer}; try --learning-rate {config.learning_rate / 4:g}"
@@ -207,5 +217,11 @@ def _progress(done: int, steps: int, config: TrainConfig, loss: float, reached: 
         done,
         config.epochs * steps,
         f"epoch {epoch}/{config.epochs}, loss {loss:.3f}{val}, {speed:.0f} images/s",
-        details={"epoch": epoch, "loss": loss, "val_accuracy": last, "images_per_second": speed},
+        details={
+            "epoch": epoch,
+            "finished": reached.epoch,
+            "loss": loss,
+            "val_accuracy": last,
+            "images_per_second": speed,
+        },
     )
