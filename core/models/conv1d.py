@@ -1,0 +1,85 @@
+"""One-dimensional convolutions over the grey pixels as one sequence, row after row (van den Oord et al. 2016).
+
+The historical baseline beside the networks that know of two dimensions. A convolution with a
+dilation of one row (arXiv:1609.03499) is what lets a sequence model see the pixel above.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from core.models.base import ImageClassifier, initialise
+from core.models.grey import Grey
+from core.models.registry import register
+
+LARGEST_SIDE = 32
+
+
+def _layer(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv1d(inputs, outputs, 3, padding=dilation, dilation=dilation, bias=False),
+        nn.BatchNorm1d(outputs),
+        nn.ReLU(),
+    )
+
+
+class PixelSequence(nn.Module):
+    """Grey pictures (N, 1, S, S) as sequences (N, 1, S * S), through 1-D convolutions, to a map (N, K, S, S / 4).
+
+    Each of three stages looks along the row, then a row up and down; two poolings halve the rows' length.
+    """
+
+    def __init__(self, side: int, width: int) -> None:
+        super().__init__()
+        self.side = side
+        stages: list[nn.Module] = []
+        channels, row = 1, side
+        for stage in range(3):
+            outputs = width * 2**stage
+            stages += [_layer(channels, outputs, 1), _layer(outputs, outputs, row)]
+            if stage < 2:
+                # Rows have an even length here, so that pairs never reach over a row's end.
+                stages.append(nn.MaxPool1d(2))
+                row //= 2
+            channels = outputs
+        self.stages = nn.Sequential(*stages)
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.stages(x.flatten(2)).unflatten(2, (self.side, -1))
+
+
+@register(
+    "conv1d",
+    title="Conv1D, grey",
+    family="Sequence model",
+    summary="1-D convolutions (32 filters first) over the grey pixels as one sequence, dropout, a dense layer of 128.",
+    paper="van den Oord et al. 2016, WaveNet: a generative model for raw audio",
+    paper_url="https://arxiv.org/abs/1609.03499",
+    published={28: 0.94},
+    learning_rate=0.1,
+)
+def conv1d(classes: int, size: int, width: int = 32, hidden: int = 128, dropout: float = 0.5) -> ImageClassifier:
+    """Pictures above 32 px are averaged to half their side first."""
+    body: list[nn.Module] = [Grey()]
+    side = size
+    if side > LARGEST_SIDE:
+        body.append(nn.AvgPool2d(2))
+        side //= 2
+    sequence = PixelSequence(side, width)
+    body.append(sequence)
+    head = nn.Sequential(
+        nn.AvgPool2d((side // 4, side // 16)),
+        nn.Flatten(),
+        nn.Linear(sequence.channels * 4 * (side // 4 // (side // 16)), hidden),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, classes),
+    )
+    network = ImageClassifier(nn.Sequential(*body), head)
+    initialise(network)
+    for module in network.modules():
+        if isinstance(module, nn.Conv1d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    with torch.no_grad():
+        head[-1].weight.mul_(0.1)
+    return network
