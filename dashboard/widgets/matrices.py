@@ -13,6 +13,7 @@ from dashboard.figures.compare import confusion_chart, difference_chart, differe
 from dashboard.leaderboard import cell_answers, confusion_table, share
 from dashboard.state import prepare
 from dashboard.state import share as share_key
+from dashboard.widgets.export import exported
 from dashboard.widgets.pictures import data_url, enlarge
 
 MOST_PICTURES = 60
@@ -65,7 +66,8 @@ def matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool, dark
         for place, run in enumerate(pair):
             line = f"{labels[run.name]} · {run.metrics['test']['accuracy']:.2%}".replace("%", " %")
             chart = confusion_chart(tables[place], codes[place], names[place], subtitle=line, **options)
-            _clickable(chart, f"matrix_{'ab'[place]}", run.name)
+            data = confusion_table(tables[place], codes[place])
+            _clickable(chart, data, f"confusion-{run.name}", f"matrix_{'ab'[place]}", run.name)
         if len(pair) == 2 and codes[0] == codes[1]:
             paired = compare_pair(*pair)
             paired = None if isinstance(paired, str) else paired
@@ -76,7 +78,8 @@ def matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool, dark
             chart = difference_chart(
                 *tables, codes[0], names[0], title=title, subtitle=line, **options | {"percent": percent or unpaired}
             )
-            _clickable(chart, "matrix_difference", "either")
+            data = confusion_table(tables[0] - tables[1], codes[0])
+            _clickable(chart, data, f"difference-{pair[0].name}-{pair[1].name}", "matrix_difference", "either")
 
 
 def prepare_cell(pair: Sequence[Run]) -> None:
@@ -132,12 +135,7 @@ def _of_same_classes(pair: Sequence[Run]) -> list[Run]:
     return [run for run in pair if run.config["dataset"]["codes"] == pair[0].config["dataset"]["codes"]]
 
 
-def matrix_csv(run: Run) -> str:
-    """A run's confusion matrix as CSV text."""
-    return confusion_table(run.metrics["test"]["confusion"], run.config["dataset"]["codes"]).to_csv()
-
-
-def _clickable(chart, key: str, by: str) -> None:
+def _clickable(chart, data: pd.DataFrame, name: str, key: str, by: str) -> None:
     def remember() -> None:
         points = st.session_state[key].selection.get("cell") or []
         if points:
@@ -145,7 +143,7 @@ def _clickable(chart, key: str, by: str) -> None:
             st.session_state["by"] = by
 
     with st.container(width=WIDTH):
-        st.altair_chart(chart, theme=None, key=key, on_select=remember)
+        exported(chart, data, name, key, index=True, on_select=remember)
 
 
 def _answers(

@@ -55,12 +55,15 @@ def guarded() -> Iterator[None]:
         )
 
 
-def plot(figure: Any, *, key: str, **options: Any) -> Any:
-    """Show a Plotly figure that `style.finish` made: full width, own colours, an export button for a slide."""
+def plot(figure: Any, *, key: str, name: str | None = None, **options: Any) -> Any:
+    """Show a Plotly figure that `style.finish` made: full width, own colours, an export button for a slide.
+
+    ``name`` is the exported file's name without ending, else it is made of ``key``.
+    """
     config = {
         "displaylogo": False,
         "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-        "toImageButtonOptions": {"format": "svg", "filename": f"hemalens-{key}"},
+        "toImageButtonOptions": {"format": "svg", "filename": name or f"hemalens-{key}"},
     }
     return st.plotly_chart(figure, theme=None, key=key, config=config, **options)
 

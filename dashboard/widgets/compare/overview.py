@@ -10,8 +10,9 @@ from dashboard.figures.compare import curves, scatter
 from dashboard.leaderboard import COSTS, leaderboard, measured_cost, per_class
 from dashboard.widgets.choice import choice
 from dashboard.widgets.compare.bench import Bench
+from dashboard.widgets.export import exported
 from dashboard.widgets.leaderboard import run_table
-from dashboard.widgets.matrices import cell_inspector, compare_pair, matrices, matrix_csv, prepare_cell, verdict
+from dashboard.widgets.matrices import cell_inspector, compare_pair, matrices, prepare_cell, verdict
 from dashboard.widgets.page import guarded, plot
 
 
@@ -25,7 +26,8 @@ def overview(bench: Bench) -> None:
         with st.container(width="stretch"):
             axes = {key: f"Accuracy against {value[0][0].lower()}{value[0][1:]}" for key, value in COSTS.items()}
             cost = choice("against", "Axis", axes, measured_cost(table), "axis", box=True)
-            plot(scatter(table, cost, chosen=chosen, dark=bench.dark).update_layout(height=470), key="scatter")
+            figure = scatter(table, cost, chosen=chosen, dark=bench.dark).update_layout(height=470)
+            exported(figure, table, f"accuracy-against-{cost}", "scatter")
     picked = bench.find(chosen)
     if not picked:
         st.info("Tick one run to see where it errs, two to see them side by side.", icon=":material/check_box:")
@@ -65,15 +67,6 @@ def _side_by_side(pair: Sequence[Run], bench: Bench) -> None:
     matrices(pair, names, percent=shown == "percent", dark=bench.dark)
     with st.container(horizontal=True):
         for run in pair:
-            st.download_button(
-                f"Matrix of {names[run.name]} (CSV)",
-                matrix_csv(run),
-                f"confusion-{run.name}.csv",
-                "text/csv",
-                key=f"csv_{run.name}",
-                icon=":material/download:",
-                on_click="ignore",
-            )
             with st.popover(f"About {names[run.name]}", icon=":material/description:"):
                 st.markdown(run.card or "This run has no card.")
     st.subheader("The cells behind a square", anchor=False)

@@ -1,0 +1,119 @@
+"""How long does a rerun of the Compare page take, with 30 runs?
+
+Fills a folder with the shipped runs and stand-ins (their answers disturbed, so that no two are alike) and
+drives the page's script by Streamlit's own test harness: the seconds are those of the server's work, without
+the browser's. The first visit reads the runs from disk; a rerun is what every click costs.
+``python -m benchmarks.compare_page``
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.reporting import publish
+from core import paths
+from core.evaluation import score
+from core.runs import Predictions, Run, list_runs, write_run
+
+PAGE = Path(__file__).resolve().parents[1] / "pages" / "compare.py"
+VIEWS = ("overview", "pair", "classes", "hardest", "studies")
+FAMILIES = ("Dense and recurrent", "Plain CNN", "Attention CNN", "Residual network", "Forests", "Combination")
+
+
+def stand_in(root: Path, model: Run, number: int) -> Run:
+    """Write a run like ``model`` under ``root``, its answers disturbed, its costs and name changed."""
+    rng = np.random.default_rng(number)
+    strength = rng.uniform(1, 6)
+
+    def disturbed(split: str) -> Predictions:
+        stored = model.predictions(split)
+        noise = rng.normal(0, strength, stored.logits.shape)
+        return Predictions(stored.ids, stored.labels, (stored.logits + noise).astype("f4"))
+
+    predictions = {split: disturbed(split) for split in ("val", "test")}
+    metrics = {split: score(p.labels, p.logits.astype("f2").astype("f4")) for split, p in predictions.items()}
+    factor = float(np.exp(rng.normal(0, 1)))
+    latency = {k: round(v * factor, 3) if isinstance(v, float) else v for k, v in model.metrics["latency"].items()}
+    metrics = {**model.metrics, **metrics, "latency": latency | {"peak_memory_mb": round(100 + 40 * factor, 1)}}
+    metrics["parameters"] = int(metrics["parameters"] * factor)
+    name = f"stand_in_{number}-{model.size}-{number:06x}"
+    described = {"title": f"Stand-in {number}", "family": FAMILIES[number % len(FAMILIES)]}
+    config = {**model.config, "name": name, "model": {**model.config["model"], **described}}
+    columns = model.history
+    history = [{k: float(v[i]) for k, v in columns.items()} for i in range(len(columns["epoch"]))]
+    return write_run(
+        root,
+        name,
+        config=config,
+        metrics=metrics,
+        history=history,
+        predictions=predictions,
+        weights={"w": np.zeros(3, "f4")},
+        gate_means={},
+        card=f"# Stand-in {number}\n\nMade for a measurement.",
+        export=lambda graph, weights: graph.write_bytes(b"not a graph"),
+    )
+
+
+def fill(root: Path, n: int) -> list[str]:
+    """Put ``n`` runs of BloodMNIST under ``root``: the shipped ones, then stand-ins. Returns their names."""
+    shipped = [run for run in list_runs("bloodmnist") if run.shipped][:n]
+    for run in shipped:
+        shutil.copytree(run.path, root / "bloodmnist" / run.name, dirs_exist_ok=True)
+    studies = paths.shipped_runs_root() / "bloodmnist" / "studies"
+    if studies.exists():
+        shutil.copytree(studies, root / "bloodmnist" / "studies", dirs_exist_ok=True)
+    like = [run for run in shipped if run.kind == "network" and "latency" in run.metrics]
+    made = [stand_in(root, like[i % len(like)], i) for i in range(n - len(shipped))]
+    return [run.name for run in [*shipped, *made]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--reruns", type=int, default=7)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        names = fill(Path(folder) / "runs", options.runs)
+        os.environ |= {"HEMALENS_PRETRAINED": f"{folder}/runs", "HEMALENS_CACHE": f"{folder}/cache"}
+        os.environ.setdefault("HEMALENS_DATA", f"{folder}/data")
+        rows = [visit(view, names, options.reruns) for view in VIEWS]
+    publish("compare_page", rows, runs=len(names))
+
+
+def visit(view: str, names: list[str], reruns: int) -> dict[str, float | str]:
+    """Open ``view`` and rerun it, each time with another pair of runs ticked."""
+    from streamlit.testing.v1 import AppTest
+
+    page = AppTest.from_file(str(PAGE), default_timeout=600)
+    page.query_params["view"] = view
+    started = time.perf_counter()
+    page.run()
+    first = time.perf_counter() - started
+    same, other = [], []
+    for number in range(reruns):
+        started = time.perf_counter()
+        page.run()
+        same.append(time.perf_counter() - started)
+        page.query_params["runs"] = ",".join(names[number : number + 2])
+        started = time.perf_counter()
+        page.run()
+        other.append(time.perf_counter() - started)
+    assert not page.exception and not page.error, f"{view}: {page.exception or page.error}"
+    return {
+        "view": view,
+        "first visit ms": 1e3 * first,
+        "rerun ms": 1e3 * statistics.median(same),
+        "rerun with another pair ms": 1e3 * statistics.median(other),
+        "slowest rerun ms": 1e3 * max(same + other),
+    }
+
+
+if __name__ == "__main__":
+    main()

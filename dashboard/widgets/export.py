@@ -1,0 +1,75 @@
+"""A figure with what a person needs to take it along: PNG and SVG drawn by the browser, CSV of what it shows."""
+
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from dashboard.widgets.page import plot
+
+_ASSETS = Path(__file__).resolve().parents[1] / "assets"
+# Plotly's own toolbar offers one format only, Vega's only PNG: a component presses the former's button for both
+# formats and saves the latter's drawing.
+_BUTTONS = """<div role="group" aria-label="Save this figure">
+<button id="png" type="button">PNG</button>
+<button id="svg" type="button">SVG</button>
+</div>
+"""
+_save = st.components.v2.component(
+    "hemalens_export",
+    html=_BUTTONS,
+    css=(_ASSETS / "export.css").read_text(encoding="utf-8"),
+    js=(_ASSETS / "export.js").read_text(encoding="utf-8"),
+)
+
+
+def exported(
+    fig: go.Figure | alt.TopLevelMixin,
+    data: pd.DataFrame,
+    name: str,
+    key: str,
+    *,
+    index: bool = False,
+    **options: Any,
+) -> Any:
+    """Draw ``fig`` (Plotly or Altair) and under it 'PNG', 'SVG' and 'CSV'; returns what the chart's widget returns.
+
+    ``data`` is what is drawn, written to the CSV file (its index too with ``index``); ``name`` is the files' name
+    without ending ('hemalens-' is put before it); ``key`` is the chart's widget key, unique on the page.
+    ``options`` go to the chart (``on_select`` ...). The pictures are made in the browser as they are seen there, on
+    the theme's ground; no server-side browser is needed.
+    """
+    place, name = f"figure_{key}", f"hemalens-{name}"
+    with st.container(key=place, gap="xsmall"):
+        if isinstance(fig, go.Figure):
+            event = plot(fig, key=key, name=name, **options)
+        else:
+            event = st.altair_chart(_as_svg(fig), theme=None, key=key, **options)
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+            _save(key=f"save_{key}", data={"figure": place, "name": name}, width="content", height="content")
+            st.download_button(
+                "CSV",
+                lambda: csv_text(data, index=index),
+                f"{name}.csv",
+                "text/csv",
+                key=f"csv_{key}",
+                on_click="ignore",
+                type="tertiary",
+                help="The numbers of this figure",
+            )
+    return event
+
+
+def csv_text(data: pd.DataFrame, *, index: bool = False) -> bytes:
+    """``data`` as a CSV file that spreadsheets open with the right letters (UTF-8 with its mark)."""
+    return data.to_csv(index=index).encode("utf-8-sig")
+
+
+def _as_svg(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
+    """The chart, drawn as SVG: what the browser then saves is what stands in the page."""
+    drawn = chart.copy(deep=False)
+    drawn.usermeta = {"embedOptions": {"renderer": "svg"}}
+    return drawn
