@@ -13,7 +13,7 @@ VIEWS = 8
 
 
 def views(images: np.ndarray, count: int = VIEWS) -> Iterator[np.ndarray]:
-    """The first ``count`` (1 to 8) views of ``images`` (N, S, S, C), each of that shape and type; the first is as given.
+    """The first ``count`` (1 to 8) views of ``images`` (N, S, S, C), the first as given, all of that shape.
 
     View k is k quarter turns anticlockwise, from the fifth on also mirrored left to right. Every pixel keeps
     its value. Views share memory with ``images``.

@@ -1,5 +1,6 @@
 """The model card: what a run is, how well it does, where its figures hold. Written by code, never by hand."""
 
+from collections.abc import Callable
 from typing import Any
 
 from core.datasets import DatasetSpec
@@ -7,12 +8,15 @@ from core.datasets import DatasetSpec
 
 def card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpec) -> str:
     """Markdown for ``card.md`` from the run's config, its metrics and its data set's spec."""
-    train, model, data = config["train"], config["model"], config["dataset"]
-    arguments = ", ".join(f"{k} {v}" for k, v in train["model_arguments"].items())
+    model, data = config["model"], config["dataset"]
+    title, made = _MADE[config.get("kind", "network")]
+    chosen = ", ".join(f"{k} {v}" for k, v in config["train"]["model_arguments"].items())
+    views = config.get("views", 1)
+    seen = "One view of each picture, no averaging over views." if views == 1 else f"{views} views averaged."
     lines = [
         f"# {model['title']}, {data['size']} px",
         "",
-        f"{model['summary']} {metrics['parameters']:,} parameters ({arguments}). "
+        f"{model['summary']} {metrics['parameters']:,} parameters{f' ({chosen})' if chosen else ''}. "
         f"Paper: [{model['paper']}]({model['paper_url']}).",
         "",
         "## Figures",
@@ -30,7 +34,7 @@ def card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpec) -> 
         )
     lines += [
         "",
-        "Val chose the epoch; test was scored once. One view of each picture, no averaging over views. "
+        f"Val made every choice; test was scored once. {seen} "
         "The interval (Wilson) covers the draw of test images only, not the draw of the seed.",
         "",
         "| class | sensitivity | specificity | precision |",
@@ -49,20 +53,48 @@ def card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpec) -> 
         + ", ".join(f"{n:,} {split}" for split, n in data["counts"].items())
         + f". Domain: {spec.domain}",
         "",
-        "## Training",
+        f"## {title}",
         "",
+        made(config, metrics),
+        "",
+        "## Limits",
+        "",
+        "Research use, not a medical device. The figures hold for images made and stained like the training data; "
+        "cells of another laboratory, microscope or stain can be misread with high confidence. "
+        f"{'' if config.get('members') else 'One seed. '}"
+        "No patient identities are known, so cells of one person may be in both train and test.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _trained(config: dict[str, Any], metrics: dict[str, Any]) -> str:
+    train = config["train"]
+    return (
         f"{'Begun at the weights of ' + train['start'] + ', ' if train.get('start') else 'From scratch, '}"
         f"{metrics['epochs']} of at most {train['epochs']} epochs (best: {metrics['best_epoch']}), "
         f"{train['optimizer']}, peak learning rate {train['learning_rate']:g}, batches of {train['batch_size']}, "
         f"augmentation '{train['augment']}', seed {train['seed']}; {metrics['train_seconds']:,.0f} s on "
         f"{metrics['device']}{', bfloat16' if metrics['bf16'] else ''}. Probabilities were calibrated on val "
-        f"(temperature {metrics['temperature']:.2f}, folded into the last layer).",
-        "",
-        "## Limits",
-        "",
-        "Research use, not a medical device. The figures hold for images made and stained like the training data; "
-        "cells of another laboratory, microscope or stain can be misread with high confidence. One seed. "
-        "No patient identities are known, so cells of one person may be in both train and test.",
-        "",
-    ]
-    return "\n".join(lines)
+        f"(temperature {metrics['temperature']:.2f}, folded into the last layer)."
+    )
+
+
+def _combined(config: dict[str, Any], metrics: dict[str, Any]) -> str:
+    members = config["members"]
+    several = f"the {len(members)} runs" if len(members) > 1 else "the run"
+    views = f", each over {config['views']} flips and quarter turns of the picture" if config["views"] > 1 else ""
+    chosen = "The members were chosen one by one by their log loss on val. " if config["chosen_on_val"] else ""
+    return (
+        f"Mean probability of {several} {', '.join(f'`{m}`' for m in members)}{views}. {chosen}"
+        f"Nothing was trained for it; training {'them' if len(members) > 1 else 'it'} took "
+        f"{metrics['train_seconds']:,.0f} s on {metrics['device']}. Probabilities were calibrated on val (temperature "
+        f"{metrics['temperature']:.2f}). Parameters and file size are those of all members together."
+    )
+
+
+# By kind of run: the section's title, and the function that writes it.
+_MADE: dict[str, tuple[str, Callable[[dict[str, Any], dict[str, Any]], str]]] = {
+    "network": ("Training", _trained),
+    "combination": ("Members", _combined),
+}

@@ -1,0 +1,187 @@
+"""Makes a run of kind 'combination' from stored runs: a soft vote of several, or one run over eight views.
+
+Nothing is trained. Val chooses the temperature (and, where asked, the members); test is scored once.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core import __version__, paths
+from core.datasets import get_dataset
+from core.errors import HemaLensError
+from core.evaluation import fit_temperature, score, softmax
+from core.models import get_model
+from core.progress import Progress
+from core.runs import Predictions, Run, list_runs, write_run
+from core.serving import engine
+from core.serving.views import VIEWS
+from core.training.card import card
+
+SCORED = ("val", "test")
+MOST_MEMBERS = 16
+
+
+class BadCombination(HemaLensError):
+    """Runs that can't be combined; the message says which and why."""
+
+
+def combine(
+    members: Sequence[Run],
+    *,
+    views: int = VIEWS,
+    title: str = "",
+    chosen_on_val: bool = False,
+    force: bool = False,
+    root: Path | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Run:
+    """The run that averages the probabilities of ``members`` over ``views`` (1 or 8) views of a picture.
+
+    One member makes an 'averaged_views', several an 'ensemble'. A combination that exists is returned
+    untouched unless ``force``. ``title`` is what a person reads in place of the usual one, ``chosen_on_val``
+    says that `choose` found the members, ``root`` is the folder that gets ``<dataset>/<run>`` (the user's, if None).
+    Raises `BadCombination` or `DatasetUnavailable`.
+    """
+    members = tuple(members)
+    _check(members, views)
+    first = members[0].config["dataset"]
+    model = get_model("ensemble" if len(members) > 1 else "averaged_views")
+    names = sorted(member.name for member in members)
+    identity = json.dumps([model.name, names, views, first["provenance"]["content_hash"]])
+    name = f"{model.name}-{first['size']}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}"
+    known = [run for run in list_runs(first["name"]) if run.name == name]
+    if known and not force:
+        return known[0]
+
+    data = get_dataset(first["name"]).load(first["size"], content_hash=first["provenance"]["content_hash"])
+    if data.provenance.content_hash != first["provenance"]["content_hash"]:
+        raise BadCombination(
+            f"the images that {names[0]} was scored on (content {first['provenance']['content_hash']}) are not on "
+            f"this computer; only {data.provenance.label}, content {data.provenance.content_hash}, is"
+        )
+    scores, done, total = {}, 0, sum(len(data[split]) for split in SCORED)
+    for split in SCORED:
+        parts = []
+        for start in range(0, len(data[split]), engine.BATCH):
+            images = data[split].images[start : start + engine.BATCH]
+            parts.append(np.log(engine.mean_probabilities(members, views, images)))
+            done += len(images)
+            report(Progress(done, total, split, unit="image"))
+        scores[split] = np.concatenate(parts)
+    temperature = round(fit_temperature(data["val"].labels, scores["val"]), 4)
+    answers = {
+        split: Predictions(data[split].ids, data[split].labels, (scores[split] / temperature).astype("f4"))
+        for split in SCORED
+    }
+    metrics = {split: score(found.labels, found.logits) for split, found in answers.items()} | {
+        "parameters": sum(member.metrics["parameters"] or 0 for member in members),
+        "train_seconds": round(sum(member.metrics["train_seconds"] for member in members), 1),
+        "device": "; ".join(dict.fromkeys(member.metrics["device"] for member in members)),
+        "temperature": temperature,
+    }
+    config = {
+        "name": name,
+        "kind": "combination",
+        "members": names,
+        "views": views,
+        "chosen_on_val": chosen_on_val,
+        "train": {"dataset": first["name"], "size": first["size"], "model": model.name, "model_arguments": {}},
+        "model": {
+            "name": model.name,
+            "title": title or _title(members, views),
+            "family": model.family,
+            "summary": model.summary,
+            "paper": model.paper,
+            "paper_url": model.paper_url,
+        },
+        "dataset": first,
+        "versions": {
+            "hemalens": __version__,
+            "python": platform.python_version(),
+            **{p: version(p) for p in ("onnxruntime", "numpy")},
+        },
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return write_run(
+        root or paths.user_runs_root(),
+        name,
+        config=config,
+        metrics=metrics,
+        predictions=answers,
+        card=card(config, metrics, data.spec),
+    )
+
+
+def choose(runs: Sequence[Run], most: int) -> list[Run]:
+    """Up to ``most`` of ``runs`` whose mean probability is likeliest on val, found one by one.
+
+    Forward selection (Caruana et al. 2004, doi:10.1145/1015330.1015432), without repetition: each step adds
+    the run that lowers the log loss on val most and stops where none does. Log loss rather than accuracy,
+    because few val images are misread by good runs, so that accuracy is a coarse judge. It asks the stored
+    answers only; combinations among ``runs`` are passed over. Raises `BadCombination`.
+    """
+    pool = [run for run in runs if run.kind != "combination"]
+    if not pool:
+        raise BadCombination("there is no run to choose from: train some first, with `python -m core train --all`")
+    _check_alike(pool)
+    labels = pool[0].predictions("val").labels
+    found = {run.name: softmax(run.predictions("val").logits) for run in pool}
+    rows = np.arange(len(labels))
+    chosen: list[Run] = []
+    total, lowest = np.zeros_like(found[pool[0].name]), np.inf
+    while len(chosen) < most:
+        losses = {
+            run.name: -np.log(np.maximum((total + found[run.name])[rows, labels] / (len(chosen) + 1), 1e-12)).mean()
+            for run in pool
+            if run not in chosen
+        }
+        best = min(losses, key=losses.get, default=None)
+        if best is None or losses[best] >= lowest:
+            break
+        lowest = losses[best]
+        total += found[best]
+        chosen.append(next(run for run in pool if run.name == best))
+    return chosen
+
+
+def _title(members: Sequence[Run], views: int) -> str:
+    what = members[0].config["model"]["title"] if len(members) == 1 else f"Ensemble of {len(members)}"
+    return what if views == 1 else f"{what}, {views} views"
+
+
+def _check(members: Sequence[Run], views: int) -> None:
+    if views not in (1, VIEWS):
+        raise BadCombination(f"views can't be {views}: 1 is the picture as it is, {VIEWS} are all its flips and turns")
+    if not members or (len(members) == 1 and views == 1):
+        raise BadCombination(f"one run and one view are that run itself: name several runs, or ask for {VIEWS} views")
+    if len(members) > MOST_MEMBERS:
+        raise BadCombination(f"{len(members)} runs are too many to answer in good time: at most {MOST_MEMBERS}")
+    nested = [member.name for member in members if member.kind == "combination"]
+    if nested:
+        raise BadCombination(f"{nested[0]} is a combination itself: name its members instead")
+    if len({member.name for member in members}) < len(members):
+        raise BadCombination("a run is named twice: each has one vote")
+    _check_alike(members)
+
+
+def _check_alike(runs: Sequence[Run]) -> None:
+    """Raises `BadCombination` unless ``runs`` were trained and scored on the same images."""
+
+    def data(run: Run) -> tuple[Any, ...]:
+        return run.dataset, run.size, run.config["dataset"]["provenance"]["content_hash"]
+
+    other = next((run for run in runs if data(run) != data(runs[0])), None)
+    if other is not None:
+        raise BadCombination(
+            f"{runs[0].name} and {other.name} can't be combined: the one was trained on {runs[0].provenance} at "
+            f"{runs[0].size} px, the other on {other.provenance} at {other.size} px"
+            + (", of another content" if runs[0].size == other.size and runs[0].dataset == other.dataset else "")
+        )
