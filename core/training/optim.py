@@ -9,12 +9,17 @@ from core.training.config import TrainConfig
 
 
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum or AdamW; weight decay on matrices and kernels, not on biases and norms."""
+    """SGD with Nesterov momentum, AdamW or Adam; weight decay on matrices and kernels, not on biases and norms.
+
+    Adam's decay is an L2 penalty, part of the gradient that Adam then scales; AdamW's is apart from it
+    (Loshchilov and Hutter 2019, arXiv:1711.05101).
+    """
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.momentum, 0.999))
+    if config.optimizer in ("adamw", "adam"):
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        return kind(groups, lr=config.learning_rate, betas=(config.momentum, 0.999))
     return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=True)
 
 

@@ -23,7 +23,9 @@ def test_without_warm_up_it_starts_at_the_peak() -> None:
     assert learning_rate_at(0, 10, TrainConfig(warmup=0.0, learning_rate=0.1)) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam)]
+)
 def test_only_matrices_decay(name: str, kind: type) -> None:
     network = build("cnn_se", 8, 28, width=8)
     optimizer = make_optimizer(network, TrainConfig(optimizer=name, weight_decay=0.01))
