@@ -1,4 +1,5 @@
-"""Two runs on the same images: who is right where the other is wrong, and whether chance explains it."""
+"""Two or more runs on the same images: who is right where the other is wrong, whether chance explains it, and
+how far they agree."""
 
 from dataclasses import dataclass
 
@@ -57,6 +58,111 @@ def compare_answers(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -
         interval=_paired_interval(only_first, only_second, n),
         p_value=float(p),
     )
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """What a paired bootstrap says of the difference of two accuracies (-1 to 1).
+
+    ``differences`` (resamples,) are those of the resamples, ``interval`` their central 95 %, ``ahead`` the
+    share of resamples in which the first is the more accurate (a draw counts half).
+    """
+
+    differences: np.ndarray
+    interval: tuple[float, float]
+    ahead: float
+
+
+def bootstrap(paired: PairedComparison, resamples: int = 10_000, seed: int = 0, confidence: float = 0.95) -> Resampled:
+    """Bootstrap the difference of two accuracies over the images, keeping the two answers to an image together.
+
+    A resample of images changes nothing but how many of the four kinds (both right, only the first, only the
+    second, both wrong) it holds, and these counts are multinomial: so they are drawn at once. The interval is
+    the percentile one. Efron, B. and Tibshirani, R. J. (1993), An Introduction to the Bootstrap, chapter 13.
+    """
+    if paired.n == 0:
+        return Resampled(np.zeros(0), (-1.0, 1.0), 0.5)
+    kinds = np.array([paired.both_right, paired.only_first, paired.only_second, paired.both_wrong]) / paired.n
+    counts = np.random.default_rng(seed).multinomial(paired.n, kinds, size=resamples)
+    differences = (counts[:, 1] - counts[:, 2]) / paired.n
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(differences, [tail, 1 - tail])
+    ahead = (differences > 0).mean() + (differences == 0).mean() / 2
+    return Resampled(differences, (float(low), float(high)), float(ahead))
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two classifiers say the same: ``matrix`` (C, C) counts images, rows what the first says.
+
+    ``share`` of images on which both say the same (0 to 1); ``kappa`` is Cohen's, 1 where they always agree
+    and 0 where no more than their habits make likely; None where both always say one and the same class.
+    """
+
+    matrix: np.ndarray
+    share: float
+    kappa: float | None
+
+
+def agreement(first: np.ndarray, second: np.ndarray, classes: int) -> Agreement:
+    """Agreement of two classifiers' answers, class indices (N,) each, whether right or wrong.
+
+    Cohen, J. (1960), Educ. Psychol. Meas. 20(1), 37-46.
+    """
+    first, second = np.asarray(first), np.asarray(second)
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} and {len(second)} answers: these are not pairs")
+    matrix = np.bincount(first * classes + second, minlength=classes**2).reshape(classes, classes)
+    n = matrix.sum()
+    if n == 0:
+        return Agreement(matrix, 0.0, None)
+    share = float(np.trace(matrix) / n)
+    expected = float(matrix.sum(axis=1) @ matrix.sum(axis=0) / n**2)
+    return Agreement(matrix, share, (share - expected) / (1 - expected) if expected < 1 else None)
+
+
+def same_answers(answers: np.ndarray) -> np.ndarray:
+    """Share of images (0 to 1) to which each two of R classifiers say the same, (R, R), from ``answers`` (R, N)."""
+    answers = np.asarray(answers)
+    return np.stack([(answers == one).mean(axis=1) for one in answers])
+
+
+def shared_errors(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Of the images that one of two classifiers or both get wrong, the share that both do (0 to 1), (R, R).
+
+    ``answers`` (R, N), ``labels`` (N,). 1 for two that make no error at all.
+    """
+    wrong = (np.asarray(answers) != np.asarray(labels)).astype(float)
+    both = wrong @ wrong.T
+    errors = np.diag(both)
+    either = errors[:, None] + errors[None, :] - both
+    return np.divide(both, either, out=np.ones_like(both), where=either > 0)
+
+
+def by_similarity(alike: np.ndarray) -> np.ndarray:
+    """An order (R,) that puts what is alike side by side; ``alike`` (R, R) is symmetric, 1 for the same.
+
+    Average linkage with its leaves in the best order: Bar-Joseph, Z. et al. (2001), Bioinformatics 17, S22-S29.
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    if len(alike) < 3:
+        return np.arange(len(alike))
+    apart = np.clip(1 - (alike + alike.T) / 2, 0, None)
+    np.fill_diagonal(apart, 0)
+    return leaves_list(linkage(squareform(apart, checks=False), "average", optimal_ordering=True))
+
+
+def behind_best(labels: np.ndarray, answers: np.ndarray) -> tuple[int, list[PairedComparison]]:
+    """Which of R classifiers is the most accurate (the first of equals), and it against each of them.
+
+    ``labels`` (N,), ``answers`` (R, N). The upper end of a comparison's interval is how far that one may be
+    behind: below a margin it is shown not to be worse by more than that (a test of non-inferiority).
+    """
+    answers = np.asarray(answers)
+    best = int((answers == labels).mean(axis=1).argmax())
+    return best, [compare_answers(labels, answers[best], one) for one in answers]
 
 
 def pair_up(first: Run, second: Run, split: str = "test") -> tuple[np.ndarray, np.ndarray]:

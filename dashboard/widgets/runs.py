@@ -9,19 +9,51 @@ from dashboard.state import prepare, share
 
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
-    """A short name for each run (by its name): its title, told apart by the seed or the name where titles repeat."""
-    titles = [run.title for run in runs]
-    out = {}
+    """A short name for each run (by its name): its title, and where titles repeat what tells them apart.
+
+    That is the cycle for runs of which one began with another's weights ('CNN + SE, 64 px, 2nd cycle'), the
+    seed for trainings of their own, and the end of the run's name where neither helps.
+    """
+    alike: dict[str, list[Run]] = {}
     for run in runs:
-        twins = [r for r in runs if r.title == run.title]
-        seeds = {r.config["train"].get("seed") for r in twins}
-        if titles.count(run.title) == 1:
-            out[run.name] = run.title
-        elif len(seeds) == len(twins):
-            out[run.name] = f"{run.title}, seed {run.config['train'].get('seed')}"
-        else:
-            out[run.name] = f"{run.title} ({run.name.rsplit('-', 1)[-1]})"
-    return out
+        alike.setdefault(run.title, []).append(run)
+    out = {}
+    for title, twins in alike.items():
+        named = {twin.name: title + tail for twin, tail in zip(twins, _tails(twins), strict=True)}
+        given = list(named.values())
+        for name, label in named.items():
+            out[name] = label if given.count(label) == 1 else f"{title} ({name.rsplit('-', 1)[-1]})"
+    return {run.name: out[run.name] for run in runs}
+
+
+def _tails(twins: Sequence[Run]) -> list[str]:
+    """What to put behind the common title of ``twins``, each for one of them; '' where there is one only."""
+    if len(twins) == 1:
+        return [""]
+    starts = {run.name: run.config["train"].get("start") for run in twins}
+    chains = []
+    for run in twins:  # from each run back to the one whose training began anew
+        chain = [run.name]
+        while (before := starts[chain[-1]]) in starts and before not in chain:
+            chain.append(before)
+        chains.append(chain)
+    lengths = {chain[-1]: max(len(c) for c in chains if c[-1] == chain[-1]) for chain in chains}
+    seeds = {run.name: run.config["train"].get("seed") for run in twins}
+    tails = []
+    for chain in chains:
+        first = chain[-1]
+        alone = f" ({first.rsplit('-', 1)[-1]})" if starts[first] else f", seed {seeds[first]}"
+        tail = alone if len(lengths) > 1 else ""
+        if lengths[first] > 1:
+            tail += f", {ordinal(len(chain))} cycle"
+        tails.append(tail)
+    return tails
+
+
+def ordinal(number: int) -> str:
+    """'1st', '2nd', '3rd', '11th' ..."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def describe(run: Run, label: str | None = None) -> str:

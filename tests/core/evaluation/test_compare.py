@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from core.evaluation.compare import NotComparable, compare_answers, compare_runs, pair_up
+from core.evaluation.compare import (
+    NotComparable,
+    agreement,
+    behind_best,
+    bootstrap,
+    by_similarity,
+    compare_answers,
+    compare_runs,
+    pair_up,
+    same_answers,
+    shared_errors,
+)
 from tests.fake_runs import fake_run
 
 
@@ -75,3 +86,75 @@ def test_runs_on_different_data_are_refused_with_the_reason(tmp_path, other, rea
     second = fake_run(tmp_path, "b-64-1", **other)
     with pytest.raises(NotComparable, match=reason):
         compare_runs(first, second)
+
+
+def test_the_bootstrap_agrees_with_resampling_the_images_one_by_one():
+    labels = np.zeros(200, int)
+    first, second = np.zeros(200, int), np.zeros(200, int)
+    first[:10] = 1
+    second[5:40] = 1
+    paired = compare_answers(labels, first, second)
+    quick = bootstrap(paired)
+    rng = np.random.default_rng(1)
+    rows = rng.integers(0, 200, (4000, 200))
+    slow = (first[rows] == 0).mean(axis=1) - (second[rows] == 0).mean(axis=1)
+    assert quick.differences.mean() == pytest.approx(paired.difference, abs=0.002)
+    assert quick.differences.std() == pytest.approx(slow.std(), rel=0.05)
+    assert quick.interval == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])), abs=0.01)
+    assert quick.ahead > 0.99
+    assert len(quick.differences) >= 2000
+
+
+def test_the_bootstrap_of_equals_and_of_nothing():
+    labels = np.arange(5)
+    same = bootstrap(compare_answers(labels, labels, labels))
+    assert same.interval == (0, 0)
+    assert same.ahead == 0.5
+    empty = bootstrap(compare_answers([], [], []))
+    assert empty.interval == (-1, 1)
+
+
+def test_agreement_by_hand():
+    # Cohen's own kind of example: 20 + 15 of 50 the same, expected by chance .5.
+    first = np.repeat([0, 0, 1, 1], [20, 5, 10, 15])
+    second = np.repeat([0, 1, 0, 1], [20, 5, 10, 15])
+    found = agreement(first, second, 2)
+    assert found.matrix.tolist() == [[20, 5], [10, 15]]
+    assert found.share == pytest.approx(0.7)
+    assert found.kappa == pytest.approx(0.4)
+
+
+def test_kappa_where_it_says_nothing():
+    assert agreement(np.zeros(4, int), np.zeros(4, int), 3).kappa is None
+    assert agreement(np.zeros(0, int), np.zeros(0, int), 3).kappa is None
+    assert agreement(np.arange(3), np.arange(3), 3).kappa == 1
+    with pytest.raises(ValueError, match="not pairs"):
+        agreement(np.zeros(3, int), np.zeros(4, int), 3)
+
+
+def test_pairwise_agreement_by_hand():
+    labels = np.array([0, 1, 2, 0])
+    answers = np.array([[0, 1, 2, 1], [0, 1, 0, 1], [0, 1, 2, 0]])  # one error, two errors (one of them shared), none
+    assert same_answers(answers).tolist() == [[1, 0.75, 0.75], [0.75, 1, 0.5], [0.75, 0.5, 1]]
+    assert shared_errors(answers, labels).tolist() == [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]
+
+
+def test_the_order_puts_what_is_alike_side_by_side():
+    groups = np.array([0, 1, 0, 1, 0, 1])
+    alike = np.where(groups[:, None] == groups[None, :], 0.95, 0.5)
+    np.fill_diagonal(alike, 1)
+    order = groups[by_similarity(alike)]
+    assert tuple(order) in ((0, 0, 0, 1, 1, 1), (1, 1, 1, 0, 0, 0))
+    assert by_similarity(np.ones((1, 1))).tolist() == [0]
+    assert sorted(by_similarity(np.ones((4, 4)))) == [0, 1, 2, 3]
+
+
+def test_the_best_is_found_and_every_other_is_set_against_it():
+    labels = np.zeros(1000, int)
+    answers = np.zeros((3, 1000), int)
+    answers[0, :300], answers[1, :5], answers[2, :6] = 1, 1, 1
+    best, behind = behind_best(labels, answers)
+    assert best == 1
+    assert [round(one.difference, 4) for one in behind] == [0.295, 0, 0.001]
+    assert behind[0].interval[0] > 0.25
+    assert 0 < behind[2].interval[1] < 0.01

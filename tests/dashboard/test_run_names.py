@@ -1,0 +1,68 @@
+"""The short names of runs: told apart by what differs, never by what doesn't."""
+
+import pytest
+
+from dashboard.widgets.runs import labels, ordinal
+from tests.fake_runs import fake_run
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """A function (end of name, seed, start) that writes a run of one and the same title."""
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path))
+
+    def one(end: str, seed: int = 1, start: str | None = None):
+        run = fake_run(tmp_path, f"net-64-{end}", title="Net", seed=seed)
+        run.config["train"]["start"] = f"net-64-{start}" if start else None
+        return run
+
+    return one
+
+
+def names(*runs) -> list[str]:
+    return list(labels(runs).values())
+
+
+def test_one_run_needs_no_more_than_its_title(make):
+    assert names(make("a")) == ["Net, 64 px"]
+
+
+def test_trainings_of_their_own_are_told_apart_by_the_seed(make):
+    assert names(make("a", 1), make("b", 2)) == ["Net, 64 px, seed 1", "Net, 64 px, seed 2"]
+
+
+def test_cycles_of_one_training_are_no_seeds(make):
+    assert names(make("c", 3, "b"), make("a", 1), make("b", 2, "a")) == [
+        "Net, 64 px, 3rd cycle",
+        "Net, 64 px, 1st cycle",
+        "Net, 64 px, 2nd cycle",
+    ]
+
+
+def test_a_second_training_beside_cycles_keeps_its_seed(make):
+    assert names(make("a", 1), make("b", 2, "a"), make("c", 9)) == [
+        "Net, 64 px, seed 1, 1st cycle",
+        "Net, 64 px, seed 1, 2nd cycle",
+        "Net, 64 px, seed 9",
+    ]
+
+
+def test_two_that_began_at_the_same_run_are_told_apart_by_their_names(make):
+    assert names(make("a", 1), make("b", 2, "a"), make("c", 3, "a")) == [
+        "Net, 64 px, 1st cycle",
+        "Net, 64 px (b)",
+        "Net, 64 px (c)",
+    ]
+
+
+def test_equal_seeds_and_a_start_that_is_not_here(make):
+    assert names(make("a", 1), make("b", 1)) == ["Net, 64 px (a)", "Net, 64 px (b)"]
+    assert names(make("c", 1), make("d", 2, "gone")) == ["Net, 64 px, seed 1", "Net, 64 px (d)"]
+
+
+def test_runs_that_name_each_other_as_their_start_end(make):
+    assert len(set(names(make("a", 1, "b"), make("b", 2, "a")))) == 2
+
+
+def test_ordinals():
+    assert [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 21)] == ["1st", "2nd", "3rd", "4th", "11th", "12th", "21st"]
