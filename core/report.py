@@ -22,12 +22,12 @@ def results_table(runs: list[Run]) -> str:
             *(_row(run) for run in sorted(of_set, key=lambda r: (-r.size, -r.metrics["val"]["accuracy"]))),
         ]
         provenances = sorted({f"{r.provenance}, {r.metrics['test']['n']:,} test images" for r in of_set})
-        machines = sorted({r.metrics["device"] for r in of_set})
+        machines = sorted({machine for r in of_set for machine in r.metrics["device"].split("; ")})
         notes = (
             f"{of_set[0].config['dataset']['title']}: {'; '.join(provenances)}. One seed each, one view of each "
-            "picture; val chose the epoch and the calibration, test was scored once. 'published' is the test "
-            "accuracy that a public notebook reports for this kind of model, on the official split. "
-            f"Trained on {'; '.join(machines)}."
+            "picture unless several are named; val chose the epoch and the calibration, test was scored once. "
+            "'published' is the test accuracy that a public notebook reports for this kind of model, on the official "
+            f"split. Trained on {'; '.join(machines)}."
         )
         parts.append("\n".join([*lines, "", notes]))
     return "\n\n".join(parts)
@@ -39,8 +39,6 @@ def _row(run: Run) -> str:
     low, high = test["accuracy_interval"]
     published = get_model(run.model).published.get(run.size)
     latency = metrics.get("latency")
-    start = run.config["train"].get("start")
-    begun = f", begun at `{start}`" if start else ""
     speed = f"{latency['batch1_ms']:.1f} / {latency['batch64_ms_per_image']:.2f}" if latency else "–"
     cells = (
         run.config["model"]["title"],
@@ -51,11 +49,22 @@ def _row(run: Run) -> str:
         f"{test['ece']:.3f}",
         f"{metrics['parameters']:,}",
         f"{run.model_bytes / 1e6:.1f}",
-        f"{metrics['epochs']} epochs, {metrics['train_seconds'] / 60:.0f} min{begun}",
+        _training(run),
         speed,
         f"`{run.name}`",
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def _training(run: Run) -> str:
+    """How it came to be: '60 epochs, 36 min', '12 s', '5 members'."""
+    if run.members:
+        return f"{len(run.members)} members" if len(run.members) > 1 else f"of `{run.members[0].name}`"
+    seconds = run.metrics["train_seconds"]
+    time = f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
+    epochs = f"{run.metrics['epochs']} epochs, " if "epochs" in run.metrics else ""
+    start = run.config["train"].get("start")
+    return f"{epochs}{time}" + (f", begun at `{start}`" if start else "")
 
 
 def shipped_table() -> str:

@@ -23,11 +23,6 @@ class Example:
     probabilities: np.ndarray
 
 
-def best_run(runs: list[Run]) -> Run | None:
-    """The run that answers when none is chosen: the best on val."""
-    return max(runs, key=lambda r: r.metrics["val"]["accuracy"], default=None)
-
-
 def example(run: Run, spec: DatasetSpec) -> Example | None:
     """A sample cell that ``run`` knows for what it is, the surest such; None where it can't answer at all."""
     here = tuple(size for size in spec.sizes if catalogue.is_available(spec.name, size))
@@ -53,10 +48,11 @@ def models_line(runs: list[Run], best: Run | None) -> str:
         return "none yet. Train one in the terminal: `python -m core train`"
     test = best.metrics["test"]
     low, high = accuracy_interval(round(test["accuracy"] * test["n"]), test["n"])
+    single = " single one" if any(run.kind == "combination" for run in runs) else ""
     many = "1 model" if len(runs) == 1 else f"{len(runs)} models"
     return (
-        f"{many}. The best on val, **{best.title}**, names {100 * test['accuracy']:.1f} % of {test['n']:,} test cells "
-        f"rightly (95 % interval {100 * low:.1f} to {100 * high:.1f}), by {best.provenance}"
+        f"{many}. The best{single} on val, **{best.title}**, names {100 * test['accuracy']:.1f} % of "
+        f"{test['n']:,} test cells rightly (95 % interval {100 * low:.1f} to {100 * high:.1f}), by {best.provenance}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.runs import best_run
 from core.serving import engine
 from dashboard import catalogue, state
 from dashboard.cells import Tray, in_order
@@ -53,7 +54,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             help="Several models answer side by side; where they disagree, look yourself.",
         )
         if not runs:
-            runs = [max(installed, key=lambda r: r.metrics["val"]["accuracy"])]
+            runs = [best_run(installed)]
             st.caption(f"None chosen: {runs[0].title} answers.")
     if tray.cells or tray.failures or tray.queue:
         st.button("Clear all", key="classify_clear", icon=":material/delete_sweep:", on_click=tray.clear)

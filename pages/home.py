@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.runs import best_run
 from dashboard import catalogue, state, welcome
 from dashboard.figures.home import door_answer, door_bars, door_matrix
 from dashboard.widgets.page import header, is_dark, link
@@ -13,7 +14,7 @@ header("HemaLens", "Look at blood cells, compare the models that name them, and 
 
 spec = catalogue.spec(state.DEFAULT_DATASET)
 runs = catalogue.runs(spec.name)
-best = welcome.best_run(runs)
+best = best_run(runs)
 dark = is_dark()
 STILL = {"staticPlot": True}
 
