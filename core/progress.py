@@ -29,7 +29,7 @@ class TerminalBar:
             # Work that resumes begins in the middle: time left is reckoned from there.
             self.bar = tqdm(
                 total=step.total,
-                initial=max(0, step.done - 1) if step.unit == "step" else 0,
+                initial={"step": max(0, step.done - 1), "trial": step.done}.get(step.unit, 0),
                 desc=self.title,
                 unit=step.unit,
                 unit_scale=step.unit == "B",

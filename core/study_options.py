@@ -1,0 +1,40 @@
+"""What the commands that make studies have in common on the command line."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from core.errors import HemaLensError
+
+
+def add_options(parser: argparse.ArgumentParser, *, size: int, epochs: int | None) -> None:
+    """Data set, size, epochs, own settings, device, name and folder of a study."""
+    parser.add_argument("--dataset", default="bloodmnist")
+    parser.add_argument("--size", type=int, default=size, help="side of the pictures in pixels (default %(default)s)")
+    told = "the model's own" if epochs is None else epochs
+    parser.add_argument("--epochs", type=int, default=epochs, help=f"epochs a training (default: {told})")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a field of the training recipe or an argument of the model, such as learning_rate=0.1 or width=16",
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--study", metavar="NAME", help="name of the study, where the usual one will not do")
+    parser.add_argument("--out", type=Path, help="folder for <dataset>/studies/<name>.json (default: your own runs)")
+
+
+def settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The parsed ``--set`` options; values are JSON where they can be, else text."""
+    chosen = {}
+    for text in options.set:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise HemaLensError(f"--set takes NAME=VALUE, such as width=16, not {text!r}")
+        try:
+            chosen[name] = json.loads(value)
+        except json.JSONDecodeError:
+            chosen[name] = value
+    return chosen
