@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ("weight-decay", float),
     ):
         parser.add_argument(f"--{name}", type=kind)
-    parser.add_argument("--optimizer", choices=("sgd", "adamw"))
+    parser.add_argument("--optimizer", choices=("sgd", "adamw", "adam"))
     parser.add_argument("--schedule", choices=("onecycle", "cosine"))
     parser.add_argument("--warmup", type=float, help="share of the steps in which the learning rate rises")
     parser.add_argument("--label-smoothing", type=float)
@@ -32,6 +32,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--augment", help="augmentation recipe: none, flips, sharp or standard")
     parser.add_argument("--patience", type=int, help="stop after so many epochs without a better val, 0 for never")
     parser.add_argument("--start", metavar="RUN", help="begin at the weights of this run instead of from scratch")
+    parser.add_argument("--teacher", metavar="RUN[,RUN]", help="learn from these runs' answers (distillation)")
+    parser.add_argument("--teaching", type=float, help="the teachers' share of the labels, above 0 and up to 1")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))

@@ -70,11 +70,13 @@ def card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpec) -> 
 
 def _trained(config: dict[str, Any], metrics: dict[str, Any]) -> str:
     train = config["train"]
+    teachers = " and ".join(f"`{name}`" for name in train.get("teacher", "").split(",") if name)
+    taught = f"{train['teaching']:.0%} of the labels came from {teachers}; " if teachers else ""
     return (
         f"{'Begun at the weights of ' + train['start'] + ', ' if train.get('start') else 'From scratch, '}"
         f"{metrics['epochs']} of at most {train['epochs']} epochs (best: {metrics['best_epoch']}), "
         f"{train['optimizer']}, peak learning rate {train['learning_rate']:g}, batches of {train['batch_size']}, "
-        f"augmentation '{train['augment']}', seed {train['seed']}; {metrics['train_seconds']:,.0f} s on "
+        f"augmentation '{train['augment']}', {taught}seed {train['seed']}; {metrics['train_seconds']:,.0f} s on "
         f"{metrics['device']}{', bfloat16' if metrics['bf16'] else ''}. Probabilities were calibrated on val "
         f"(temperature {metrics['temperature']:.2f}, folded into the last layer)."
     )

@@ -11,6 +11,7 @@ from core.models import get_model
 from core.training.augment import RECIPES
 
 SMALL = 32  # pixels a side up to which smoothing by resampling costs more than free rotation gains
+OPTIMIZERS = ("sgd", "adamw", "adam")
 
 
 class BadConfig(HemaLensError):
@@ -25,7 +26,8 @@ class TrainConfig:
     ``weight_decay`` falls on matrices and kernels only; ``ema`` is the decay a step of the averaged
     weights, which are the ones validated and stored (0 = none); ``patience`` stops after so many
     epochs without a better val (0 = never); ``start`` names a run whose weights are where the training
-    begins ('' = from scratch); ``precision``: 'auto', 'fp32' or 'bf16'.
+    begins ('' = from scratch); ``teacher`` names runs, separated by commas, whose answers make up the share
+    ``teaching`` of the labels (see `core.training.teacher`); ``precision``: 'auto', 'fp32' or 'bf16'.
     ``device`` ('auto', 'cpu', 'cuda', 'mps') says where, not what, and is no part of the identity.
     """
 
@@ -46,6 +48,8 @@ class TrainConfig:
     augment: str = "standard"
     patience: int = 0
     start: str = ""
+    teacher: str = ""
+    teaching: float = 0.8
     seed: int = 0
     precision: str = "auto"
     device: str = "auto"
@@ -61,13 +65,14 @@ class TrainConfig:
             ),
             "epochs": (self.epochs >= 1, "1 or more"),
             "batch_size": (self.batch_size >= 2, "2 or more"),
-            "optimizer": (self.optimizer in ("sgd", "adamw"), "sgd or adamw"),
+            "optimizer": (self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
             "learning_rate": (self.learning_rate > 0, "above 0"),
             "schedule": (self.schedule in ("onecycle", "cosine"), "onecycle or cosine"),
             "warmup": (0 <= self.warmup < 1, "from 0 up to 1"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "from 0 up to 1"),
             "ema": (0 <= self.ema < 1, "from 0 up to 1"),
             "augment": (self.augment in RECIPES, f"one of {', '.join(RECIPES)}"),
+            "teaching": (0 < self.teaching <= 1, "above 0, up to 1"),
             "patience": (self.patience >= 0, "0 or more"),
             "precision": (self.precision in ("auto", "fp32", "bf16"), "auto, fp32 or bf16"),
             "device": (self.device in ("auto", "cpu", "cuda", "mps"), "auto, cpu, cuda or mps"),
@@ -91,12 +96,14 @@ class TrainConfig:
         return {**get_model(self.model).arguments, **self.model_arguments}
 
     def as_json(self) -> dict[str, Any]:
-        """The fields as stored in ``config.json`` (model arguments complete, device and an empty start left out)."""
+        """The fields as stored in ``config.json`` (model arguments complete; device and what is not used left out)."""
         content = asdict(self)
         del content["device"]
         content["model_arguments"] = self.complete_arguments()
         if not self.start:
             del content["start"]
+        if not self.teacher:
+            del content["teacher"], content["teaching"]
         return content
 
     @classmethod

@@ -30,6 +30,7 @@ from core.training.device import autocast, choose_device, uses_bf16
 from core.training.finish import finish
 from core.training.optim import learning_rate_at, make_optimizer
 from core.training.pixels import as_float, channel_statistics, network_logits, to_device
+from core.training.teacher import targets
 
 Report = Callable[[Progress], None]
 
@@ -103,6 +104,7 @@ def fit(
     optimizer = make_optimizer(network, config)
     reached = checkpoint.restore(state, network, averaged, optimizer) if state and state.exists() else Progressed()
     pictures, labels = to_device(data["train"], device)
+    wanted = targets(config, data).to(device)
     steps = max(1, len(labels) // config.batch_size)
     truth = torch.tensor(data["val"].labels)
     bf16 = uses_bf16(config.precision, device)
@@ -125,7 +127,7 @@ def fit(
             batch = batch.contiguous(memory_format=torch.channels_last)
             with autocast(device, bf16):
                 logits = network(batch)
-                loss = F.cross_entropy(logits.float(), labels[chosen], label_smoothing=config.label_smoothing)
+                loss = F.cross_entropy(logits.float(), wanted[chosen])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
