@@ -1,18 +1,27 @@
-"""``python -m core train``: train one model, or continue where it was interrupted."""
+"""``python -m core train``: train one model or all of them, or continue where it was interrupted."""
 
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import HemaLensError
+
+if TYPE_CHECKING:  # training needs torch, which the other commands needn't wait for
+    from core.training.zoo import Outcome
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("train", help="train a model and keep it as a run", description=__doc__)
     parser.add_argument("--dataset", default="bloodmnist")
     parser.add_argument("--size", type=int, help="side of the pictures in pixels (default 64)")
-    parser.add_argument("--model", default="cnn_se")
+    parser.add_argument("--model", help="default cnn_se")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="train every model whose recipe has no run yet, the cheapest first; "
+        "the same command goes on where it was stopped",
+    )
     parser.add_argument(
         "--arg", action="append", default=[], metavar="NAME=VALUE", help="a model's own argument, such as width=36"
     )
@@ -44,13 +53,18 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    # Options that are left out are None and leave the model's own recipe as it is.
+    own = ("command", "handler", "model", "all", "arg", "resume", "force", "out")
+    choices = {name: value for name, value in vars(options).items() if name not in own}
+    arguments = dict(map(_argument, options.arg))
+    return _train_all(options, arguments, choices) if options.all else _train_one(options, arguments, choices)
+
+
+def _train_one(options: argparse.Namespace, arguments: dict[str, Any], choices: dict[str, Any]) -> int:
     from core.progress import TerminalBar
     from core.training import TrainConfig, train
 
-    # Options that are left out are None and leave the model's own recipe as it is.
-    own = ("command", "handler", "model", "arg", "resume", "force", "out")
-    choices = {name: value for name, value in vars(options).items() if name not in own}
-    config = TrainConfig.for_model(options.model, **choices, model_arguments=dict(map(_argument, options.arg)))
+    config = TrainConfig.for_model(options.model or "cnn_se", **choices, model_arguments=arguments)
     with TerminalBar(f"{config.model} {config.size} px") as bar:
         try:
             result = train(config, resume=options.resume, force=options.force, root=options.out, report=bar)
@@ -65,6 +79,51 @@ def run(options: argparse.Namespace) -> int:
         f"n = {test['n']:,}), val {result.metrics['val']['accuracy']:.2%}, on {result.provenance}\n{result.path}"
     )
     return 0
+
+
+def _train_all(options: argparse.Namespace, arguments: dict[str, Any], choices: dict[str, Any]) -> int:
+    from core.progress import TerminalBar
+    from core.training.zoo import plan, recipes, train_all
+
+    if options.model or options.force:
+        raise HemaLensError("--all trains every model that has no run yet: it goes with neither --model nor --force")
+    jobs = plan(recipes(arguments, **choices))
+    missing = sum(job.there is None for job in jobs)
+    print(
+        f"{len(jobs)} models, {missing} to train, about {sum(job.cost for job in jobs) / 60:.0f} min on this computer"
+    )
+    with TerminalBar("all") as bar:
+        try:
+            outcomes = train_all(jobs, root=options.out, report=bar)
+        except KeyboardInterrupt:
+            bar.close()
+            print("stopped; the same command goes on where it was")
+            return 130
+    print(_table(outcomes))
+    return 1 if any(outcome.error for outcome in outcomes) else 0
+
+
+def _table(outcomes: "list[Outcome]") -> str:
+    """A line a model, best on val first, failures last: val, test with its 95 % interval, seconds, run."""
+    rows = [("model", "val", "test (95 % interval)", "seconds", "run")]
+    for outcome in sorted(outcomes, key=lambda o: -o.run.metrics["val"]["accuracy"] if o.run else 0.0):
+        model = outcome.job.config.model
+        if outcome.run is None:
+            rows.append((model, "-", "-", "-", f"failed: {outcome.error}"))
+            continue
+        val, test = outcome.run.metrics["val"], outcome.run.metrics["test"]
+        low, high = test["accuracy_interval"]
+        rows.append(
+            (
+                model,
+                f"{val['accuracy']:.2%}",
+                f"{test['accuracy']:.2%} ({low:.2%} to {high:.2%})",
+                "there already" if outcome.seconds is None else f"{outcome.seconds:,.0f}",
+                outcome.run.name,
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]) for row in rows)
 
 
 def _argument(text: str) -> tuple[str, Any]:
