@@ -1,13 +1,22 @@
-"""The results table of all shipped runs, as Markdown, made from the run folders alone."""
+"""The results of all shipped runs and studies, as Markdown, made from the files in ``pretrained`` alone."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import HemaLensError
 from core.models import get_model
 from core.runs import Run, list_runs
+from core.studies import Study, Trial, list_studies, mean_interval
 
-BEGIN = "<!-- results: written by `python -m core report --write README.md` -->"
-END = "<!-- end of results -->"
+
+def begin(block: str) -> str:
+    """The line before the block of that name in a Markdown file."""
+    return f"<!-- {block}: written by `python -m core report --write README.md` -->"
+
+
+def end(block: str) -> str:
+    """The line behind the block of that name."""
+    return f"<!-- end of {block} -->"
 
 
 def results_table(runs: list[Run]) -> str:
@@ -72,11 +81,77 @@ def shipped_table() -> str:
     return results_table([run for run in list_runs() if run.shipped])
 
 
+def studies_table(studies: list[Study]) -> str:
+    """What each study found: tuning, ingredients against their base, seeds of one recipe."""
+    tuned = [study for study in studies if study.kind == "tune" and study.best]
+    repeated = [study for study in studies if study.kind == "seeds"]
+    parts = [_ingredients(study) for study in studies if study.kind == "ablation"]
+    if repeated:
+        lines = ["| recipe | px | seeds | val, mean (95 % interval of the mean) | test, mean | run time a seed |"]
+        lines += ["|---|--:|--:|---|---|--:|", *(_seeds_row(s) for s in repeated if len(s.complete) > 1)]
+        parts.append("Seeds of one recipe:\n\n" + "\n".join(lines))
+    if tuned:
+        lines = ["| tuned | px | trials (pruned) | best score | measured as | best settings | run time of all |"]
+        lines += ["|---|--:|--:|--:|---|---|--:|", *map(_tuned_row, tuned)]
+        parts.append("Searches (scores on val or by cross-validation on train, never on test):\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _ingredients(study: Study) -> str:
+    groups = study.by_label()
+    base = mean_interval([t.score for t in next(iter(groups.values()))])[0] if groups else 0.0
+    lines = ["| variant | seeds | val, mean (95 % interval of the mean) | against the base | run time a seed |"]
+    lines.append("|---|--:|---|--:|--:|")
+    for label, trials in groups.items():
+        against = 100 * (sum(t.score for t in trials) / len(trials) - base)
+        lines.append(f"| {label} | {len(trials)} | {_spread(trials)} | {against:+.2f} | {_time_each(trials)} |")
+    return "\n".join([f"{study.title}, {study.base['epochs']} epochs:", "", *lines, "", study.note])
+
+
+def _spread(trials: tuple[Trial, ...]) -> str:
+    if len(trials) < 2:
+        return f"{trials[0].score:.2%}"
+    mean, low, high = mean_interval([t.score for t in trials])
+    return f"{mean:.2%} ({low:.2%} to {high:.2%})"
+
+
+def _time_each(trials: tuple[Trial, ...]) -> str:
+    return f"{sum(t.seconds for t in trials) / len(trials):.0f} s"
+
+
+def _seeds_row(study: Study) -> str:
+    tests = [t.test for t in study.complete if t.test is not None]
+    test = f"{sum(tests) / len(tests):.2%}" if tests else "–"
+    return (
+        f"| {get_model(study.model).title}, {study.base['epochs']} epochs | {study.size} | {len(study.complete)} "
+        f"| {_spread(study.complete)} | {test} | {_time_each(study.complete)} |"
+    )
+
+
+def _tuned_row(study: Study) -> str:
+    pruned = sum(t.state == "pruned" for t in study.trials)
+    settings = ", ".join(f"{k} {f'{v:.3g}' if isinstance(v, float) else v}" for k, v in study.best.params.items())
+    return (
+        f"| {get_model(study.model).title} | {study.size} | {len(study.trials)} ({pruned}) | {study.best.score:.2%} "
+        f"| {study.metric} | {settings} | {study.seconds / 60:.0f} min |"
+    )
+
+
+def shipped_studies() -> str:
+    """`studies_table` of the studies that ship."""
+    return studies_table(list_studies(shipped_only=True))
+
+
+BLOCKS: dict[str, Callable[[], str]] = {"results": shipped_table, "studies": shipped_studies}
+
+
 def write_into(path: Path) -> None:
-    """Replace what stands between the two marks of ``path`` by the table; raises where a mark is missing."""
+    """Replace what stands between the marks of each block of ``path``; raises where a mark is missing."""
     text = path.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise HemaLensError(f"{path} has no place for the results: it needs the lines {BEGIN} and {END}")
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    path.write_text(f"{before}{BEGIN}\n\n{shipped_table()}\n\n{END}{after}", encoding="utf-8")
+    for block, content in BLOCKS.items():
+        first, last = begin(block), end(block)
+        if first not in text or last not in text:
+            raise HemaLensError(f"{path} has no place for the {block}: it needs the lines {first} and {last}")
+        before, rest = text.split(first, 1)
+        text = f"{before}{first}\n\n{content()}\n\n{last}{rest.split(last, 1)[1]}"
+    path.write_text(text, encoding="utf-8")

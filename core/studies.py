@@ -156,14 +156,15 @@ def read_study(path: Path) -> Study:
         raise BadStudy(f"{path} can't be read as a study ({error}); delete it or write it anew") from error
 
 
-def list_studies(dataset: str | None = None) -> list[Study]:
-    """All studies, by data set, kind and name; of one data set if given.
+def list_studies(dataset: str | None = None, *, shipped_only: bool = False) -> list[Study]:
+    """All studies, by data set, kind and name; of one data set if given, without the user's own if so asked.
 
     Where a user's own study has the name of a shipped one, their own stands. A file that is no study is
     left out and told in the log.
     """
     found: dict[tuple[str, str], Study] = {}
-    for root in (paths.shipped_runs_root(), paths.user_runs_root()):
+    roots = (paths.shipped_runs_root(), *(() if shipped_only else (paths.user_runs_root(),)))
+    for root in roots:
         for path in sorted(root.glob(f"{dataset or '*'}/{FOLDER}/*.json")):
             try:
                 study = read_study(path)
