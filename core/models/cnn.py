@@ -13,6 +13,11 @@ _PAPER = {
     "optimizer": "adamw",
     "learning_rate": 1e-3,
     "weight_decay": 0.05,
+    "tunable": {
+        "width": ("int", 16, 48),
+        "hidden": ("int", 32, 256, "log"),
+        "dropout": ("float", 0.0, 0.6),
+    },
 }
 
 

@@ -15,6 +15,7 @@ from core.models.registry import register
     paper="Ioffe and Szegedy 2015, Batch normalization",
     paper_url="https://arxiv.org/abs/1502.03167",
     published={64: 0.9559},
+    tunable={"width": ("int", 16, 48), "layers": ("int", 2, 4), "dropout": ("float", 0.0, 0.6)},
 )
 def cnn_bn(classes: int, size: int, width: int = 32, layers: int = 4, dropout: float = 0.2) -> ImageClassifier:
     """``layers`` times (3x3 convolution, 2x2 max pooling, batch norm, ReLU); channels double each time."""

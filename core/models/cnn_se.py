@@ -16,6 +16,7 @@ from core.models.registry import register
     paper="Hu, Shen and Sun 2018, Squeeze-and-excitation networks",
     paper_url="https://arxiv.org/abs/1709.01507",
     published={64: 0.9503},
+    tunable={"width": ("int", 16, 48), "dropout": ("float", 0.0, 0.5), "reduction": ("choice", 4, 8, 16)},
 )
 def cnn_se(classes: int, size: int, width: int = 32, dropout: float = 0.0, reduction: int = 8) -> ImageClassifier:
     return compact_network(classes, size, width, dropout, partial(SqueezeExcitation, reduction=reduction))

@@ -57,6 +57,7 @@ class PixelSequence(nn.Module):
     paper_url="https://arxiv.org/abs/1609.03499",
     published={28: 0.94},
     learning_rate=0.1,
+    tunable={"width": ("int", 8, 48), "hidden": ("int", 32, 256, "log"), "dropout": ("float", 0.0, 0.6)},
 )
 def conv1d(classes: int, size: int, width: int = 32, hidden: int = 128, dropout: float = 0.5) -> ImageClassifier:
     """Pictures above 32 px are averaged to half their side first."""

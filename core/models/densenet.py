@@ -15,6 +15,7 @@ from core.models.registry import register
     paper="Huang et al. 2017, Densely connected convolutional networks",
     paper_url="https://arxiv.org/abs/1608.06993",
     learning_rate=0.2,
+    tunable={"width": ("int", 6, 16), "layers": ("int", 3, 8), "dropout": ("float", 0.0, 0.3)},
 )
 def densenet(classes: int, size: int, width: int = 12, layers: int = 6, dropout: float = 0.0) -> ImageClassifier:
     """Three blocks of ``layers`` bottlenecks with growth ``width`` (published: 32, up to 24 layers a block).

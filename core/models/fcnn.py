@@ -7,6 +7,7 @@ from core.models.grey import Grey
 from core.models.registry import register
 
 LARGEST_SIDE = 32
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
 
 _FCNN = {
     "family": "Fully connected",
@@ -16,8 +17,13 @@ _FCNN = {
     "learning_rate": 1e-3,
     "weight_decay": 0.05,
     "epochs": 60,
+    "tunable": {
+        "width": ("int", 64, 1024, "log"),
+        "layers": ("int", 1, 4),
+        "dropout": ("float", 0.0, 0.5),
+        "activation": ("choice", *ACTIVATIONS),
+    },
 }
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
 
 
 def fully_connected(

@@ -31,6 +31,7 @@ def _thin(inputs: int, outputs: int, *, width: int, **options) -> BasicConv2d:
     paper_url="https://arxiv.org/abs/1512.00567",
     published={64: 0.8802},
     learning_rate=0.2,
+    tunable={"width": ("choice", 4, 8, 12), "dropout": ("float", 0.0, 0.5)},
 )
 def inception_v3(classes: int, size: int, width: int = 8, dropout: float = 0.2) -> ImageClassifier:
     """Stem, two A modules, B, two C modules, D, one E module; ``width`` is the stem's (published: 32), in fours."""

@@ -15,6 +15,7 @@ from core.models.registry import register
     summary="The compact CNN + SE at a third of its width: under 100,000 parameters, taught by a larger run.",
     paper="Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural network",
     paper_url="https://arxiv.org/abs/1503.02531",
+    tunable={"width": ("int", 6, 12), "dropout": ("float", 0.0, 0.3), "reduction": ("choice", 2, 4, 8)},
 )
 def light(classes: int, size: int, width: int = 12, dropout: float = 0.0, reduction: int = 8) -> ImageClassifier:
     return compact_network(classes, size, width, dropout, partial(SqueezeExcitation, reduction=reduction))

@@ -33,6 +33,7 @@ class RowReader(nn.Module):
     learning_rate=3e-3,
     weight_decay=0.01,
     epochs=40,
+    tunable={"width": ("int", 32, 256, "log"), "layers": ("int", 1, 3), "dropout": ("float", 0.0, 0.5)},
 )
 def lstm(classes: int, size: int, width: int = 128, layers: int = 2, dropout: float = 0.2) -> ImageClassifier:
     """``width`` units a direction; pictures above 32 px are averaged to half their side first."""

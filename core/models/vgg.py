@@ -22,6 +22,7 @@ _VGG = {
     "paper": "Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition",
     "paper_url": "https://arxiv.org/abs/1409.1556",
     "learning_rate": 0.1,
+    "tunable": {"width": ("int", 8, 24), "dropout": ("float", 0.0, 0.6)},
 }
 
 

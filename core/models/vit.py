@@ -73,6 +73,12 @@ class Transformer(nn.Module):
     learning_rate=2e-3,
     weight_decay=0.05,
     epochs=40,
+    tunable={
+        "width": ("choice", 64, 96, 128),
+        "layers": ("int", 2, 6),
+        "heads": ("choice", 2, 4, 8),
+        "dropout": ("float", 0.0, 0.3),
+    },
 )
 def vit(
     classes: int, size: int, width: int = 96, layers: int = 5, heads: int = 4, dropout: float = 0.1
