@@ -1,4 +1,4 @@
-"""What pages look at, cached and read-only: data sets, their summaries, runs.
+"""What pages look at, cached and read-only: data sets, their summaries, runs, studies.
 
 Everything here is shared between visitors (`st.cache_resource` returns the same object to all), so
 nobody may write into what it returns; arrays are marked read-only where they are loaded.
@@ -12,6 +12,7 @@ import streamlit as st
 from core import paths
 from core.datasets import DatasetSpec, DatasetUnavailable, LoadedDataset, get_dataset
 from core.runs import Predictions, Run, list_runs
+from core.studies import FOLDER, Study, list_studies
 
 
 def spec(name: str) -> DatasetSpec:
@@ -42,12 +43,24 @@ def _marks(*roots: Path) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
+def studies() -> list[Study]:
+    """All studies by data set, kind and name. New ones appear by themselves."""
+    roots = (paths.shipped_runs_root(), paths.user_runs_root())
+    files = [path for root in roots for path in sorted(root.glob(f"*/{FOLDER}/*.json"))]
+    return list(_studies(tuple((str(path), path.stat().st_mtime_ns) for path in files)))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _studies(marks: tuple[tuple[str, int], ...]) -> list[Study]:
+    return list_studies()
+
+
 def predictions(run: Run, split: str = "test") -> Predictions:
     """A run's stored answers on a split, read once."""
     return _predictions(str(run.path), run.path.stat().st_mtime_ns, split)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=128, show_spinner=False)
 def _predictions(path: str, changed: int, split: str) -> Predictions:
     answers = Run(Path(path)).predictions(split)
     for array in (answers.ids, answers.labels, answers.logits):

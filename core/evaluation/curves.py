@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DETAIL = 2e-4  # of the axis' length: half a pixel on a screen of 2,500
+DETAIL = 1e-5  # of the axis' length: less than a pixel where a corner of 2 % fills the figure
 
 
 @dataclass(frozen=True)

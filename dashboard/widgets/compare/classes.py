@@ -1,15 +1,137 @@
 """Compare, class by class: how well each run finds each class and leaves the others alone."""
 
+from collections.abc import Sequence
+
+import pandas as pd
 import streamlit as st
 
-from dashboard.leaderboard import per_class
+from core.evaluation.curves import ClassCurves
+from core.runs import Run
+from core.serving.wording import plural
+from dashboard import catalogue
+from dashboard.by_class import TITLES, class_measures, class_table, curve_points
+from dashboard.figures.classes import (
+    MOST_RUNS,
+    measure_dots,
+    precision_recall_figure,
+    precision_title,
+    roc_figure,
+    roc_title,
+)
+from dashboard.figures.style import class_colours, series_colours
+from dashboard.scored import curves
+from dashboard.widgets.choice import choice
 from dashboard.widgets.compare.bench import Bench
+from dashboard.widgets.compare.ticks import tick_runs
+from dashboard.widgets.export import exported
+
+_HELP = {
+    "sensitivity": "Share of the class's cells that are found (also called recall).",
+    "specificity": "Share of all other cells that are not called so.",
+    "precision": "Share of the cells called so that are of the class; it depends on how common the class is.",
+    "f1": "Harmonic mean of sensitivity and precision; its interval is carried over from that of F*.",
+}
 
 
 def classes(bench: Bench) -> None:
-    """Sensitivity and specificity of every run for every class."""
-    st.markdown("Sensitivity: share of a class that is found. Specificity: share of the others left alone.")
-    table = per_class(bench.runs, bench.names)
-    number = st.column_config.NumberColumn(format="%.1f %%")
-    config = dict.fromkeys(table.columns[1:], number) | {"model": st.column_config.TextColumn("Model", pinned=True)}
-    st.dataframe(table, hide_index=True, column_config=config, placeholder="–")
+    """Sensitivity, specificity, precision and F1 of the ticked runs with intervals, and their curves."""
+    runs = _of_one_kind(tick_runs(bench, "Runs", help="The runs ticked in the table of all runs."))
+    if not runs:
+        st.info("Choose a run above, and how it does on every class appears here.", icon=":material/category:")
+        return
+    codes = list(runs[0].config["dataset"]["codes"])
+    names = dict(zip(codes, catalogue.spec(runs[0].dataset).class_names, strict=True))
+    measures = class_measures(runs, bench.names)
+    drawn = [run.name for run in runs[-MOST_RUNS:]]
+    shown = measures[measures["run"].isin(drawn)]
+    exported(measure_dots(shown, codes, names, dark=bench.dark), shown, "classes", "class_measures")
+    more = (
+        f" Drawn: the last {MOST_RUNS} of {len(runs)} chosen runs; the table has all." if len(runs) > MOST_RUNS else ""
+    )
+    st.caption(
+        f"Lines are 95 % intervals (Wilson), on {runs[0].metrics['test']['n']:,} test cells. Each panel has its own "
+        f"axis.{more}"
+    )
+    _table(measures, len(runs))
+    _curves(runs, bench, codes, names)
+
+
+def _of_one_kind(runs: Sequence[Run]) -> list[Run]:
+    """The runs that know the last chosen one's classes; the others are named."""
+    same = [run for run in runs if run.config["dataset"]["codes"] == runs[-1].config["dataset"]["codes"]]
+    if len(same) < len(runs):
+        st.caption("Runs of other classes than the last chosen one's are left out here.")
+    return same
+
+
+def _table(measures: pd.DataFrame, runs: int) -> None:
+    table = class_table(measures)
+    config = {
+        "class": st.column_config.TextColumn("Class", pinned=True, width="small"),
+        "model": st.column_config.TextColumn("Model", pinned=runs > 1),
+        "cells": st.column_config.NumberColumn("Cells", format="localized", help="Test cells of the class."),
+    }
+    for measure, title in TITLES.items():
+        config[measure] = st.column_config.NumberColumn(title, format="%.1f %%", help=_HELP[measure])
+        config[f"{measure} interval"] = st.column_config.TextColumn("95 % interval", alignment="right")
+    order = [c for c in config if runs > 1 or c != "model"]
+    height = 39 + 35 * min(len(table), 12)
+    st.dataframe(table, hide_index=True, column_config=config, column_order=order, placeholder="–", height=height)
+
+
+def _curves(runs: Sequence[Run], bench: Bench, codes: Sequence[str], names: dict[str, str]) -> None:
+    """ROC and precision-recall curves, one-vs-rest: one class over the runs, or one run over all classes."""
+    st.subheader("ROC and precision-recall curves", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        across = {"runs": "One class, the chosen runs", "classes": "One run, every class"}
+        by = choice("curves", "Curves of", across, "runs" if len(runs) > 1 else "classes", "set of curves", hidden=True)
+        if by == "runs":
+            titles = {code: f"{code} · {names[code]}" for code in codes}
+            code = choice("cell_class", "Class", titles, _hardest(runs[-1]), "class", box=True, width=260)
+            found = {bench.names[run.name]: (run, codes.index(code)) for run in runs}
+            of, colours = plural(names[code]).capitalize(), series_colours(len(runs), bench.dark)
+        else:
+            titles = {run.name: bench.names[run.name] for run in runs}
+            run = next(r for r in runs if r.name == choice("run", "Run", titles, runs[-1].name, "run", box=True))
+            found = {name: (run, index) for index, name in enumerate(codes)}
+            of, colours = bench.names[run.name], list(class_colours(codes, bench.dark).values())
+        zoom = {"corner": "Corner enlarged", "whole": "Whole curves"}
+        corner = choice("zoom", "Zoom", zoom, "corner", "zoom", hidden=True, help="The curves bend in one corner.")
+    drawn, dots, kept = _read(found, colours)
+    options = {"corner": corner == "corner", "dark": bench.dark}
+    halves = st.grid(2, min_column_width=400, gap="medium")
+    with halves.container():
+        points = {name: (1 - d["specificity"], d["sensitivity"]) for name, d in dots.items()}
+        fig = roc_figure(drawn, kept, title=roc_title(drawn, of), answers=points, **options)
+        exported(fig, curve_points(drawn, "roc"), "roc", "roc")
+    with halves.container():
+        points = {name: (d["sensitivity"], d["precision"]) for name, d in dots.items() if d["precision"] is not None}
+        fig = precision_recall_figure(drawn, kept, title=precision_title(drawn), answers=points, **options)
+        exported(fig, curve_points(drawn, "precision_recall"), "precision-recall", "precision_recall")
+    st.caption(
+        "Each class against all others, as the probability from which a cell is called so is lowered. Dots: the "
+        "answers as given, each cell the likeliest class. AUROC: how often a cell of the class gets a higher "
+        "probability than another; average precision weighs rare classes harder."
+    )
+
+
+def _read(
+    found: dict[str, tuple[Run, int]], colours: Sequence[str]
+) -> tuple[dict[str, ClassCurves], dict[str, dict[str, float]], list[str]]:
+    """Curves by name, what the answers as given reach, and the colours of those that have curves."""
+    drawn, dots, kept = {}, {}, []
+    for colour, (name, (run, index)) in zip(colours, found.items(), strict=True):
+        one = curves(run)[index]
+        if one is None:
+            continue
+        drawn[name] = one
+        kept.append(colour)
+        stored = run.metrics["test"]["per_class"]
+        dots[name] = {measure: stored[measure][index] for measure in ("sensitivity", "specificity", "precision")}
+    return drawn, dots, kept
+
+
+def _hardest(run: Run) -> str:
+    """The code of the class that ``run`` finds least often."""
+    found = run.metrics["test"]["per_class"]["sensitivity"]
+    return min(zip(run.config["dataset"]["codes"], found, strict=True), key=lambda p: 2 if p[1] is None else p[1])[0]

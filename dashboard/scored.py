@@ -1,0 +1,90 @@
+"""What is computed from runs' stored answers, cached and shared between visitors: nobody may write into it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import streamlit as st
+
+from core.datasets.twins import Member, identical_images
+from core.evaluation.curves import ClassCurves, all_curves
+from core.evaluation.hardest import Combined, Hardness, Votes, combined, gather, hardness
+from core.runs import Run
+from dashboard import catalogue
+
+
+@dataclass(frozen=True)
+class Hard:
+    """The test images of ``runs`` as all of them answered; ``left_out`` are runs that could not take part."""
+
+    runs: tuple[Run, ...]
+    left_out: tuple[Run, ...]
+    votes: Votes
+    hardness: Hardness
+    combined: Combined
+
+
+def curves(run: Run) -> tuple[ClassCurves | None, ...]:
+    """ROC and precision-recall curves of every class on test, in the order of the classes."""
+    return _curves(*_mark(run))
+
+
+@st.cache_resource(max_entries=128, show_spinner="Drawing the curves")
+def _curves(path: str, changed: int) -> tuple[ClassCurves | None, ...]:
+    answers = catalogue.predictions(Run(Path(path)))
+    return all_curves(answers.labels, answers.logits)
+
+
+def voters(runs: Sequence[Run]) -> list[Run]:
+    """The runs whose answers may be counted together: of the data that most of ``runs`` were scored on.
+
+    Combinations (ensembles, averaged views) don't vote: the models that they ask do already.
+    """
+    single = [run for run in runs if run.kind != "combination"] or list(runs)
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in single:
+        groups.setdefault((run.dataset, run.provenance), []).append(run)
+    return max(groups.values(), key=len, default=[])
+
+
+def hard(runs: Sequence[Run]) -> Hard:
+    """How hard each test image is to ``runs`` (one or more, of one data set)."""
+    found = _hard(tuple(_mark(run) for run in runs))
+    by_path = {str(run.path): run for run in runs}  # the page's own objects, which have read their files already
+    return replace(
+        found,
+        runs=tuple(by_path[str(run.path)] for run in found.runs),
+        left_out=tuple(by_path[str(run.path)] for run in found.left_out),
+    )
+
+
+@st.cache_resource(max_entries=16, show_spinner="Asking every model about every test cell")
+def _hard(marks: tuple[tuple[str, int], ...]) -> Hard:
+    runs = [Run(Path(path)) for path, _ in marks]
+    votes, out = gather([catalogue.predictions(run) for run in runs])
+    for array in (votes.ids, votes.labels, votes.answers, votes.mean):
+        array.setflags(write=False)
+    inside = tuple(run for place, run in enumerate(runs) if place not in out)
+    return Hard(inside, tuple(runs[place] for place in out), votes, hardness(votes), combined(votes))
+
+
+def twins(run: Run) -> dict[str, tuple[Member, ...]]:
+    """By id of a test image: the other images of the data set that are the same picture. {} without the images."""
+    if catalogue.scored_on(run) is None:
+        return {}
+    return _twins(run.dataset, run.size, run.config["dataset"]["provenance"]["content_hash"], _mark(run)[0])
+
+
+@st.cache_resource(max_entries=4, show_spinner="Looking for identical pictures")
+def _twins(name: str, size: int, content_hash: str, path: str) -> dict[str, tuple[Member, ...]]:
+    found: dict[str, tuple[Member, ...]] = {}
+    loaded = catalogue.scored_on(Run(Path(path)))
+    for members in identical_images(loaded) if loaded is not None else ():
+        for one in members:
+            if one.split == "test":
+                found[one.id] = tuple(other for other in members if other != one)
+    return found
+
+
+def _mark(run: Run) -> tuple[str, int]:
+    return str(run.path), run.path.stat().st_mtime_ns
