@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 AREAS = ("core", "dashboard", "pages")
-HEAVY = {"torch", "torchvision", "captum", "medmnist"}  # each of them imports torch
+HEAVY = {"torch", "torchvision", "captum", "medmnist", "lightning_fabric"}  # each of them imports torch
 SOURCES = {area: sorted((ROOT / area).rglob("*.py")) for area in AREAS}
 EVERY = [path for paths in SOURCES.values() for path in paths]
 PAGES = SOURCES["pages"]

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument(
+        "--devices",
+        type=_count,
+        metavar="N",
+        help="how many devices train together, each with a process of its own (default 1; auto: all GPUs)",
+    )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted training")
     parser.add_argument("--force", action="store_true", help="train again what is there already")
     parser.add_argument("--out", type=Path, help="folder for <dataset>/<run> (default: your own runs)")
@@ -53,6 +61,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from core.training.team import is_helper
+
+    if is_helper():  # another process speaks for all
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as this process lives
+
     # Options that are left out are None and leave the model's own recipe as it is.
     own = ("command", "handler", "model", "all", "arg", "resume", "force", "out")
     choices = {name: value for name, value in vars(options).items() if name not in own}
@@ -124,6 +137,10 @@ def _table(outcomes: "list[Outcome]") -> str:
         )
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]) for row in rows)
+
+
+def _count(text: str) -> int:
+    return 0 if text == "auto" else int(text)
 
 
 def _argument(text: str) -> tuple[str, Any]:

@@ -28,7 +28,8 @@ class TrainConfig:
     epochs without a better val (0 = never); ``start`` names a run whose weights are where the training
     begins ('' = from scratch); ``teacher`` names runs, separated by commas, whose answers make up the share
     ``teaching`` of the labels (see `core.training.teacher`); ``precision``: 'auto', 'fp32' or 'bf16'.
-    ``device`` ('auto', 'cpu', 'cuda', 'mps') says where, not what, and is no part of the identity.
+    ``device`` ('auto', 'cpu', 'cuda', 'mps') and ``devices`` (how many of them train together, 0 = all GPUs)
+    say where, not what, and are no part of the identity.
     """
 
     dataset: str = "bloodmnist"
@@ -53,6 +54,7 @@ class TrainConfig:
     seed: int = 0
     precision: str = "auto"
     device: str = "auto"
+    devices: int = 1
 
     def __post_init__(self) -> None:
         spec = get_dataset(self.dataset) if self.dataset else None
@@ -76,6 +78,7 @@ class TrainConfig:
             "patience": (self.patience >= 0, "0 or more"),
             "precision": (self.precision in ("auto", "fp32", "bf16"), "auto, fp32 or bf16"),
             "device": (self.device in ("auto", "cpu", "cuda", "mps"), "auto, cpu, cuda or mps"),
+            "devices": (self.devices >= 0, "1 or more, or 0 for all GPUs"),
         }
         for name, (good, allowed) in checks.items():
             if not good:
@@ -96,9 +99,9 @@ class TrainConfig:
         return {**get_model(self.model).arguments, **self.model_arguments}
 
     def as_json(self) -> dict[str, Any]:
-        """The fields as stored in ``config.json`` (model arguments complete; device and what is not used left out)."""
+        """The fields as stored in ``config.json`` (model arguments complete; devices and what is not used left out)."""
         content = asdict(self)
-        del content["device"]
+        del content["device"], content["devices"]
         content["model_arguments"] = self.complete_arguments()
         if not self.start:
             del content["start"]

@@ -31,11 +31,12 @@ def finish(
     reached: Progressed,
     device: torch.device,
     root: Path,
+    devices: int = 1,
 ) -> Run:
     """Calibrate the network on val, round it to the precision that is stored, score it, write the run under ``root``.
 
     The temperature is folded into the last layer, so that whatever serves the weights gives calibrated
-    probabilities; classes and their order stay the same.
+    probabilities; classes and their order stay the same. ``devices`` like ``device`` trained it.
     """
     temperature = fit_temperature(data["val"].labels, network_logits(network, data["val"].images, device).numpy())
     network.divide_logits(temperature)
@@ -50,7 +51,7 @@ def finish(
         "parameters": sum(p.numel() for p in network.parameters()),
         "train_seconds": round(reached.seconds, 1),
         "images_per_second": round(trained / max(1e-9, reached.seconds), 1),
-        "device": describe(device),
+        "device": describe(device) if devices == 1 else f"{devices} x {describe(device)}",
         "bf16": uses_bf16(config.precision, device),
         "epochs": reached.epoch,
         "best_epoch": reached.best_epoch,

@@ -9,6 +9,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -31,6 +32,7 @@ from core.training.finish import finish
 from core.training.optim import learning_rate_at, make_optimizer
 from core.training.pixels import as_float, channel_statistics, network_logits, to_device
 from core.training.teacher import targets
+from core.training.team import Team, assemble, how_many
 
 Report = Callable[[Progress], None]
 
@@ -59,12 +61,18 @@ def train(
     if known and not force:
         return known[0]
     work = paths.checkpoints_root() / name
-    if not resume:
-        shutil.rmtree(work, ignore_errors=True)
     device = choose_device(config.device)
+    size = how_many(device, config.devices)
+    if config.batch_size % size:
+        raise BadConfig(f"batch_size can't be {config.batch_size} on {size} devices: it must be a multiple of {size}")
+    team = assemble(device, size)
+    if team.leads and not resume:
+        shutil.rmtree(work, ignore_errors=True)
+    team.agree(None)  # nobody looks for a former state before it is gone
     try:
-        network, reached = fit(config, data, device, work / "state.safetensors", report)
-        run = finish(config, name, data, network, reached, device, root or paths.user_runs_root())
+        network, reached = fit(config, data, team.device, work / "state.safetensors", report, team)
+        write = partial(finish, config, name, data, network, reached, team.device, root or paths.user_runs_root())
+        run = _finished(team, partial(write, devices=size))
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TrainingFailed(_OUT_OF_MEMORY.format(device=device.type, batch=config.batch_size)) from error
     except RuntimeError as error:
@@ -73,6 +81,19 @@ def train(
         raise TrainingFailed(_OUT_OF_MEMORY.format(device=device.type, batch=config.batch_size)) from error
     shutil.rmtree(work, ignore_errors=True)
     return run
+
+
+def _finished(team: Team, write: Callable[[], Run]) -> Run:
+    """The run that the leader writes, in every process of the team; where it can't, all fail."""
+    path = ""
+    try:
+        if team.leads:
+            path = str(write().path)
+    finally:
+        path = team.agree(path)
+    if not path:
+        raise TrainingFailed("the process that leads could not write the run; its own message says why")
+    return Run(Path(path))
 
 
 _OUT_OF_MEMORY = (
@@ -87,12 +108,15 @@ def fit(
     device: torch.device,
     state: Path | None = None,
     report: Report = lambda progress: None,
+    team: Team | None = None,
 ) -> tuple[ImageClassifier, Progressed]:
     """All epochs; returns the network with the weights that did best on val.
 
     Goes on from the file ``state`` where it exists, and keeps each finished epoch there (None: nowhere).
     What ``report`` raises ends the training; the details it gets count the ``finished`` epochs.
+    Each process of ``team`` (None: this one alone) calls it; the leader alone validates, stores and reports.
     """
+    team = team or Team(device)
     torch.manual_seed(config.seed)
     network = build(config.model, len(data.spec.classes), config.size, **config.model_arguments)
     if config.start:
@@ -108,25 +132,29 @@ def fit(
     steps = max(1, len(labels) // config.batch_size)
     truth = torch.tensor(data["val"].labels)
     bf16 = uses_bf16(config.precision, device)
+    called = team.wrap(network)
 
     for epoch in range(reached.epoch, config.epochs):
         if config.patience and epoch - reached.best_epoch >= config.patience and reached.epoch:
             break
         started = time.perf_counter()
-        torch.manual_seed(config.seed * 100_003 + epoch)  # dropout
+        own = config.seed * 100_003 + epoch + 1_000_003 * team.rank
+        torch.manual_seed(own)  # dropout
         draws = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
         order = torch.randperm(len(labels), generator=draws).to(device)
+        if not team.leads:
+            draws.manual_seed(own)  # the order is everybody's, the variations are each one's own
         total_loss, total_right = torch.zeros((), device=device), torch.zeros((), device=device)
         network.train()
         for step in range(steps):
             rate = learning_rate_at(epoch * steps + step, config.epochs * steps, config)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
+            chosen = team.share(order[step * config.batch_size : (step + 1) * config.batch_size])
             batch = augment(as_float(pictures[chosen]), RECIPES[config.augment], draws)
             batch = batch.contiguous(memory_format=torch.channels_last)
             with autocast(device, bf16):
-                logits = network(batch)
+                logits = called(batch)
                 loss = F.cross_entropy(logits.float(), wanted[chosen])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -136,25 +164,28 @@ def fit(
             total_loss += loss.detach()
             total_right += (logits.argmax(1) == labels[chosen]).sum()
             if step % 10 == 9:
-                _check(total_loss, epoch, config, state)
+                loss_so_far = _finite(team.mean(total_loss), epoch, config, state) / (step + 1)
                 speed = (step + 1) * config.batch_size / (time.perf_counter() - started)
-                report(
-                    _progress(epoch * steps + step + 1, steps, config, total_loss.item() / (step + 1), reached, speed)
-                )
-        _check(total_loss, epoch, config, state)
+                if team.leads:
+                    report(_progress(epoch * steps + step + 1, steps, config, loss_so_far, reached, speed))
+        train_loss = _finite(team.mean(total_loss), epoch, config, state) / steps
+        train_right = team.mean(total_right).item() * team.size
 
         candidate = averaged.module if averaged is not None else network
-        val_logits = network_logits(candidate, data["val"].images, device, bf16=bf16)
-        val_loss = F.cross_entropy(val_logits, truth).item()
-        val_accuracy = (val_logits.argmax(1) == truth).float().mean().item()
+        scores = None
+        if team.leads:
+            val_logits = network_logits(candidate, data["val"].images, device, bf16=bf16)
+            right = (val_logits.argmax(1) == truth).float().mean().item()
+            scores = right, F.cross_entropy(val_logits, truth).item()
+        val_accuracy, val_loss = team.agree(scores)
         seconds = time.perf_counter() - started
         seen = steps * min(config.batch_size, len(labels))
         reached.history.append(
             {
                 "epoch": epoch + 1,
                 "learning_rate": rate,
-                "train_loss": total_loss.item() / steps,
-                "train_accuracy": total_right.item() / seen,
+                "train_loss": train_loss,
+                "train_accuracy": train_right / seen,
                 "val_loss": val_loss,
                 "val_accuracy": val_accuracy,
                 "seconds": round(seconds, 3),
@@ -165,9 +196,10 @@ def fit(
         if (val_accuracy, -val_loss) > (reached.best_accuracy, -reached.best_loss):
             reached.best_epoch, reached.best_accuracy, reached.best_loss = epoch + 1, val_accuracy, val_loss
             reached.best = {k: v.detach().cpu().clone() for k, v in candidate.state_dict().items()}
-        if state:
+        if state and team.leads:
             checkpoint.save(state, reached, network, averaged, optimizer)
-        report(_progress((epoch + 1) * steps, steps, config, total_loss.item() / steps, reached, seen / seconds))
+        if team.leads:
+            report(_progress((epoch + 1) * steps, steps, config, train_loss, reached, seen / seconds))
 
     network.load_state_dict(reached.best)
     return network.eval(), reached
@@ -201,14 +233,16 @@ def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], N
     return update
 
 
-def _check(loss: Tensor, epoch: int, config: TrainConfig, state: Path | None) -> None:
-    if not math.isfinite(loss.item()):
+def _finite(loss: Tensor, epoch: int, config: TrainConfig, state: Path | None) -> float:
+    value = loss.item()
+    if not math.isfinite(value):
         if state:
             shutil.rmtree(state.parent, ignore_errors=True)
         raise TrainingFailed(
-            f"the loss became {loss.item()} in epoch {epoch + 1}: the learning rate {config.learning_rate:g} "
+            f"the loss became {value} in epoch {epoch + 1}: the learning rate {config.learning_rate:g} "
             f"is too high for {config.model} with {config.optimizer}; try --learning-rate {config.learning_rate / 4:g}"
         )
+    return value
 
 
 def _progress(done: int, steps: int, config: TrainConfig, loss: float, reached: Progressed, speed: float) -> Progress:

@@ -21,6 +21,7 @@ from core.runs import Run, list_runs
 from core.training.config import TrainConfig
 from core.training.device import autocast, choose_device, uses_bf16
 from core.training.optim import make_optimizer
+from core.training.team import assemble, how_many
 
 PROBE = 32  # pictures a step of the probe; enough to tell the models apart
 CLASSICAL_SECONDS = 0.01  # a picture, roughly, for features and trees, which have no step to measure
@@ -72,7 +73,13 @@ def plan(configs: Sequence[TrainConfig]) -> list[Job]:
         data = get_dataset(config.dataset).load(config.size)
         there = stored.get(config.run_name(data.provenance.content_hash))
         jobs.append(Job(config, there, 0.0 if there else _cost(config, len(data["train"]), len(data.spec.classes))))
-    return sorted(jobs, key=lambda job: (job.there is None, job.cost, job.config.model))
+    jobs.sort(key=lambda job: (job.there is None, job.cost, job.config.model))
+    if any(job.there is None and job.config.devices != 1 for job in jobs):
+        # Processes that train together measure a little differently, but must train the same model at a time.
+        first = jobs[-1].config
+        device = choose_device(first.device)
+        jobs = assemble(device, how_many(device, first.devices)).agree(jobs)
+    return jobs
 
 
 def train_all(
