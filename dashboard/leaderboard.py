@@ -7,10 +7,12 @@ import pandas as pd
 
 from core.evaluation import softmax
 from core.runs import Predictions, Run
+from core.studies import Study, mean_interval
 
 # Axis of the scatter: label, column of `leaderboard`, and the adjective of being better there.
 COSTS = {
     "latency": ("Milliseconds for one cell", "latency_ms", "faster"),
+    "memory": ("Peak memory (MB)", "peak_memory_mb", "leaner"),
     "size": ("File size (MB)", "megabytes", "smaller"),
     "parameters": ("Parameters", "parameters", "smaller"),
     "training": ("Training time (s)", "train_seconds", "quicker to train"),
@@ -22,12 +24,16 @@ def family(run: Run) -> str:
     return run.config["model"].get("family") or "Other"
 
 
-def leaderboard(runs: Sequence[Run], labels: Mapping[str, str], split: str = "test") -> pd.DataFrame:
+def leaderboard(
+    runs: Sequence[Run], labels: Mapping[str, str], split: str = "test", studies: Sequence[Study] = ()
+) -> pd.DataFrame:
     """One row a run, in the order given. Shares are in percent, except AUROC (0 to 1); unknown values are NaN.
 
-    Columns: run, model, accuracy, low, high (95 % interval), interval (text), balanced, macro_f1,
-    macro_auroc, ece, parameters, megabytes, train_seconds, device, latency_ms, data, size, seed, owner.
+    Columns: run, model, family, accuracy, low, high (95 % interval), interval (text), seeds (text: mean and
+    interval over several seeds, where ``studies`` have them), balanced, macro_f1, macro_auroc, ece, parameters,
+    megabytes, train_seconds, device, latency_ms, peak_memory_mb, data, size, seed, owner.
     """
+    spread = over_seeds(runs, studies)
     rows = []
     for run in runs:
         m, overall = run.metrics[split], run.metrics
@@ -36,10 +42,12 @@ def leaderboard(runs: Sequence[Run], labels: Mapping[str, str], split: str = "te
             {
                 "run": run.name,
                 "model": labels[run.name],
+                "family": family(run),
                 "accuracy": 100 * m["accuracy"],
                 "low": low,
                 "high": high,
                 "interval": f"{low:.1f} to {high:.1f}",
+                "seeds": spread.get(run.name, ""),
                 "balanced": 100 * _number(m["balanced_accuracy"]),
                 "macro_f1": 100 * _number(m["macro_f1"]),
                 "macro_auroc": _number(m["macro_auroc"]),
@@ -49,6 +57,7 @@ def leaderboard(runs: Sequence[Run], labels: Mapping[str, str], split: str = "te
                 "train_seconds": _number(overall.get("train_seconds")),
                 "device": overall.get("device") or "",
                 "latency_ms": _number((overall.get("latency") or {}).get("batch1_ms")),
+                "peak_memory_mb": _number((overall.get("latency") or {}).get("peak_memory_mb")),
                 "data": run.provenance,
                 "size": run.size,
                 "seed": run.config["train"].get("seed"),
@@ -56,6 +65,28 @@ def leaderboard(runs: Sequence[Run], labels: Mapping[str, str], split: str = "te
             }
         )
     return pd.DataFrame(rows)
+
+
+def over_seeds(runs: Sequence[Run], studies: Sequence[Study]) -> dict[str, str]:
+    """By the run's name: what a study of several seeds found for its model and size, '95.4 ± 0.3 (5)' in percent.
+
+    That is the mean on test (on the study's own metric where test wasn't scored) with half its 95 % interval
+    and the number of seeds. Runs without such a study have no entry.
+    """
+    found = {}
+    for study in studies:
+        if study.kind != "seeds":
+            continue
+        tested = [trial.test for trial in study.complete if trial.test is not None]
+        values = tested if len(tested) == len(study.complete) else [trial.score for trial in study.complete]
+        if len(values) < 2:
+            continue
+        mean, _, high = mean_interval(values)
+        text = f"{100 * mean:.2f} ± {100 * (high - mean):.2f} ({len(values)})"
+        for run in runs:
+            if (run.dataset, run.size, run.model) == (study.dataset, study.size, study.model):
+                found[run.name] = text
+    return found
 
 
 def measured_cost(table: pd.DataFrame) -> str:

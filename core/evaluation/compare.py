@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import binomtest, norm
 
 from core.errors import HemaLensError
-from core.runs import Run
+from core.runs import Predictions, Run
 
 
 class NotComparable(HemaLensError):
@@ -173,7 +173,11 @@ def pair_up(first: Run, second: Run, split: str = "test") -> tuple[np.ndarray, n
     reason = why_not_comparable(first, second)
     if reason:
         raise NotComparable(reason)
-    one, two = first.predictions(split), second.predictions(split)
+    return match(first.predictions(split), second.predictions(split), split)
+
+
+def match(one: Predictions, two: Predictions, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
+    """`pair_up` of stored answers on ``split``, as far as their ids and labels tell. Raises `NotComparable`."""
     order_one, order_two = np.argsort(one.ids), np.argsort(two.ids)
     if not np.array_equal(one.ids[order_one], two.ids[order_two]):
         raise NotComparable(

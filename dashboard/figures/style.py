@@ -6,10 +6,12 @@ The colours of text, lines and grounds are those of ``.streamlit/config.toml`` (
 from collections.abc import Sequence
 
 import altair as alt
+import numpy as np
 import plotly.graph_objects as go
 
 LIGHT = {"background": "#ffffff", "panel": "#f5f3fa", "text": "#231d36", "quiet": "#6a6579", "line": "#ddd8e8"}
 DARK = {"background": "#15131d", "panel": "#211e2d", "text": "#edeaf5", "quiet": "#a8a3b8", "line": "#3a3549"}
+INK = "#231d36"  # on light squares; on dark ones it is white
 PRIMARY = {False: "#5b3fa8", True: "#b7a2f5"}
 FONT = '"Source Sans", "Source Sans 3", "Source Sans Pro", sans-serif'
 
@@ -70,6 +72,16 @@ def contrast(one: str, other: str) -> float:
     """Contrast ratio of two colours (hex), 1 to 21: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio."""
     brighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (brighter + 0.05) / (darker + 0.05)
+
+
+def inks(values: Sequence[float], steps: Sequence[float], scale: Sequence[str]) -> list[str]:
+    """The ink, dark or white, that reads best on the colour that ``scale`` (hex, at ``steps``) has at each value."""
+    channels = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in scale], float)
+    under = np.stack([np.interp(np.asarray(values, float), steps, channel) for channel in channels.T], axis=-1) / 255
+    linear = np.where(under <= 0.04045, under / 12.92, ((under + 0.055) / 1.055) ** 2.4)
+    brightness = linear @ [0.2126, 0.7152, 0.0722] + 0.05
+    dark, white = _luminance(INK) + 0.05, 1.05
+    return np.where(brightness / dark > white / brightness, INK, "#ffffff").tolist()
 
 
 def finish(fig: go.Figure, *, title: str, height: int | None = None, dark: bool = False) -> go.Figure:

@@ -24,6 +24,19 @@ def columns(n: str) -> dict[str, object]:
             help="Where the accuracy on more such cells would lie (Wilson), in %. The cells come from few people, "
             "so the real uncertainty is larger.",
         ),
+        "behind": number(
+            "At most behind",
+            format="%.1f points",
+            help="How far this run may be behind the most accurate one: the upper end of the 95 % interval of their "
+            "difference on the same val cells. 'Best for' goes by it.",
+        ),
+        "seeds": text(
+            "Over seeds",
+            alignment="right",
+            help="Mean accuracy on test of several trainings that differ by the seed only, with half the 95 % interval "
+            "of the mean (Student's t) and their number. Where a study was made, see Studies.",
+        ),
+        "family": text("Family"),
         "balanced": number("Balanced", format="%.2f %%", help="Mean of the eight classes' sensitivities." + on),
         "macro_f1": number("Macro F1", format="%.2f %%", help="Mean over classes of sensitivity and precision's mean."),
         "macro_auroc": number("AUROC", format="%.4f", help="Mean over classes: how well a class is ranked above all."),
@@ -31,6 +44,7 @@ def columns(n: str) -> dict[str, object]:
         "parameters": number("Parameters", format="localized"),
         "megabytes": number("File", format="%.1f MB", help="Size on disk of graph and weights."),
         "latency_ms": number("One cell", format="%.1f ms", help="Time for one cell with ONNX Runtime, where measured."),
+        "peak_memory_mb": number("Memory", format="%.0f MB", help="Peak while answering one cell, where measured."),
         "train_seconds": number("Training", format="%.0f s"),
         "device": text("Device", help="What it was trained on; training times of different devices don't compare."),
         "seed": number("Seed", format="%d"),
@@ -69,7 +83,7 @@ def run_table(table: pd.DataFrame, chosen: Sequence[str], *, height: int) -> lis
         key=key,
         height=height,
         hide_index=True,
-        column_order=[c for c in columns("") if c in table],
+        column_order=[c for c in columns("") if c in table and not (c == "seeds" and not any(table[c]))],
         column_config=config,
         on_select="rerun",
         selection_mode="multi-row",

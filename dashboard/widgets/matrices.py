@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.evaluation.compare import NotComparable, PairedComparison, compare_runs, pair_up
+from core.evaluation.compare import PairedComparison
 from core.runs import Predictions, Run
 from dashboard import catalogue
 from dashboard.figures.compare import confusion_chart, difference_chart, difference_title
 from dashboard.leaderboard import cell_answers, confusion_table, share
+from dashboard.pairs import compare
 from dashboard.state import prepare
 from dashboard.state import share as share_key
 from dashboard.widgets.export import exported
@@ -18,20 +19,6 @@ from dashboard.widgets.pictures import data_url, enlarge
 
 MOST_PICTURES = 60
 WIDTH = 400  # of one matrix, in pixels; three stand in a row on a wide page, one below the other on a narrow one
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _paired(first: str, second: str, marks: tuple[int, int], _runs: tuple[Run, Run]) -> PairedComparison | str:
-    try:
-        return compare_runs(*_runs)
-    except NotComparable as reason:
-        return str(reason)
-
-
-def compare_pair(first: Run, second: Run) -> PairedComparison | str:
-    """The paired comparison on the test split, or the sentence that says why there is none."""
-    marks = (first.path.stat().st_mtime_ns, second.path.stat().st_mtime_ns)
-    return _paired(str(first.path), str(second.path), marks, (first, second))
 
 
 def verdict(paired: PairedComparison, first: str, second: str, sizes: tuple[int, int]) -> str:
@@ -69,8 +56,8 @@ def matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool, dark
             data = confusion_table(tables[place], codes[place])
             _clickable(chart, data, f"confusion-{run.name}", f"matrix_{'ab'[place]}", run.name)
         if len(pair) == 2 and codes[0] == codes[1]:
-            paired = compare_pair(*pair)
-            paired = None if isinstance(paired, str) else paired
+            found = compare(*pair)
+            paired = None if isinstance(found, str) else found.comparison
             short = ("the first", "the second")
             title = difference_title(paired, *short)
             line = f"{labels[pair[0].name]} minus {labels[pair[1].name]}"
@@ -151,14 +138,14 @@ def _answers(
 ) -> tuple[dict[str, tuple[Predictions, np.ndarray]], str | None]:
     """Every run's predictions in the order of the same images; the asked run alone where they can't be paired."""
     stored = {labels[run.name]: catalogue.predictions(run) for run in pair}
-    try:
-        orders = pair_up(*pair) if len(pair) == 2 else (np.arange(len(stored[labels[pair[0].name]].ids)),)
-    except NotComparable:
+    found = compare(*pair) if len(pair) == 2 else None
+    if isinstance(found, str):
         run = next((r for r in pair if r.name == by), pair[0])
         alone = stored[labels[run.name]]
         return {labels[run.name]: (alone, np.arange(len(alone.ids)))}, (
             f"Only {labels[run.name]}'s own cells: the other run was scored on different ones."
         )
+    orders = found.places if found else (np.arange(len(stored[labels[pair[0].name]].ids)),)
     return {
         label: (predictions, order) for (label, predictions), order in zip(stored.items(), orders, strict=True)
     }, None

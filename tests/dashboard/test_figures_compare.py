@@ -68,28 +68,6 @@ def test_pareto_front_by_hand():
     assert list(pareto_front(np.array([]), np.array([]))) == []
 
 
-def test_scatter_draws_every_measured_run_with_its_interval(table):
-    fig = compare.scatter(table, "latency", chosen=["fast-64-1"])
-    points = next(t for t in fig.data if t.name == "runs")
-    assert list(points.x) == [4.0, 0.5, 5.0]
-    assert points.error_y.array[0] == pytest.approx(table["high"].iloc[0] - table["accuracy"].iloc[0])
-    front = next(t for t in fig.data if t.name == "front")
-    assert list(front.x) == [0.5, 4.0]
-    assert {a.text for a in fig.layout.annotations} == set(table["model"].iloc[:3])
-    assert "2 of 3" in fig.layout.title.text
-
-
-@pytest.mark.parametrize("cost", ["latency", "size", "parameters", "training"])
-def test_scatter_has_a_view_for_each_cost(table, cost):
-    assert compare.scatter(table, cost, dark=True).layout.xaxis.title.text
-
-
-def test_scatter_of_one_run_and_of_unmeasured_runs(table):
-    assert "the most accurate" in compare.scatter(table.head(1), "latency").layout.title.text
-    assert "Not measured" in compare.scatter(table.tail(1), "latency").layout.title.text
-    assert "Not measured" in compare.scatter(table.head(0), "latency").layout.title.text
-
-
 @pytest.mark.parametrize(
     ("matrix", "said"),
     [

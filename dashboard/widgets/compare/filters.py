@@ -13,7 +13,7 @@ from dashboard.widgets.choice import choice
 
 def filters(runs: Sequence[Run], names: Mapping[str, str]) -> list[Run]:
     """The runs that the visitor wants to see, most accurate first; a filter with one option only is not shown."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="center"):
         datasets = sorted({run.dataset for run in runs})
         if len(datasets) > 1:
             titles = {"all": "All data sets"} | {name: catalogue.spec(name).title for name in datasets}

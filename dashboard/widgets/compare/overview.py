@@ -6,27 +6,37 @@ import pandas as pd
 import streamlit as st
 
 from core.runs import Run
-from dashboard.figures.compare import curves, scatter
-from dashboard.leaderboard import COSTS, leaderboard, measured_cost, per_class
+from dashboard import catalogue
+from dashboard.best import AIMS, MARGIN, Standing, advice, arranged, standing
+from dashboard.figures.compare import curves
+from dashboard.figures.scatter import scatter
+from dashboard.leaderboard import COSTS, family, leaderboard, measured_cost, per_class
+from dashboard.pairs import compare
 from dashboard.widgets.choice import choice
 from dashboard.widgets.compare.bench import Bench
-from dashboard.widgets.export import exported
+from dashboard.widgets.export import csv_text, exported
 from dashboard.widgets.leaderboard import run_table
-from dashboard.widgets.matrices import cell_inspector, compare_pair, matrices, prepare_cell, verdict
-from dashboard.widgets.page import guarded, plot
+from dashboard.widgets.matrices import cell_inspector, matrices, prepare_cell, verdict
+from dashboard.widgets.page import guarded
 
 
 def overview(bench: Bench) -> None:
     """Leaderboard and scatter; the matrices of the last two ticked runs, their difference and its test."""
-    table = leaderboard(bench.runs, bench.names)
+    table = leaderboard(bench.runs, bench.names, studies=catalogue.studies())
+    stand = _standing(bench.runs)
     with st.container(horizontal=True, gap="medium"):  # one below the other on a narrow page
         with st.container(width=760):
-            chosen = run_table(table, bench.chosen, height=min(530, 38 + 35 * len(table)))
-            _download(bench, table)
+            aims = {key: f"Best for {title.lower()}" for key, (title, *_) in AIMS.items()}
+            aim = choice("best", "Best for", aims, "accuracy", "aim", hidden=True)
+            st.markdown(advice(table, stand, aim))
+            table = arranged(table, stand, aim)
+            chosen = run_table(table, bench.chosen, height=min(458, 38 + 35 * len(table)))
+            _below_table(bench, table, aim)
         with st.container(width="stretch"):
             axes = {key: f"Accuracy against {value[0][0].lower()}{value[0][1:]}" for key, value in COSTS.items()}
             cost = choice("against", "Axis", axes, measured_cost(table), "axis", box=True)
-            figure = scatter(table, cost, chosen=chosen, dark=bench.dark).update_layout(height=470)
+            families = sorted({family(run) for run in bench.every})
+            figure = scatter(table, cost, chosen=chosen, families=families, dark=bench.dark)
             exported(figure, table, f"accuracy-against-{cost}", "scatter")
     picked = bench.find(chosen)
     if not picked:
@@ -34,18 +44,37 @@ def overview(bench: Bench) -> None:
         return
     with guarded():
         _side_by_side(picked[-2:], bench)
-    plot(curves({bench.names[run.name]: run.history for run in picked[-4:]}, dark=bench.dark), key="curves")
+    histories = {bench.names[run.name]: run.history for run in picked[-4:]}
+    exported(curves(histories, dark=bench.dark), _epochs(histories), "training-curves", "curves")
 
 
-def _download(bench: Bench, table: pd.DataFrame) -> None:
-    st.download_button(
-        "Download table (CSV)",
-        lambda: table.merge(per_class(bench.runs, bench.names), on="model").to_csv(index=False),
-        "hemalens-runs.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+def _standing(runs: Sequence[Run]) -> Standing:
+    marks = tuple((str(run.path), run.path.stat().st_mtime_ns) for run in runs)
+    return _stand(marks, tuple(runs))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _stand(marks: tuple[tuple[str, int], ...], _runs: tuple[Run, ...]) -> Standing:
+    return standing([catalogue.predictions(run, "val") for run in _runs])
+
+
+def _below_table(bench: Bench, table: pd.DataFrame, aim: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "Download table (CSV)",
+            lambda: csv_text(table.merge(per_class(bench.runs, bench.names), on="model")),
+            "hemalens-runs.csv",
+            "text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        if AIMS[aim][1]:
+            st.caption(f"First the runs surely within {MARGIN:g} point of the most accurate, then the others.")
+
+
+def _epochs(histories: dict) -> pd.DataFrame:
+    """The training curves as one table, a row an epoch of a run."""
+    return pd.concat([pd.DataFrame(history).assign(model=label) for label, history in histories.items()])
 
 
 def _side_by_side(pair: Sequence[Run], bench: Bench) -> None:
@@ -57,11 +86,11 @@ def _side_by_side(pair: Sequence[Run], bench: Bench) -> None:
         options = {"counts": "Cells", "percent": "% of the true class"}
         shown = choice("show", "Squares show", options, "counts", "unit")
     if len(pair) == 2:
-        paired = compare_pair(*pair)
-        if isinstance(paired, str):
-            st.info(f"No test of the difference. {paired}", icon=":material/info:")
+        found = compare(*pair)
+        if isinstance(found, str):
+            st.info(f"No test of the difference. {found}", icon=":material/info:")
         else:
-            st.markdown(verdict(paired, *(names[run.name] for run in pair), tuple(run.size for run in pair)))
+            st.markdown(verdict(found.comparison, *(names[run.name] for run in pair), tuple(run.size for run in pair)))
     else:
         st.caption("Tick a second run in the table to see the two side by side, with the test of their difference.")
     matrices(pair, names, percent=shown == "percent", dark=bench.dark)

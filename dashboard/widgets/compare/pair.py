@@ -1,19 +1,200 @@
-"""Compare, two runs on the same cells: where they agree, and which cells only one of them gets right."""
+"""Compare, two runs on the same cells: how sure the difference is, where they agree, what only one gets right."""
 
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
 import streamlit as st
 
+from core.runs import Run
+from core.serving.wording import percent
+from dashboard import catalogue, explore
+from dashboard.figures.pairs import agreement_chart, difference_figure, together_chart, together_title
+from dashboard.leaderboard import confusion_table
+from dashboard.pairs import WHO, Pair, compare, only_one_right, together
+from dashboard.scored import hard
+from dashboard.state import put
+from dashboard.widgets.choice import choice
 from dashboard.widgets.compare.bench import Bench
-from dashboard.widgets.matrices import compare_pair, verdict
+from dashboard.widgets.export import csv_text, exported
+from dashboard.widgets.leaderboard import KEY
+from dashboard.widgets.matrices import verdict
+from dashboard.widgets.pictures import enlarge
+
+PER_PAGE = 12
+_SIDE = 128
 
 
 def pair(bench: Bench) -> None:
-    """The last two ticked runs: the test of their difference."""
-    picked = bench.picked[-2:]
-    if len(picked) < 2:
-        st.info("Tick two runs in the overview to see them here.", icon=":material/check_box:")
+    """The last two ticked runs (others may be chosen here), then how all shown runs agree."""
+    if len(bench.every) < 2:
+        st.info(
+            "Two runs will be set against each other here. There is only one yet.", icon=":material/compare_arrows:"
+        )
         return
-    paired = compare_pair(*picked)
-    if isinstance(paired, str):
-        st.info(f"No test of the difference. {paired}", icon=":material/info:")
+    runs = _choose(bench)
+    found = compare(*runs)
+    if isinstance(found, str):
+        st.info(f"No test of the difference. {found}", icon=":material/info:")
     else:
-        st.markdown(verdict(paired, *(bench.names[run.name] for run in picked), tuple(run.size for run in picked)))
+        _difference(found, runs, bench)
+        _only_one(found, runs, bench)
+    if len(bench.runs) > 2:
+        _everyone(bench)
+
+
+def _choose(bench: Bench) -> list[Run]:
+    """Two select boxes with the last two ticked runs; what is chosen here is ticked everywhere."""
+    by_val = sorted(bench.every, key=lambda run: -run.metrics["val"]["accuracy"])
+    now = [run.name for run in bench.picked[-2:]]
+    now += [run.name for run in by_val if run.name not in now][: 2 - len(now)]
+    names = [run.name for run in bench.runs]
+    options = names + [name for name in now if name not in names]
+    before = [name for name in bench.chosen if name not in now]
+
+    def remember(place: int) -> None:
+        wanted = st.session_state[f"pair_{WHO[place]}"]
+        both = list(now)
+        both[place], both[1 - place] = wanted, now[place] if wanted == now[1 - place] else now[1 - place]
+        _tick([*before, *both])
+
+    _tick([*before, *now])
+    with st.container(horizontal=True):
+        for place, who in enumerate(WHO):
+            st.session_state[f"pair_{who}"] = now[place]
+            st.selectbox(
+                who.capitalize(),
+                options,
+                format_func=lambda name: bench.names[name],
+                key=f"pair_{who}",
+                on_change=remember,
+                args=(place,),
+                width=380,
+            )
+    return bench.find(now)
+
+
+def _tick(names: list[str]) -> None:
+    st.session_state["_ticked"] = names
+    put(KEY, ",".join(names))
+
+
+def _difference(found: Pair, runs: Sequence[Run], bench: Bench) -> None:
+    """The verdict, the four counts, the bootstrap and the agreement matrix."""
+    names, paired = [bench.names[run.name] for run in runs], found.comparison
+    st.markdown(verdict(paired, *names, tuple(run.size for run in runs)))
+    counts = {
+        "Both right": paired.both_right,
+        "Only the first": paired.only_first,
+        "Only the second": paired.only_second,
+        "Both wrong": paired.both_wrong,
+    }
+    with st.container(horizontal=True, gap="large"):
+        for label, value in counts.items():
+            st.metric(label, f"{value:,}", width="content")
+    codes = list(runs[0].config["dataset"]["codes"])
+    titles = list(catalogue.spec(runs[0].dataset).class_names)
+    stem = f"{runs[0].name}-{runs[1].name}"
+    with st.container(horizontal=True, gap="large"):
+        with st.container(width=430):
+            chart = agreement_chart(found.agreement, codes, titles, dark=bench.dark)
+            table = confusion_table(found.agreement.matrix, codes).rename_axis("the first says")
+            exported(chart, table, f"agreement-{stem}", "agreement", index=True)
+        with st.container(width="stretch"):
+            figure = difference_figure(found.resampled, *names, dark=bench.dark)
+            points = pd.DataFrame({"points": 100 * found.resampled.differences})
+            exported(figure, points, f"difference-{stem}", "bootstrap")
+            low, high = (100 * bound for bound in found.resampled.interval)
+            st.caption(
+                f"Paired bootstrap over the {paired.n:,} test cells, {len(found.resampled.differences):,} resamples: "
+                f"95 % interval {low:+.2f} to {high:+.2f} points. Cells of one person are not independent, so the "
+                "real uncertainty is larger."
+            )
+
+
+def _only_one(found: Pair, runs: Sequence[Run], bench: Bench) -> None:
+    """The cells that only one of the two names right, with both answers."""
+    codes = list(runs[0].config["dataset"]["codes"])
+    st.subheader("Cells that only one gets right", anchor=False)
+    counts = (found.comparison.only_first, found.comparison.only_second)
+    titles = {who: f"Only the {who} ({count:,})" for who, count in zip(WHO, counts, strict=True)}
+    who = choice("only", "Only", titles, "first", "run", hidden=True)
+    table = only_one_right(found, who, codes)
+    names = [bench.names[run.name] for run in runs]
+    if table.empty:
+        st.info(
+            f"{names[1 - WHO.index(who)]} misses no cell that {names[WHO.index(who)]} gets right.",
+            icon=":material/check_circle:",
+        )
+        return
+    st.caption(f"Right in {names[WHO.index(who)]}, wrong in {names[1 - WHO.index(who)]}; the surest error first.")
+    _wall(table, runs, names)
+    st.download_button(
+        "Download these cells (CSV)",
+        lambda: csv_text(table.rename(columns=lambda c: c.replace("first", names[0]).replace("second", names[1]))),
+        f"hemalens-only-{runs[WHO.index(who)].name}.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def _wall(table: pd.DataFrame, runs: Sequence[Run], names: Sequence[str]) -> None:
+    """A page of cells: the picture where it is here, what the cell is, what each run says and how sure it is."""
+    pictures, why_not = _pictures(runs)
+    start, pager = explore.first_page(f"only-{runs[0].name}-{runs[1].name}", pages := -(-len(table) // PER_PAGE))
+    place = st.container()
+    page = st.pagination(pages, default=start, key=pager) if pages > 1 else 1
+    explore.share_page(page)
+    with place, st.grid(6, min_column_width=150, gap="small"):
+        for _, cell in table.iloc[(page - 1) * PER_PAGE : page * PER_PAGE].iterrows():
+            with st.container(border=True, gap="xsmall"):
+                if cell["id"] in pictures:
+                    st.image(enlarge(pictures[cell["id"]], _SIDE), width="stretch", alt=f"test cell {cell['id']}")
+                st.markdown(f"**{cell['label']}**, cell {cell['id']}")
+                lines = [f"{who.capitalize()}: {cell[f'{who} answer']} {percent(cell[f'{who} p'])}" for who in WHO]
+                st.caption("  \n".join(lines), help=f"First: {names[0]}. Second: {names[1]}.")
+    if why_not:
+        st.caption(why_not)
+
+
+def _pictures(runs: Sequence[Run]) -> tuple[Mapping, str | None]:
+    """The test images by id, from the larger of the two runs' images that are here; else a sentence why none."""
+    for run in sorted(runs, key=lambda run: -run.size):
+        data = catalogue.scored_on(run)
+        if data is not None:
+            split = data["test"]
+            return dict(zip(split.ids.tolist(), split.images, strict=True)), None
+    run = max(runs, key=lambda run: run.size)
+    return {}, f"Pictures appear here once {run.provenance} at {run.size} px is on this computer (see Dataset)."
+
+
+def _everyone(bench: Bench) -> None:
+    """All shown runs against all: who says the same, or who makes the same errors."""
+    st.subheader("Who agrees with whom", anchor=False)
+    titles = {"answers": "Same answers", "errors": "Same errors"}
+    what = choice("alike", "Alike in", titles, "answers", "measure", hidden=True)
+    found = hard(bench.runs)
+    if len(found.runs) < 2:
+        st.info("The shown runs were scored on different cells.", icon=":material/info:")
+        return
+    alike = together(found.votes, [run.name for run in found.runs], bench.names, errors=what == "errors")
+    title = together_title(alike, "errors in common" if what == "errors" else "alike")
+    order = list(dict.fromkeys(alike["one_model"]))
+
+    def remember() -> None:
+        points = st.session_state["together"].selection.get("pair") or []
+        if points and points[0]["one"] != points[0]["other"]:
+            both = [points[0]["one"], points[0]["other"]]
+            _tick([*(name for name in bench.chosen if name not in both), *both])
+
+    chart = together_chart(alike, order, title=title, dark=bench.dark)
+    exported(chart, alike, f"agreement-{what}", "together", on_select=remember)
+    meaning = (
+        "Of the cells that one of two runs or both get wrong, the share that both get wrong, in %."
+        if what == "errors"
+        else "Share of test cells to which two runs give the same answer, in %."
+    )
+    left = f" {len(found.left_out)} left out, scored on other cells." if found.left_out else ""
+    st.caption(
+        f"{meaning} Runs that are alike stand side by side. Click a square to set these two against each other.{left}"
+    )
