@@ -72,8 +72,9 @@ def _training(run: Run) -> str:
     seconds = run.metrics["train_seconds"]
     time = f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
     epochs = f"{run.metrics['epochs']} epochs, " if "epochs" in run.metrics else ""
-    start = run.config["train"].get("start")
-    return f"{epochs}{time}" + (f", begun at `{start}`" if start else "")
+    train = run.config["train"]
+    begun = f", begun at `{train['start']}`" if train.get("start") else ""
+    return f"{epochs}{time}{begun}" + (", begun at ImageNet weights" if train.get("weights") else "")
 
 
 def shipped_table() -> str:

@@ -43,6 +43,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--augment", help="augmentation recipe: none, flips, sharp or standard")
     parser.add_argument("--patience", type=int, help="stop after so many epochs without a better val, 0 for never")
     parser.add_argument("--start", metavar="RUN", help="begin at the weights of this run instead of from scratch")
+    parser.add_argument(
+        "--weights",
+        choices=("imagenet",),
+        help="begin at weights learned from ImageNet, for models that have them at their published width",
+    )
     parser.add_argument("--teacher", metavar="RUN[,RUN]", help="learn from these runs' answers (distillation)")
     parser.add_argument("--teaching", type=float, help="the teachers' share of the labels, above 0 and up to 1")
     parser.add_argument("--seed", type=int)

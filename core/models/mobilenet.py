@@ -20,6 +20,7 @@ BLOCKS = [[1, 16, 1, 1], [6, 24, 2, 1], [6, 32, 3, 2], [6, 64, 4, 2], [6, 96, 3,
     paper="Sandler et al. 2018, MobileNetV2: inverted residuals and linear bottlenecks",
     paper_url="https://arxiv.org/abs/1801.04381",
     learning_rate=0.2,
+    imagenet=("mobilenet_v2", 32),
     tunable={"width": ("int", 8, 24), "dropout": ("float", 0.0, 0.5)},
 )
 def mobilenet_v2(classes: int, size: int, width: int = 16, dropout: float = 0.2) -> ImageClassifier:

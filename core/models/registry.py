@@ -31,6 +31,8 @@ class ModelSpec:
     the test accuracy (0 to 1) that a published notebook reports for this kind of model, by picture size.
     ``tunable`` gives the range of each own argument that `tune` may vary: ``("int" | "float", low, high)``,
     with a fourth ``"log"`` where multiples count, or ``("choice", first, second, ...)``.
+    ``imagenet`` names torchvision's model whose ImageNet weights it can begin at, and the ``width`` at which it
+    has that model's shapes.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ModelSpec:
     published: Mapping[int, float] = field(default_factory=dict)
     kind: Kind = "network"
     tunable: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    imagenet: tuple[str, int] | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -66,6 +69,7 @@ def register(
     published: Mapping[int, float] | None = None,
     kind: Kind = "network",
     tunable: Mapping[str, tuple[Any, ...]] | None = None,
+    imagenet: tuple[str, int] | None = None,
     **recipe: Any,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a builder ``(classes, size, **arguments) -> model``; other keywords are its recipe.
@@ -79,7 +83,7 @@ def register(
         if kind not in KINDS:
             raise ValueError(f"model {name!r} can't be of kind {kind!r}: it must be one of {', '.join(KINDS)}")
         about = (name, title, family, summary, paper, paper_url)
-        _REGISTRY[name] = ModelSpec(*about, builder, recipe, published or {}, kind, tunable or {})
+        _REGISTRY[name] = ModelSpec(*about, builder, recipe, published or {}, kind, tunable or {}, imagenet)
         return builder
 
     return decorate

@@ -16,6 +16,7 @@ from core.models.registry import register
     paper="He et al. 2016, Deep residual learning for image recognition",
     paper_url="https://arxiv.org/abs/1512.03385",
     published={64: 0.9567},
+    imagenet=("resnet18", 64),
     tunable={"width": ("int", 12, 32), "dropout": ("float", 0.0, 0.5)},
 )
 def resnet18(classes: int, size: int, width: int = 24, dropout: float = 0.0) -> ImageClassifier:

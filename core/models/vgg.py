@@ -23,6 +23,7 @@ _VGG = {
     "paper_url": "https://arxiv.org/abs/1409.1556",
     "learning_rate": 0.1,
     "tunable": {"width": ("int", 8, 24), "dropout": ("float", 0.0, 0.6)},
+    "imagenet": ("vgg16_bn", 64),
 }
 
 
@@ -95,7 +96,7 @@ def vgg16_cbam(classes: int, size: int, width: int = 16, dropout: float = 0.3, r
     "vgg19",
     title="VGG-19",
     summary="Sixteen 3x3 convolutions with batch norm at a quarter of the published width, dropout before the end.",
-    **_VGG,
+    **_VGG | {"imagenet": ("vgg19_bn", 64)},
 )
 def vgg19(classes: int, size: int, width: int = 16, dropout: float = 0.3) -> ImageClassifier:
     return vgg(classes, size, 19, width, dropout)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.datasets import DatasetSpec
+from core.models import get_model
 
 
 def card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpec) -> str:
@@ -72,9 +73,16 @@ def _trained(config: dict[str, Any], metrics: dict[str, Any]) -> str:
     train = config["train"]
     teachers = " and ".join(f"`{name}`" for name in train.get("teacher", "").split(",") if name)
     taught = f"{train['teaching']:.0%} of the labels came from {teachers}; " if teachers else ""
+    begun = "From scratch"
+    if train.get("start"):
+        begun = f"Begun at the weights of {train['start']}"
+    if train.get("weights"):
+        begun = (
+            f"Begun at torchvision's weights of {get_model(train['model']).imagenet[0]}, learned from ImageNet's "
+            "photographs (all layers of the same shapes)"
+        )
     return (
-        f"{'Begun at the weights of ' + train['start'] + ', ' if train.get('start') else 'From scratch, '}"
-        f"{metrics['epochs']} of at most {train['epochs']} epochs (best: {metrics['best_epoch']}), "
+        f"{begun}, {metrics['epochs']} of at most {train['epochs']} epochs (best: {metrics['best_epoch']}), "
         f"{train['optimizer']}, peak learning rate {train['learning_rate']:g}, batches of {train['batch_size']}, "
         f"augmentation '{train['augment']}', {taught}seed {train['seed']}; {metrics['train_seconds']:,.0f} s on "
         f"{metrics['device']}{', bfloat16' if metrics['bf16'] else ''}. Probabilities were calibrated on val "

@@ -26,8 +26,9 @@ class TrainConfig:
     ``weight_decay`` falls on matrices and kernels only; ``ema`` is the decay a step of the averaged
     weights, which are the ones validated and stored (0 = none); ``patience`` stops after so many
     epochs without a better val (0 = never); ``start`` names a run whose weights are where the training
-    begins ('' = from scratch); ``teacher`` names runs, separated by commas, whose answers make up the share
-    ``teaching`` of the labels (see `core.training.teacher`); ``precision``: 'auto', 'fp32' or 'bf16'.
+    begins ('' = from scratch), ``weights`` 'imagenet' begins at torchvision's (see `core.training.imagenet`);
+    ``teacher`` names runs, separated by commas, whose answers make up the share ``teaching`` of the labels
+    (see `core.training.teacher`); ``precision``: 'auto', 'fp32' or 'bf16'.
     ``device`` ('auto', 'cpu', 'cuda', 'mps') and ``devices`` (how many of them train together, 0 = all GPUs)
     say where, not what, and are no part of the identity.
     """
@@ -49,6 +50,7 @@ class TrainConfig:
     augment: str = "standard"
     patience: int = 0
     start: str = ""
+    weights: str = ""
     teacher: str = ""
     teaching: float = 0.8
     seed: int = 0
@@ -75,6 +77,10 @@ class TrainConfig:
             "ema": (0 <= self.ema < 1, "from 0 up to 1"),
             "augment": (self.augment in RECIPES, f"one of {', '.join(RECIPES)}"),
             "teaching": (0 < self.teaching <= 1, "above 0, up to 1"),
+            "weights": (
+                self.weights == "" or (self.weights == "imagenet" and not self.start),
+                "imagenet, or nothing where --start says where to begin",
+            ),
             "patience": (self.patience >= 0, "0 or more"),
             "precision": (self.precision in ("auto", "fp32", "bf16"), "auto, fp32 or bf16"),
             "device": (self.device in ("auto", "cpu", "cuda", "mps"), "auto, cpu, cuda or mps"),
@@ -103,8 +109,9 @@ class TrainConfig:
         content = asdict(self)
         del content["device"], content["devices"]
         content["model_arguments"] = self.complete_arguments()
-        if not self.start:
-            del content["start"]
+        for name in ("start", "weights"):
+            if not content[name]:
+                del content[name]
         if not self.teacher:
             del content["teacher"], content["teaching"]
         return content

@@ -29,6 +29,7 @@ from core.training.checkpoint import Progressed
 from core.training.config import BadConfig, TrainConfig
 from core.training.device import autocast, choose_device, uses_bf16
 from core.training.finish import finish
+from core.training.imagenet import begin_at_imagenet
 from core.training.optim import learning_rate_at, make_optimizer
 from core.training.pixels import as_float, channel_statistics, network_logits, to_device
 from core.training.teacher import targets
@@ -119,7 +120,9 @@ def fit(
     team = team or Team(device)
     torch.manual_seed(config.seed)
     network = build(config.model, len(data.spec.classes), config.size, **config.model_arguments)
-    if config.start:
+    if config.weights:
+        begin_at_imagenet(network, config)
+    elif config.start:
         begin_at(network, find_run(config.start, config.dataset))
     else:
         network.set_normalisation(*channel_statistics(data["train"].images))

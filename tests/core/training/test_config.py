@@ -49,7 +49,7 @@ def test_a_stored_configuration_reads_back() -> None:
         ("size", 63),
         ("epochs", 0),
         ("batch_size", 1),
-        ("optimizer", "adam"),
+        ("optimizer", "lion"),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
         ("schedule", "step"),
