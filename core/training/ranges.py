@@ -110,7 +110,7 @@ class Space:
             if name in FACTORS:
                 factor = trial.suggest_float(name + _FACTOR, *FACTORS[name], log=True)
                 usual = self.usual(name, drawn.get("optimizer", self.base.optimizer))
-                drawn[name] = float(f"{usual * factor:.4g}")
+                drawn[name] = _short(usual * factor)
             else:
                 drawn[name] = _suggest(trial, name, self._all[name])
         return {name: drawn[name] for name in self.names}
@@ -130,7 +130,7 @@ class Space:
         varied = "optimizer" not in self.fixed and (not self.only or "optimizer" in self.only)
         usual = [self.usual(name, o) for o in (USUAL if varied else (self.base.optimizer,))]
         low, high = FACTORS[name]
-        return {"kind": "float", "low": min(usual) * low, "high": max(usual) * high, "log": True}
+        return {"kind": "float", "low": _short(min(usual) * low), "high": _short(max(usual) * high), "log": True}
 
 
 def _suggest(trial: "optuna.Trial", name: str, each: Range) -> Any:
@@ -138,7 +138,12 @@ def _suggest(trial: "optuna.Trial", name: str, each: Range) -> Any:
         return trial.suggest_categorical(name, each["choices"])
     suggest = trial.suggest_int if each["kind"] == "int" else trial.suggest_float
     value = suggest(name, each["low"], each["high"], log=each["log"])
-    return value if each["kind"] == "int" else float(f"{value:.4g}")
+    return value if each["kind"] == "int" else _short(value)
+
+
+def _short(value: float) -> float:
+    """Four digits: more would not matter, and the settings can be read and typed."""
+    return float(f"{value:.4g}")
 
 
 def _within(value: Any, each: Range) -> bool:
