@@ -6,7 +6,7 @@ import numpy as np
 
 from core.datasets import get_dataset
 from core.evaluation import score
-from core.runs import Predictions, Run, write_run
+from core.runs import Predictions, Run, write_json, write_run
 
 
 def fake_run(
@@ -101,3 +101,14 @@ def fake_run(
         card=f"# {title}\n\nMade up for tests.",
         export=export,
     )
+
+
+def combined(run: Run, members: list[Run], views: int = 8) -> Run:
+    """``run`` made into a combination of ``members``: its answers stay, its graph and weights go."""
+    config = run.config | {"kind": "combination", "members": [m.name for m in members], "views": views}
+    write_json(run.path / "config.json", config | {"chosen_on_val": False})
+    metrics = {k: v for k, v in run.metrics.items() if k not in ("best_epoch", "epochs", "images_per_second")}
+    write_json(run.path / "metrics.json", metrics | {"temperature": 1.0})
+    for name in ("model.onnx", "weights.safetensors", "history.csv"):
+        (run.path / name).unlink(missing_ok=True)
+    return Run(run.path)

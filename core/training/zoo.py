@@ -21,7 +21,7 @@ from core.runs import Run, list_runs
 from core.training.config import TrainConfig
 from core.training.device import autocast, choose_device, uses_bf16
 from core.training.optim import make_optimizer
-from core.training.team import assemble, how_many
+from core.training.team import assemble, how_many, is_helper
 
 PROBE = 32  # pictures a step of the probe; enough to tell the models apart
 CLASSICAL_SECONDS = 0.01  # a picture, roughly, for features and trees, which have no step to measure
@@ -97,6 +97,8 @@ def train_all(
     left = [job for job in jobs if job.there is None]
     count = _Count(left, report)
     for job in left:
+        if is_helper() and get_model(job.config.model).kind == "classical":
+            continue  # one process fits it; this one waits at the next network
         count.begin(job)
         started = time.perf_counter()
         try:
@@ -121,12 +123,14 @@ class _Count:
         self.job = job
         self.number += 1
         self.first: float | None = None  # share that an interrupted training has behind it: no work of this call
+        self.share = 0.0
 
     def __call__(self, step: Progress) -> None:
         if self.first is None:
             self.first = (step.done - 1) / step.total
             self.total -= self.job.cost * self.first
-        done = self.behind + self.job.cost * (step.done / step.total - self.first)
+        self.share = max(self.share, step.done / step.total)  # work in parts begins each part at 0
+        done = self.behind + self.job.cost * (self.share - self.first)
         message = f"{self.job.config.model} ({self.number} of {len(self.jobs)}): {step.message}"
         self.report(Progress(round(done), max(1, round(self.total)), message, " s of work", step.details))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.runs import Run
+from core.runs import Run, best_run
 from dashboard.state import prepare, share
 
 
@@ -75,7 +75,7 @@ def run_picker(
 ) -> list[Run]:
     """A select box (or several choices) over ``runs``; returns the chosen ones, one or more.
 
-    ``default`` names the runs chosen at first, else the best on val. ``linked`` keeps the choice in
+    ``default`` names the runs chosen at first, else the best single network on val. ``linked`` keeps the choice in
     the address bar under ``key``; a link to a run that is not there is told in a sentence.
     """
     if not runs:
@@ -83,8 +83,7 @@ def run_picker(
     by_name = {run.name: run for run in runs}
     names = list(by_name)
     short = labels(runs)
-    best = max(runs, key=lambda r: r.metrics["val"]["accuracy"]).name
-    chosen = [name for name in default if name in by_name] or [best]
+    chosen = [name for name in default if name in by_name] or [best_run(runs).name]
     if linked:
         notice = prepare(key, names, chosen if multiple else chosen[0], what="run", many=multiple)
         if notice:

@@ -1,0 +1,101 @@
+"""Combinations on the pages: told, compared and asked like any other run, but never the default."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from core.report import results_table
+from core.runs import list_runs
+from tests.fake_runs import combined, fake_run
+from tests.pages.test_classify import BLUE, RED, png
+from tests.stub_runs import make_run
+
+PAGES = Path(__file__).resolve().parents[2] / "pages"
+__all__ = ["make_run"]
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    st.cache_resource.clear()
+    for name in ("DATA", "CACHE", "PRETRAINED"):
+        monkeypatch.setenv(f"HEMALENS_{name}", str(tmp_path / name.lower()))
+    return tmp_path / "pretrained"
+
+
+def opened(name: str, **link: str) -> AppTest:
+    page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=300)
+    for key, value in link.items():
+        page.query_params[key] = value
+    page.run()
+    assert not page.exception
+    assert not page.error
+    return page
+
+
+def said(page: AppTest) -> str:
+    return "\n".join(e.value for kind in (page.subheader, page.markdown, page.info, page.caption) for e in kind)
+
+
+@pytest.fixture
+def bench(root):
+    """Two runs and their ensemble, which is the best of all on val."""
+    pair = [
+        fake_run(root, f"{n}-64-1", title=n, accuracy=a, seed=i) for i, (n, a) in enumerate([("A", 0.9), ("B", 0.95)])
+    ]
+    best = fake_run(root, "ensemble-64-1", title="Ensemble of 2", accuracy=0.99, seed=9)
+    return [*pair, combined(best, pair)]
+
+
+def test_home_counts_it_but_puts_the_best_single_model_forward(bench):
+    text = said(opened("home"))
+    assert "3 models" in text
+    assert "best single one on val, **B, 64 px**" in text
+
+
+@pytest.mark.parametrize("view", ["overview", "pair", "classes", "hardest", "studies"])
+def test_compare_shows_it_in_every_view(bench, view):
+    page = opened("compare", view=view)
+    if view == "overview":
+        table = page.dataframe[0].value
+        row = table[table["run"] == "ensemble-64-1"].iloc[0]
+        assert row["accuracy"] > 97
+        assert row["megabytes"] == pytest.approx(sum(r.model_bytes for r in bench[:2]) / 1e6)
+
+
+def test_compare_lets_it_go_when_a_member_is_lost(bench):
+    (bench[0].path / "model.onnx").unlink()
+    assert [run.name for run in list_runs()] == ["B-64-1"]
+    assert "ensemble" not in said(opened("compare")).lower()
+
+
+def test_the_report_has_a_line_for_it(bench, monkeypatch):
+    monkeypatch.setattr("core.report.get_model", lambda name: type("Spec", (), {"published": {}}))
+    for run in bench[:2]:
+        run.metrics["epochs"] = 4
+    table = results_table(bench)
+    line = next(line for line in table.splitlines() if "ensemble-64-1" in line)
+    assert "2 members" in line
+    assert "Ensemble of 2" in line
+
+
+def test_classify_asks_it_when_it_is_chosen(root, make_run, monkeypatch):
+    weights = np.zeros((3, 8))
+    weights[0, 0], weights[1, 1], weights[2, 2] = 20, 20, 20
+    pair = [make_run("stub-64-0", weights=weights), make_run("stub-64-1", weights=weights / 2)]
+    both = combined(make_run("ensemble-64-0"), pair)
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(both.path.parent.parent))
+    page = opened("classify", model=both.name)
+    for name, colour in (("red.png", RED), ("blue.png", BLUE)):
+        page.file_uploader[0].upload(name, png(colour))
+    page.run()
+    assert not page.exception
+    answers = {a.cell.name: a.lead for a in page.session_state["classify_tray"].answered([both])}
+    assert {name: both.config["dataset"]["codes"][a.winner] for name, a in answers.items()} == {
+        "red.png": "BA",
+        "blue.png": "ERB",
+    }
+    single = [np.exp(s) / (np.exp(s) + 7) for s in (20, 10)]  # softmax of one score against seven zeros
+    assert answers["red.png"].probabilities[0] == pytest.approx(np.mean(single), abs=1e-3)
