@@ -28,6 +28,7 @@ PREDICTIONS = "predictions.npz"
 WEIGHTS = "weights.safetensors"
 ONNX = "model.onnx"
 GATE_MEANS = "gate_means.safetensors"
+IMPORTANCES = "importances.json"
 CARD = "card.md"
 REQUIRED = (CONFIG, METRICS, PREDICTIONS)  # and the graph, unless it answers through its members
 
@@ -149,6 +150,11 @@ class Run:
         path = self.path / GATE_MEANS
         return {k: v.astype("f4") for k, v in load_file(path).items()} if path.exists() else {}
 
+    def importances(self) -> dict[str, Any] | None:
+        """What the answers of a classical run rest on, see `core.training.classical.importances`; None for others."""
+        path = self.path / IMPORTANCES
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
     @property
     def onnx_path(self) -> Path:
         return self.path / ONNX
@@ -240,6 +246,7 @@ def write_run(
     history: Sequence[Mapping[str, float]] = (),
     weights: Mapping[str, np.ndarray] | None = None,
     gate_means: Mapping[str, np.ndarray] | None = None,
+    importances: Mapping[str, Any] | None = None,
     export: Callable[[Path, Path], None] | None = None,
 ) -> Run:
     """Write a whole run to ``root/<dataset>/name`` and return it; an older run of that name is replaced.
@@ -270,6 +277,8 @@ def write_run(
             _save_arrays(folder / WEIGHTS, weights)
         if gate_means:
             _save_arrays(folder / GATE_MEANS, {k: v.astype(np.float16) for k, v in gate_means.items()})
+        if importances:
+            write_json(folder / IMPORTANCES, importances)
         (folder / CARD).write_text(card, encoding="utf-8")
         if export:
             export(folder / ONNX, folder / WEIGHTS)

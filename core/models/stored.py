@@ -9,8 +9,13 @@ from core.runs import Run
 
 
 def load(run: Run) -> ImageClassifier:
-    """The network of ``run`` with its stored weights, float32, in eval mode, on the CPU."""
+    """The network of ``run`` with its stored weights, float32, in eval mode, on the CPU.
+
+    Raises `HemaLensError` where the run holds no network or its weights do not fit.
+    """
     config = run.config
+    if run.kind != "network":
+        raise HemaLensError(f"{run.title} is no network: it has no layers to look into; choose a network instead")
     network = build(
         config["train"]["model"], len(config["dataset"]["codes"]), run.size, **config["train"]["model_arguments"]
     )

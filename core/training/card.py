@@ -90,6 +90,16 @@ def _trained(config: dict[str, Any], metrics: dict[str, Any]) -> str:
     )
 
 
+def _fitted(config: dict[str, Any], metrics: dict[str, Any]) -> str:
+    return (
+        "Features of every picture were computed and trees grown on those of the training pictures, seed "
+        f"{config['train']['seed']}; {metrics['train_seconds']:,.0f} s on {metrics['device']}. Flips and quarter turns "
+        "do not change the features, so that turned copies would add nothing. Parameters are the feature and the "
+        "threshold of each split and the shares of the classes in each leaf. Probabilities were calibrated on val "
+        f"(temperature {metrics['temperature']:.2f}, folded into the graph)."
+    )
+
+
 def _combined(config: dict[str, Any], metrics: dict[str, Any]) -> str:
     members = config["members"]
     several = f"the {len(members)} runs" if len(members) > 1 else "the run"
@@ -106,5 +116,6 @@ def _combined(config: dict[str, Any], metrics: dict[str, Any]) -> str:
 # By kind of run: the section's title, and the function that writes it.
 _MADE: dict[str, tuple[str, Callable[[dict[str, Any], dict[str, Any]], str]]] = {
     "network": ("Training", _trained),
+    "classical": ("Training", _fitted),
     "combination": ("Members", _combined),
 }

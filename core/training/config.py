@@ -11,6 +11,7 @@ from core.models import get_model
 from core.training.augment import RECIPES
 
 SMALL = 32  # pixels a side up to which smoothing by resampling costs more than free rotation gains
+FITTED = ("dataset", "size", "model", "model_arguments", "seed")  # all that decides what a classical model learns
 OPTIMIZERS = ("sgd", "adamw", "adam")
 
 
@@ -109,6 +110,8 @@ class TrainConfig:
         content = asdict(self)
         del content["device"], content["devices"]
         content["model_arguments"] = self.complete_arguments()
+        if get_model(self.model).kind == "classical":
+            return {name: content[name] for name in FITTED}
         for name in ("start", "weights"):
             if not content[name]:
                 del content[name]

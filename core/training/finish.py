@@ -78,6 +78,7 @@ def run_config(config: TrainConfig, name: str, data: LoadedDataset) -> dict:
     model = get_model(config.model)
     return {
         "name": name,
+        **({} if model.kind == "network" else {"kind": model.kind}),
         "train": config.as_json(),
         "model": {
             "name": model.name,
