@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of long work: ``done`` of ``total`` units, with a line a person can read."""
+    """One step of long work: ``done`` of ``total`` units, with a line a person can read.
+
+    ``unit`` 'B' counts bytes, 's' seconds that the work was guessed to take.
+    """
 
     done: int
     total: int
@@ -33,6 +36,7 @@ class TerminalBar:
                 desc=self.title,
                 unit=step.unit,
                 unit_scale=step.unit == "B",
+                bar_format="{l_bar}{bar}| [{elapsed}<{remaining}{postfix}]" if step.unit == "s" else None,
                 dynamic_ncols=True,
                 mininterval=0.5,
             )

@@ -24,6 +24,8 @@ from core.training.optim import make_optimizer
 from core.training.team import assemble, how_many, is_helper
 
 PROBE = 32  # pictures a step of the probe; enough to tell the models apart
+FINISH_SECONDS = 3.0  # for scoring and writing a run, roughly
+FIRST_REPORT = 10  # steps that a training makes at most before it first reports
 CLASSICAL_SECONDS = 0.01  # a picture, roughly, for features and trees, which have no step to measure
 
 
@@ -127,12 +129,12 @@ class _Count:
 
     def __call__(self, step: Progress) -> None:
         if self.first is None:
-            self.first = (step.done - 1) / step.total
+            self.first = max(0, step.done - FIRST_REPORT) / step.total
             self.total -= self.job.cost * self.first
         self.share = max(self.share, step.done / step.total)  # work in parts begins each part at 0
         done = self.behind + self.job.cost * (self.share - self.first)
         message = f"{self.job.config.model} ({self.number} of {len(self.jobs)}): {step.message}"
-        self.report(Progress(round(done), max(1, round(self.total)), message, " s of work", step.details))
+        self.report(Progress(round(done), max(1, round(self.total)), message, "s", step.details))
 
     def end(self) -> None:
         """The job is over, whether it reached its end, stopped early or failed."""
@@ -161,4 +163,4 @@ def _cost(config: TrainConfig, pictures: int, classes: int) -> float:
         optimizer.step()
         loss.item()  # waits for the device
         seconds = time.perf_counter() - started
-    return seconds / PROBE * pictures * config.epochs
+    return seconds / PROBE * pictures * config.epochs + FINISH_SECONDS

@@ -101,8 +101,8 @@ def test_one_that_fails_is_told_and_the_rest_goes_on(trained, monkeypatch, error
 
 def test_a_training_that_goes_on_counts_what_is_left_only(monkeypatch, trained, tmp_path):
     def halfway(config, *, resume, root, report):
-        for step in range(6, 11):
-            report(Progress(step, 10))
+        for step in range(60, 101, 10):
+            report(Progress(step, 100))
         return fake_run(tmp_path / "made", config.model, dataset="synthetic", size=28)
 
     monkeypatch.setattr(training, "train", halfway)
