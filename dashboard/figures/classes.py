@@ -38,8 +38,8 @@ def measure_dots(
     for column, (measure, title) in enumerate(TITLES.items()):
         axis, left = f"x{column + 1}" if column else "x", column * (1 + _BETWEEN) / len(TITLES)
         right = left + (1 + _BETWEEN) / len(TITLES) - _BETWEEN
-        axes[axis.replace("x", "xaxis")] = {"domain": [left, right], "ticksuffix": " %", "zeroline": False, "nticks": 5}
-        heading = {"text": title, "x": (left + right) / 2, "xref": "paper", "y": 1, "yref": "paper"}
+        axes[axis.replace("x", "xaxis")] = {"domain": [left, right], "zeroline": False, "nticks": 4, "tickangle": 0}
+        heading = {"text": f"{title} (%)", "x": (left + right) / 2, "xref": "paper", "y": 1, "yref": "paper"}
         font = {"size": 14, "color": quiet}
         headings.append(heading | {"yanchor": "bottom", "yshift": 2, "showarrow": False, "font": font})
         for place, run in enumerate(runs):

@@ -48,7 +48,7 @@ def search_history(study: Study, *, dark: bool = False, height: int = 360) -> go
     finish(fig, title=history_title(study), height=height, dark=dark)
     fig.update_xaxes(title_text="Trial", zeroline=False)
     fig.update_yaxes(title_text=f"{study.metric[:1].upper()}{study.metric[1:]} (%)", zeroline=False)
-    fig.update_layout(margin={"t": 76}, legend={"x": 0, "xanchor": "left"})
+    fig.update_layout(legend={"x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top"})
     return fig
 
 
@@ -134,13 +134,13 @@ def parallel_settings(study: Study, names: Sequence[str], *, dark: bool = False,
             dimensions=dimensions,
             line={
                 "color": time["values"],
-                "colorscale": sequential(dark)[2:],
+                "colorscale": sequential(dark)[3:],
                 "showscale": True,
                 "colorbar": _colour_bar("run time (s)", dark)
                 | {"tickvals": time.get("tickvals"), "ticktext": time.get("ticktext")},
             },
             labelfont={"size": 13, "color": colours["text"]},
-            tickfont={"size": 12, "color": colours["quiet"], "shadow": "none"},
+            tickfont={"size": 12, "color": colours["text"]},
             rangefont={"size": 11, "color": "rgba(0,0,0,0)", "shadow": "none"},
             unselected={"line": {"color": colours["line"], "opacity": 0.25}},
         )
@@ -266,7 +266,9 @@ def seed_dots(spreads: Sequence[tuple[str, Spread]], *, measure: str, dark: bool
     finish(fig, title=seeds_title(spreads), height=112 + 40 * max(len(spreads), 2), dark=dark)
     _rows(fig, [name for name, _ in spreads], dark)
     fig.update_xaxes(title_text=f"Accuracy on {measure}: a dot a seed, bar: 95 % interval of the mean", ticksuffix=" %")
-    fig.update_xaxes(zeroline=False)
+    ends = [100 * v for _, one in spreads for v in (*one.values, one.low, one.high) if v is not None]
+    room = 0.05 * max(max(ends) - min(ends), 0.2) if ends else 0
+    fig.update_xaxes(zeroline=False, range=[min(ends) - room, max(ends) + room] if ends else None)
     return fig
 
 

@@ -92,8 +92,9 @@ def _curves(runs: Sequence[Run], bench: Bench, codes: Sequence[str], names: dict
             of, colours = plural(names[code]).capitalize(), series_colours(len(runs), bench.dark)
         else:
             titles = {run.name: bench.names[run.name] for run in runs}
-            run = next(r for r in runs if r.name == choice("run", "Run", titles, runs[-1].name, "run", box=True))
-            found = {name: (run, index) for index, name in enumerate(codes)}
+            name = choice("curves_of", "Run", titles, runs[-1].name, "run", box=True)
+            run = next(run for run in runs if run.name == name)
+            found = {code: (run, index) for index, code in enumerate(codes)}
             of, colours = bench.names[run.name], list(class_colours(codes, bench.dark).values())
         zoom = {"corner": "Corner enlarged", "whole": "Whole curves"}
         corner = choice("zoom", "Zoom", zoom, "corner", "zoom", hidden=True, help="The curves bend in one corner.")

@@ -36,15 +36,12 @@ _LEVELS = (
 
 
 def hardest(bench: Bench) -> None:
-    """What the shown runs miss together, and the cells themselves, possible label errors first."""
+    """The cells that the shown runs miss, possible label errors first; what the runs reach together."""
     runs = voters(bench.runs)
     found = hard(runs)
     spec = catalogue.spec(runs[0].dataset)
     codes = list(runs[0].config["dataset"]["codes"])
     names = dict(zip(codes, spec.class_names, strict=True))
-    _together(found, bench, codes, names)
-
-    st.subheader("The hardest cells", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         orders = {"labels": "Possible label errors first", "missed": "Missed by most first"}
         by = choice("order", "Order", orders, "labels", "order", hidden=True)
@@ -53,9 +50,10 @@ def hardest(bench: Bench) -> None:
     table = hard_cells(found.votes, found.hardness, codes, suspects_first=by == "labels")
     table = table[table["label"] == only] if only != "all" else table
     _summary(table, found, only)
-    if table.empty:
-        return
-    _cells(table, found, codes, names, f"{by}-{only}-{len(found.runs)}")
+    if len(table):
+        _cells(table, found, codes, names, f"{by}-{only}-{len(found.runs)}")
+    st.subheader("What all of them miss", anchor=False)
+    _together(found, bench, codes, names)
 
 
 def _together(found: Hard, bench: Bench, codes: list[str], names: Mapping[str, str]) -> None:
@@ -63,7 +61,7 @@ def _together(found: Hard, bench: Bench, codes: list[str], names: Mapping[str, s
     together, models = found.combined, len(found.runs)
     missed = missed_by(found.votes, codes)
     with st.container(horizontal=True, gap="medium"):
-        with st.container(width="stretch"):
+        with st.container(width=980):  # the levels beside it, or below it on a narrow page
             fig = missed_histogram(missed, together, codes, names, dark=bench.dark)
             exported(fig, missed, "missed-by", "missed_by")
         with st.container(width=230):
@@ -155,8 +153,9 @@ def _tile(
             label = f", labelled {codes[other.label]}" if codes[other.label] != cell.label else ""
             lines.append(f":material/content_copy: the same picture is {other.split} {other.id}{label}")
         st.caption("  \n".join([*lines, f"cell {cell.id}"]))
-        query = _address(run, cell=f"{cell.label} {cell.id}")
-        link("explain", "Explain", icon=":material/visibility:", query=query)
+        if catalogue.spec(run.dataset).real:  # drawn cells can't be found again by a link
+            query = _address(run, cell=f"{cell.label} {cell.id}")
+            link("explain", "Explain", icon=":material/visibility:", query=query)
 
 
 def _fact_table(table: pd.DataFrame, codes: list[str]) -> None:

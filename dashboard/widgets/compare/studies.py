@@ -86,21 +86,22 @@ def _title(key: str, group: Sequence[Study]) -> str:
     return f"{kind}: {group[0].title if group[0].kind != 'seeds' else count(len(group), 'model')}{where}"
 
 
-def _facts(study: Study, extra: str = "") -> None:
+def _facts(group: Sequence[Study], extra: str = "") -> None:
     """One line: what was measured, on what, for how long."""
-    hours = study.seconds / 3600
-    time = f"{hours:.1f} hours" if hours >= 2 else f"{study.seconds / 60:.0f} minutes"
-    st.caption(
-        f"{count(len(study.trials), 'training')} in {time} on {study.device}; {study.metric}, {study.size} px, "
-        f"{study.provenance.get('label', '')}.{extra}{f' {study.note}' if study.note else ''}"
-    )
+    seconds, first = sum(study.seconds for study in group), group[0]
+    time = f"{seconds / 3600:.1f} hours" if seconds >= 7200 else f"{max(1, seconds / 60):.0f} min"
+    facts = [f"{count(sum(len(study.trials) for study in group), 'training')} in {time}"]
+    facts[0] += f" on {', '.join(dict.fromkeys(study.device for study in group))}"
+    facts.append(", ".join(dict.fromkeys(study.metric for study in group)))
+    facts.append(", ".join(dict.fromkeys(study.provenance.get("label", "") for study in group)))
+    st.caption("; ".join(facts) + f".{extra}{f' {first.note}' if first.note and len(group) == 1 else ''}")
 
 
 def _search(study: Study, bench: Bench) -> None:
     """The best trial and the history, then one of the figures of settings."""
     dark, best = bench.dark, study.best
     with st.container(horizontal=True, gap="medium"):
-        with st.container(width="stretch"):
+        with st.container(width=880):  # the settings beside it, or below it on a narrow page
             history = best_so_far(study)
             exported(search_history(study, dark=dark), history, f"{study.name}-history", "search_history")
         with st.container(width=330):
@@ -116,7 +117,7 @@ def _search(study: Study, bench: Bench) -> None:
                     hide_header=True,
                     border="horizontal",
                 )
-    _facts(study, " Scores chose the settings; they say little of new cells.")
+    _facts([study], " Scores chose the settings; they say little of new cells.")
     if best is None:
         _trials(study)
         return
@@ -253,7 +254,9 @@ def _ablation(study: Study, bench: Bench) -> None:
         },
         placeholder="–",
     )
-    _facts(study, " Filled dots: the interval leaves zero out; with so many variants one in twenty does so by chance.")
+    _facts(
+        [study], " Filled dots: the interval leaves zero out; with so many variants one in twenty does so by chance."
+    )
 
 
 def _seeds(group: Sequence[Study], bench: Bench) -> None:
@@ -274,22 +277,22 @@ def _seeds(group: Sequence[Study], bench: Bench) -> None:
         columns=["model", "seed", "accuracy"],
     )
     exported(seed_dots(spreads, measure=_SHORT[measure], dark=bench.dark), data, "seeds", "seed_dots")
-    percent = st.column_config.NumberColumn(format="%.2f %%")
+    number = st.column_config.NumberColumn
+    interval = "95 % interval of the mean (Student's t)."
     st.dataframe(
         spread_table(spreads),
         hide_index=True,
         height="content",
         column_config={
             "model": st.column_config.TextColumn("Model", pinned=True),
-            "mean": percent,
-            "low": st.column_config.NumberColumn(
-                "from", format="%.2f %%", help="95 % interval of the mean (Student's t)."
-            ),
-            "high": st.column_config.NumberColumn("to", format="%.2f %%"),
-            "lowest": percent,
-            "highest": percent,
+            "mean": number("Mean", format="%.2f %%"),
+            "low": number("from", format="%.2f %%", help=interval),
+            "high": number("to", format="%.2f %%", help=interval),
+            "lowest": number("Lowest", format="%.2f %%"),
+            "highest": number("Highest", format="%.2f %%"),
+            "seeds": number("Seeds"),
             "seconds": st.column_config.NumberColumn("One training", format="%.0f s"),
         },
         placeholder="–",
     )
-    _facts(group[0])
+    _facts(group)
