@@ -29,7 +29,7 @@ from core.training.device import choose_device, describe
 from core.training.loop import TrainingFailed
 from core.training.ranges import Space, configured
 from core.training.storage import open_storage
-from core.training.trials import Stopwatch, cross_validated, run_trial
+from core.training.trials import cross_validated, run_trial
 
 Report = Callable[[Progress], None]
 
@@ -183,10 +183,9 @@ def _objective(search: Search, data: LoadedDataset, tell: Callable[[str], None])
         params = search.space.draw(trial)
         trial.set_user_attr("params", params)
         trial.set_user_attr("made", {"seed": search.base.seed, "device": describe(device)})
-        clock = Stopwatch(device)
 
-        def step_done(step: int, accuracy: float) -> None:
-            trial.set_user_attr("seconds", clock.seconds())
+        def step_done(step: int, accuracy: float, seconds: float) -> None:
+            trial.set_user_attr("seconds", seconds)
             trial.report(accuracy, step)
             if step < steps and trial.should_prune():
                 raise optuna.TrialPruned
@@ -205,7 +204,6 @@ def _objective(search: Search, data: LoadedDataset, tell: Callable[[str], None])
                 )
         except TrainingFailed as error:
             trial.set_user_attr("reason", str(error))
-            trial.set_user_attr("seconds", clock.seconds())
             raise
         trial.set_user_attr("seconds", outcome.seconds)
         return outcome.score

@@ -50,7 +50,7 @@ def test_a_trial_scores_the_best_epoch_on_val_and_test() -> None:
         tiny(epochs=3),
         get_dataset("synthetic").load(28),
         test=True,
-        each_epoch=lambda n, value: epochs.append((n, value)),
+        each_epoch=lambda n, value, seconds: epochs.append((n, value)),
     )
     assert [n for n, _ in epochs] == [1, 2, 3]
     assert outcome.score == max(value for _, value in epochs)
@@ -66,7 +66,7 @@ def test_a_trial_ends_when_its_epochs_are_watched_and_stopped() -> None:
     class Enough(Exception):
         pass
 
-    def stop(epoch: int, accuracy: float) -> None:
+    def stop(epoch: int, accuracy: float, seconds: float) -> None:
         if epoch == 2:
             raise Enough
 

@@ -44,7 +44,7 @@ def pretended(monkeypatch) -> list[TrainConfig]:
         asked.append(config)
         score = 0.9 - config.model_arguments["dropout"] / 2
         for epoch in range(1, config.epochs + 1):
-            each_epoch(epoch, score - 0.1 / epoch)
+            each_epoch(epoch, score - 0.1 / epoch, 0.3 * epoch)
         return Outcome(score, 1.5, config.epochs)
 
     monkeypatch.setattr(tune, "run_trial", pretend)
@@ -81,6 +81,18 @@ def test_it_goes_on_where_it_was_and_a_seed_repeats_itself(pretended) -> None:
     assert [t.params for t in once.trials] == [t.params for t in more.trials]
     other = tune.tune(search(seed=1), 10, storage=optuna.storages.InMemoryStorage())
     assert [t.params for t in other.trials[1:]] != [t.params for t in once.trials[1:]]
+
+
+def test_classical_models_are_cross_validated_and_given_up_by_fold(capsys) -> None:
+    options = ["--model", "random_forest", "--dataset", "synthetic", "--only", "trees,leaves,smallest"]
+    assert main(["tune", *options, "--trials", "8", "--folds", "3"]) == 0
+    study = find_study("tune-random_forest-28", "synthetic")
+    assert study.metric == "accuracy, 3-fold cross-validation on train"
+    assert set(study.parameters) == {"trees", "leaves", "smallest"}
+    assert study.trials[0].params["trees"] == 100
+    assert {t.epochs for t in study.complete} == {3}
+    assert all(t.seconds > 0 and 0.2 < t.score < 1 for t in study.trials)
+    assert "3-fold cross-validation" in capsys.readouterr().out
 
 
 def test_it_finds_better_settings(pretended) -> None:
