@@ -43,6 +43,11 @@ def _marks(*roots: Path) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
+def mark(run: Run) -> tuple[str, int]:
+    """A run's folder and its time of change: what everything computed from the run depends on."""
+    return str(run.path), run.path.stat().st_mtime_ns
+
+
 def studies() -> list[Study]:
     """All studies by data set, kind and name. New ones appear by themselves."""
     roots = (paths.shipped_runs_root(), paths.user_runs_root())
@@ -57,7 +62,7 @@ def _studies(marks: tuple[tuple[str, int], ...]) -> list[Study]:
 
 def predictions(run: Run, split: str = "test") -> Predictions:
     """A run's stored answers on a split, read once."""
-    return _predictions(str(run.path), run.path.stat().st_mtime_ns, split)
+    return _predictions(*mark(run), split)
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)

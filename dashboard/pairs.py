@@ -54,7 +54,7 @@ class Pair:
 
 def compare(first: Run, second: Run) -> Pair | str:
     """The two runs on the test split, or the sentence that says why they can't be compared."""
-    return _compare(*(part for run in (first, second) for part in (str(run.path), run.path.stat().st_mtime_ns)))
+    return _compare(*catalogue.mark(first), *catalogue.mark(second))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

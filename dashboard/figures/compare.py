@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import altair as alt
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,17 +9,11 @@ from plotly.subplots import make_subplots
 
 from core.evaluation.compare import PairedComparison
 from core.serving.wording import plural
-from dashboard.figures.style import (
-    diverging,
-    finish,
-    finish_altair,
-    ground,
-    inks,
-    sequential,
-    series_colours,
-)
+from dashboard.figures.squares import Spec, even_steps, framed, squares
+from dashboard.figures.style import diverging, finish, ground, sequential, series_colours
 
 AXES = ("true class", "named")  # of a confusion matrix: rows and columns
+CLICK = ("cell", ("truth", "called"))  # what a click on a square gives: the selection's name and its fields
 
 
 def confusion_title(confusion: np.ndarray, names: Sequence[str]) -> str:
@@ -50,38 +43,34 @@ def confusion_chart(
     names: Sequence[str],
     *,
     percent: bool = False,
-    marked: tuple[str, str] | None = None,
     title: str | None = None,
     subtitle: str = "",
     axes: tuple[str, str] = AXES,
     dark: bool = False,
-    side: int = 360,
-) -> alt.Chart:
+) -> Spec:
     """A clickable confusion matrix (rows are the truth); its selection ``cell`` gives truth and called.
 
     ``axes`` says what rows and columns are, where it is not a confusion matrix (then nothing is clickable).
-
-    ``percent`` prints the share of the row instead of counts; ``marked`` draws a frame around a cell.
-    The colour is the square root of the row's share, so that rare mix-ups stay visible.
+    ``percent`` prints the share of the row instead of counts. The colour is the square root of the row's share,
+    so that rare mix-ups stay visible. `framed_cell` draws a frame around a square.
     """
     matrix = np.asarray(confusion, float)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     shown = 100 * shares if percent else matrix
     digits = _percent_text if percent else lambda v: f"{v:,.0f}" if v else ""
-    scale, steps = sequential(dark), np.linspace(0, 1, len(sequential(dark)))
     data = _cells(codes, names, shown, digits)
-    data["colour"] = np.sqrt(shares).ravel()
-    data["ink"] = inks(data["colour"], steps, scale)
-    data["count"], data["row"] = matrix.ravel(), (100 * shares).ravel()
-    colour = alt.Color("colour:Q", scale=alt.Scale(domain=list(steps), range=scale, interpolate="rgb"), legend=None)
+    data["colour"], data["count"], data["row"] = np.sqrt(shares).ravel(), matrix.ravel(), (100 * shares).ravel()
     tooltip = [
-        alt.Tooltip("truth_name:N", title=axes[0]),
-        alt.Tooltip("called_name:N", title=axes[1]),
-        alt.Tooltip("count:Q", title="cells", format=",.0f"),
-        alt.Tooltip("row:Q", title="% of the true class" if axes == AXES else "% of the row", format=".1f"),
+        {"field": "truth_name", "title": axes[0]},
+        {"field": "called_name", "title": axes[1]},
+        {"field": "count", "type": "quantitative", "title": "cells", "format": ",.0f"},
+        {"field": "row", "type": "quantitative", "format": ".1f"}
+        | {"title": "% of the true class" if axes == AXES else "% of the row"},
     ]
-    chart = _matrix(data, codes, colour, tooltip, marked, dark, side, axes)
-    return _titled(chart, title or confusion_title(matrix, names), subtitle, dark)
+    scale = sequential(dark)
+    texts = {"title": title or confusion_title(matrix, names), "subtitle": subtitle}
+    click = CLICK if axes == AXES else None
+    return _matrix(data, codes, even_steps(0, 1, scale), scale, tooltip, axes, click, texts, dark)
 
 
 def difference_chart(
@@ -91,12 +80,10 @@ def difference_chart(
     names: Sequence[str],
     *,
     percent: bool = False,
-    marked: tuple[str, str] | None = None,
     title: str,
     subtitle: str = "",
     dark: bool = False,
-    side: int = 360,
-) -> alt.Chart:
+) -> Spec:
     """First minus second confusion matrix on a diverging scale, the ground's colour at zero; clickable."""
     one, two = np.asarray(first, float), np.asarray(second, float)
     share = 100 * (
@@ -105,18 +92,22 @@ def difference_chart(
     shown = share if percent else one - two
     digits = (lambda v: f"{v:+.1f}" if abs(v) >= 0.05 else "") if percent else (lambda v: f"{v:+,.0f}" if v else "")
     data = _cells(codes, names, shown, digits)
-    limit = max(float(np.abs(shown).max()), 1e-9)
-    scale = diverging(dark)
-    steps = np.linspace(-limit, limit, len(scale))
     data["colour"] = shown.ravel()
-    data["ink"] = inks(data["colour"], steps, scale)
-    colour = alt.Color("colour:Q", scale=alt.Scale(domain=list(steps), range=scale, interpolate="rgb"), legend=None)
+    limit = max(float(np.abs(shown).max()), 1e-9)
+    unit = {"title": "points of the row", "format": "+.1f"} if percent else {"title": "cells", "format": "+d"}
     tooltip = [
-        alt.Tooltip("truth_name:N", title="true class"),
-        alt.Tooltip("called_name:N", title="named"),
-        alt.Tooltip("colour:Q", title="points of the row" if percent else "cells", format="+.1f" if percent else "+d"),
+        {"field": "truth_name", "title": "true class"},
+        {"field": "called_name", "title": "named"},
+        {"field": "colour", "type": "quantitative"} | unit,
     ]
-    return _titled(_matrix(data, codes, colour, tooltip, marked, dark, side), title, subtitle, dark)
+    scale = diverging(dark)
+    texts = {"title": title, "subtitle": subtitle}
+    return _matrix(data, codes, even_steps(-limit, limit, scale), scale, tooltip, AXES, CLICK, texts, dark)
+
+
+def framed_cell(spec: Spec, cell: tuple[str, str] | None, dark: bool = False) -> Spec:
+    """A confusion matrix, or a difference of two, with a frame around the square (true class, class named)."""
+    return framed(spec, {"truth": cell[0], "called": cell[1]} if cell else None, dark)
 
 
 def difference_title(paired: PairedComparison | None, first: str, second: str) -> str:
@@ -206,48 +197,9 @@ def _cells(codes: Sequence[str], names: Sequence[str], shown: np.ndarray, text) 
     return pd.DataFrame(rows, columns=["truth", "called", "truth_name", "called_name", "text"])
 
 
-def _matrix(data, codes, colour, tooltip, marked, dark, side, axes=AXES) -> alt.LayerChart:
-    order = list(codes)
-    x = alt.X(
-        "called:N", sort=order, title=axes[1], axis=alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False)
-    )
-    y = alt.Y("truth:N", sort=order, title=axes[0], axis=alt.Axis(ticks=False, domain=False))
-    clickable = axes == AXES
-    click = alt.selection_point(name="cell", fields=["truth", "called"], on="click", clear="dblclick")
-    line = ground(dark)["line"]
-    squares = (
-        alt.Chart(data)
-        .mark_rect(stroke=line, strokeWidth=0.5, cursor="pointer" if clickable else "default")
-        .encode(x=x, y=y, color=colour, tooltip=tooltip)
-    )
-    if clickable:
-        squares = squares.add_params(click)
-    numbers = (
-        alt.Chart(data).mark_text(fontSize=12).encode(x=x, y=y, text="text:N", color=alt.Color("ink:N", scale=None))
-    )
-    layers = [squares, numbers]
-    if marked:
-        here = data[(data["truth"] == marked[0]) & (data["called"] == marked[1])]
-        frame = alt.Chart(here).mark_rect(fillOpacity=0, stroke=ground(dark)["text"], strokeWidth=2.5)
-        layers.append(frame.encode(x=x, y=y))
-    # The inks are colours already; a scale shared with the squares would be read where there is none.
-    return alt.layer(*layers).resolve_scale(color="independent").properties(height=side)
-
-
-def _titled(chart: alt.LayerChart, title: str, subtitle: str, dark: bool) -> alt.LayerChart:
-    done = finish_altair(chart, title=title, dark=dark)
-    done.title = alt.TitleParams(
-        title,
-        subtitle=subtitle,
-        anchor="start",
-        fontSize=14,
-        color=ground(dark)["text"],
-        subtitleColor=ground(dark)["quiet"],
-        subtitleFontSize=13,
-        offset=10,
-        limit=420,
-    )
-    return done
+def _matrix(data, codes, steps, scale, tooltip, axes, click, texts, dark) -> Spec:
+    order, look = list(codes), {"steps": steps, "scale": scale, "dark": dark}
+    return squares(data, "truth", "called", order=order, tooltip=tooltip, titles=axes, click=click, **texts, **look)
 
 
 def _percent_text(value: float) -> str:

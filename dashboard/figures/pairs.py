@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import altair as alt
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,10 +9,11 @@ import plotly.graph_objects as go
 from core.evaluation.compare import Agreement, Resampled
 from core.serving.wording import plural
 from dashboard.figures.compare import confusion_chart
-from dashboard.figures.style import finish, finish_altair, ground, inks, sequential, series_colours
+from dashboard.figures.squares import Spec, even_steps, squares
+from dashboard.figures.style import finish, ground, sequential, series_colours
 
 
-def agreement_chart(found: Agreement, codes: Sequence[str], names: Sequence[str], *, dark: bool = False) -> alt.Chart:
+def agreement_chart(found: Agreement, codes: Sequence[str], names: Sequence[str], *, dark: bool = False) -> Spec:
     """What the first says (rows) against what the second says of the same cell; clickable like a confusion matrix."""
     subtitle = f"The same answer to {100 * found.share:.2f} % of the cells"
     if found.kappa is not None:
@@ -58,10 +58,9 @@ def difference_figure(resampled: Resampled, first: str, second: str, *, dark: bo
         name="resamples",
     )
     fig.add_vline(x=0, line={"color": ground(dark)["text"], "width": 1.5, "dash": "dot"})
-    reach = max(abs(values.min()), abs(values.max()), 0.05) if len(values) else 1.0
-    fig.update_xaxes(
-        title=f"Points by which the first is ahead: {first} minus {second}", range=(-1.1 * reach, 1.1 * reach)
-    )
+    reach = np.array([min(values.min(), 0), max(values.max(), 0)]) if len(values) else np.zeros(2)
+    room = max(0.08 * np.ptp(reach), 0.02)
+    fig.update_xaxes(title=f"Points: {first} minus {second}", range=(reach[0] - room, reach[1] + room))
     fig.update_yaxes(title="Resamples (%)")
     fig.update_layout(bargap=0.05, showlegend=False)
     return finish(fig, title=difference_words(resampled), height=360, dark=dark)
@@ -78,42 +77,37 @@ def difference_words(resampled: Resampled) -> str:
     return f"The {who} leads in {share} % of the resamples"
 
 
-def together_chart(alike: pd.DataFrame, order: Sequence[str], *, title: str, dark: bool = False) -> alt.Chart:
+def together_chart(alike: pd.DataFrame, order: Sequence[str], *, title: str, dark: bool = False) -> Spec:
     """Runs against runs: how alike each two are, in percent; a click chooses two (selection ``pair``: one, other).
 
     ``alike`` has a row for each two runs: one, other (names), one_model, other_model (labels), value (percent).
     ``order`` are the labels in the order of the axes.
     """
-    low = np.floor(alike["value"].min()) if len(alike) else 0.0
-    scale, steps = sequential(dark), np.linspace(low, 100, len(sequential(dark)))
-    small = len(order) > 16
-    data = alike.assign(
-        text=[f"{value:.0f}" for value in alike["value"]],
-        ink=inks(alike["value"], steps, scale),
-    )
-    axis = {"ticks": False, "domain": False, "labelFontSize": 11, "labelLimit": 230, "title": None}
-    x = alt.X("other_model:N", sort=list(order), axis=alt.Axis(orient="top", labelAngle=-60, **axis))
-    y = alt.Y("one_model:N", sort=list(order), axis=alt.Axis(**axis))
-    colour = alt.Color("value:Q", scale=alt.Scale(domain=list(steps), range=scale, interpolate="rgb"), legend=None)
+    low = float(np.floor(alike["value"].min())) if len(alike) else 0.0
+    scale = sequential(dark)
+    data = alike.assign(text=[f"{value:.0f}" for value in alike["value"]], colour=alike["value"])
     tooltip = [
-        alt.Tooltip("one_model:N", title="one"),
-        alt.Tooltip("other_model:N", title="the other"),
-        alt.Tooltip("value:Q", title="%", format=".1f"),
+        {"field": "one_model", "title": "one"},
+        {"field": "other_model", "title": "the other"},
+        {"field": "value", "type": "quantitative", "title": "%", "format": ".1f"},
     ]
-    click = alt.selection_point(name="pair", fields=["one", "other"], on="click", clear="dblclick")
-    squares = (
-        alt.Chart(data)
-        .mark_rect(stroke=ground(dark)["line"], strokeWidth=0.5, cursor="pointer")
-        .encode(x=x, y=y, color=colour, tooltip=tooltip)
-        .add_params(click)
+    return squares(
+        data,
+        "one_model",
+        "other_model",
+        order=order,
+        steps=even_steps(min(low, 99.0), 100, scale),
+        scale=scale,
+        tooltip=tooltip,
+        titles=(None, None),
+        title=title,
+        click=("pair", ("one", "other")),
+        side=max(160, 24 * len(order)),
+        font_size=9 if len(order) > 16 else 12,
+        label_size=11,
+        label_angle=-60,
+        dark=dark,
     )
-    numbers = (
-        alt.Chart(data)
-        .mark_text(fontSize=9 if small else 12)
-        .encode(x=x, y=y, text="text:N", color=alt.Color("ink:N", scale=None), tooltip=tooltip)
-    )
-    chart = alt.layer(squares, numbers).resolve_scale(color="independent")
-    return finish_altair(chart, title=title, height=max(160, 24 * len(order)), dark=dark)
 
 
 def together_title(alike: pd.DataFrame, what: str) -> str:

@@ -118,7 +118,7 @@ def place_names(
 
 def _offsets(steps: int) -> list[tuple[float, float]]:
     """Where a name may stand beside its point, the nearest first: pixels to the side, pixels up."""
-    found = [(dx, _LINE * step) for dx in (11, 26, 48) for step in range(-steps, steps + 1)]
+    found = [(dx, _LINE * step) for dx in (15, 28, 48) for step in range(-steps, steps + 1)]
     return sorted(found, key=lambda offset: (offset[0] + 1.2 * abs(offset[1]), offset[1] < 0))
 
 
@@ -211,7 +211,7 @@ def _in_pixels(fig: go.Figure, cost: pd.Series, errors: np.ndarray) -> tuple[np.
 
 
 def _write(fig: go.Figure, x: float, y: float, name: Name, dark: bool) -> None:
-    far = abs(name.dy) > _LINE or abs(name.dx) > 20
+    far = abs(name.dy) > _LINE or abs(name.dx) > 24
     fig.add_annotation(
         x=np.log10(x),
         y=np.log10(y),

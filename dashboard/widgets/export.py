@@ -18,6 +18,8 @@ _BUTTONS = """<div role="group" aria-label="Save this figure">
 <button id="svg" type="button">SVG</button>
 </div>
 """
+# Vega draws as SVG: what the browser then saves is what stands in the page.
+_AS_SVG = {"usermeta": {"embedOptions": {"renderer": "svg"}}}
 _save = st.components.v2.component(
     "hemalens_export",
     html=_BUTTONS,
@@ -27,7 +29,7 @@ _save = st.components.v2.component(
 
 
 def exported(
-    fig: go.Figure | alt.TopLevelMixin,
+    fig: go.Figure | alt.TopLevelMixin | dict[str, Any],
     data: pd.DataFrame,
     name: str,
     key: str,
@@ -35,17 +37,20 @@ def exported(
     index: bool = False,
     **options: Any,
 ) -> Any:
-    """Draw ``fig`` (Plotly or Altair) and under it 'PNG', 'SVG' and 'CSV'; returns what the chart's widget returns.
+    """Draw ``fig`` and under it 'PNG', 'SVG' and 'CSV'; returns what the chart's widget returns.
 
-    ``data`` is what is drawn, written to the CSV file (its index too with ``index``); ``name`` is the files' name
-    without ending ('hemalens-' is put before it); ``key`` is the chart's widget key, unique on the page.
-    ``options`` go to the chart (``on_select`` ...). The pictures are made in the browser as they are seen there, on
-    the theme's ground; no server-side browser is needed.
+    ``fig`` is a Plotly figure, an Altair chart or a Vega-Lite specification. ``data`` is what is drawn, written
+    to the CSV file (its index too with ``index``); ``name`` is the files' name without ending ('hemalens-' is
+    put before it); ``key`` is the chart's widget key, unique on the page. ``options`` go to the chart
+    (``on_select`` ...). The pictures are made in the browser as they are seen there, on the theme's ground; no
+    browser is needed on the server.
     """
     place, name = f"figure_{key}", f"hemalens-{name}"
     with st.container(key=place, gap="xsmall"):
         if isinstance(fig, go.Figure):
             event = plot(fig, key=key, name=name, **options)
+        elif isinstance(fig, dict):
+            event = st.vega_lite_chart(spec=fig | _AS_SVG, theme=None, key=key, **options)
         else:
             event = st.altair_chart(_as_svg(fig), theme=None, key=key, **options)
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
@@ -69,7 +74,6 @@ def csv_text(data: pd.DataFrame, *, index: bool = False) -> bytes:
 
 
 def _as_svg(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
-    """The chart, drawn as SVG: what the browser then saves is what stands in the page."""
     drawn = chart.copy(deep=False)
-    drawn.usermeta = {"embedOptions": {"renderer": "svg"}}
+    drawn.usermeta = _AS_SVG["usermeta"]
     return drawn

@@ -1,6 +1,7 @@
 """Two runs side by side: their confusion matrices, the test of their difference, the cells behind a square."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,8 @@ import streamlit as st
 from core.evaluation.compare import PairedComparison
 from core.runs import Predictions, Run
 from dashboard import catalogue
-from dashboard.figures.compare import confusion_chart, difference_chart, difference_title
+from dashboard.drawn import drawn
+from dashboard.figures.compare import confusion_chart, difference_chart, difference_title, framed_cell
 from dashboard.leaderboard import cell_answers, confusion_table, share
 from dashboard.pairs import compare
 from dashboard.state import prepare
@@ -44,28 +46,38 @@ def verdict(paired: PairedComparison, first: str, second: str, sizes: tuple[int,
 
 def matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool, dark: bool) -> None:
     """The confusion matrix of one run, or of two and their difference; a click chooses a square."""
-    marked = (st.session_state.get("truth"), st.session_state.get("called"))
+    truth, called = st.session_state.get("truth"), st.session_state.get("called")
+    marked = (truth, called) if truth and called else None
     codes = [list(run.config["dataset"]["codes"]) for run in pair]
     tables = [np.array(run.metrics["test"]["confusion"]) for run in pair]
     names = [list(catalogue.spec(run.dataset).class_names) for run in pair]
-    options = {"percent": percent, "marked": marked if all(marked) else None, "dark": dark}
     with st.container(horizontal=True, gap="medium"):
         for place, run in enumerate(pair):
             line = f"{labels[run.name]} · {run.metrics['test']['accuracy']:.2%}".replace("%", " %")
-            chart = confusion_chart(tables[place], codes[place], names[place], subtitle=line, **options)
+            chart = drawn(
+                ("confusion", catalogue.mark(run), line, percent, dark),
+                partial(
+                    confusion_chart,
+                    tables[place],
+                    codes[place],
+                    names[place],
+                    subtitle=line,
+                    percent=percent,
+                    dark=dark,
+                ),
+            )
             data = confusion_table(tables[place], codes[place])
+            chart = framed_cell(chart, marked, dark)
             _clickable(chart, data, f"confusion-{run.name}", f"matrix_{'ab'[place]}", run.name)
         if len(pair) == 2 and codes[0] == codes[1]:
             found = compare(*pair)
             paired = None if isinstance(found, str) else found.comparison
-            short = ("the first", "the second")
-            title = difference_title(paired, *short)
+            title = difference_title(paired, "the first", "the second")
             line = f"{labels[pair[0].name]} minus {labels[pair[1].name]}"
-            unpaired = paired is None
-            chart = difference_chart(
-                *tables, codes[0], names[0], title=title, subtitle=line, **options | {"percent": percent or unpaired}
-            )
+            options = {"percent": percent or paired is None, "dark": dark}
+            chart = difference_chart(*tables, codes[0], names[0], title=title, subtitle=line, **options)
             data = confusion_table(tables[0] - tables[1], codes[0])
+            chart = framed_cell(chart, marked, dark)
             _clickable(chart, data, f"difference-{pair[0].name}-{pair[1].name}", "matrix_difference", "either")
 
 

@@ -84,23 +84,36 @@ def test_the_matrix_title_is_computed(matrix, said):
 
 
 def values(chart):
-    spec = chart.to_dict()
-    return spec, pd.DataFrame(next(iter(spec["datasets"].values())))
+    return chart, pd.DataFrame(chart["data"]["values"])
 
 
 def test_the_matrix_prints_counts_or_percent_and_is_clickable():
     matrix = np.array([[9, 1, 0], [0, 6, 0], [0, 0, 7]])
     spec, data = values(compare.confusion_chart(matrix, CODES, NAMES))
     assert list(data["text"][:3]) == ["9", "1", ""]
-    assert any(p["name"] == "cell" and p["select"]["fields"] == ["truth", "called"] for p in spec["params"])
+    (click,) = spec["layer"][0]["params"]
+    assert click["name"] == "cell"
+    assert click["select"]["fields"] == ["truth", "called"]
     _, data = values(compare.confusion_chart(matrix, CODES, NAMES, percent=True))
     assert list(data["text"][:3]) == ["90.0", "10.0", ""]
 
 
 def test_a_marked_square_gets_a_frame():
-    spec = compare.confusion_chart(PERFECT, CODES, NAMES, marked=("ERB", "LY")).to_dict()
-    assert len(spec["layer"]) == 3
-    assert len(compare.confusion_chart(PERFECT, CODES, NAMES).to_dict()["layer"]) == 2
+    plain = compare.confusion_chart(PERFECT, CODES, NAMES)
+    framed = compare.framed_cell(plain, ("ERB", "LY"))
+    assert framed["layer"][-1]["data"]["values"] == [{"truth": "ERB", "called": "LY"}]
+    assert compare.framed_cell(plain, None) is plain
+    assert len(plain["layer"]) == 2, "a shared figure is never changed"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_specifications_are_true_vega_lite(dark):
+    import altair as alt
+
+    other = np.array([[4, 1, 0], [0, 6, 0], [0, 0, 7]])
+    matrix = compare.framed_cell(compare.confusion_chart(PERFECT, CODES, NAMES, dark=dark), ("ERB", "LY"), dark)
+    alt.Chart.from_dict(matrix, validate=True)
+    alt.Chart.from_dict(compare.difference_chart(PERFECT, other, CODES, NAMES, title="t", dark=dark), validate=True)
 
 
 def test_numbers_are_readable_on_their_squares():

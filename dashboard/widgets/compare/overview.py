@@ -8,6 +8,7 @@ import streamlit as st
 from core.runs import Run
 from dashboard import catalogue
 from dashboard.best import AIMS, MARGIN, Standing, advice, arranged, standing
+from dashboard.drawn import drawn
 from dashboard.figures.compare import curves
 from dashboard.figures.scatter import scatter
 from dashboard.leaderboard import COSTS, family, leaderboard, measured_cost, per_class
@@ -36,7 +37,11 @@ def overview(bench: Bench) -> None:
             axes = {key: f"Accuracy against {value[0][0].lower()}{value[0][1:]}" for key, value in COSTS.items()}
             cost = choice("against", "Axis", axes, measured_cost(table), "axis", box=True)
             families = sorted({family(run) for run in bench.every})
-            figure = scatter(table, cost, chosen=chosen, families=families, dark=bench.dark)
+            marks = (*map(catalogue.mark, bench.runs), *table["seeds"], *families)
+            figure = drawn(
+                ("scatter", cost, tuple(chosen), bench.dark, marks),
+                lambda: scatter(table, cost, chosen=chosen, families=families, dark=bench.dark),
+            )
             exported(figure, table, f"accuracy-against-{cost}", "scatter")
     picked = bench.find(chosen)
     if not picked:
@@ -45,12 +50,13 @@ def overview(bench: Bench) -> None:
     with guarded():
         _side_by_side(picked[-2:], bench)
     histories = {bench.names[run.name]: run.history for run in picked[-4:]}
-    exported(curves(histories, dark=bench.dark), _epochs(histories), "training-curves", "curves")
+    key = ("curves", *map(catalogue.mark, picked[-4:]), *histories, bench.dark)
+    figure = drawn(key, lambda: curves(histories, dark=bench.dark))
+    exported(figure, _epochs(histories), "training-curves", "curves")
 
 
 def _standing(runs: Sequence[Run]) -> Standing:
-    marks = tuple((str(run.path), run.path.stat().st_mtime_ns) for run in runs)
-    return _stand(marks, tuple(runs))
+    return _stand(tuple(map(catalogue.mark, runs)), tuple(runs))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -8,10 +8,12 @@ import streamlit as st
 from core.runs import Run
 from core.serving.wording import percent
 from dashboard import catalogue, explore
+from dashboard.drawn import drawn
 from dashboard.figures.pairs import agreement_chart, difference_figure, together_chart, together_title
+from dashboard.figures.squares import Spec
 from dashboard.leaderboard import confusion_table
 from dashboard.pairs import WHO, Pair, compare, only_one_right, together
-from dashboard.scored import hard
+from dashboard.scored import Hard, hard
 from dashboard.state import put
 from dashboard.widgets.choice import choice
 from dashboard.widgets.compare.bench import Bench
@@ -100,14 +102,15 @@ def _difference(found: Pair, runs: Sequence[Run], bench: Bench) -> None:
             table = confusion_table(found.agreement.matrix, codes).rename_axis("the first says")
             exported(chart, table, f"agreement-{stem}", "agreement", index=True)
         with st.container(width="stretch"):
-            figure = difference_figure(found.resampled, *names, dark=bench.dark)
+            key = ("bootstrap", *map(catalogue.mark, runs), *names, bench.dark)
+            figure = drawn(key, lambda: difference_figure(found.resampled, *names, dark=bench.dark))
             points = pd.DataFrame({"points": 100 * found.resampled.differences})
             exported(figure, points, f"difference-{stem}", "bootstrap")
             low, high = (100 * bound for bound in found.resampled.interval)
             st.caption(
                 f"Paired bootstrap over the {paired.n:,} test cells, {len(found.resampled.differences):,} resamples: "
-                f"95 % interval {low:+.2f} to {high:+.2f} points. Cells of one person are not independent, so the "
-                "real uncertainty is larger."
+                f"95 % interval of first minus second {low:+.2f} to {high:+.2f} points. Cells of one person are not "
+                "independent, so the real uncertainty is larger."
             )
 
 
@@ -177,9 +180,8 @@ def _everyone(bench: Bench) -> None:
     if len(found.runs) < 2:
         st.info("The shown runs were scored on different cells.", icon=":material/info:")
         return
-    alike = together(found.votes, [run.name for run in found.runs], bench.names, errors=what == "errors")
-    title = together_title(alike, "errors in common" if what == "errors" else "alike")
-    order = list(dict.fromkeys(alike["one_model"]))
+    key = (what, bench.dark, *((*catalogue.mark(run), bench.names[run.name]) for run in found.runs))
+    alike, chart = drawn(("together", key), lambda: _together(found, bench, what))
 
     def remember() -> None:
         points = st.session_state["together"].selection.get("pair") or []
@@ -187,7 +189,6 @@ def _everyone(bench: Bench) -> None:
             both = [points[0]["one"], points[0]["other"]]
             _tick([*(name for name in bench.chosen if name not in both), *both])
 
-    chart = together_chart(alike, order, title=title, dark=bench.dark)
     exported(chart, alike, f"agreement-{what}", "together", on_select=remember)
     meaning = (
         "Of the cells that one of two runs or both get wrong, the share that both get wrong, in %."
@@ -198,3 +199,11 @@ def _everyone(bench: Bench) -> None:
     st.caption(
         f"{meaning} Runs that are alike stand side by side. Click a square to set these two against each other.{left}"
     )
+
+
+def _together(found: Hard, bench: Bench, what: str) -> tuple[pd.DataFrame, Spec]:
+    """How alike the runs are, as a table and as a figure."""
+    alike = together(found.votes, [run.name for run in found.runs], bench.names, errors=what == "errors")
+    title = together_title(alike, "errors in common" if what == "errors" else "alike")
+    order = list(dict.fromkeys(alike["one_model"]))
+    return alike, together_chart(alike, order, title=title, dark=bench.dark)
