@@ -70,6 +70,8 @@ class Space:
     only: Collection[str] = ()
 
     def __post_init__(self) -> None:
+        if get_model(self.base.model).kind == "combination":
+            raise BadConfig(f"{self.base.model} can't be searched: it is made of other runs and has no settings")
         unknown = sorted(set(self.only) - set(self._all))
         if unknown:
             raise BadConfig(

@@ -12,7 +12,7 @@ from core.errors import HemaLensError
 from core.models import get_model
 from core.progress import Progress
 from core.studies import Study, Trial, mean_interval, read_study, study_path, write_study
-from core.training.config import TrainConfig
+from core.training.config import BadConfig, TrainConfig
 from core.training.device import choose_device, describe
 from core.training.loop import TrainingFailed
 from core.training.ranges import configured
@@ -51,6 +51,8 @@ def repeat(
     user's, if None) is written after each trial; trials that are in it already are not run again, failed
     ones are. Raises `StudyDiffers` where a study of that name has another base or other data.
     """
+    if get_model(base.model).kind == "combination":
+        raise BadConfig(f"{base.model} can't be repeated: it is made of other runs and no seed changes it")
     root = root or paths.user_runs_root()
     data = get_dataset(base.dataset).load(base.size)
     study = _begun(base, data, root, name=name, kind=kind, title=title, note=note)

@@ -291,7 +291,7 @@ def train_options(config: TrainConfig) -> str:
     parts = [f"--dataset {config.dataset} --size {config.size} --model {config.model}"]
     for each in fields(TrainConfig):
         value = getattr(config, each.name)
-        if each.name not in ("epochs", "device", "model_arguments") and value != getattr(usual, each.name):
+        if each.name not in ("epochs", "device", "devices", "model_arguments") and value != getattr(usual, each.name):
             parts.append(f"--{each.name.replace('_', '-')} {value}")
     for name, value in config.model_arguments.items():
         if value != usual.complete_arguments()[name]:

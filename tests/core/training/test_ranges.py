@@ -96,6 +96,8 @@ def test_what_is_fixed_does_not_vary_and_only_restricts() -> None:
         Space(base(), only=("wings",))
     with pytest.raises(BadConfig, match="nothing is left"):
         Space(base(), fixed=("width",), only=("width",))
+    with pytest.raises(BadConfig, match="made of other runs"):
+        Space(base("ensemble"))
 
 
 def test_names_find_their_place() -> None:

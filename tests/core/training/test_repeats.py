@@ -11,7 +11,7 @@ from core.studies import find_study
 from core.training import TrainConfig, TrainingFailed, ablation, repeats
 from core.training.ablation import BASE, MODEL, VARIANTS, ablate
 from core.training.ranges import configured
-from core.training.repeats import StudyDiffers, Variant, repeat, summary
+from core.training.repeats import StudyDiffers, Variant, repeat, seeds_study, summary
 from core.training.trials import Outcome, run_trial
 
 NAMED = {"name": "three", "kind": "ablation", "title": "Three"}
@@ -102,6 +102,18 @@ def test_another_recipe_does_not_mix_with_what_is_there(pretended) -> None:
     repeat(tiny(), [Variant("a")], 1, **NAMED)
     with pytest.raises(StudyDiffers, match="another recipe"):
         repeat(tiny(epochs=2), [Variant("a")], 1, **NAMED)
+
+
+def test_what_is_made_of_other_runs_has_no_seed(capsys) -> None:
+    assert main(["repeat", "ensemble", "--dataset", "synthetic"]) == 1
+    assert "made of other runs" in capsys.readouterr().err
+
+
+def test_a_classical_model_is_grown_anew_for_each_seed() -> None:
+    config = TrainConfig.for_model("random_forest", dataset="synthetic", size=28, model_arguments={"trees": 3})
+    study = seeds_study(config, 2)
+    assert len({t.score for t in study.trials} | {t.test for t in study.trials}) > 2
+    assert all(t.seconds > 0 for t in study.trials)
 
 
 def test_a_failed_trial_is_kept_and_tried_again(pretended, monkeypatch) -> None:
