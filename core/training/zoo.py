@@ -18,12 +18,13 @@ from core.errors import HemaLensError
 from core.models import build, get_model, model_names
 from core.progress import Progress
 from core.runs import Run, list_runs
+from core.training.augment import RECIPES, augment
 from core.training.config import TrainConfig
 from core.training.device import autocast, choose_device, uses_bf16
 from core.training.optim import make_optimizer
 from core.training.team import assemble, how_many, is_helper
 
-PROBE = 32  # pictures a step of the probe; enough to tell the models apart
+PROBE = 64  # pictures a step of the probe; enough to tell the models apart
 FINISH_SECONDS = 3.0  # for scoring and writing a run, roughly
 FIRST_REPORT = 10  # steps that a training makes at most before it first reports
 CLASSICAL_SECONDS = 0.01  # a picture, roughly, for features and trees, which have no step to measure
@@ -67,7 +68,7 @@ def recipes(arguments: Mapping[str, Any] | None = None, **choices: Any) -> list[
 def plan(configs: Sequence[TrainConfig]) -> list[Job]:
     """A job a configuration: those that are there first, then the cheapest. Raises `DatasetUnavailable`.
 
-    The cost is measured: a step of a few pictures, forward and backward, on the device that will train.
+    The cost is measured: a step of a few pictures, varied, forward and backward, on the device that will train.
     """
     jobs = []
     stored = {run.name: run for run in list_runs()}
@@ -153,10 +154,12 @@ def _cost(config: TrainConfig, pictures: int, classes: int) -> float:
     network = build(config.model, classes, config.size, **config.model_arguments)
     network = network.to(device, memory_format=torch.channels_last).train()
     optimizer = make_optimizer(network, config)
-    batch = torch.rand(PROBE, 3, config.size, config.size, device=device).contiguous(memory_format=torch.channels_last)
+    drawn = torch.rand(PROBE, 3, config.size, config.size, device=device)
+    draws = torch.Generator().manual_seed(0)
     labels = torch.arange(PROBE, device=device) % classes
     for _ in range(2):  # the first also chooses kernels
         started = time.perf_counter()
+        batch = augment(drawn, RECIPES[config.augment], draws).contiguous(memory_format=torch.channels_last)
         with autocast(device, uses_bf16(config.precision, device)):
             loss = F.cross_entropy(network(batch).float(), labels)
         loss.backward()
