@@ -39,7 +39,10 @@ if not installed:
 def take(cells: list[Sample]) -> None:
     """Put sample cells on the tray; one alone is shown at once."""
     taken = [tray.add_cell(cell.name, cell.pixels, cell.truth, cell.source) for cell in cells]
-    answers.choose(taken[0]) if len(taken) == 1 else answers.forget_choice()
+    if len(taken) == 1:
+        answers.choose(taken[0])
+    else:
+        answers.forget_choice()
 
 
 with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):

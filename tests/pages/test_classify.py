@@ -283,3 +283,9 @@ def test_the_page_does_not_import_torch(run):
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT, cwd=ROOT)
     assert found.stdout.strip() == "[]", found.stdout + found.stderr
+
+
+def test_nothing_is_written_on_the_page_but_what_is_meant(page):
+    button(page, "Take all 8").click().run()
+    assert not page.exception
+    assert "`None`" not in texts(page), "Streamlit wrote the value of a bare expression"
