@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit as st
 from PIL import Image
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from core.datasets import get_dataset
@@ -286,6 +288,12 @@ def test_the_page_does_not_import_torch(run):
 
 
 def test_nothing_is_written_on_the_page_but_what_is_meant(page):
-    button(page, "Take all 8").click().run()
+    """Even for who switches Streamlit's magic on again, which shows the value of every bare expression."""
+    assert not st.get_option("runner.magicEnabled")
+    config.set_option("runner.magicEnabled", True)
+    try:
+        button(page, "Take all 8").click().run()
+    finally:
+        config.set_option("runner.magicEnabled", False)
     assert not page.exception
     assert "`None`" not in texts(page), "Streamlit wrote the value of a bare expression"
