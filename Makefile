@@ -33,7 +33,7 @@ train: $(VENV)/.app ## train a model (ARGS="--model cnn_se --size 64 --epochs 60
 
 bench: $(VENV)/.dev ## measure training and prediction speed on this machine
 	$(BIN)/python -m benchmarks.training
-	$(BIN)/python -m benchmarks.prediction
+	$(BIN)/python -m benchmarks.inference
 	$(BIN)/python -m benchmarks.first_answer
 
 lint: $(VENV)/.dev ## check style and imports

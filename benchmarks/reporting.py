@@ -38,6 +38,8 @@ def publish(name: str, rows: list[dict[str, Any]], **facts: Any) -> Path:
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "–"
     return (
         f"{value:,.3g}"
         if isinstance(value, float) and value < 1000

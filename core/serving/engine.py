@@ -21,6 +21,7 @@ from core.serving.views import views
 BATCH = 64
 MAX_SESSIONS = 32
 MAX_THREADS = 8
+SPIN = 50  # microseconds for which a helping thread stays awake for the next layer
 INPUT = "image"
 SMALLEST = 1e-12  # probability: its log is still a number
 
@@ -38,6 +39,11 @@ def load(run: Run) -> None:
     """Open the graph of ``run`` (or its members') now, so that the first answer needn't wait. Raises `EngineError`."""
     for answering in _members(run) or (run,):
         _session(answering)
+
+
+def threads() -> int:
+    """Threads that one answer may use at most."""
+    return min(MAX_THREADS, _usable_cores())
 
 
 def logits(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
@@ -129,10 +135,12 @@ def _session(run: Run) -> ort.InferenceSession:
 
 def _open(run: Run) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = min(MAX_THREADS, _usable_cores())
+    options.intra_op_num_threads = threads()
     options.inter_op_num_threads = 1
-    # Waiting threads must not burn a core that another visitor's request or a training needs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Helping threads that sleep between two layers come too late to help a small network at all; ones that
+    # wait for long burn a core that another visitor or a training needs. A layer takes tens of microseconds.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN))
     try:
         # From the path, not from bytes: the weights lie beside the graph, in weights.safetensors.
         session = ort.InferenceSession(str(run.onnx_path), options, providers=["CPUExecutionProvider"])
