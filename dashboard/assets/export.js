@@ -2,6 +2,8 @@
 // data: {figure: the container's key, name: the file's name without ending}
 
 const SCALE = 2; // of a PNG: sharp on a slide
+const MARGIN = 12; // around a figure, pixels
+const SVG = "http://www.w3.org/2000/svg";
 
 export default function ({ parentElement, data }) {
   for (const kind of ["png", "svg"]) {
@@ -12,15 +14,23 @@ export default function ({ parentElement, data }) {
 async function save({ figure, name }, kind) {
   const container = document.querySelector(`.st-key-${CSS.escape(figure)}`);
   const plotly = container?.querySelector(".js-plotly-plot");
-  if (plotly) {
-    savePlotly(plotly, name, kind);
+  if (plotly?.querySelector(".gl-container canvas")) {
+    savePlotly(plotly, name, kind); // not drawn as SVG alone: only Plotly can put the parts together
     return;
   }
-  const drawn = container?.querySelector("[data-testid=stVegaLiteChart] svg");
-  if (!drawn) return;
-  const { text, width, height } = standalone(drawn);
-  const svg = new Blob([text], { type: "image/svg+xml" });
-  offer(kind === "svg" ? svg : await painted(svg, width, height), `${name}.${kind}`);
+  const layers = [...(plotly ? plotly.querySelectorAll(".main-svg") : vegaDrawing(container))];
+  if (!layers.length) return;
+  const { width, height } = layers[0].getBoundingClientRect();
+  if (kind === "svg") {
+    offer(asFile(layers, width, height, ""), `${name}.svg`);
+    return;
+  }
+  // A picture made from SVG knows no font of the page: it must bring its own.
+  offer(await painted(asFile(layers, width, height, await fonts(layers[0]))), `${name}.png`);
+}
+
+function vegaDrawing(container) {
+  return container?.querySelectorAll("[data-testid=stVegaLiteChart] svg.marks") ?? [];
 }
 
 // Plotly saves by its own button, which knows one format and no ground: both are lent to it for this click.
@@ -37,30 +47,74 @@ function savePlotly(plot, name, kind) {
   }
 }
 
-// The drawn chart as a file of its own: with its size, the page's ground under it, and no trace of the page.
-function standalone(drawn) {
-  const { width, height } = drawn.getBoundingClientRect();
-  const copy = drawn.cloneNode(true);
-  copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-  copy.setAttribute("width", width);
-  copy.setAttribute("height", height);
-  const under = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-  under.setAttribute("width", "100%");
-  under.setAttribute("height", "100%");
-  under.setAttribute("fill", ground(drawn));
-  copy.prepend(under);
-  return { text: new XMLSerializer().serializeToString(copy), width, height };
+// The drawing as a file of its own: its layers one above the other, the page's ground under them.
+function asFile(layers, width, height, style) {
+  const file = document.createElementNS(SVG, "svg");
+  file.setAttribute("xmlns", SVG);
+  const [wide, high] = [width + 2 * MARGIN, height + 2 * MARGIN];
+  const place = { width: wide, height: high, viewBox: `${-MARGIN} ${-MARGIN} ${wide} ${high}` };
+  for (const [key, value] of Object.entries(place)) file.setAttribute(key, value);
+  if (style) file.appendChild(document.createElementNS(SVG, "style")).textContent = style;
+  const under = file.appendChild(document.createElementNS(SVG, "rect"));
+  const all = { x: -MARGIN, y: -MARGIN, width: wide, height: high, fill: ground(layers[0]) };
+  for (const [key, value] of Object.entries(all)) under.setAttribute(key, value);
+  for (const layer of layers) {
+    const copy = file.appendChild(layer.cloneNode(true));
+    copy.setAttribute("width", width);
+    copy.setAttribute("height", height);
+    copy.removeAttribute("class");
+  }
+  // Where the page has an address of its own, references within the drawing name it.
+  const text = new XMLSerializer().serializeToString(file).replace(/url\((&quot;|['"])?[^)#]*#/g, "url($1#");
+  return new Blob([text], { type: "image/svg+xml" });
 }
 
-async function painted(svg, width, height) {
+// The page's font of this element as CSS that holds the font itself.
+async function fonts(element) {
+  const text = element.querySelector("text");
+  const wanted = text ? getComputedStyle(text).fontFamily.split(",")[0].replaceAll(/["']/g, "").trim() : "";
+  const faces = [];
+  for (const sheet of document.styleSheets) {
+    let rules = [];
+    try {
+      rules = sheet.cssRules;
+    } catch {
+      continue; // of another origin
+    }
+    for (const rule of rules) {
+      if (!(rule instanceof CSSFontFaceRule)) continue;
+      const { style } = rule;
+      const family = style.getPropertyValue("font-family").replaceAll(/["']/g, "").trim();
+      const address = style.getPropertyValue("src").match(/url\(["']?([^"')]+)/)?.[1];
+      if (family !== wanted || !address || style.getPropertyValue("font-style") === "italic") continue;
+      const from = new URL(address, sheet.href ?? document.baseURI);
+      const font = await inline(from);
+      const weight = style.getPropertyValue("font-weight") || "400";
+      faces.push(`@font-face{font-family:"${family}";font-weight:${weight};src:url(${font})}`);
+    }
+  }
+  return faces.join("");
+}
+
+async function inline(address) {
+  const blob = await (await fetch(address)).blob();
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = reject;
+    reader.readAsDataURL(blob);
+  });
+}
+
+async function painted(svg) {
   const url = URL.createObjectURL(svg);
   try {
     const image = new Image();
     image.src = url;
     await image.decode();
     const canvas = document.createElement("canvas");
-    canvas.width = Math.ceil(width * SCALE);
-    canvas.height = Math.ceil(height * SCALE);
+    canvas.width = Math.ceil(image.naturalWidth * SCALE);
+    canvas.height = Math.ceil(image.naturalHeight * SCALE);
     canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
     return await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   } finally {

@@ -15,6 +15,7 @@ PLOT = (415, 330)  # pixels between the axes on a page of 1440: where names must
 SMALL, LARGE = 9, 14  # diameter of a point in pixels, by the size of the images
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "triangle-down", "pentagon", "hexagon", "x")
 _LEAST_ERROR = 0.02  # percent: where a run without an error is drawn, on an axis that has no zero
+Box = tuple[float, float, float, float]  # left, right, low, high
 _LETTER, _LINE = 6.4, 15  # size of a name in pixels: width of a letter, height
 
 
@@ -54,7 +55,9 @@ def scatter(
         ticked = np.flatnonzero(known["run"].isin(list(chosen)))
         named = list(dict.fromkeys([*ticked, *front[::-1]]))
         texts = [known["model"][i] for i in named]
-        for name in place_names(*_in_pixels(fig, known[column], errors), texts, named, far=len(ticked)):
+        x, y = _in_pixels(fig, known[column], errors)
+        line = _line_boxes(x[front], y[front])
+        for name in place_names(x, y, texts, named, far=len(ticked), keep_off=line):
             _write(fig, known[column][name.point], errors[name.point], name, dark)
     fig.update_xaxes(visible=bool(len(known)))
     fig.update_yaxes(visible=bool(len(known)))
@@ -92,14 +95,16 @@ def place_names(
     points: Sequence[int],
     *,
     far: int = 0,
+    keep_off: Sequence[Box] = (),
     size: tuple[int, int] = PLOT,
 ) -> list[Name]:
     """Places for names that touch neither each other nor any point, nor leave the plot; first come, first served.
 
     ``x``, ``y`` (N,) are all points in pixels (up is positive) in a plot of ``size``; ``texts`` are the names of
-    ``points``. A name that finds no room near its point is left out; the first ``far`` may stand far from theirs.
+    ``points``; ``keep_off`` are other places that no name may cover. A name that finds no room near its point is
+    left out; the first ``far`` may stand far from theirs.
     """
-    taken = [(a - 8, a + 8, b - 8, b + 8) for a, b in zip(x, y, strict=True)]
+    taken = [(a - 8, a + 8, b - 8, b + 8) for a, b in zip(x, y, strict=True)] + list(keep_off)
     placed = []
     for number, (point, text) in enumerate(zip(points, texts, strict=True)):
         offsets = _offsets(15 if number < far else 5)
@@ -114,6 +119,12 @@ def place_names(
                 placed.append(Name(point, text, near - x[point], dy, anchor))
                 break
     return placed
+
+
+def _line_boxes(x: np.ndarray, y: np.ndarray) -> list[Box]:
+    """Where the front's stairs run, in pixels: level from each point to the next one's cost, then up."""
+    level = [(a + 9, b, c - 2, c + 2) for a, b, c in zip(x[:-1], x[1:], y[:-1], strict=True)]
+    return level + [(a - 2, a + 2, b, c) for a, b, c in zip(x[1:], y[:-1], y[1:], strict=True)]
 
 
 def _offsets(steps: int) -> list[tuple[float, float]]:
@@ -230,15 +241,19 @@ def _write(fig: go.Figure, x: float, y: float, name: Name, dark: bool) -> None:
     )
 
 
-def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """Round values over a logarithmic axis: 1, 2, 5 per decade over a short span, else 1 and the decades."""
-    steps = (1, 2, 5) if high / low < 200 else (1,)
+    """Round values over a logarithmic axis: as few a decade as leave three or more between ``low`` and ``high``."""
     decades = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 2)
-    return [step * 10.0**decade for decade in decades for step in steps]
+    ticks: list[float] = []
+    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)):
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        if sum(low <= tick <= high for tick in ticks) >= 3:
+            break
+    return ticks
 
 
 def _short(value: float) -> str:

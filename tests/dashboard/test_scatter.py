@@ -119,3 +119,11 @@ def test_names_touch_neither_each_other_nor_a_point_nor_leave_the_plot(seed):
             (left < a + 5) & (a - 5 < right) & (low < b + 5) & (b - 5 < high) for a, b in zip(x, y, strict=True)
         )
         assert not any(left < r and a < right and low < t and b < high for a, r, b, t in boxes[:i])
+
+
+@pytest.mark.parametrize("span", [(100, 300), (0.3, 8), (5e4, 3e6), (41, 44)])
+def test_the_cost_axis_has_marks_to_read_by(span):
+    made = table(2).assign(latency_ms=span)
+    marks = [tick for tick in scatter(made, "latency").layout.xaxis.tickvals if span[0] <= tick <= span[1]]
+    assert len(marks) <= 9
+    assert len(marks) >= (0 if span == (41, 44) else 2)

@@ -123,13 +123,11 @@ def _only_one(found: Pair, runs: Sequence[Run], bench: Bench) -> None:
     who = choice("only", "Only", titles, "first", "run", hidden=True)
     table = only_one_right(found, who, codes)
     names = [bench.names[run.name] for run in runs]
+    right, wrong = names[WHO.index(who)], names[1 - WHO.index(who)]
     if table.empty:
-        st.info(
-            f"{names[1 - WHO.index(who)]} misses no cell that {names[WHO.index(who)]} gets right.",
-            icon=":material/check_circle:",
-        )
+        st.info(f"{wrong} misses no cell that {right} gets right.", icon=":material/check_circle:")
         return
-    st.caption(f"Right in {names[WHO.index(who)]}, wrong in {names[1 - WHO.index(who)]}; the surest error first.")
+    st.caption(f"{right} is right here, {wrong} is wrong; the surest error first.")
     _wall(table, runs, names)
     st.download_button(
         "Download these cells (CSV)",
@@ -196,9 +194,7 @@ def _everyone(bench: Bench) -> None:
         else "Share of test cells to which two runs give the same answer, in %."
     )
     left = f" {len(found.left_out)} left out, scored on other cells." if found.left_out else ""
-    st.caption(
-        f"{meaning} Runs that are alike stand side by side. Click a square to set these two against each other.{left}"
-    )
+    st.caption(f"{meaning} Runs that are alike stand side by side. Click a square to see these two above.{left}")
 
 
 def _together(found: Hard, bench: Bench, what: str) -> tuple[pd.DataFrame, Spec]:

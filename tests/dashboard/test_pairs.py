@@ -1,0 +1,126 @@
+"""Two runs on the same cells, and all against all: tables and figures with hand-counted contents."""
+
+import altair as alt
+import numpy as np
+import pytest
+
+from core.evaluation.compare import agreement, bootstrap, compare_answers, compare_runs
+from core.evaluation.hardest import Votes
+from dashboard import pairs
+from dashboard.figures.pairs import (
+    agreement_chart,
+    agreement_title,
+    difference_figure,
+    difference_words,
+    together_chart,
+    together_title,
+)
+from tests.fake_runs import fake_run
+
+CODES = ["ERB", "LY", "PLT"]
+NAMES = ["erythroblast", "lymphocyte", "platelet"]
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path))
+    return [
+        fake_run(tmp_path, "good-64-1", title="Good", accuracy=0.95, seed=1),
+        fake_run(tmp_path, "small-28-1", title="Small", size=28, accuracy=0.8, seed=2),
+    ]
+
+
+def test_a_pair_of_two_sizes_is_the_paired_comparison(runs):
+    found = pairs.compare(*runs)
+    assert found.comparison == compare_runs(*runs)
+    assert found.agreement.matrix.sum() == found.comparison.n == len(found.ids)
+    assert found.resampled.interval[0] < found.comparison.difference < found.resampled.interval[1]
+    assert pairs.compare(*runs) is found, "computed once"
+
+
+def test_runs_of_other_cells_or_classes_are_refused_in_a_sentence(runs, tmp_path):
+    other = fake_run(tmp_path, "other-64-1", label="official BloodMNIST")
+    assert "test cells differ" in pairs.compare(runs[0], other)
+
+
+@pytest.mark.parametrize(("who", "wrong"), [("first", "second"), ("second", "first")])
+def test_cells_that_only_one_gets_right(runs, who, wrong):
+    found = pairs.compare(*runs)
+    codes = runs[0].config["dataset"]["codes"]
+    table = pairs.only_one_right(found, who, codes)
+    assert len(table) == getattr(found.comparison, f"only_{who}") > 0
+    assert (table[f"{who} answer"] == table["label"]).all()
+    assert (table[f"{wrong} answer"] != table["label"]).all()
+    assert table[f"{wrong} p"].is_monotonic_decreasing, "the surest error first"
+    assert (table[f"{who} p"] == table[f"{who} p label"]).all()
+    truth = dict(zip(found.ids, found.labels, strict=True))
+    assert [codes[truth[identity]] for identity in table["id"]] == list(table["label"])
+
+
+def test_no_such_cell(runs):
+    found = pairs.compare(runs[0], runs[0])
+    assert pairs.only_one_right(found, "first", runs[0].config["dataset"]["codes"]).empty
+
+
+def votes() -> Votes:
+    labels = np.array([0, 1, 2, 0])
+    answers = np.array([[0, 1, 2, 1], [2, 0, 0, 1], [0, 1, 2, 1]])
+    return Votes(np.array(list("abcd")), labels, answers, np.full((4, 3), 1 / 3))
+
+
+def test_all_against_all():
+    table = pairs.together(votes(), ["x", "y", "z"], {"x": "X", "y": "Y", "z": "Z"}, errors=False)
+    assert len(table) == 9
+    value = table.set_index(["one", "other"])["value"]
+    assert value["x", "z"] == 100
+    assert value["x", "y"] == value["y", "x"] == 25
+    order = list(dict.fromkeys(table["one"]))
+    assert abs(order.index("x") - order.index("z")) == 1, "what is alike stands side by side"
+    errors = pairs.together(votes(), ["x", "y", "z"], {"x": "X", "y": "Y", "z": "Z"}, errors=True)
+    assert errors.set_index(["one", "other"])["value"]["x", "y"] == 25
+    title = together_title(table, "alike")
+    assert "100.0 %" in title
+    assert "25.0 %" in title
+    spec = together_chart(table, ["X", "Y", "Z"], title=title)
+    alt.Chart.from_dict(spec, validate=True)
+    assert spec["layer"][0]["params"][0]["select"]["fields"] == ["one", "other"]
+    assert len(spec["data"]["values"]) == 9
+
+
+def test_the_agreement_chart_tells_share_and_kappa_and_is_not_clickable():
+    first, second = np.repeat([0, 0, 1, 2], [20, 5, 10, 15]), np.repeat([0, 1, 0, 2], [20, 5, 10, 15])
+    found = agreement(first, second, 3)
+    spec = agreement_chart(found, CODES, NAMES)
+    alt.Chart.from_dict(spec, validate=True)
+    assert "70.00 %" in spec["title"]["subtitle"]
+    assert f"{found.kappa:.3f}" in spec["title"]["subtitle"]
+    assert "params" not in spec["layer"][0]
+    assert spec["layer"][0]["encoding"]["y"]["title"] == "the first says"
+    assert spec["title"]["text"] == "15 of 15 disputes: erythroblasts or lymphocytes"
+
+
+def test_agreement_titles_of_the_ends():
+    assert agreement_title(np.diag([3, 4, 5]), NAMES) == "Both say the same of every cell"
+    assert agreement_title(np.zeros((3, 3)), NAMES) == "No cells were scored"
+
+
+def test_the_bootstrap_figure_marks_zero_and_counts_every_resample():
+    labels = np.zeros(100, int)
+    second = np.r_[np.ones(20, int), np.zeros(80, int)]
+    resampled = bootstrap(compare_answers(labels, labels, second))
+    fig = difference_figure(resampled, "A", "B")
+    assert sum(fig.data[0].y) == pytest.approx(100)
+    assert fig.layout.shapes[0].x0 == 0
+    assert fig.layout.xaxis.range[0] < 0 < min(fig.data[0].x)
+    assert fig.layout.title.text == "The first leads in > 99.9 % of the resamples"
+    assert "A minus B" in fig.layout.xaxis.title.text
+
+
+def test_the_bootstrap_in_words():
+    labels = np.zeros(100, int)
+    swapped = np.r_[np.ones(1, int), np.zeros(99, int)]
+    said = difference_words(bootstrap(compare_answers(labels, swapped, labels)))
+    assert said.startswith("The interval holds zero; the second leads in ")
+    same = bootstrap(compare_answers(labels, labels, labels))
+    assert difference_figure(same, "A", "B").data[0].y[0] == 100
+    assert "holds zero" in difference_words(same)
