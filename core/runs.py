@@ -304,7 +304,7 @@ def update_metrics(run: Run, **entries: Any) -> Run:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
+    """Write JSON so that a reader sees the old file or the new one, never half of one, whoever else writes it."""
+    temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     temporary.replace(path)

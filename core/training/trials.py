@@ -77,7 +77,9 @@ def run_trial(
 
     try:
         network, reached = fit(config, data, device, report=listen)
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+            raise
         raise TrainingFailed(f"out of memory with batches of {config.batch_size}") from error
     seconds = clock.seconds()
     accuracy = None

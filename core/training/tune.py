@@ -138,8 +138,8 @@ def tune(
             if timeout is not None and time.monotonic() - began >= timeout:
                 break
 
-            def tell(message: str, done: int = done) -> None:
-                report(Progress(done, trials, f"{_so_far(study)}; {message}", "trial"))
+            def tell(message: str, done: int = done, so_far: str = _so_far(study)) -> None:
+                report(Progress(done, trials, f"{so_far}; {message}", "trial"))
 
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)

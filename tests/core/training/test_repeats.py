@@ -76,6 +76,23 @@ def test_a_trial_ends_when_its_epochs_are_watched_and_stopped() -> None:
     assert steps[-1].details["finished"] == 2
 
 
+def test_out_of_memory_fails_the_trial_and_another_error_is_told(monkeypatch) -> None:
+    from core.datasets import get_dataset
+    from core.training import trials
+
+    def fail(*arguments, **named):
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(trials, "fit", fail)
+    data = get_dataset("synthetic").load(28)
+    message = "DefaultCPUAllocator: can't allocate memory"
+    with pytest.raises(TrainingFailed, match="batches of 128"):
+        run_trial(tiny(), data)
+    message = "mat1 and mat2 shapes cannot be multiplied"
+    with pytest.raises(RuntimeError, match="mat1"):
+        run_trial(tiny(), data)
+
+
 def test_what_is_there_is_not_trained_again(pretended) -> None:
     variants = [Variant("a"), Variant("b", {"dropout": 0.5})]
     first = repeat(tiny(), variants, 1, **NAMED)
