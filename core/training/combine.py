@@ -50,8 +50,9 @@ def combine(
     says that `choose` found the members, ``root`` is the folder that gets ``<dataset>/<run>`` (the user's, if None).
     Raises `BadCombination` or `DatasetUnavailable`.
     """
-    members = tuple(members)
+    members, root = tuple(members), root or paths.user_runs_root()
     _check(members, views)
+    _check_within_reach(members, root)
     first = members[0].config["dataset"]
     model = get_model("ensemble" if len(members) > 1 else "averaged_views")
     names = sorted(member.name for member in members)
@@ -111,7 +112,7 @@ def combine(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return write_run(
-        root or paths.user_runs_root(),
+        root,
         name,
         config=config,
         metrics=metrics,
@@ -170,6 +171,22 @@ def _check(members: Sequence[Run], views: int) -> None:
     if len({member.name for member in members}) < len(members):
         raise BadCombination("a run is named twice: each has one vote")
     _check_alike(members)
+
+
+def _check_within_reach(members: Sequence[Run], root: Path) -> None:
+    """Raises `BadCombination` where a combination under ``root`` would not find a member by its name.
+
+    What ships must not lean on a user's own runs, which stay behind.
+    """
+    places = [root.resolve(), paths.shipped_runs_root().resolve()]
+    if places[0] != places[1]:
+        places.append(paths.user_runs_root().resolve())
+    far = next((member for member in members if member.path.resolve().parents[1] not in places), None)
+    if far is not None:
+        raise BadCombination(
+            f"{far.name} lies in {far.path.parent}, where a combination in {root} would not find it: copy its folder "
+            f"to {root / far.dataset} first"
+        )
 
 
 def _check_alike(runs: Sequence[Run]) -> None:

@@ -1,5 +1,6 @@
 """Combinations, on runs with hand-made graphs and a small data set of plain pictures: nothing is trained."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -220,6 +221,16 @@ def test_what_can_not_be_combined_is_told(data, tmp_path, members):
     other = {"kind": "drawn", "label": "drawn, not real", "content_hash": "0" * 12}
     with pytest.raises(BadCombination, match="of another content"):
         combine([a, stored(data, tmp_path, "other", weights, provenance=other)])
+
+
+def test_members_must_be_where_the_combination_finds_them(data, tmp_path, members):
+    with pytest.raises(BadCombination, match="a lies in .*copy its folder"):
+        combine(members[:2], root=tmp_path / "pretrained")  # what ships must not lean on one's own runs
+    far = shutil.copytree(members[0].path, tmp_path / "far" / "synthetic" / "far")
+    with pytest.raises(BadCombination, match="far lies in"):
+        combine([Run(far), members[1]])
+    beside = combine(members[:2], views=1, root=tmp_path / "cache" / "runs")
+    assert beside.members == tuple(members[:2])
 
 
 def test_images_that_are_not_those_of_the_members_are_refused(data, members, monkeypatch):
