@@ -26,7 +26,7 @@ class Hard:
 
 def curves(run: Run) -> tuple[ClassCurves | None, ...]:
     """ROC and precision-recall curves of every class on test, in the order of the classes."""
-    return _curves(*_mark(run))
+    return _curves(*catalogue.mark(run))
 
 
 @st.cache_resource(max_entries=128, show_spinner="Drawing the curves")
@@ -49,7 +49,7 @@ def voters(runs: Sequence[Run]) -> list[Run]:
 
 def hard(runs: Sequence[Run]) -> Hard:
     """How hard each test image is to ``runs`` (one or more, of one data set)."""
-    found = _hard(tuple(_mark(run) for run in runs))
+    found = _hard(tuple(catalogue.mark(run) for run in runs))
     by_path = {str(run.path): run for run in runs}  # the page's own objects, which have read their files already
     return replace(
         found,
@@ -72,7 +72,7 @@ def twins(run: Run) -> dict[str, tuple[Member, ...]]:
     """By id of a test image: the other images of the data set that are the same picture. {} without the images."""
     if catalogue.scored_on(run) is None:
         return {}
-    return _twins(run.dataset, run.size, run.config["dataset"]["provenance"]["content_hash"], _mark(run)[0])
+    return _twins(run.dataset, run.size, run.config["dataset"]["provenance"]["content_hash"], catalogue.mark(run)[0])
 
 
 @st.cache_resource(max_entries=4, show_spinner="Looking for identical pictures")
@@ -84,7 +84,3 @@ def _twins(name: str, size: int, content_hash: str, path: str) -> dict[str, tupl
             if one.split == "test":
                 found[one.id] = tuple(other for other in members if other != one)
     return found
-
-
-def _mark(run: Run) -> tuple[str, int]:
-    return str(run.path), run.path.stat().st_mtime_ns

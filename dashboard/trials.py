@@ -126,7 +126,7 @@ def spoken(name: str) -> str:
 def value_text(value: object) -> str:
     """A setting's value in few characters: '0.0032', '128', 'adamw'."""
     if isinstance(value, float):
-        return f"{value:.3g}"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return "–" if value is None else str(value)
 
 
@@ -137,7 +137,7 @@ def _cut(study: Study, name: str) -> tuple[np.ndarray, list[str]]:
         choices = list(spec["choices"])
         return np.array([choices.index(v) if v in choices else -1 for v in values], int), [str(c) for c in choices]
     distinct = sorted({v for v in values if v is not None})
-    if len(distinct) <= BINS:
+    if len(distinct) <= BINS and len(values) >= 2 * len(distinct):  # a grid, not the few values of a search's start
         return np.array([distinct.index(v) if v is not None else -1 for v in values], int), [
             value_text(v) for v in distinct
         ]

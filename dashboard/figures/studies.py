@@ -147,6 +147,10 @@ def parallel_settings(study: Study, names: Sequence[str], *, dark: bool = False,
     )
     finish(fig, title=parallel_title(study, trials), height=height, dark=dark)
     fig.update_layout(margin={"l": 70, "r": 40, "t": 96, "b": 24})
+    if dark:  # the trace's own axes are black, whatever the theme
+        line = {"type": "line", "yref": "paper", "xref": "paper", "y0": 0, "y1": 1, "line": {"color": colours["line"]}}
+        places = np.linspace(0, 1, len(dimensions)) if len(dimensions) > 1 else []
+        fig.update_layout(shapes=[line | {"x0": x, "x1": x, "layer": "below"} for x in places])
     return fig
 
 
@@ -366,6 +370,12 @@ def _dimension(study: Study, name: str, values: list) -> dict:
         }
     if spec.get("log"):
         return {"label": spoken(name)} | _log_axis(np.array(values, float), spec["low"], spec["high"])
+    if spec["kind"] == "int" and spec["high"] - spec["low"] <= 10:
+        whole = list(range(int(spec["low"]), int(spec["high"]) + 1))
+        return {"label": spoken(name), "values": [float(v) for v in values], "tickvals": whole} | {
+            "ticktext": [str(v) for v in whole],
+            "range": [spec["low"], spec["high"]],
+        }
     return {"label": spoken(name), "values": [float(v) for v in values], "range": [spec["low"], spec["high"]]}
 
 
@@ -374,11 +384,13 @@ def _log_axis(values: np.ndarray, low: float | None = None, high: float | None =
     low, high = np.log10(low or values.min()), np.log10(high or values.max())
     if high - low < 1e-9:
         low, high = low - 0.1, high + 0.1
-    steps = (1, 2, 5) if high - low < 2 else (1,)
-    ticks = [s * 10.0**d for d in range(int(np.floor(low)), int(np.ceil(high)) + 1) for s in steps]
-    ticks = [t for t in ticks if low - 1e-9 <= np.log10(t) <= high + 1e-9]
-    if len(ticks) < 2:
-        ticks = list(10 ** np.linspace(low, high, 3))
+    ticks: list[float] = []
+    for steps in ((1,), (1, 2, 5), (1, 2, 3, 4, 5, 6, 8), np.arange(10, 100) / 10):
+        ticks = [s * 10.0**d for d in range(int(np.floor(low)), int(np.ceil(high)) + 1) for s in steps]
+        ticks = [t for t in ticks if low - 1e-9 <= np.log10(t) <= high + 1e-9]
+        if len(ticks) >= 3:
+            break
+    ticks = ticks[:: max(1, len(ticks) // 6)]
     return {
         "values": np.log10(values),
         "tickvals": [float(np.log10(t)) for t in ticks],

@@ -10,6 +10,7 @@ from core.runs import Run
 from core.serving.wording import plural
 from dashboard import catalogue
 from dashboard.by_class import TITLES, class_measures, class_table, curve_points
+from dashboard.drawn import drawn
 from dashboard.figures.classes import (
     MOST_RUNS,
     measure_dots,
@@ -42,9 +43,12 @@ def classes(bench: Bench) -> None:
     codes = list(runs[0].config["dataset"]["codes"])
     names = dict(zip(codes, catalogue.spec(runs[0].dataset).class_names, strict=True))
     measures = class_measures(runs, bench.names)
-    drawn = [run.name for run in runs[-MOST_RUNS:]]
-    shown = measures[measures["run"].isin(drawn)]
-    exported(measure_dots(shown, codes, names, dark=bench.dark), shown, "classes", "class_measures")
+    shown = measures[measures["run"].isin([run.name for run in runs[-MOST_RUNS:]])]
+    marks = tuple(catalogue.mark(run) for run in runs[-MOST_RUNS:])
+    labels = tuple(dict.fromkeys(shown["model"]))
+    key = ("measure_dots", marks, labels, bench.dark)
+    dots = drawn(key, lambda: measure_dots(shown, codes, names, dark=bench.dark))
+    exported(dots, shown, "classes", "class_measures")
     more = (
         f" Drawn: the last {MOST_RUNS} of {len(runs)} chosen runs; the table has all." if len(runs) > MOST_RUNS else ""
     )
@@ -98,17 +102,23 @@ def _curves(runs: Sequence[Run], bench: Bench, codes: Sequence[str], names: dict
             of, colours = bench.names[run.name], list(class_colours(codes, bench.dark).values())
         zoom = {"corner": "Corner enlarged", "whole": "Whole curves"}
         corner = choice("zoom", "Zoom", zoom, "corner", "zoom", hidden=True, help="The curves bend in one corner.")
-    drawn, dots, kept = _read(found, colours)
+    lines, dots, kept = _read(found, colours)
     options = {"corner": corner == "corner", "dark": bench.dark}
+    key = (of, tuple((name, catalogue.mark(run), index) for name, (run, index) in found.items()), corner, bench.dark)
     halves = st.grid(2, min_column_width=400, gap="medium")
     with halves.container():
         points = {name: (1 - d["specificity"], d["sensitivity"]) for name, d in dots.items()}
-        fig = roc_figure(drawn, kept, title=roc_title(drawn, of), answers=points, **options)
-        exported(fig, curve_points(drawn, "roc"), "roc", "roc")
+        title = roc_title(lines, of)
+        fig = drawn(("roc", *key), lambda: roc_figure(lines, kept, title=title, answers=points, **options))
+        exported(fig, curve_points(lines, "roc"), "roc", "roc")
     with halves.container():
-        points = {name: (d["sensitivity"], d["precision"]) for name, d in dots.items() if d["precision"] is not None}
-        fig = precision_recall_figure(drawn, kept, title=precision_title(drawn), answers=points, **options)
-        exported(fig, curve_points(drawn, "precision_recall"), "precision-recall", "precision_recall")
+        spots = {name: (d["sensitivity"], d["precision"]) for name, d in dots.items() if d["precision"] is not None}
+        name = precision_title(lines)
+        fig = drawn(
+            ("precision_recall", *key),
+            lambda: precision_recall_figure(lines, kept, title=name, answers=spots, **options),
+        )
+        exported(fig, curve_points(lines, "precision_recall"), "precision-recall", "precision_recall")
     st.caption(
         "Each class against all others, as the probability from which a cell is called so is lowered. Dots: the "
         "answers as given, each cell the likeliest class. AUROC: how often a cell of the class gets a higher "
@@ -120,16 +130,16 @@ def _read(
     found: dict[str, tuple[Run, int]], colours: Sequence[str]
 ) -> tuple[dict[str, ClassCurves], dict[str, dict[str, float]], list[str]]:
     """Curves by name, what the answers as given reach, and the colours of those that have curves."""
-    drawn, dots, kept = {}, {}, []
+    lines, dots, kept = {}, {}, []
     for colour, (name, (run, index)) in zip(colours, found.items(), strict=True):
         one = curves(run)[index]
         if one is None:
             continue
-        drawn[name] = one
+        lines[name] = one
         kept.append(colour)
         stored = run.metrics["test"]["per_class"]
         dots[name] = {measure: stored[measure][index] for measure in ("sensitivity", "specificity", "precision")}
-    return drawn, dots, kept
+    return lines, dots, kept
 
 
 def _hardest(run: Run) -> str:

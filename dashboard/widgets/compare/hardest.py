@@ -12,6 +12,7 @@ from core.runs import Run
 from core.serving.wording import count, percent
 from dashboard import catalogue, explore
 from dashboard.by_class import hard_cells, missed_by
+from dashboard.drawn import drawn
 from dashboard.figures.hardest import missed_histogram
 from dashboard.scored import Hard, hard, twins, voters
 from dashboard.state import DEFAULT_DATASET
@@ -62,7 +63,8 @@ def _together(found: Hard, bench: Bench, codes: list[str], names: Mapping[str, s
     missed = missed_by(found.votes, codes)
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=980):  # the levels beside it, or below it on a narrow page
-            fig = missed_histogram(missed, together, codes, names, dark=bench.dark)
+            key = ("missed", tuple(catalogue.mark(run) for run in found.runs), bench.dark)
+            fig = drawn(key, lambda: missed_histogram(missed, together, codes, names, dark=bench.dark))
             exported(fig, missed, "missed-by", "missed_by")
         with st.container(width=230):
             for label, value, help_line in _LEVELS:

@@ -10,6 +10,7 @@ from core.evaluation.importance import FEWEST, Importance, importance
 from core.serving.wording import count
 from core.studies import Study
 from dashboard import catalogue
+from dashboard.drawn import drawn
 from dashboard.figures.studies import (
     effect_dots,
     importance_bars,
@@ -70,6 +71,14 @@ def _nothing_yet() -> None:
     )
 
 
+def _mark(*group: Study) -> tuple:
+    """What everything computed from the studies depends on."""
+    return tuple(
+        (s.dataset, s.name, *((t.number, t.label, t.score, t.test, t.seconds, t.state) for t in s.trials))
+        for s in group
+    )
+
+
 def _named(found: Sequence[Study]) -> dict[str, list[Study]]:
     """What can be chosen, by its name in the address bar; studies of seeds stand together by data set."""
     named: dict[str, list[Study]] = {}
@@ -103,7 +112,8 @@ def _search(study: Study, bench: Bench) -> None:
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=880):  # the settings beside it, or below it on a narrow page
             history = best_so_far(study)
-            exported(search_history(study, dark=dark), history, f"{study.name}-history", "search_history")
+            fig = drawn(("history", _mark(study), dark), lambda: search_history(study, dark=dark))
+            exported(fig, history, f"{study.name}-history", "search_history")
         with st.container(width=330):
             if best is None:
                 st.info("No trial ran to its end yet.", icon=":material/hourglass_empty:")
@@ -135,7 +145,7 @@ def _search(study: Study, bench: Bench) -> None:
     elif shown == "all":
         names = varied(study)
         exported(
-            parallel_settings(study, names, dark=dark),
+            drawn(("parallel", _mark(study), dark), lambda: parallel_settings(study, names, dark=dark)),
             trial_table(study),
             f"{study.name}-settings",
             "parallel_settings",
@@ -159,7 +169,8 @@ def _pairs(study: Study, dark: bool) -> None:
         up = choice("up", "Up", others, next(iter(others)), "setting", box=True, width=220)
     table, _, _ = pair_table(study, across, up)
     data = table.rename(columns={"across": across, "up": up})
-    exported(pair_heatmap(study, across, up, dark=dark), data, f"{study.name}-{across}-{up}", "pair_heatmap")
+    fig = drawn(("pairs", _mark(study), across, up, dark), lambda: pair_heatmap(study, across, up, dark=dark))
+    exported(fig, data, f"{study.name}-{across}-{up}", "pair_heatmap")
     st.caption(
         "Mean score (%) of the complete trials whose settings fall there; hover for how many they are. A search asks "
         "more often where it does well, so empty and single places say little."
@@ -167,13 +178,12 @@ def _pairs(study: Study, dark: bool) -> None:
 
 
 @st.cache_data(max_entries=32, show_spinner="Learning score from settings")
-def _learnt(name: str, dataset: str, marks: tuple[tuple[int, float | None], ...], _study: Study) -> Importance | None:
+def _learnt(marks: tuple, _study: Study) -> Importance | None:
     return importance(_study)
 
 
 def _importance(study: Study, dark: bool) -> None:
-    marks = tuple((trial.number, trial.score) for trial in study.complete)
-    found = _learnt(study.name, study.dataset, marks, study)
+    found = _learnt(_mark(study), study)
     if found is None:
         st.info(
             f"{count(len(study.complete), 'complete trial')}: from {FEWEST} on, with scores that differ, it can be "
@@ -237,7 +247,9 @@ def _ablation(study: Study, bench: Bench) -> None:
         measure = _measure(measures(study))
     found = effects(study, measure, base)
     table = effect_table(found)
-    exported(effect_dots(found, measure=_SHORT[measure], dark=bench.dark), table, study.name, "effect_dots")
+    key = ("effects", _mark(study), measure, base, bench.dark)
+    fig = drawn(key, lambda: effect_dots(found, measure=_SHORT[measure], dark=bench.dark))
+    exported(fig, table, study.name, "effect_dots")
     points = st.column_config.NumberColumn(format="%+.2f")
     st.dataframe(
         table,
@@ -276,7 +288,9 @@ def _seeds(group: Sequence[Study], bench: Bench) -> None:
         [(name, seed, 100 * v) for name, one in spreads for seed, v in zip(one.seeds, one.values, strict=True)],
         columns=["model", "seed", "accuracy"],
     )
-    exported(seed_dots(spreads, measure=_SHORT[measure], dark=bench.dark), data, "seeds", "seed_dots")
+    key = ("seeds", _mark(*group), measure, tuple(name for name, _ in spreads), bench.dark)
+    fig = drawn(key, lambda: seed_dots(spreads, measure=_SHORT[measure], dark=bench.dark))
+    exported(fig, data, "seeds", "seed_dots")
     number = st.column_config.NumberColumn
     interval = "95 % interval of the mean (Student's t)."
     st.dataframe(
