@@ -30,13 +30,15 @@ def percentiles(counted: Tensor, pixels: int, wanted: Sequence[int]) -> Tensor:
 def otsu(counted: Tensor, pixels: int) -> Tensor:
     """The threshold (N,) that parts ``pixels`` values with `counts` ``counted`` (N, 256) best into two.
 
-    Low values go up to it, high ones lie above (Otsu 1979, doi:10.1109/TSMC.1979.4310076). 0 where all are alike.
+    Low values go up to it, high ones lie above (Otsu 1979, doi:10.1109/TSMC.1979.4310076). Where all are alike it
+    is their value, so that there always are low ones.
     """
     number = counted.cumsum(1)
     amount = (counted * torch.arange(256, device=counted.device)).cumsum(1)
     gap = amount[:, -1:] * (number / pixels) - amount
     between = gap**2 / (number * (pixels - number)).clamp(min=1)
-    return between.argmax(1).float()
+    least = (number == 0).float().sum(1)
+    return torch.maximum(between.argmax(1).float(), least)
 
 
 class Brightness(nn.Module):

@@ -71,6 +71,7 @@ def _trees_graph(model: Classical) -> onnx.ModelProto:
 
     graph = convert_sklearn(
         model.estimator,
+        name="trees",  # else a random one: the same trees shall give the same file
         initial_types=[("table", FloatTensorType([None, model.estimator.n_features_in_]))],
         options={id(model.estimator): {"zipmap": False}},
         target_opset=_OPSETS,
