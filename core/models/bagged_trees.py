@@ -24,7 +24,7 @@ ABOUT = {
     **ABOUT,
 )
 def bagged_trees(
-    classes: int, size: int, trees: int = 60, leaves: int = 300, smallest: int = 2, rows: float = 1.0
+    classes: int, size: int, trees: int = 60, leaves: int = 400, smallest: int = 2, rows: float = 1.0
 ) -> Classical:
     return grown("grey", size, trees=trees, leaves=leaves, smallest=smallest, tried=1.0, rows=rows)
 
@@ -36,6 +36,6 @@ def bagged_trees(
     **ABOUT,
 )
 def bagged_trees_colour(
-    classes: int, size: int, trees: int = 60, leaves: int = 300, smallest: int = 2, rows: float = 1.0
+    classes: int, size: int, trees: int = 60, leaves: int = 400, smallest: int = 2, rows: float = 1.0
 ) -> Classical:
     return grown("colour", size, trees=trees, leaves=leaves, smallest=smallest, tried=1.0, rows=rows)

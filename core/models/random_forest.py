@@ -22,10 +22,10 @@ ABOUT = {
 def random_forest(
     classes: int,
     size: int,
-    trees: int = 100,
-    leaves: int = 300,
+    trees: int = 80,
+    leaves: int = 400,
     smallest: int = 2,
-    tried: float = 0.15,
+    tried: float = 0.3,
     rows: float = 1.0,
 ) -> Classical:
     return grown("grey", size, trees=trees, leaves=leaves, smallest=smallest, tried=tried, rows=rows)
@@ -40,8 +40,8 @@ def random_forest(
 def random_forest_colour(
     classes: int,
     size: int,
-    trees: int = 100,
-    leaves: int = 300,
+    trees: int = 80,
+    leaves: int = 400,
     smallest: int = 2,
     tried: float = 0.15,
     rows: float = 1.0,
