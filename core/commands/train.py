@@ -101,6 +101,7 @@ def _train_one(options: argparse.Namespace, arguments: dict[str, Any], choices: 
 
 def _train_all(options: argparse.Namespace, arguments: dict[str, Any], choices: dict[str, Any]) -> int:
     from core.progress import TerminalBar
+    from core.training.team import is_helper
     from core.training.zoo import plan, recipes, train_all
 
     if options.model or options.force:
@@ -118,7 +119,8 @@ def _train_all(options: argparse.Namespace, arguments: dict[str, Any], choices: 
             print("stopped; the same command goes on where it was")
             return 130
     print(_table(outcomes))
-    return 1 if any(outcome.error for outcome in outcomes) else 0
+    # A helper that ended badly would take the leader with it, which may still be at work.
+    return 1 if any(outcome.error for outcome in outcomes) and not is_helper() else 0
 
 
 def _table(outcomes: "list[Outcome]") -> str:
