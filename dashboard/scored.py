@@ -7,7 +7,8 @@ from pathlib import Path
 import streamlit as st
 
 from core.datasets.twins import Member, identical_images
-from core.evaluation.curves import ClassCurves, all_curves
+from core.evaluation import softmax
+from core.evaluation.curves import ClassCurves, class_curves
 from core.evaluation.hardest import Combined, Hardness, Votes, combined, gather, hardness
 from core.runs import Run
 from dashboard import catalogue
@@ -24,15 +25,15 @@ class Hard:
     combined: Combined
 
 
-def curves(run: Run) -> tuple[ClassCurves | None, ...]:
-    """ROC and precision-recall curves of every class on test, in the order of the classes."""
-    return _curves(*catalogue.mark(run))
+def curves(run: Run, index: int) -> ClassCurves | None:
+    """ROC and precision-recall curves of class ``index`` on test; None where there is nothing to tell apart."""
+    return _curves(*catalogue.mark(run), index)
 
 
-@st.cache_resource(max_entries=128, show_spinner="Drawing the curves")
-def _curves(path: str, changed: int) -> tuple[ClassCurves | None, ...]:
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _curves(path: str, changed: int, index: int) -> ClassCurves | None:
     answers = catalogue.predictions(Run(Path(path)))
-    return all_curves(answers.labels, answers.logits)
+    return class_curves(answers.labels, softmax(answers.logits), index)
 
 
 def voters(runs: Sequence[Run]) -> list[Run]:

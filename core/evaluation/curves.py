@@ -56,14 +56,6 @@ def class_curves(labels: np.ndarray, probabilities: np.ndarray, index: int) -> C
     )
 
 
-def all_curves(labels: np.ndarray, logits: np.ndarray) -> tuple[ClassCurves | None, ...]:
-    """`class_curves` of every class in order, from ``labels`` int (N,) and ``logits`` (N, C)."""
-    from core.evaluation.metrics import softmax
-
-    probabilities = softmax(np.asarray(logits))
-    return tuple(class_curves(labels, probabilities, index) for index in range(probabilities.shape[1]))
-
-
 def thinned(points: np.ndarray, detail: float = DETAIL) -> np.ndarray:
     """``points`` (N, 2) without those whose absence moves the line by ``detail`` or less; both ends stay.
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from core.evaluation.curves import all_curves
+from core.evaluation import softmax
+from core.evaluation.curves import class_curves
 from core.evaluation.hardest import gather, hardness
 from core.runs import Predictions
 from dashboard.by_class import class_measures, class_table, curve_points, hard_cells, missed_by
@@ -58,7 +59,8 @@ def test_no_runs_give_empty_tables():
 
 def test_points_of_curves_are_named(runs):
     answers = runs[0].predictions("test")
-    curves = dict(zip(["BA", "EO"], all_curves(answers.labels, answers.logits)[:2], strict=True))
+    shares = softmax(answers.logits)
+    curves = {code: class_curves(answers.labels, shares, index) for index, code in enumerate(["BA", "EO"])}
     points = curve_points(curves, "precision_recall")
     assert set(points["name"]) == {"BA", "EO"}
     assert len(points) == sum(len(one.precision_recall) for one in curves.values())

@@ -132,7 +132,7 @@ def _read(
     """Curves by name, what the answers as given reach, and the colours of those that have curves."""
     lines, dots, kept = {}, {}, []
     for colour, (name, (run, index)) in zip(colours, found.items(), strict=True):
-        one = curves(run)[index]
+        one = curves(run, index)
         if one is None:
             continue
         lines[name] = one
