@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from dashboard.figures.style import finish, ground, series_colours
 from dashboard.leaderboard import COSTS, pareto_front
 
-HEIGHT = 540
+HEIGHT = 560
 PLOT = (415, 330)  # pixels between the axes on a page of 1440: where names must not touch
 SMALL, LARGE = 9, 14  # diameter of a point in pixels, by the size of the images
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "triangle-down", "pentagon", "hexagon", "x")
@@ -62,7 +62,7 @@ def scatter(
     fig.update_xaxes(visible=bool(len(known)))
     fig.update_yaxes(visible=bool(len(known)))
     finish(fig, title=scatter_title(known, front, better), height=HEIGHT, dark=dark)
-    below = {"y": -0.16, "yanchor": "top", "x": 0, "xanchor": "left", "font": {"size": 12}}
+    below = {"y": -0.16, "yanchor": "top", "x": 0, "xanchor": "left", "font": {"size": 11}}
     return fig.update_layout(legend=below | {"itemsizing": "trace", "itemwidth": 30})
 
 

@@ -61,10 +61,13 @@ def class_colours(codes: Sequence[str], dark: bool = False) -> dict[str, str]:
 
 
 def series_colours(n: int, dark: bool = False) -> list[str]:
-    """Colours for ``n`` things that are not classes (runs, splits): the first is the primary one."""
-    first = [PRIMARY[dark], "#f0a052" if dark else "#b8601a", "#4fc0b5" if dark else "#137d74"]
-    rest = ["#8db7f5" if dark else "#2f62b5", "#f08fa8" if dark else "#a3304f", ground(dark)["quiet"]]
-    colours = first + rest
+    """Colours for ``n`` things that are not classes (runs, splits): the first is the primary one.
+
+    The first six are told apart easily; where there are more, let symbols or names speak as well.
+    """
+    light = ["#b8601a", "#137d74", "#2f62b5", "#a3304f", LIGHT["quiet"], "#77801c", "#a93cab", "#7a4a2b", "#1c7fa6"]
+    night = ["#f0a052", "#4fc0b5", "#8db7f5", "#f08fa8", DARK["quiet"], "#c9d15c", "#e58be5", "#d3a584", "#6fd0f0"]
+    colours = [PRIMARY[dark], *(night if dark else light), "#8edb7b" if dark else "#35832a"]
     return [colours[i % len(colours)] for i in range(n)]
 
 

@@ -16,7 +16,7 @@ def columns(n: str) -> dict[str, object]:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     on = f" On {n} test cells."
     return {
-        "model": text("Model", pinned=True),
+        "model": text("Model", pinned=True, width=232),
         "accuracy": number("Accuracy", format="%.2f %%", help="Share of cells that are named right." + on),
         "interval": text(
             "95 % interval",
@@ -44,7 +44,11 @@ def columns(n: str) -> dict[str, object]:
         "parameters": number("Parameters", format="localized"),
         "megabytes": number("File", format="%.1f MB", help="Size on disk of graph and weights."),
         "latency_ms": number("One cell", format="%.1f ms", help="Time for one cell with ONNX Runtime, where measured."),
-        "peak_memory_mb": number("Memory", format="%.0f MB", help="Peak while answering one cell, where measured."),
+        "peak_memory_mb": number(
+            "Memory",
+            format="%.0f MB",
+            help="The most that opening it and answering took beyond the program itself, where measured.",
+        ),
         "train_seconds": number("Training", format="%.0f s"),
         "device": text("Device", help="What it was trained on; training times of different devices don't compare."),
         "seed": number("Seed", format="%d"),

@@ -144,3 +144,10 @@ def test_finish_gives_title_height_and_font():
     assert fig.layout.font.color == style.DARK["text"]
     chart = style.finish_altair(alt.Chart().mark_point(), title="T", height=200)
     assert chart.to_dict()["height"] == 200
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_colours_of_series_are_readable_and_no_two_the_same(dark):
+    colours = style.series_colours(11, dark)
+    assert len(set(colours)) == 11
+    assert all(style.contrast(colour, style.ground(dark)["background"]) >= 3 for colour in colours)

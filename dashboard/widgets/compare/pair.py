@@ -96,22 +96,22 @@ def _difference(found: Pair, runs: Sequence[Run], bench: Bench) -> None:
     codes = list(runs[0].config["dataset"]["codes"])
     titles = list(catalogue.spec(runs[0].dataset).class_names)
     stem = f"{runs[0].name}-{runs[1].name}"
-    with st.container(horizontal=True, gap="large"):
-        with st.container(width=430):
-            chart = agreement_chart(found.agreement, codes, titles, dark=bench.dark)
-            table = confusion_table(found.agreement.matrix, codes).rename_axis("the first says")
-            exported(chart, table, f"agreement-{stem}", "agreement", index=True)
-        with st.container(width="stretch"):
-            key = ("bootstrap", *map(catalogue.mark, runs), *names, bench.dark)
-            figure = drawn(key, lambda: difference_figure(found.resampled, *names, dark=bench.dark))
-            points = pd.DataFrame({"points": 100 * found.resampled.differences})
-            exported(figure, points, f"difference-{stem}", "bootstrap")
-            low, high = (100 * bound for bound in found.resampled.interval)
-            st.caption(
-                f"Paired bootstrap over the {paired.n:,} test cells, {len(found.resampled.differences):,} resamples: "
-                f"95 % interval of first minus second {low:+.2f} to {high:+.2f} points. Cells of one person are not "
-                "independent, so the real uncertainty is larger."
-            )
+    grid = st.grid(2, min_column_width=420, gap="medium")  # one below the other on a narrow page
+    with grid.container(), st.container(width=430):
+        chart = agreement_chart(found.agreement, codes, titles, dark=bench.dark)
+        table = confusion_table(found.agreement.matrix, codes).rename_axis("the first says")
+        exported(chart, table, f"agreement-{stem}", "agreement", index=True)
+    with grid.container():
+        key = ("bootstrap", *map(catalogue.mark, runs), *names, bench.dark)
+        figure = drawn(key, lambda: difference_figure(found.resampled, *names, dark=bench.dark))
+        points = pd.DataFrame({"points": 100 * found.resampled.differences})
+        exported(figure, points, f"difference-{stem}", "bootstrap")
+        low, high = (100 * bound for bound in found.resampled.interval)
+        st.caption(
+            f"Paired bootstrap over the {paired.n:,} test cells, {len(found.resampled.differences):,} resamples: "
+            f"95 % interval of first minus second {low:+.2f} to {high:+.2f} points. Cells of one person are not "
+            "independent, so the real uncertainty is larger."
+        )
 
 
 def _only_one(found: Pair, runs: Sequence[Run], bench: Bench) -> None:
