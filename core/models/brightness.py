@@ -53,9 +53,9 @@ class Brightness(nn.Module):
             "Mean brightness",
             "Spread of brightness",
             "Skewness of brightness",
-            *(f"Brightness, {p}th percentile" for p in PERCENTILES),
+            *(f"Brightness, percentile {p}" for p in PERCENTILES),
             "Entropy of brightness",
-            *(f"Share of pixels of brightness {b}" for b in bounds),
+            *(f"Pixels of brightness {b}" for b in bounds),
         )
         self.groups = ("Brightness",) * len(self.names)
 
@@ -81,7 +81,7 @@ class CellSize(nn.Module):
         super().__init__()
         self.pixels = size * size
         self.names = (
-            *(f"Share darker than {t}" for t in DARKER_THAN),
+            *(f"Pixels darker than {t}" for t in DARKER_THAN),
             "Share of the dark part",
             "Threshold of the dark part",
             "Extent of the dark part",

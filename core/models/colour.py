@@ -24,7 +24,7 @@ class ColourStatistics(nn.Module):
         super().__init__()
         self.pixels = size * size
         parts = (*CHANNELS, "strength of colour")
-        kinds = ("mean", "spread", *(f"{p}th percentile" for p in SHOWN))
+        kinds = ("mean", "spread", *(f"percentile {p}" for p in SHOWN))
         pairs = ("red and green", "red and blue", "green and blue")
         self.names = (
             *(f"{part.capitalize()}, {kind}" for part in parts for kind in kinds),
