@@ -51,15 +51,15 @@ def importance_figure(importances: Mapping[str, Any], *, shown: int = SHOWN, dar
             hovertemplate="%{y}<br>%{customdata}<br>%{x:.2f} points lost<extra></extra>", row=row, col=1,
         )  # fmt: skip
         low = min(0.0, float(part["loss"].min()))
-        room = 1.12 * float(part["loss"].clip(lower=0).max() or longest)
+        room = 1.2 * float(part["loss"].clip(lower=0).max() or longest)
         fig.update_xaxes(range=[1.15 * low, room], rangemode="tozero", row=row, col=1)
         fig.update_yaxes(autorange="reversed", automargin=True, showgrid=False, row=row, col=1)
     first = parts[0].iloc[0]
-    title = f"Most rests on {_within(first['name'])}: without it, {first['loss']:.0f} points of accuracy are lost"
-    finish(fig, title=title, height=round(150 + BAR * sum(heights)), dark=dark)
+    title = f"Most rests on {_within(first['name'])} ({first['loss']:.0f} points of accuracy)"
+    finish(fig, title=title, height=round(180 + BAR * sum(heights)), dark=dark)
     fig.update_xaxes(title_text="accuracy lost (percentage points)", title_standoff=8, row=2, col=1)
     fig.update_annotations(x=0, xanchor="left", font={"size": 13, "color": ground(dark)["quiet"]})
-    fig.update_layout(bargap=0.3)
+    fig.update_layout(bargap=0.3, margin={"t": 84, "r": 24}, title_font_size=15)
     return fig
 
 
