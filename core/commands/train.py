@@ -21,8 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="train every model whose recipe has no run yet, the cheapest first; "
-        "the same command goes on where it was stopped",
+        help="train every model that has no run yet on these pictures (with options that change the recipe: no run "
+        "of that recipe), the cheapest first; the same command goes on where it was stopped",
     )
     parser.add_argument(
         "--arg", action="append", default=[], metavar="NAME=VALUE", help="a model's own argument, such as width=36"
@@ -106,7 +106,10 @@ def _train_all(options: argparse.Namespace, arguments: dict[str, Any], choices: 
 
     if options.model or options.force:
         raise HemaLensError("--all trains every model that has no run yet: it goes with neither --model nor --force")
-    jobs = plan(recipes(arguments, **choices))
+    where = ("dataset", "size", "device", "devices", "precision")
+    own_recipe = arguments or any(value is not None for name, value in choices.items() if name not in where)
+    # Who changes the recipe wants runs of that recipe; who doesn't wants every model to have a run.
+    jobs = plan(recipes(arguments, **choices), any_recipe=not own_recipe)
     missing = sum(job.there is None for job in jobs)
     print(
         f"{len(jobs)} models, {missing} to train, about {sum(job.cost for job in jobs) / 60:.0f} min on this computer"

@@ -65,16 +65,16 @@ def recipes(arguments: Mapping[str, Any] | None = None, **choices: Any) -> list[
     ]
 
 
-def plan(configs: Sequence[TrainConfig]) -> list[Job]:
+def plan(configs: Sequence[TrainConfig], *, any_recipe: bool = False) -> list[Job]:
     """A job a configuration: those that are there first, then the cheapest. Raises `DatasetUnavailable`.
 
+    With ``any_recipe`` a model is there where it has any run on the same data, whatever it was trained by.
     The cost is measured: a step of a few pictures, varied, forward and backward, on the device that will train.
     """
     jobs = []
-    stored = {run.name: run for run in list_runs()}
     for config in configs:
         data = get_dataset(config.dataset).load(config.size)
-        there = stored.get(config.run_name(data.provenance.content_hash))
+        there = _stored(config, data.provenance.content_hash, any_recipe)
         jobs.append(Job(config, there, 0.0 if there else _cost(config, len(data["train"]), len(data.spec.classes))))
     jobs.sort(key=lambda job: (job.there is None, job.cost, job.config.model))
     if any(job.there is None and job.config.devices != 1 for job in jobs):
@@ -83,6 +83,18 @@ def plan(configs: Sequence[TrainConfig]) -> list[Job]:
         device = choose_device(first.device)
         jobs = assemble(device, how_many(device, first.devices)).agree(jobs)
     return jobs
+
+
+def _stored(config: TrainConfig, content_hash: str, any_recipe: bool) -> Run | None:
+    """The run of ``config``, else, if so asked, the best on val of its model's runs on the same data."""
+    runs = [
+        run
+        for run in list_runs(config.dataset, config.size)
+        if run.model == config.model and run.config["dataset"]["provenance"]["content_hash"] == content_hash
+    ]
+    exact = [run for run in runs if run.name == config.run_name(content_hash)]
+    best = sorted(runs, key=lambda run: -run.metrics["val"]["accuracy"]) if any_recipe else []
+    return next(iter([*exact, *best]), None)
 
 
 def train_all(

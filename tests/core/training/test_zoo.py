@@ -55,6 +55,13 @@ def test_the_cheap_come_first_and_what_is_there_costs_nothing(monkeypatch):
     assert [job.config.model for job in plan([config(m) for m in costs])] == ["cnn_se", "cnn_3", "cnn_2"]
 
 
+def test_a_model_trained_by_another_recipe_is_there_unless_this_recipe_is_wanted(tiny_run):
+    jobs = [config(tiny_run.model), config("cnn_2", model_arguments={"width": 8})]
+    by_model = {job.config.model: job.there for job in plan(jobs, any_recipe=True)}
+    assert by_model == {tiny_run.model: tiny_run, "cnn_2": None}
+    assert all(job.there is None for job in plan(jobs))
+
+
 def test_a_cost_is_measured_and_grows_with_the_epochs():
     few, many = (zoo._cost(config("cnn_2", epochs=n, model_arguments={"width": 8}), 100, 8) for n in (1, 100))
     assert 0 < few < many
