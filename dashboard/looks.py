@@ -1,4 +1,4 @@
-"""What the Explain page computes with torch, kept in the visitor's session so that a rerun computes nothing.
+"""What the Explain page computes, kept in the visitor's session so that a rerun computes nothing.
 
 Torch and Captum are imported inside functions: importing this module, and drawing the page's frame, stays quick.
 """
@@ -14,7 +14,10 @@ import numpy as np
 import streamlit as st
 
 from core.datasets import DatasetSpec
+from core.evaluation import softmax
+from core.explain.occlusion import OcclusionMap, occlusion
 from core.runs import Run
+from core.serving import engine
 from core.serving.preprocess import Framed
 
 if TYPE_CHECKING:
@@ -81,8 +84,45 @@ def has_grad_cam(look: Look, earlier: int) -> bool:
     return ("cam", *_key(look), look.target, earlier) in st.session_state.get(_MAPS, {})
 
 
+def sees_places(look: Look) -> bool:
+    """Whether the model is a network whose last map tells places apart, which Grad-CAM needs.
+
+    A fully connected network sees the picture as a whole, trees see features, a combination has no map at all.
+    """
+    if look.run.kind != "network":
+        return False
+
+    def compute() -> bool:
+        try:
+            height, width = engine.features(look.run, look.framed.pixels[None]).shape[2:]
+        except engine.EngineError:  # a graph without its last map: it can still be covered
+            return False
+        return height * width > 1
+
+    return _kept(("places", *_key(look)[:2]), compute)
+
+
+def occlusion_map(look: Look) -> OcclusionMap:
+    """What the class asked about needs, by covering one place after another; through the engine, for every kind."""
+
+    def compute() -> OcclusionMap:
+        def answer(pictures: np.ndarray) -> np.ndarray:
+            return softmax(engine.logits(look.run, pictures))
+
+        return occlusion(answer, look.framed.pixels, look.target)
+
+    return _kept(("occlusion", *_key(look), look.target), compute, "Covering one place after another")
+
+
+def has_occlusion_map(look: Look) -> bool:
+    """True where `occlusion_map` would answer at once."""
+    return ("occlusion", *_key(look), look.target) in st.session_state.get(_MAPS, {})
+
+
 def gates(look: Look) -> "list[StageGates]":
-    """Gates of every attention stage; empty for a network without attention."""
+    """Gates of every attention stage; empty for a network without attention and for what is no network."""
+    if look.run.kind != "network":
+        return []
 
     def compute() -> "list[StageGates]":
         from core.explain.gates import picture_gates
@@ -98,11 +138,11 @@ def waiting_line() -> str:
     return "Drawing the maps" if "captum" in sys.modules else "Loading the drawing tools, a few seconds the first time"
 
 
-def _kept(key: tuple, compute: Callable[[], Any]) -> Any:
+def _kept(key: tuple, compute: Callable[[], Any], waiting: str | None = None) -> Any:
     """What was computed for ``key`` in this session, else ``compute()``; the oldest of many are dropped."""
     maps = st.session_state.setdefault(_MAPS, OrderedDict())
     if key not in maps:
-        with st.spinner(waiting_line()):
+        with st.spinner(waiting or waiting_line()):
             maps[key] = compute()
         while len(maps) > KEPT:
             maps.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Explain: which places of a cell speak for an answer, and which gates open for it."""
+"""Explain: which places of a cell an answer comes from, which gates open for it, which features it rests on."""
 
 import streamlit as st
 
@@ -7,7 +7,7 @@ from core.serving.predict import classify
 from core.serving.preprocess import frame
 from dashboard import catalogue, looks
 from dashboard.state import DEFAULT_DATASET, dataset, prepare, put, share
-from dashboard.widgets import explain, looked_at
+from dashboard.widgets import explain, looked_at, maps
 from dashboard.widgets.page import header
 from dashboard.widgets.runs import labels, run_picker
 
@@ -35,7 +35,7 @@ runs = run_picker(
     multiple=True,
     max_selections=3,
     default=looks.telling_runs(installed),
-    help="CNN + SE and CNN + CBAM have gates to look at; Grad-CAM reads every model.",
+    help="CNN + SE and CNN + CBAM have gates to look at; Grad-CAM reads networks, covering reads every model.",
 )
 if not runs:
     st.info("Choose a model above, and its maps appear here.", icon=":material/visibility:")
@@ -79,11 +79,12 @@ with tiles, st.container(gap="small"):
     looked_at.cell_tile(cell, frame(cell.pixels, size, spec), spec)
     looked_at.cell_buttons(cell, spec, size)
 with tiles:
-    draw_maps = [explain.cam_tile(look, cell, drawing, spec) for look in shown]
-explain.legend(drawing)
+    draw_maps = [maps.map_tile(look, cell, drawing, spec) for look in shown]
+explain.legend(drawing, shown)
 
 # The page stands; what needs PyTorch comes now.
 for draw in draw_maps:
     draw()
 explain.gates_section(shown, spec)
 explain.spatial_section(shown, cell, drawing)
+explain.features_section(shown)

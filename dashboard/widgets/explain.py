@@ -1,7 +1,7 @@
-"""Parts of the Explain page: drawing options, the maps' tiles, the sections on gates."""
+"""Parts of the Explain page: drawing options, how a map is drawn and kept, the sections on gates and features."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,15 +11,15 @@ import streamlit as st
 from core.datasets import DatasetSpec
 from core.errors import HemaLensError
 from core.explain.overlay import COLOUR_MAPS, overlay
-from core.serving.predict import sure_threshold
-from core.serving.wording import percent
 from dashboard import looks
 from dashboard.figures.explain import colour_strip, gates_figure, labelled, nearest_classes
+from dashboard.figures.importance import importance_figure
 from dashboard.looks import Look
 from dashboard.widgets.looked_at import SIDE, Cell
 from dashboard.widgets.page import is_dark, plot
 from dashboard.widgets.pictures import as_png, enlarge
 
+MAPS = ("Grad-CAM", "Covering")
 DETAIL = ("Last map", "One stage earlier", "Two stages earlier")
 NEARLY_EVEN = 0.05  # a spatial map whose gates differ by less hardly weighs one place more than another
 RESEARCH = "HemaLens, for research and teaching, not a medical device"
@@ -27,12 +27,14 @@ RESEARCH = "HemaLens, for research and teaching, not a medical device"
 
 @dataclass(frozen=True)
 class Drawing:
-    """How maps are drawn: ``opacity`` 0 to 1, ``colours`` a scale's name, ``how`` they are enlarged.
+    """Which maps are drawn and how: ``opacity`` 0 to 1, ``colours`` a scale's name, ``how`` they are enlarged.
 
-    ``fade`` lets the cell show through where a map is low; ``earlier`` counts stages before the last map;
-    ``stretch`` lets each spatial map fill the colour scale.
+    ``covering`` takes the place of Grad-CAM also where there is a map to read; ``fade`` lets the cell show
+    through where a map is low; ``earlier`` counts stages before the last map; ``stretch`` lets each spatial
+    map fill the colour scale.
     """
 
+    covering: bool
     opacity: float
     colours: str
     how: str
@@ -44,6 +46,11 @@ class Drawing:
 def drawing_options() -> Drawing:
     """A popover with what most people never touch; the choices stay when one leaves the page."""
     with st.popover("Drawing", icon=":material/palette:", key="explain_drawing"):
+        kind = st.segmented_control(
+            "Map", MAPS, default=MAPS[0], required=True, key="map", persist_state="session",
+            help="Grad-CAM reads where a network's own last map speaks for the class; models without such a map are "
+            "covered. Covering hides one place after another and sees how far the answer falls, in every model.",
+        )  # fmt: skip
         opacity = st.slider(
             "Opacity of the maps", 0, 100, 70, 5, format="%d %%", key="opacity", persist_state="session"
         )
@@ -67,69 +74,38 @@ def drawing_options() -> Drawing:
             "Off: the scale runs from 0 (shut) to 1 (open) for all.",
         )  # fmt: skip
     enlarging = "smooth" if how == "Smooth" else "blocks"
-    return Drawing(opacity / 100, colours, enlarging, fade, DETAIL.index(detail), stretch)
+    return Drawing(kind == MAPS[1], opacity / 100, colours, enlarging, fade, DETAIL.index(detail), stretch)
 
 
-def cam_tile(look: Look, cell: Cell, drawing: Drawing, spec: DatasetSpec) -> Callable[[], None]:
-    """A tile for Grad-CAM of one model: the cell and the model's answer at once.
-
-    Returns what draws the map into the tile, to be called when all tiles stand.
-    """
-    code, name = spec.codes[look.target], spec.class_names[look.target].lower()
-    given = _whole(percent(look.probabilities[look.target]))
-    tile = st.container(gap="small")
-    with tile:
-        place = st.empty()
-        if not looks.has_grad_cam(look, drawing.earlier):
-            place.image(enlarge(look.framed.pixels, SIDE), width="stretch", alt=cell.name)
-        top = float(look.probabilities[look.answer])
-        verdict = "sure" if top >= sure_threshold(look.run) else "unsure"
-        st.markdown(f"**{look.title}**: {spec.codes[look.answer]}, {_whole(percent(top))}, {verdict}")
-        line = st.empty()
-
-    def draw() -> None:
-        try:
-            with line:
-                cam, stage = looks.grad_cam(look, drawing.earlier)
-        except HemaLensError as error:
-            line.warning(str(error), icon=":material/warning:")
-            return
-        picture = drawn_over(look.framed.pixels, cam.values, drawing)
-        size = _whole(f"{stage.height} x {stage.width}")
-        place.image(picture, width="stretch", alt=f"Grad-CAM of {look.title} for {name}, {size} map")
-        what = f"Grad-CAM for {code}, {name} ({given})"
-        if cam.silent:
-            line.caption(f"{what}: nothing in this {size} map speaks for it, so the map is empty.")
-        else:
-            line.caption(f"{what} · {size} map, enlarged{'' if stage.last else ' · an earlier, finer stage'}")
-        lines = [
-            f"{look.title}: {code}, {given}",
-            f"Grad-CAM for {name}, {size} map{' (nothing speaks for it)' if cam.silent else ', enlarged'}",
-            f"Cell {cell.name}, {cell.source}, {look.run.size} px",
-            RESEARCH,
-        ]
-        with tile:
-            keep_button("Download map (PNG)", picture, lines, "grad-cam", look, cell, code)
-
-    return draw
-
-
-def legend(drawing: Drawing) -> None:
-    """The colour scale, and what such maps can't tell."""
+def legend(drawing: Drawing, shown: Sequence[Look]) -> None:
+    """The colour scale, and what the maps of ``shown`` can't tell."""
+    covering = [drawing.covering or not looks.sees_places(look) for look in shown]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.caption("does not speak for the class", width="content")
+        st.caption("matters nothing" if all(covering) else "does not speak for the class", width="content")
         strip = colour_strip(drawing.colours, drawing.opacity, drawing.fade, dark=is_dark())
         st.image(strip, width=240, alt="Colour scale from nothing to most")
-        st.caption("speaks for it most", width="content")
-    st.caption(
-        "A map shows where this model found what raised the score of the class asked about, each scaled to its own "
-        "maximum: compare places within a map, not brightness between maps. It can't tell whether the answer is right, "
-        "what the model saw there, or why; light on the background or the rim is a reason to doubt the answer."
+        st.caption("matters most" if all(covering) else "speaks for it most", width="content")
+    parts = []
+    if not all(covering):
+        parts.append("Grad-CAM shows where this model found what raised the score of the class asked about.")
+    if any(covering):
+        parts.append(
+            "Covering shows without which place the class becomes less likely, one place at a time: what two places "
+            "tell alike may show in neither."
+        )
+    parts.append(
+        "Each map is scaled to its own maximum: compare places within a map, not brightness between maps. "
+        "It can't tell whether the answer is right, what the model saw there, or why; light on the background or the "
+        "rim is a reason to doubt the answer."
     )
+    st.caption(" ".join(parts))
 
 
 def gates_section(shown: Sequence[Look], spec: DatasetSpec) -> None:
     """Channel gates per stage of every model with attention, against what is usual for the class asked about."""
+    shown = [look for look in shown if look.run.kind == "network"]
+    if not shown:
+        return
     st.subheader("Channel gates: what opens for this cell", anchor=False)
     gated = [(look, found) for look in shown if (found := _gates(look))]
     without = [look.title for look in shown if look not in [g[0] for g in gated]]
@@ -182,7 +158,7 @@ def spatial_section(shown: Sequence[Look], cell: Cell, drawing: Drawing) -> None
                 low, high = float(gate.spatial.min()), float(gate.spatial.max())
                 values = (gate.spatial - low) / max(high - low, 1e-9) if drawing.stretch else gate.spatial
                 picture = drawn_over(look.framed.pixels, values, drawing)
-                size = _whole(f"{gate.spatial.shape[0]} x {gate.spatial.shape[1]}")
+                size = whole(f"{gate.spatial.shape[0]} x {gate.spatial.shape[1]}")
                 with st.container(gap="xsmall"):
                     st.image(picture, width="stretch", alt=f"Spatial map of {look.title}, {gate.stage}, {size}")
                     even = ", nearly even" if high - low < NEARLY_EVEN else ""
@@ -194,6 +170,21 @@ def spatial_section(shown: Sequence[Look], cell: Cell, drawing: Drawing) -> None
                         RESEARCH,
                     ]
                     keep_button("Download (PNG)", picture, lines, "spatial", look, cell, gate.stage)
+
+
+def features_section(shown: Sequence[Look]) -> None:
+    """What the answers of models that are no networks rest on, whatever the cell."""
+    for look in shown:
+        found = look.run.importances()
+        if found is None:
+            continue
+        st.subheader(f"Features: what {look.title} rests on", anchor=False)
+        st.caption(
+            f"Measured over {found['images']:,} cells of {found['split']}, not for this cell: the accuracy lost "
+            "when a feature is shuffled between the cells. Features that tell the same stand in for each other, so a "
+            "family can matter where none of its features does alone."
+        )
+        plot(importance_figure(found, dark=is_dark()), key=f"features-{look.run.name}")
 
 
 def drawn_over(image: np.ndarray, values: np.ndarray, drawing: Drawing) -> np.ndarray:
@@ -219,7 +210,7 @@ def keep_button(
     )
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
     """``text`` with spaces at which no line breaks, so that '8 x 8' and '97 %' stay together."""
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 

@@ -1,6 +1,7 @@
 """The Explain page, driven as a visitor would: links, classes, cells, drawing options, what is missing."""
 
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from core.runs import list_runs
 from dashboard.state import HandedImage
 from dashboard.widgets.explain import _png
 from dashboard.widgets.looked_at import as_text
+from tests.fake_runs import combined
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "pages" / "explain.py"
@@ -35,9 +38,9 @@ def texts(page):
 
 
 def maps(page):
-    """The lines under the Grad-CAM maps."""
+    """The lines under the maps."""
     lines = [c.value.replace("\N{NO-BREAK SPACE}", " ") for c in page.caption]
-    return [line for line in lines if line.startswith("Grad-CAM for")]
+    return [line for line in lines if line.startswith(("Grad-CAM for", "Covering, for"))]
 
 
 def address(page, key):
@@ -51,36 +54,46 @@ def name_of(runs, model):
 
 
 @pytest.fixture
-def plain_run(tiny_runs, tmp_path, monkeypatch):
-    """A CNN without attention and untrained, beside copies of the two tiny runs."""
-    from core.models import build
+def untrained(tiny_runs, tmp_path, monkeypatch):
+    """A function (model, **arguments) that writes an untrained run beside copies of the two tiny runs."""
+    from core.models import build, get_model
     from core.models.export import export_graph, round_to_stored, storable
     from core.runs import write_run
 
     root = tmp_path / "pretrained"
     shutil.copytree(tiny_runs[0].path.parent, root / "synthetic")
     monkeypatch.setenv("HEMALENS_PRETRAINED", str(root))
-    network = build("cnn_2", 8, 28, width=4).eval()
-    round_to_stored(network)
     like = tiny_runs[0]
-    config = {
-        **like.config,
-        "name": "cnn_2-28-000000",
-        "train": {**like.config["train"], "model": "cnn_2", "model_arguments": {"width": 4}},
-        "model": {**like.config["model"], "name": "cnn_2", "title": "CNN, 2 layers"},
-    }
-    return write_run(
-        root,
-        "cnn_2-28-000000",
-        config=config,
-        metrics=like.metrics,
-        history=[{"epoch": 1}],
-        predictions={split: like.predictions(split) for split in ("val", "test")},
-        weights=storable(network),
-        gate_means={},
-        card="",
-        export=lambda graph, weights: export_graph(network, 28, graph, weights),
-    )
+
+    def make(model, **arguments):
+        network = build(model, 8, 28, **arguments).eval()
+        round_to_stored(network)
+        config = {
+            **like.config,
+            "name": f"{model}-28-000000",
+            "train": {**like.config["train"], "model": model, "model_arguments": arguments},
+            "model": {**like.config["model"], "name": model, "title": get_model(model).title},
+        }
+        return write_run(
+            root,
+            f"{model}-28-000000",
+            config=config,
+            metrics=like.metrics,
+            history=[{"epoch": 1}],
+            predictions={split: like.predictions(split) for split in ("val", "test")},
+            weights=storable(network),
+            gate_means={},
+            card="",
+            export=lambda graph, weights: export_graph(network, 28, graph, weights),
+        )
+
+    return make
+
+
+@pytest.fixture
+def plain_run(untrained):
+    """A CNN without attention and untrained, beside copies of the two tiny runs."""
+    return untrained("cnn_2", width=4)
 
 
 def test_first_view_shows_a_cell_and_both_models(tiny_runs):
@@ -212,6 +225,70 @@ def test_three_models_of_two_kinds_side_by_side(plain_run):
     page = open_page()
     assert len(maps(page)) == 3
     assert len(page.get("plotly_chart")) == 2
+
+
+def test_a_network_that_sees_no_places_is_covered(untrained):
+    page = open_page(models=untrained("fcnn", width=16).name)
+    (line,) = maps(page)
+    assert line.startswith("Covering, for")
+    assert "10 x 10 map, enlarged" in line
+    assert "It reads all pixels at once" in line
+    assert "Covering shows without which place" in texts(page)
+    assert "Grad-CAM shows where" not in texts(page)
+
+
+def test_a_network_that_reads_rows_shows_bands(untrained):
+    page = open_page(models=untrained("lstm", width=8).name)
+    (line,) = maps(page)
+    assert line.startswith("Grad-CAM for")
+    assert "28 x 1 map" in line
+    assert "nothing in this" in line or "a band for each step of reading" in line
+
+
+def test_covering_can_be_asked_of_every_model_and_computes_once(tiny_runs, monkeypatch):
+    page = open_page()
+    page.button_group(key="map").set_value("Covering").run()
+    assert not page.exception
+    assert [line.startswith("Covering, for") for line in maps(page)] == [True, True]
+    assert "there is no map inside it" not in texts(page)
+
+    def fail(*_args, **_options):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("dashboard.looks.occlusion", fail)
+    page.slider(key="opacity").set_value(20).run()
+    assert not page.exception
+    assert len(maps(page)) == 2
+
+
+def test_trees_show_places_and_what_they_rest_on(plain_run):
+    config = json.loads((plain_run.path / "config.json").read_text())
+    (plain_run.path / "config.json").write_text(json.dumps(config | {"kind": "classical"}))
+    found = {"features": ["mean red", "contrast"], "groups": ["Colour", "Texture"], "importance": [0.2, 0.1]}
+    found |= {"group_importance": {"Colour": 0.3, "Texture": 0.1}, "split": "val", "images": 320}
+    (plain_run.path / "importances.json").write_text(json.dumps(found))
+    page = open_page(models=plain_run.name)
+    (line,) = maps(page)
+    assert "It decides by features of the whole picture" in line
+    said = texts(page)
+    assert "Features: what CNN, 2 layers, 28 px rests on" in said
+    assert "Measured over 320 cells of val" in said
+    assert "Channel gates" not in said
+    assert len(page.get("plotly_chart")) == 1
+
+
+def test_a_combination_offers_its_members_and_is_covered_when_asked(plain_run, tiny_runs):
+    run = combined(plain_run, [r for r in list_runs() if r.name != plain_run.name], views=8)
+    page = open_page(models=run.name)
+    assert not maps(page)
+    assert "It averages the answers of 2 models to 8 views and has no map of its own." in texts(page)
+    page.button(key=f"cover-{run.name}").click().run()
+    assert not page.exception
+    assert maps(page)[0].startswith("Covering, for")
+    page.button(key=f"members-{run.name}").click().run()
+    assert not page.exception
+    assert set(address(page, "models").split(",")) == {r.name for r in tiny_runs}
+    assert all(line.startswith("Grad-CAM for") for line in maps(page))
 
 
 def test_damaged_weights_are_told_and_the_others_still_drawn(plain_run):
