@@ -88,7 +88,6 @@ def train(
         name,
         config=content,
         metrics=metrics,
-        history=[_history_row(model, tables, data, metrics, temperature)],
         predictions=answers,
         importances=importances(
             model, tables[EXPLAINED_ON], data[EXPLAINED_ON].labels, config.seed, stage("importances")
@@ -237,17 +236,3 @@ def _answers(graph: bytes, images: np.ndarray, split: str, tell: Tell) -> np.nda
         parts.append(session.run(["logits"], {"image": images[start : start + BATCH]})[0])
         tell(min(1.0, (start + BATCH) / len(images)), f"answers for {split}")
     return np.concatenate(parts)
-
-
-def _history_row(
-    model: Classical, tables: dict[str, np.ndarray], data: LoadedDataset, metrics: dict[str, Any], temperature: float
-) -> dict[str, float]:
-    """The one row of ``history.csv``: a fit has one pass and no learning rate."""
-    row: dict[str, float] = {"epoch": 1, "learning_rate": 0.0}
-    for split in ("train", "val"):
-        labels = data[split].labels
-        votes = _log_votes(model, tables[split]) / temperature
-        likely = votes - np.log(np.exp(votes).sum(1, keepdims=True))
-        row[f"{split}_loss"] = float(-likely[np.arange(len(labels)), labels].mean())
-        row[f"{split}_accuracy"] = float((votes.argmax(1) == labels).mean())
-    return row | {"seconds": metrics["train_seconds"]}
