@@ -137,7 +137,7 @@ def _interval(values: Sequence[float]) -> str:
     if len(values) < 2:
         return f"{values[0]:.2%} (one seed)" if values else "–"
     mean, low, high = mean_interval(values)
-    return f"{mean:.2%} ({low:.2%} to {high:.2%})"
+    return f"{mean:.2%} ({max(0, low):.2%} to {min(1, high):.2%})"
 
 
 def seeds_study(base: TrainConfig, seeds: int, name: str | None = None, **options: Any) -> Study:
