@@ -43,13 +43,14 @@ def _example(path: str, changed: int, here: tuple[int, ...], _run: Run, _spec: D
 
 
 def models_line(runs: list[Run], best: Run | None) -> str:
-    """'7 models; the best, ..., names 98.7 % of 3,421 test cells rightly (95 % interval 98.3 to 99.0), by ...'."""
+    """'7 models for pictures of 64 px. The best on val, ..., names 98.7 % of 3,421 test cells rightly (...), by ...'."""
     if best is None:
         return "none yet. Train one in the terminal: `python -m core train`"
     test = best.metrics["test"]
     low, high = accuracy_interval(round(test["accuracy"] * test["n"]), test["n"])
     single = " single one" if any(run.kind == "combination" for run in runs) else ""
-    many = "1 model" if len(runs) == 1 else f"{len(runs)} models"
+    sizes = " and ".join(str(size) for size in sorted({run.size for run in runs}))
+    many = f"{'1 model' if len(runs) == 1 else f'{len(runs)} models'} for pictures of {sizes} px"
     return (
         f"{many}. The best{single} on val, **{best.title}**, names {100 * test['accuracy']:.1f} % of "
         f"{test['n']:,} test cells rightly (95 % interval {100 * low:.1f} to {100 * high:.1f}), by {best.provenance}"

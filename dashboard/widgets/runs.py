@@ -7,6 +7,9 @@ import streamlit as st
 from core.runs import Run, best_run
 from dashboard.state import prepare, share
 
+FAST = " · fast"
+FEWEST_MEASURED = 4
+
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
     """A short name for each run (by its name): its title, and where titles repeat what tells them apart.
@@ -56,6 +59,25 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
+def by_family(runs: Sequence[Run]) -> list[Run]:
+    """``runs`` with families together, the family of the best on val first, and so within each."""
+    ranked = sorted(runs, key=lambda run: -run.metrics["val"]["accuracy"])
+    families = list(dict.fromkeys(_family(run) for run in ranked))
+    return sorted(ranked, key=lambda run: families.index(_family(run)))
+
+
+def fast_ones(runs: Sequence[Run]) -> set[str]:
+    """Names of the quickest quarter of ``runs``, of those that were measured; none where fewer than four were."""
+    measured = {run.name: ms for run in runs if (ms := (run.metrics.get("latency") or {}).get("batch1_ms"))}
+    if len(measured) < FEWEST_MEASURED:
+        return set()
+    return set(sorted(measured, key=measured.get)[: round(len(measured) / 4)])
+
+
+def _family(run: Run) -> str:
+    return run.config["model"].get("family") or run.config["model"]["title"]
+
+
 def describe(run: Run, label: str | None = None) -> str:
     """One line: title, accuracy on test, the data behind it, and whether it is the user's own."""
     own = "" if run.shipped else ", your own"
@@ -80,9 +102,13 @@ def run_picker(
     """
     if not runs:
         return []
-    by_name = {run.name: run for run in runs}
+    by_name = {run.name: run for run in by_family(runs)}
     names = list(by_name)
-    short = labels(runs)
+    short, quick = labels(runs), fast_ones(runs)
+    for name in quick:
+        short[name] += FAST
+    if quick:
+        help = " ".join(filter(None, [help, "Listed by family, type to search; 'fast' marks the quickest quarter."]))
     chosen = [name for name in default if name in by_name] or [best_run(runs).name]
     if linked:
         notice = prepare(key, names, chosen if multiple else chosen[0], what="run", many=multiple)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dashboard.widgets.runs import labels, ordinal
+from dashboard.widgets.runs import by_family, fast_ones, labels, ordinal
 from tests.fake_runs import fake_run
 
 
@@ -66,3 +66,20 @@ def test_runs_that_name_each_other_as_their_start_end(make):
 
 def test_ordinals():
     assert [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 21)] == ["1st", "2nd", "3rd", "4th", "11th", "12th", "21st"]
+
+
+def test_pickers_keep_families_together_the_best_family_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path))
+    made = []
+    for name, family, accuracy in [("a", "VGG", 0.9), ("b", "Forest", 0.7), ("c", "VGG", 0.6), ("d", "Forest", 0.95)]:
+        made.append(fake_run(tmp_path, f"net-64-{name}", title=name, accuracy=accuracy))
+        made[-1].config["model"]["family"] = family
+    assert [run.name[-1] for run in by_family(made)] == ["d", "b", "a", "c"]
+
+
+def test_the_quickest_quarter_is_marked_where_enough_were_measured(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path))
+    times = [3.0, 0.5, None, 2.0, 1.0, 0.7, 4.0, 5.0, 6.0]
+    made = [fake_run(tmp_path, f"net-64-{n}", title=f"Net {n}", latency=ms) for n, ms in enumerate(times)]
+    assert fast_ones(made) == {"net-64-1", "net-64-5"}
+    assert fast_ones(made[:4]) == set()
