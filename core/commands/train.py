@@ -82,7 +82,9 @@ def _train_one(options: argparse.Namespace, arguments: dict[str, Any], choices: 
     from core.progress import TerminalBar
     from core.training import TrainConfig, train
 
-    config = TrainConfig.for_model(options.model or "cnn_se", **choices, model_arguments=arguments)
+    name = options.model or "cnn_se"
+    _check_that_it_learns_by(name, choices)
+    config = TrainConfig.for_model(name, **choices, model_arguments=arguments)
     with TerminalBar(f"{config.model} {config.size} px") as bar:
         try:
             result = train(config, resume=options.resume, force=options.force, root=options.out, report=bar)
@@ -97,6 +99,23 @@ def _train_one(options: argparse.Namespace, arguments: dict[str, Any], choices: 
         f"n = {test['n']:,}), val {result.metrics['val']['accuracy']:.2%}, on {result.provenance}\n{result.path}"
     )
     return 0
+
+
+def _check_that_it_learns_by(model: str, choices: dict[str, Any]) -> None:
+    """Refuse options that mean nothing to trees, rather than to ignore them in silence."""
+    from core.models import get_model
+    from core.training.config import FITTED
+
+    if get_model(model).kind != "classical":
+        return
+    where = ("device", "devices", "precision")
+    strange = [name for name, value in choices.items() if value is not None and name not in (*FITTED, *where)]
+    if strange:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in strange)
+        known = ", ".join(f"{k}={v}" for k, v in get_model(model).arguments.items())
+        raise HemaLensError(
+            f"{model} is no network and knows no {options}; what it takes is --arg with one of: {known}"
+        )
 
 
 def _train_all(options: argparse.Namespace, arguments: dict[str, Any], choices: dict[str, Any]) -> int:

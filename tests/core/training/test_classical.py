@@ -139,3 +139,8 @@ def test_features_are_computed_once(monkeypatch) -> None:
     monkeypatch.setattr("core.models.features.FEATURE_SETS", {})
     assert classical.features(data, "grey") is table
     assert not table.flags.writeable
+
+
+def test_the_shell_refuses_options_that_mean_nothing_to_trees(capsys) -> None:
+    assert main(["train", "--model", "random_forest", "--dataset", "synthetic", "--size", "28", "--epochs", "5"]) != 0
+    assert "--epochs" in capsys.readouterr().err
