@@ -43,7 +43,7 @@ def _example(path: str, changed: int, here: tuple[int, ...], _run: Run, _spec: D
 
 
 def models_line(runs: list[Run], best: Run | None) -> str:
-    """'7 models for pictures of 64 px. The best on val, ..., names 98.7 % of 3,421 test cells rightly (...), by ...'."""
+    """'7 models for pictures of 64 px. The best on val, ..., names 98.7 % of 3,421 test cells rightly (...), ...'."""
     if best is None:
         return "none yet. Train one in the terminal: `python -m core train`"
     test = best.metrics["test"]
