@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from core import paths
 from core.cli import main
+from core.models import get_model
 from core.studies import find_study, list_studies, read_study, study_path
 from core.training import TrainConfig, TrainingFailed, tune
 from core.training.ranges import Space
@@ -85,11 +86,11 @@ def test_it_goes_on_where_it_was_and_a_seed_repeats_itself(pretended) -> None:
 
 def test_classical_models_are_cross_validated_and_given_up_by_fold(capsys) -> None:
     options = ["--model", "random_forest", "--dataset", "synthetic", "--only", "trees,leaves,smallest"]
-    assert main(["tune", *options, "--trials", "8", "--folds", "3"]) == 0
+    assert main(["tune", *options, "--trials", "5", "--folds", "3"]) == 0
     study = find_study("tune-random_forest-28", "synthetic")
     assert study.metric == "accuracy, 3-fold cross-validation on train"
     assert set(study.parameters) == {"trees", "leaves", "smallest"}
-    assert study.trials[0].params["trees"] == 100
+    assert study.trials[0].params["trees"] == get_model("random_forest").arguments["trees"]
     assert {t.epochs for t in study.complete} == {3}
     assert all(t.seconds > 0 and 0.2 < t.score < 1 for t in study.trials)
     assert "3-fold cross-validation" in capsys.readouterr().out
