@@ -52,7 +52,8 @@ class _Tile:
 
     def show(self, picture: np.ndarray, kind: str, method: str) -> None:
         """Put the finished map into its place, and a button that keeps it, labelled, below."""
-        self.place.image(picture, width="stretch", alt=f"{self.look.title}: {method}")
+        of = {"grad-cam": "Grad-CAM", "covering": "Covering"}[kind]
+        self.place.image(picture, width="stretch", alt=f"{of} of {self.look.title} for {self.name}")
         lines = [
             f"{self.look.title}: {self.code}, {self.given}",
             method,
