@@ -37,9 +37,9 @@ class Trial:
     """One training of a study.
 
     ``score`` and ``test`` are accuracies in 0 to 1 (None: not measured), ``seconds`` its run time
-    (without the waits for other programs where the CPU did the work) and ``epochs`` how far it went (folds in a cross-validation). ``label`` names the variant in an ablation
-    and is empty elsewhere. ``state``: 'complete', 'pruned' (given up early, its score is the last one
-    seen) or 'failed'.
+    (without the waits for other programs where the CPU did the work) and ``epochs`` how far it went
+    (folds in a cross-validation). ``label`` names the variant in an ablation and is empty elsewhere.
+    ``state``: 'complete', 'pruned' (given up early, its score is the last one seen) or 'failed'.
     """
 
     number: int
