@@ -78,7 +78,7 @@ def test_it_starts_from_another_folder_answers_and_stops_on_ctrl_c(tmp_path):
         assert answer == 200
         assert f"http://127.0.0.1:{port}" in next(line for line in launcher.stdout if "HemaLens" in line)
         launcher.send_signal(signal.SIGINT)
-        assert launcher.wait(timeout=30) == 0
+        assert launcher.wait(timeout=90) == 0
         with pytest.raises(OSError):  # noqa: PT011 - whatever the system calls a refused connection
             urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2)
     finally:
