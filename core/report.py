@@ -19,6 +19,16 @@ def end(block: str) -> str:
     return f"<!-- end of {block} -->"
 
 
+def one_line(run: Run) -> str:
+    """A run's name and its accuracy on test (with its 95 % interval) and val, with the data they hold for."""
+    test = run.metrics["test"]
+    low, high = test["accuracy_interval"]
+    return (
+        f"{run.name}: test accuracy {test['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}, "
+        f"n = {test['n']:,}), val {run.metrics['val']['accuracy']:.2%}, on {run.provenance}"
+    )
+
+
 def results_table(runs: list[Run]) -> str:
     """A Markdown table a data set, best val accuracy first within each picture size, with what the figures mean."""
     parts = []

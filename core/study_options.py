@@ -1,11 +1,7 @@
 """What the commands that make studies have in common on the command line."""
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
-
-from core.errors import HemaLensError
 
 
 def add_options(parser: argparse.ArgumentParser, *, size: int, epochs: int | None) -> None:
@@ -24,17 +20,3 @@ def add_options(parser: argparse.ArgumentParser, *, size: int, epochs: int | Non
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--study", metavar="NAME", help="name of the study, where the usual one will not do")
     parser.add_argument("--out", type=Path, help="folder for <dataset>/studies/<name>.json (default: your own runs)")
-
-
-def settings(options: argparse.Namespace) -> dict[str, Any]:
-    """The parsed ``--set`` options; values are JSON where they can be, else text."""
-    chosen = {}
-    for text in options.set:
-        name, separator, value = text.partition("=")
-        if not separator:
-            raise HemaLensError(f"--set takes NAME=VALUE, such as width=16, not {text!r}")
-        try:
-            chosen[name] = json.loads(value)
-        except json.JSONDecodeError:
-            chosen[name] = value
-    return chosen

@@ -2,7 +2,8 @@
 
 import argparse
 
-from core.study_options import add_options, settings
+from core.settings import parse_settings
+from core.study_options import add_options
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -24,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     plain = TrainConfig(
         dataset=options.dataset, size=options.size, model=MODEL, epochs=options.epochs, device=options.device
     )
-    base = configured(plain, {**BASE, **settings(options)})
+    base = configured(plain, {**BASE, **parse_settings(options.set, "--set")})
     with TerminalBar(f"{base.size} px") as bar:
         study = ablate(base, options.seeds, name=options.study, root=options.out, report=bar)
     print(f"{study.title}, on {study.provenance['label']}\n{summary(study)}")

@@ -33,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
     members = [find_run(name) for name in options.runs] or list_runs(options.dataset, options.size)
 
     from core.progress import TerminalBar
+    from core.report import one_line
     from core.training.combine import choose, combine
 
     if options.best is not None:
@@ -48,10 +49,5 @@ def run(options: argparse.Namespace) -> int:
             root=options.out,
             report=bar,
         )
-    test = made.metrics["test"]
-    low, high = test["accuracy_interval"]
-    print(
-        f"{made.name}: test accuracy {test['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}, "
-        f"n = {test['n']:,}), val {made.metrics['val']['accuracy']:.2%}, on {made.provenance}\n{made.path}"
-    )
+    print(one_line(made), made.path, sep="\n")
     return 0

@@ -2,7 +2,8 @@
 
 import argparse
 
-from core.study_options import add_options, settings
+from core.settings import parse_settings
+from core.study_options import add_options
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -22,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     recipe = TrainConfig.for_model(
         options.model, dataset=options.dataset, size=options.size, epochs=options.epochs, device=options.device
     )
-    base = configured(recipe, settings(options))
+    base = configured(recipe, parse_settings(options.set, "--set"))
     with TerminalBar(f"{base.model} {base.size} px") as bar:
         study = seeds_study(base, options.seeds, name=options.study, root=options.out, report=bar)
     print(f"{study.title}, on {study.provenance['label']}\n{summary(study)}")

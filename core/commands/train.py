@@ -1,13 +1,13 @@
 """``python -m core train``: train one model or all of them, or continue where it was interrupted."""
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import HemaLensError
+from core.settings import parse_settings
 
 if TYPE_CHECKING:  # training needs torch, which the other commands needn't wait for
     from core.training.zoo import Outcome
@@ -74,12 +74,13 @@ def run(options: argparse.Namespace) -> int:
     # Options that are left out are None and leave the model's own recipe as it is.
     own = ("command", "handler", "model", "all", "arg", "resume", "force", "out")
     choices = {name: value for name, value in vars(options).items() if name not in own}
-    arguments = dict(map(_argument, options.arg))
+    arguments = parse_settings(options.arg, "--arg")
     return _train_all(options, arguments, choices) if options.all else _train_one(options, arguments, choices)
 
 
 def _train_one(options: argparse.Namespace, arguments: dict[str, Any], choices: dict[str, Any]) -> int:
     from core.progress import TerminalBar
+    from core.report import one_line
     from core.training import TrainConfig, train
 
     name = options.model or "cnn_se"
@@ -92,12 +93,7 @@ def _train_one(options: argparse.Namespace, arguments: dict[str, Any], choices: 
             bar.close()
             print("stopped; the same command with --resume continues from the last finished epoch")
             return 130
-    test = result.metrics["test"]
-    low, high = test["accuracy_interval"]
-    print(
-        f"{result.name}: test accuracy {test['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}, "
-        f"n = {test['n']:,}), val {result.metrics['val']['accuracy']:.2%}, on {result.provenance}\n{result.path}"
-    )
+    print(one_line(result), result.path, sep="\n")
     return 0
 
 
@@ -170,13 +166,3 @@ def _table(outcomes: "list[Outcome]") -> str:
 
 def _count(text: str) -> int:
     return 0 if text == "auto" else int(text)
-
-
-def _argument(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise HemaLensError(f"--arg takes NAME=VALUE, such as width=36, not {text!r}")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value

@@ -6,7 +6,8 @@ file in your cache, or in any database that Optuna speaks to (--storage); its re
 
 import argparse
 
-from core.study_options import add_options, settings
+from core.settings import parse_settings
+from core.study_options import add_options
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         study = export(options.export, options.dataset, options.storage, options.out)
         print(f"{study.name}: {len(study.trials)} trials")
         return 0
-    chosen = settings(options)
+    chosen = parse_settings(options.set, "--set")
     recipe = TrainConfig.for_model(
         options.model,
         dataset=options.dataset,

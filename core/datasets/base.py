@@ -46,6 +46,10 @@ class Provenance:
     content_hash: str
     path: Path | None = None
 
+    def as_json(self) -> dict[str, str]:
+        """What is kept of it in runs and studies: all but the path, which is this computer's."""
+        return {"kind": self.kind, "label": self.label, "content_hash": self.content_hash}
+
 
 @dataclass(frozen=True)
 class Split:

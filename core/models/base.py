@@ -53,6 +53,29 @@ def pooled_head(channels: int, classes: int, dropout: float = 0.0) -> nn.Sequent
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, classes))
 
 
+def dense_head(channels: int, side: int, hidden: int, dropout: float, classes: int) -> nn.Sequential:
+    """A map of ``side`` x ``side`` averaged to about 4 x 4, a dense layer of ``hidden`` units, dropout, the classes."""
+    pool = max(1, side // 4)
+    return nn.Sequential(
+        nn.AvgPool2d(pool),
+        # Flatten in channels-first order whatever the memory layout, so that weights mean the same everywhere.
+        nn.Flatten(),
+        nn.Linear(channels * (side // pool) ** 2, hidden),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, classes),
+    )
+
+
+def reduced(size: int, largest: int = 32) -> tuple[list[nn.Module], int]:
+    """What averages pictures of ``size`` px to ``largest`` or fewer a side, and the side that comes out.
+
+    For models that can't afford a weight or a step for every pixel of a larger picture.
+    """
+    factor = -(-size // largest)
+    return ([nn.AvgPool2d(factor)] if factor > 1 else []), size // factor
+
+
 def initialise(network: nn.Module) -> None:
     """He initialisation of all convolutions and dense layers (He et al. 2015, arXiv:1502.01852)."""
     for module in network.modules():

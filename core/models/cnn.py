@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from core.models.base import ImageClassifier, initialise
+from core.models.base import ImageClassifier, dense_head, initialise
 from core.models.registry import register
 
 _PAPER = {
@@ -34,18 +34,7 @@ def plain_cnn(classes: int, size: int, layers: int, width: int, hidden: int, dro
         # Pooling before the ReLU gives the same map as after it, on a quarter of the pixels.
         body += [nn.Conv2d(channels, outputs, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
         channels = outputs
-    side = size // 2**layers
-    pool = max(1, side // 4)
-    inputs = channels * (side // pool) ** 2
-    head = nn.Sequential(
-        nn.AvgPool2d(pool),
-        # Flatten in channels-first order whatever the memory layout, so that weights mean the same everywhere.
-        nn.Flatten(),
-        nn.Linear(inputs, hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, classes),
-    )
+    head = dense_head(channels, size // 2**layers, hidden, dropout, classes)
     network = ImageClassifier(nn.Sequential(*body), head)
     initialise(network)
     with torch.no_grad():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from core.models.attention import CBAM, SqueezeExcitation
-from core.models.base import ImageClassifier, initialise
+from core.models.base import ImageClassifier, dense_head, initialise
 from core.models.registry import register
 
 ATTENTION = {"": nn.Identity, "se": SqueezeExcitation, "cbam": CBAM}
@@ -75,16 +75,7 @@ def cnn_custom(
         outputs = width * min(4, 2**layer)
         body.append(Layer(channels, outputs, norm, attention, residual))
         channels = outputs
-    side = size // 2**layers
-    pool = max(1, side // 4)
-    head = nn.Sequential(
-        nn.AvgPool2d(pool),
-        nn.Flatten(),
-        nn.Linear(channels * (side // pool) ** 2, hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, classes),
-    )
+    head = dense_head(channels, size // 2**layers, hidden, dropout, classes)
     network = ImageClassifier(nn.Sequential(*body), head)
     initialise(network)
     with torch.no_grad():

@@ -7,11 +7,9 @@ dilation of one row (arXiv:1609.03499) is what lets a sequence model see the pix
 import torch
 from torch import Tensor, nn
 
-from core.models.base import ImageClassifier, initialise
+from core.models.base import ImageClassifier, initialise, reduced
 from core.models.grey import Grey
 from core.models.registry import register
-
-LARGEST_SIDE = 32
 
 
 def _layer(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
@@ -60,14 +58,9 @@ class PixelSequence(nn.Module):
     tunable={"width": ("int", 8, 48), "hidden": ("int", 32, 256, "log"), "dropout": ("float", 0.0, 0.6)},
 )
 def conv1d(classes: int, size: int, width: int = 32, hidden: int = 128, dropout: float = 0.5) -> ImageClassifier:
-    """Pictures above 32 px are averaged to half their side first."""
-    body: list[nn.Module] = [Grey()]
-    side = size
-    if side > LARGEST_SIDE:
-        body.append(nn.AvgPool2d(2))
-        side //= 2
+    """Pictures above 32 px are averaged to 32 or fewer a side first."""
+    smaller, side = reduced(size)
     sequence = PixelSequence(side, width)
-    body.append(sequence)
     head = nn.Sequential(
         nn.AvgPool2d((side // 4, side // 16)),
         nn.Flatten(),
@@ -76,7 +69,7 @@ def conv1d(classes: int, size: int, width: int = 32, hidden: int = 128, dropout:
         nn.Dropout(dropout),
         nn.Linear(hidden, classes),
     )
-    network = ImageClassifier(nn.Sequential(*body), head)
+    network = ImageClassifier(nn.Sequential(Grey(), *smaller, sequence), head)
     initialise(network)
     for module in network.modules():
         if isinstance(module, nn.Conv1d):

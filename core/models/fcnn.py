@@ -2,11 +2,10 @@
 
 from torch import nn
 
-from core.models.base import ImageClassifier, initialise
+from core.models.base import ImageClassifier, initialise, reduced
 from core.models.grey import Grey
 from core.models.registry import register
 
-LARGEST_SIDE = 32
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
 
 _FCNN = {
@@ -29,16 +28,12 @@ _FCNN = {
 def fully_connected(
     classes: int, size: int, grey: bool, width: int, layers: int, dropout: float, activation: str
 ) -> ImageClassifier:
-    """``layers`` dense layers of ``width`` units; pictures above 32 px are averaged to half their side first.
+    """``layers`` dense layers of ``width`` units; pictures above 32 px are averaged to 32 or fewer a side first.
 
     The features have no place in the picture: (N, width, 1, 1).
     """
-    body: list[nn.Module] = [Grey()] if grey else []
-    side = size
-    if side > LARGEST_SIDE:
-        body.append(nn.AvgPool2d(2))
-        side //= 2
-    body.append(nn.Flatten())
+    smaller, side = reduced(size)
+    body: list[nn.Module] = [*([Grey()] if grey else []), *smaller, nn.Flatten()]
     inputs = side * side * (1 if grey else 3)
     for _ in range(layers):
         body += [nn.Linear(inputs, width), ACTIVATIONS[activation](), nn.Dropout(dropout)]

@@ -2,10 +2,8 @@
 
 from torch import Tensor, nn
 
-from core.models.base import ImageClassifier, initialise, pooled_head
+from core.models.base import ImageClassifier, initialise, pooled_head, reduced
 from core.models.registry import register
-
-LARGEST_SIDE = 32
 
 
 class RowReader(nn.Module):
@@ -36,13 +34,9 @@ class RowReader(nn.Module):
     tunable={"width": ("int", 32, 256, "log"), "layers": ("int", 1, 3), "dropout": ("float", 0.0, 0.5)},
 )
 def lstm(classes: int, size: int, width: int = 128, layers: int = 2, dropout: float = 0.2) -> ImageClassifier:
-    """``width`` units a direction; pictures above 32 px are averaged to half their side first."""
-    body: list[nn.Module] = []
-    side = size
-    if side > LARGEST_SIDE:
-        body.append(nn.AvgPool2d(2))
-        side //= 2
-    body.append(RowReader(side, width, layers, dropout))
-    network = ImageClassifier(nn.Sequential(*body), pooled_head(2 * width, classes, dropout))
+    """``width`` units a direction; pictures above 32 px are averaged to 32 or fewer a side first."""
+    smaller, side = reduced(size)
+    reader = RowReader(side, width, layers, dropout)
+    network = ImageClassifier(nn.Sequential(*smaller, reader), pooled_head(2 * width, classes, dropout))
     initialise(network)
     return network

@@ -1,9 +1,7 @@
 """Fits the trees of classical models: features once, then trees, calibration on val, a run like any other."""
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,8 @@ from core.runs import Predictions, Run, list_runs, write_run
 from core.training.card import card
 from core.training.config import TrainConfig
 from core.training.device import describe
-from core.training.finish import SCORED, run_config
+from core.training.record import SCORED, run_config
+from core.training.stopwatch import Stopwatch
 
 Report = Callable[[Progress], None]
 Tell = Callable[[float, str], None]  # the share done of one stage, and a line
@@ -59,11 +58,10 @@ def train(
         return known[0]
     model = _build(config, data)
     stage = _Stages(report)
-    wall, cpu = time.perf_counter(), time.process_time()
+    clock = Stopwatch(torch.device("cpu"))
     tables = {split: features(data, model.features, split, stage("features")) for split in ("train", "val")}
     fit(model, tables["train"], data["train"].labels, seed=config.seed, tell=stage("trees"))
-    # Without the waits for other programs: a fit is short, and its machine often shared.
-    seconds = min(time.perf_counter() - wall, time.process_time() - cpu)
+    seconds = clock.seconds()
     votes = _log_votes(model, tables["val"])
     temperature = round(fit_temperature(data["val"].labels, votes), 4)
     graph = export_trees(model, temperature)
@@ -81,8 +79,8 @@ def train(
         "device": describe(torch.device("cpu")),
         "temperature": temperature,
     }
-    content = run_config(config, name, data)
-    content["versions"] |= {package: version(package) for package in ("scikit-learn", "skl2onnx")}
+    packages = ("torch", "torchvision", "numpy", "onnx", "scikit-learn", "skl2onnx")
+    content = run_config(config, name, data, *packages)
     return write_run(
         root or paths.user_runs_root(),
         name,

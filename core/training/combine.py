@@ -5,16 +5,13 @@ Nothing is trained. Val chooses the temperature (and, where asked, the members);
 
 import hashlib
 import json
-import platform
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core import __version__, paths
+from core import paths
 from core.datasets import get_dataset
 from core.errors import HemaLensError
 from core.evaluation import fit_temperature, score, softmax
@@ -24,8 +21,8 @@ from core.runs import Predictions, Run, list_runs, write_run
 from core.serving import engine
 from core.serving.views import VIEWS
 from core.training.card import card
+from core.training.record import SCORED, made_with, model_facts
 
-SCORED = ("val", "test")
 MOST_MEMBERS = 16
 
 
@@ -95,21 +92,9 @@ def combine(
         "views": views,
         "chosen_on_val": chosen_on_val,
         "train": {"dataset": first["name"], "size": first["size"], "model": model.name, "model_arguments": {}},
-        "model": {
-            "name": model.name,
-            "title": title or _title(members, views),
-            "family": model.family,
-            "summary": model.summary,
-            "paper": model.paper,
-            "paper_url": model.paper_url,
-        },
+        "model": model_facts(model.name, title or _title(members, views)),
         "dataset": first,
-        "versions": {
-            "hemalens": __version__,
-            "python": platform.python_version(),
-            **{p: version(p) for p in ("onnxruntime", "numpy")},
-        },
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **made_with("onnxruntime", "numpy"),
     }
     return write_run(
         root,

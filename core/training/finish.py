@@ -1,17 +1,13 @@
 """From the best weights to a whole run: calibrate on val, score val and test once, write folder and card."""
 
-import platform
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from core import __version__
 from core.datasets import LoadedDataset
 from core.evaluation import fit_temperature, score
 from core.explain.gates import gate_means
-from core.models import ImageClassifier, get_model
+from core.models import ImageClassifier
 from core.models.export import export_graph, round_to_stored, storable
 from core.runs import Predictions, Run, write_run
 from core.training.card import card
@@ -19,8 +15,7 @@ from core.training.checkpoint import Progressed
 from core.training.config import TrainConfig
 from core.training.device import describe, uses_bf16
 from core.training.pixels import network_logits
-
-SCORED = ("val", "test")
+from core.training.record import SCORED, run_config
 
 
 def finish(
@@ -57,7 +52,7 @@ def finish(
         "best_epoch": reached.best_epoch,
         "temperature": round(temperature, 4),
     }
-    stored_config = run_config(config, name, data)
+    stored_config = run_config(config, name, data, "torch", "torchvision", "numpy", "onnx")
     network = network.cpu()
     return write_run(
         root,
@@ -71,39 +66,3 @@ def finish(
         card=card(stored_config, metrics, data.spec),
         export=lambda graph, weights: export_graph(network, config.size, graph, weights),
     )
-
-
-def run_config(config: TrainConfig, name: str, data: LoadedDataset) -> dict:
-    """The content of ``config.json``: all that is needed to train the run again."""
-    model = get_model(config.model)
-    return {
-        "name": name,
-        **({} if model.kind == "network" else {"kind": model.kind}),
-        "train": config.as_json(),
-        "model": {
-            "name": model.name,
-            "title": model.title,
-            "family": model.family,
-            "summary": model.summary,
-            "paper": model.paper,
-            "paper_url": model.paper_url,
-        },
-        "dataset": {
-            "name": data.spec.name,
-            "title": data.spec.title,
-            "size": data.size,
-            "provenance": {
-                "kind": data.provenance.kind,
-                "label": data.provenance.label,
-                "content_hash": data.provenance.content_hash,
-            },
-            "codes": list(data.spec.codes),
-            "counts": {split: len(part) for split, part in data.splits.items()},
-        },
-        "versions": {
-            "hemalens": __version__,
-            "python": platform.python_version(),
-            **{p: version(p) for p in ("torch", "torchvision", "numpy", "onnx")},
-        },
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }

@@ -16,7 +16,8 @@ from core.training.config import BadConfig, TrainConfig
 from core.training.device import choose_device, describe
 from core.training.loop import TrainingFailed
 from core.training.ranges import configured
-from core.training.trials import Stopwatch, run_trial
+from core.training.stopwatch import Stopwatch
+from core.training.trials import run_trial
 
 Report = Callable[[Progress], None]
 
@@ -86,7 +87,6 @@ def _one(config: TrainConfig, data: LoadedDataset, number: int, variant: Variant
 
 
 def _begun(base: TrainConfig, data: LoadedDataset, root: Path, *, name: str, kind: str, title: str, note: str) -> Study:
-    provenance = data.provenance
     settings = base.as_json()
     del settings["seed"]
     study = Study(
@@ -96,7 +96,7 @@ def _begun(base: TrainConfig, data: LoadedDataset, root: Path, *, name: str, kin
         dataset=base.dataset,
         size=base.size,
         model=base.model,
-        provenance={"kind": provenance.kind, "label": provenance.label, "content_hash": provenance.content_hash},
+        provenance=data.provenance.as_json(),
         metric="accuracy on val",
         device=describe(choose_device(base.device)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

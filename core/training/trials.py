@@ -1,6 +1,5 @@
 """One training of a study: its accuracy and its run time, without a run folder."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from core.training.config import TrainConfig
 from core.training.device import choose_device
 from core.training.loop import Report, TrainingFailed, fit
 from core.training.pixels import network_logits
+from core.training.stopwatch import Stopwatch
 
 EachStep = Callable[[int, float, float], None]  # steps done, accuracy (0 to 1), seconds so far
 
@@ -31,21 +31,6 @@ class Outcome:
     seconds: float
     epochs: int
     test: float | None = None
-
-
-class Stopwatch:
-    """Run time from its making on, in seconds: without the waits for other programs where the CPU does the work.
-
-    A search often shares its machine; the time on the wall would then tell of the neighbours.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.on_cpu = device.type == "cpu"
-        self.wall, self.cpu = time.perf_counter(), time.process_time()
-
-    def seconds(self) -> float:
-        wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
-        return min(wall, cpu) if self.on_cpu else wall
 
 
 def run_trial(

@@ -60,7 +60,6 @@ class Search:
 
     def facts(self, data: LoadedDataset) -> dict[str, Any]:
         """The fields of `Study` that all processes must agree on."""
-        provenance = data.provenance
         settings = self.base.as_json()
         varied = set(self.space.names) | {"seed"}
         settings["model_arguments"] = {k: v for k, v in settings["model_arguments"].items() if k not in varied}
@@ -71,7 +70,7 @@ class Search:
             "dataset": self.base.dataset,
             "size": self.base.size,
             "model": self.base.model,
-            "provenance": {"kind": provenance.kind, "label": provenance.label, "content_hash": provenance.content_hash},
+            "provenance": data.provenance.as_json(),
             "metric": metric,
             "parameters": {name: dict(each) for name, each in self.space.ranges.items()},
             "base": {name: value for name, value in settings.items() if name not in varied},

@@ -8,20 +8,8 @@ from core.evaluation.curves import class_curves
 from core.evaluation.hardest import gather, hardness
 from core.runs import Predictions
 from dashboard.by_class import class_measures, class_table, curve_points, hard_cells, missed_by
-from tests.fake_runs import fake_run
 
 CODES = ["BA", "EO", "ERB"]
-
-
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path))
-    return [fake_run(tmp_path, f"{name}-64-1", title=name, accuracy=a, seed=7) for name, a in (("A", 0.95), ("B", 0.8))]
-
-
-@pytest.fixture
-def measures(runs):
-    return class_measures(runs, {run.name: run.title for run in runs})
 
 
 def test_measures_are_those_that_runs_store(runs, measures):

@@ -6,24 +6,11 @@ import pytest
 from core.datasets import get_dataset
 from core.evaluation import softmax
 from core.evaluation.curves import ClassCurves, class_curves
-from dashboard.by_class import class_measures
 from dashboard.figures import classes
 from dashboard.figures.style import class_colours
-from tests.fake_runs import fake_run
 
 SPEC = get_dataset("bloodmnist")
 NAMES = dict(zip(SPEC.codes, SPEC.class_names, strict=True))
-
-
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path))
-    return [fake_run(tmp_path, f"{name}-64-1", title=name, accuracy=a, seed=7) for name, a in (("A", 0.95), ("B", 0.8))]
-
-
-@pytest.fixture
-def measures(runs):
-    return class_measures(runs, {run.name: run.title for run in runs})
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.report import results_table
@@ -17,12 +16,7 @@ PAGES = Path(__file__).resolve().parents[2] / "pages"
 __all__ = ["make_run"]
 
 
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
-    st.cache_resource.clear()
-    for name in ("DATA", "CACHE", "PRETRAINED"):
-        monkeypatch.setenv(f"HEMALENS_{name}", str(tmp_path / name.lower()))
-    return tmp_path / "pretrained"
+pytestmark = pytest.mark.usefixtures("root")
 
 
 def opened(name: str, **link: str) -> AppTest:

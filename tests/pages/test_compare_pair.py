@@ -7,25 +7,6 @@ from tests.fake_runs import fake_run
 from tests.pages.test_compare import open_page, said, write_data
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path / "shipped"))
-    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HEMALENS_DATA", str(tmp_path / "data"))
-    return tmp_path / "shipped"
-
-
-@pytest.fixture
-def three(root):
-    return [
-        fake_run(root, "good-64-1", title="Good", accuracy=0.97, seed=1),
-        fake_run(root, "fair-64-1", title="Fair", accuracy=0.90, seed=2),
-        fake_run(root, "small-28-1", title="Small", size=28, accuracy=0.85, seed=3),
-    ]
-
-
 def test_the_ticked_runs_are_set_against_each_other(three):
     page = open_page(view="pair", runs="fair-64-1,small-28-1")
     assert page.selectbox(key="pair_first").value == "fair-64-1"

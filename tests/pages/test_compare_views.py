@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.studies import write_study
@@ -12,25 +11,6 @@ from tests.fake_runs import fake_run
 from tests.fake_studies import fake_ablation_study, fake_seeds_study, fake_tune_study
 
 PAGE = Path(__file__).resolve().parents[2] / "pages" / "compare.py"
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path / "shipped"))
-    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HEMALENS_DATA", str(tmp_path / "data"))
-    return tmp_path / "shipped"
-
-
-@pytest.fixture
-def three(root):
-    return [
-        fake_run(root, "good-64-1", title="Good", accuracy=0.97, seed=1),
-        fake_run(root, "fair-64-1", title="Fair", accuracy=0.90, seed=2),
-        fake_run(root, "small-28-1", title="Small", size=28, accuracy=0.85, seed=3),
-    ]
 
 
 @pytest.fixture

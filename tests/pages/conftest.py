@@ -1,0 +1,27 @@
+"""Fixtures of the pages' tests: folders of the test's own, and a bench of three runs."""
+
+import pytest
+import streamlit as st
+
+from tests.fake_runs import fake_run
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """The folder of shipped runs, empty; data and cache are empty too, and nothing is remembered."""
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path / "shipped"))
+    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HEMALENS_DATA", str(tmp_path / "data"))
+    return tmp_path / "shipped"
+
+
+@pytest.fixture
+def three(root):
+    """Three shipped runs, the best first; the last one is of another size."""
+    return [
+        fake_run(root, "good-64-1", title="Good", accuracy=0.97, seed=1),
+        fake_run(root, "fair-64-1", title="Fair", accuracy=0.90, seed=2),
+        fake_run(root, "small-28-1", title="Small", size=28, accuracy=0.85, seed=3),
+    ]
