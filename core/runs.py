@@ -111,6 +111,16 @@ class Run:
         return self.config["dataset"]["provenance"]["label"]
 
     @property
+    def codes(self) -> tuple[str, ...]:
+        """The classes that it knows, in the order of its answers: all or some of its data set's."""
+        return tuple(self.config["dataset"]["codes"])
+
+    @property
+    def scheme(self) -> str:
+        """The way in which its data set was split; '' where that comes split."""
+        return self.config["dataset"].get("scheme", "")
+
+    @property
     def shipped(self) -> bool:
         return self.path.is_relative_to(paths.shipped_runs_root())
 

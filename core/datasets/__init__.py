@@ -7,11 +7,14 @@ from core.datasets.base import (
     DatasetUnavailable,
     LoadedDataset,
     Provenance,
+    Scheme,
     Split,
+    UnknownDataset,
     content_hash,
     dataset_names,
     get_dataset,
     register,
+    register_source,
 )
 
 __all__ = [
@@ -21,9 +24,12 @@ __all__ = [
     "DatasetUnavailable",
     "LoadedDataset",
     "Provenance",
+    "Scheme",
     "Split",
+    "UnknownDataset",
     "content_hash",
     "dataset_names",
     "get_dataset",
     "register",
+    "register_source",
 ]

@@ -6,13 +6,14 @@ A data set is added by adding one module to this package that ends in ``register
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from core.datasets.rows import Rows
 from core.errors import HemaLensError
 from core.progress import Progress
 
@@ -21,6 +22,10 @@ SPLITS = ("train", "val", "test")
 
 class DatasetUnavailable(HemaLensError):
     """The data set's file is absent, broken or can't be fetched; the message says what to do."""
+
+
+class UnknownDataset(HemaLensError, LookupError):
+    """No data set has the name asked for; the message names those there are."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,22 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class Split:
-    """``images`` uint8 (N, S, S, 3) RGB, ``labels`` int64 (N,), ``ids`` str (N,)."""
+class Scheme:
+    """One way to split a data set: ``name`` (its key), ``title`` and a sentence on what its figures are worth."""
 
-    images: np.ndarray
+    name: str
+    title: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """``images`` uint8 (N, S, S, 3) RGB, ``labels`` int64 (N,), ``ids`` str (N,).
+
+    ``images`` is an array in memory or `core.datasets.rows.Rows` on disk: slice or index it, never all at once.
+    """
+
+    images: np.ndarray | Rows
     labels: np.ndarray
     ids: np.ndarray
 
@@ -65,12 +82,17 @@ class Split:
 
 @dataclass(frozen=True)
 class LoadedDataset:
-    """A data set in memory at one ``size`` (pixels a side), with its provenance."""
+    """A data set at one ``size`` (pixels a side), with its provenance.
+
+    ``spec`` names the classes that are there, which may be fewer than the data set's; ``scheme`` the way it was
+    split ('' where there is one only).
+    """
 
     spec: "DatasetSpec"
     size: int
     provenance: Provenance
     splits: dict[str, Split]
+    scheme: str = ""
 
     def __getitem__(self, split: str) -> Split:
         return self.splits[split]
@@ -80,14 +102,18 @@ class LoadedDataset:
 class DatasetSpec:
     """Everything the rest of HemaLens needs to know of a data set.
 
-    ``load(size, content_hash=None)`` returns a `LoadedDataset` or raises `DatasetUnavailable`; with
-    ``content_hash`` only the build of that content will do. ``available(size)`` tells cheaply,
+    ``load(size, content_hash=None, scheme="")`` returns a `LoadedDataset` or raises `DatasetUnavailable`; with
+    ``content_hash`` only the build of that content will do, whatever its scheme. ``schemes`` are the ways to split
+    it, the one to trust first ('' means that one); () where it comes split. ``available(size)`` tells cheaply,
     without reading pixels, whether a file to load is there. ``download(size)`` (None where there
     is nothing to fetch) yields `Progress` in bytes and raises `DatasetUnavailable` with the manual
     way when it can't. ``real`` is False for drawn cells.
     ``parent_side`` is the side in pixels of the original crops, ``parent_crop`` that of the centre
     crop which the published pixels were made from (both None where crops are used whole).
     At ``jpeg_sizes`` the published pixels were stored as JPEG (quality 75, 4:2:0) after resizing.
+    ``unit`` is what one picture shows: 'cell', or 'field' (several cells). ``squeezed`` pictures are resized to
+    a square whatever their shape; others are cut to their central square first.
+    ``cautions`` are sentences that must stand beside every figure of the data set.
     """
 
     name: str
@@ -106,6 +132,10 @@ class DatasetSpec:
     parent_side: int | None = None
     parent_crop: int | None = None
     jpeg_sizes: tuple[int, ...] = ()
+    schemes: tuple[Scheme, ...] = ()
+    unit: str = "cell"
+    squeezed: bool = False
+    cautions: tuple[str, ...] = ()
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -115,8 +145,19 @@ class DatasetSpec:
     def class_names(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.classes)
 
+    def with_classes(self, codes: Sequence[str]) -> "DatasetSpec":
+        """The same data set with these classes only, in the order given; KeyError for one that it hasn't."""
+        by_code = {c.code: c for c in self.classes}
+        return replace(self, classes=tuple(by_code[code] for code in codes))
+
+    def scheme(self, name: str) -> Scheme | None:
+        """The scheme of that name ('' for the first); None where the data set comes split."""
+        known = {s.name: s for s in self.schemes}
+        return known[name] if name else next(iter(self.schemes), None)
+
 
 _REGISTRY: dict[str, DatasetSpec] = {}
+_SOURCES: list[Callable[[], dict[str, DatasetSpec]]] = []  # what the user added, looked up each time
 
 
 def register(spec: DatasetSpec) -> DatasetSpec:
@@ -127,6 +168,19 @@ def register(spec: DatasetSpec) -> DatasetSpec:
     return spec
 
 
+def register_source(source: Callable[[], dict[str, DatasetSpec]]) -> None:
+    """Add a function that yields the specs, by name, of data sets that may come and go while the program runs."""
+    _SOURCES.append(source)
+
+
+def _known() -> dict[str, DatasetSpec]:
+    _discover()
+    found = dict(_REGISTRY)
+    for source in _SOURCES:
+        found = source() | found  # what is built in stands
+    return found
+
+
 @cache
 def _discover() -> None:
     package = importlib.import_module("core.datasets")
@@ -135,17 +189,17 @@ def _discover() -> None:
 
 
 def dataset_names() -> list[str]:
-    """Names of all registered data sets, real ones first."""
-    _discover()
-    return sorted(_REGISTRY, key=lambda n: (not _REGISTRY[n].real, n))
+    """Names of all data sets, BloodMNIST first, drawn cells last."""
+    known = _known()
+    return sorted(known, key=lambda n: (not known[n].real, n != "bloodmnist", n))
 
 
 def get_dataset(name: str) -> DatasetSpec:
-    """The spec of data set ``name``; KeyError names the ones that exist."""
-    _discover()
-    if name not in _REGISTRY:
-        raise KeyError(f"no data set is called {name!r}; there are: {', '.join(dataset_names())}")
-    return _REGISTRY[name]
+    """The spec of data set ``name``; `UnknownDataset` names the ones that exist."""
+    known = _known()
+    if name not in known:
+        raise UnknownDataset(f"no data set is called {name!r}; there are: {', '.join(dataset_names())}")
+    return known[name]
 
 
 def content_hash(splits: dict[str, Split]) -> str:

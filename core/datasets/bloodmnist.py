@@ -145,7 +145,7 @@ def builds(size: int) -> list[tuple[Path, str, str]]:
     return sorted(found, key=lambda build: ("official", "rebuilt", "other").index(build[1]))
 
 
-def load(size: int, content_hash: str | None = None) -> LoadedDataset:
+def load(size: int, content_hash: str | None = None, scheme: str = "") -> LoadedDataset:
     """BloodMNIST at ``size``; the official file before a rebuilt one before any other.
 
     With ``content_hash`` the build with that content, whichever it is. Raises `DatasetUnavailable`

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from core.datasets.base import SPLITS, LoadedDataset, Provenance, get_dataset
+from core.datasets.rows import Rows
 from core.datasets.twins import identical_images
 
 FOLDER = Path(__file__).parent / "summaries"
@@ -87,7 +88,7 @@ def summarize(loaded: LoadedDataset) -> Summary:
     middle = _from_middle(loaded.size) < DISC / 2
     for label in range(classes):
         members = np.flatnonzero(train.labels == label)
-        for part in _parts(train.images[members]):
+        for part in _parts(train.images, members):
             sums[label] += part.sum(0, dtype=np.float64)
             bins[label] += [np.bincount(part[..., c][:, middle].ravel(), minlength=256) for c in range(3)]
     levels = np.arange(256)
@@ -117,11 +118,7 @@ def save_summary(summary: Summary, folder: Path = FOLDER) -> tuple[Path, Path]:
         "dataset": summary.dataset,
         "size": summary.size,
         "codes": list(summary.codes),
-        "provenance": {
-            "kind": summary.provenance.kind,
-            "label": summary.provenance.label,
-            "content_hash": summary.provenance.content_hash,
-        },
+        "provenance": summary.provenance.as_json(),
         "counts": {split: counts.tolist() for split, counts in summary.counts.items()},
         "duplicates": summary.duplicates,
     }
@@ -166,9 +163,10 @@ def _paths(dataset: str, size: int, folder: Path) -> tuple[Path, Path]:
     return folder / f"{dataset}-{size}.json", folder / f"{dataset}-{size}.safetensors"
 
 
-def _parts(images: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(images), CHUNK):
-        yield images[start : start + CHUNK]
+def _parts(images: np.ndarray | Rows, chosen: np.ndarray | None = None) -> Iterator[np.ndarray]:
+    chosen = np.arange(len(images)) if chosen is None else chosen
+    for start in range(0, len(chosen), CHUNK):
+        yield images[chosen[start : start + CHUNK]]
 
 
 def _smaller(cells: np.ndarray) -> np.ndarray:
@@ -188,7 +186,7 @@ def _from_middle(side: int) -> np.ndarray:
     return np.hypot(at[:, None], at[None, :])
 
 
-def _rings(images: np.ndarray) -> np.ndarray:
+def _rings(images: np.ndarray | Rows) -> np.ndarray:
     """Mean and deviation of each colour in rings around the middle, float32 (N, RINGS * 6)."""
     side = images.shape[1]
     ring = np.minimum((_from_middle(side) / 0.55 * RINGS).astype(int), RINGS - 1).ravel()

@@ -41,7 +41,7 @@ def _loaded(size: int) -> LoadedDataset:
     return LoadedDataset(SPEC, size, Provenance("drawn", LABEL, hash_of(splits)), splits)
 
 
-def load(size: int, content_hash: str | None = None) -> LoadedDataset:
+def load(size: int, content_hash: str | None = None, scheme: str = "") -> LoadedDataset:
     """The drawn data set at ``size``, always the same ones."""
     if size not in SIZES:
         raise DatasetUnavailable(f"Cells are drawn at {', '.join(map(str, SIZES))} px, not at {size} px.")

@@ -10,7 +10,7 @@ import onnxruntime
 import torch
 
 from core import paths
-from core.datasets import LoadedDataset, get_dataset
+from core.datasets import LoadedDataset
 from core.evaluation import fit_temperature, score
 from core.evaluation.permutation import shuffled_losses
 from core.models import build
@@ -51,7 +51,7 @@ def train(
     ``resume`` is accepted and means nothing here: a fit takes a minute or two and begins anew. ``root`` is the
     folder that gets ``<dataset>/<run>`` (the user's, if None). Raises `DatasetUnavailable`.
     """
-    data = get_dataset(config.dataset).load(config.size)
+    data = config.load_data()
     name = config.run_name(data.provenance.content_hash)
     known = [run for run in list_runs(config.dataset) if run.name == name]
     if known and not force:

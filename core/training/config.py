@@ -5,13 +5,14 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from core.datasets import get_dataset
+from core.datasets import LoadedDataset, get_dataset
 from core.errors import HemaLensError
 from core.models import get_model
 from core.training.augment import RECIPES
 
 SMALL = 32  # pixels a side up to which smoothing by resampling costs more than free rotation gains
-FITTED = ("dataset", "size", "model", "model_arguments", "seed")  # all that decides what a classical model learns
+# All that decides what a classical model learns.
+FITTED = ("dataset", "scheme", "size", "model", "model_arguments", "seed")
 OPTIMIZERS = ("sgd", "adamw", "adam")
 
 
@@ -23,6 +24,7 @@ class BadConfig(HemaLensError):
 class TrainConfig:
     """One training. `for_model` fills in what the model prefers; the defaults suit networks with batch norm.
 
+    ``scheme`` is the way to split a data set that offers several ('' for the one it offers first).
     ``learning_rate`` is the peak of the schedule; ``warmup`` the share of steps in which it rises;
     ``weight_decay`` falls on matrices and kernels only; ``ema`` is the decay a step of the averaged
     weights, which are the ones validated and stored (0 = none); ``patience`` stops after so many
@@ -35,6 +37,7 @@ class TrainConfig:
     """
 
     dataset: str = "bloodmnist"
+    scheme: str = ""
     size: int = 64
     model: str = "cnn_se"
     model_arguments: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +65,12 @@ class TrainConfig:
     def __post_init__(self) -> None:
         spec = get_dataset(self.dataset) if self.dataset else None
         model = get_model(self.model)
+        schemes = [s.name for s in spec.schemes] if spec else []
         checks = {
+            "scheme": (
+                self.scheme in ("", *schemes),
+                f"one of {', '.join(schemes)}" if schemes else f"left out: {self.dataset} comes split",
+            ),
             "size": (self.size in spec.sizes, f"one of {', '.join(map(str, spec.sizes))} for {self.dataset}"),
             "model_arguments": (
                 set(self.model_arguments) <= set(model.arguments),
@@ -101,6 +109,10 @@ class TrainConfig:
         by_size = {"augment": "sharp"} if chosen.get("size", cls.size) <= SMALL else {}
         return cls(model=model, **{**by_size, **get_model(model).recipe, **chosen})
 
+    def load_data(self) -> LoadedDataset:
+        """The data set at this size, split in this way. Raises `DatasetUnavailable`."""
+        return get_dataset(self.dataset).load(self.size, scheme=self.scheme)
+
     def complete_arguments(self) -> dict[str, Any]:
         """The model's arguments with the defaults filled in."""
         return {**get_model(self.model).arguments, **self.model_arguments}
@@ -110,8 +122,10 @@ class TrainConfig:
         content = asdict(self)
         del content["device"], content["devices"]
         content["model_arguments"] = self.complete_arguments()
+        if not self.scheme:
+            del content["scheme"]
         if get_model(self.model).kind == "classical":
-            return {name: content[name] for name in FITTED}
+            return {name: content[name] for name in FITTED if name in content}
         for name in ("start", "weights"):
             if not content[name]:
                 del content[name]

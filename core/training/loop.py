@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from core import paths
-from core.datasets import LoadedDataset, get_dataset
+from core.datasets import LoadedDataset
 from core.errors import HemaLensError
 from core.models import ImageClassifier, build, load
 from core.progress import Progress
@@ -56,7 +56,7 @@ def train(
     anew what is there, ``root`` is the folder that gets ``<dataset>/<run>`` (the user's, if None).
     Raises `DatasetUnavailable`, `TrainingFailed` (loss not a number, out of memory) or `BadConfig`.
     """
-    data = get_dataset(config.dataset).load(config.size)
+    data = config.load_data()
     name = config.run_name(data.provenance.content_hash)
     known = [run for run in list_runs(config.dataset) if run.name == name]
     if known and not force:

@@ -26,6 +26,7 @@ def run_config(config: TrainConfig, name: str, data: LoadedDataset, *packages: s
             "title": data.spec.title,
             "size": data.size,
             "provenance": data.provenance.as_json(),
+            **({"scheme": data.scheme} if data.scheme else {}),
             "codes": list(data.spec.codes),
             "counts": {split: len(part) for split, part in data.splits.items()},
         },

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core import paths
-from core.datasets import LoadedDataset, get_dataset
+from core.datasets import LoadedDataset
 from core.errors import HemaLensError
 from core.models import get_model
 from core.progress import Progress
@@ -55,7 +55,7 @@ def repeat(
     if get_model(base.model).kind == "combination":
         raise BadConfig(f"{base.model} can't be repeated: it is made of other runs and no seed changes it")
     root = root or paths.user_runs_root()
-    data = get_dataset(base.dataset).load(base.size)
+    data = base.load_data()
     study = _begun(base, data, root, name=name, kind=kind, title=title, note=note)
     trials = list(study.trials)
     wanted = [(variant, seed) for seed in range(seeds) for variant in variants]

@@ -19,7 +19,7 @@ from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateF
 from optuna.trial import FrozenTrial, TrialState
 
 from core import paths
-from core.datasets import LoadedDataset, get_dataset
+from core.datasets import LoadedDataset
 from core.errors import HemaLensError
 from core.models import get_model
 from core.progress import Progress
@@ -126,7 +126,7 @@ def tune(
     base = search.base
     name = name or f"tune-{base.model}-{base.size}"
     root = root or paths.user_runs_root()
-    data = get_dataset(base.dataset).load(base.size)
+    data = base.load_data()
     Study(name=name, device="", created="", **search.facts(data))  # a bad name is told before anything is begun
     if not isinstance(storage, optuna.storages.BaseStorage):
         storage = open_storage(storage)

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 
 from core import training
-from core.datasets import get_dataset
 from core.errors import HemaLensError
 from core.models import build, get_model, model_names
 from core.progress import Progress
@@ -73,7 +72,7 @@ def plan(configs: Sequence[TrainConfig], *, any_recipe: bool = False) -> list[Jo
     """
     jobs = []
     for config in configs:
-        data = get_dataset(config.dataset).load(config.size)
+        data = config.load_data()
         there = _stored(config, data.provenance.content_hash, any_recipe)
         jobs.append(Job(config, there, 0.0 if there else _cost(config, len(data["train"]), len(data.spec.classes))))
     jobs.sort(key=lambda job: (job.there is None, job.cost, job.config.model))

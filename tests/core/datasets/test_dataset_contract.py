@@ -72,5 +72,5 @@ def test_refuses_a_size_or_content_that_is_not_there(name):
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(KeyError, match="bloodmnist"):
+    with pytest.raises(LookupError, match="bloodmnist"):
         get_dataset("nothing")
