@@ -1,5 +1,6 @@
 """Made-up runs for tests of what reads runs: plausible answers from a seeded generator, no training."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,19 @@ def fake_run(
     latency: float | None = 2.0,
     data_seed: int = 7,
     ids: list[str] | None = None,
+    codes: Sequence[str] | None = None,
+    scheme: str = "",
+    train: Mapping[str, object] | None = None,
 ) -> Run:
     """Write one run under ``root`` and return it.
 
     Runs of the same ``data_seed`` and ``n`` have the same test images, called ``ids`` where given. Wrong
-    answers go to the next class but one, those on erythroblasts (class 2) to lymphocytes (class 4).
+    answers go to the next class but one, those on erythroblasts (class 2) to lymphocytes (class 4). ``codes``
+    are the classes it knows (all of the data set's if None), ``scheme`` the way that was split; ``train`` changes
+    what the configuration says of the training.
     """
     spec = get_dataset(dataset)
+    spec = spec.with_classes(codes) if codes else spec
     classes = len(spec.codes)
 
     def answers(split: str) -> Predictions:
@@ -53,7 +60,8 @@ def fake_run(
         metrics["latency"] = {"batch1_ms": latency, "batch64_ms_per_image": latency / 2, "engine": "ONNX Runtime"}
     config = {
         "name": name,
-        "train": {"dataset": dataset, "size": size, "model": title.lower(), "epochs": 4, "seed": seed},
+        "train": {"dataset": dataset, "size": size, "model": title.lower(), "epochs": 4, "seed": seed}
+        | dict(train or {}),
         "model": {
             "name": title.lower(),
             "title": title,
@@ -67,6 +75,7 @@ def fake_run(
             "title": spec.title,
             "size": size,
             "provenance": {"kind": "rebuilt", "label": label, "content_hash": content or f"{size:012x}"},
+            **({"scheme": scheme} if scheme else {}),
             "codes": list(spec.codes),
             "counts": {"train": n, "val": n, "test": n},
         },

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from core.datasets import DatasetSpec
+from core.datasets import DatasetSpec, UnknownDataset, get_dataset
 from core.models import get_model
+
+_NO_PATIENTS = "No patient identities are known, so cells of one person may be in both train and test."
 
 
 def card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpec) -> str:
@@ -54,6 +56,7 @@ def card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpec) -> 
         + ", ".join(f"{n:,} {split}" for split, n in data["counts"].items())
         + f". Domain: {spec.domain}",
         "",
+        *_particulars(data, spec),
         f"## {title}",
         "",
         made(config, metrics),
@@ -61,12 +64,31 @@ def card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpec) -> 
         "## Limits",
         "",
         "Research use, not a medical device. The figures hold for images made and stained like the training data; "
-        "cells of another laboratory, microscope or stain can be misread with high confidence. "
+        f"{spec.unit}s of another laboratory, microscope or stain can be misread with high confidence. "
         f"{'' if config.get('members') else 'One seed. '}"
-        "No patient identities are known, so cells of one person may be in both train and test.",
+        + (" ".join(spec.cautions) if spec.cautions else _NO_PATIENTS),
         "",
     ]
     return "\n".join(lines)
+
+
+def _particulars(data: dict[str, Any], spec: DatasetSpec) -> list[str]:
+    """What else must be known of a data set's figures: the split, what a picture shows, classes that are missing."""
+    lines = []
+    if scheme := spec.scheme(data.get("scheme", "")):
+        lines.append(f"- Split '{scheme.name}' ({scheme.title}): {scheme.description}")
+    if spec.unit == "field":
+        lines.append("- A picture is a microscope field with several cells: an answer is about the field, not a cell.")
+    try:
+        known = get_dataset(spec.name).codes
+    except UnknownDataset:
+        known = spec.codes
+    if len(known) > len(spec.codes):
+        lines.append(
+            f"- It knows {len(spec.codes)} of the {len(known)} classes ({', '.join(spec.codes)}); "
+            f"a {spec.unit} of any other gets one of these all the same."
+        )
+    return [*lines, ""] if lines else []
 
 
 def _trained(config: dict[str, Any], metrics: dict[str, Any]) -> str:
