@@ -73,17 +73,18 @@ def _predictions(path: str, changed: int, split: str) -> Predictions:
     return answers
 
 
-def loaded(name: str, size: int, content_hash: str | None = None) -> LoadedDataset:
+def loaded(name: str, size: int, content_hash: str | None = None, scheme: str = "") -> LoadedDataset:
     """The images of a data set at ``size`` px; raises `DatasetUnavailable` (never cached) with what to do.
 
-    With ``content_hash`` only the build of that content, for instance the one a run was scored on.
+    With ``content_hash`` only the build of that content, for instance the one a run was scored on. ``scheme`` is the
+    way to split it, '' for the data set's own or first.
     """
-    return _loaded(name, size, content_hash, str(paths.data_root()))
+    return _loaded(name, size, content_hash, scheme, str(paths.data_root()))
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the images")
-def _loaded(name: str, size: int, content_hash: str | None, root: str) -> LoadedDataset:
-    dataset = get_dataset(name).load(size, content_hash)
+def _loaded(name: str, size: int, content_hash: str | None, scheme: str, root: str) -> LoadedDataset:
+    dataset = get_dataset(name).load(size, content_hash, scheme)
     for split in dataset.splits.values():
         for array in (split.images, split.labels, split.ids):
             array.setflags(write=False)

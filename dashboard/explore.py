@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from core.datasets import SPLITS, DatasetUnavailable, LoadedDataset, dataset_names, get_dataset
+from core.datasets import SPLITS, DatasetSpec, DatasetUnavailable, LoadedDataset, dataset_names, get_dataset
 from core.datasets.summary import Summary, summarize
 from core.datasets.synthetic import LABEL as DRAWN
+from core.datasets.synthetic import SPEC as DRAWN_SPEC
 from core.datasets.synthetic import draw_cells
 from dashboard import catalogue, state
 
@@ -30,14 +31,28 @@ class Wall:
         return self.source == DRAWN
 
 
-def present(name: str, size: int) -> tuple[LoadedDataset | None, str | None]:
+def present(name: str, size: int, scheme: str = "") -> tuple[LoadedDataset | None, str | None]:
     """The images, where they are on this computer; else None, with what is wrong where a file is broken."""
     if not catalogue.is_available(name, size):
         return None, None
     try:
-        return catalogue.loaded(name, size), None
+        return catalogue.loaded(name, size, scheme=scheme), None
     except DatasetUnavailable as error:
         return None, str(error)
+
+
+def drawable(spec: DatasetSpec) -> bool:
+    """Whether drawn cells can stand in for the data set's: its classes are those that HemaLens draws."""
+    return set(spec.codes) <= set(DRAWN_SPEC.codes)
+
+
+def way_to_images(spec: DatasetSpec, size: int) -> str:
+    """What to do where the images are not on this computer, as the data set itself says it."""
+    try:
+        spec.load(size)
+    except DatasetUnavailable as error:
+        return str(error)
+    return "Reload this page: the images have just appeared."
 
 
 def statistics(name: str, size: int, loaded: LoadedDataset | None) -> tuple[Summary | None, str | None]:
@@ -50,19 +65,19 @@ def statistics(name: str, size: int, loaded: LoadedDataset | None) -> tuple[Summ
     if loaded is not None:
         if shipped is not None and shipped.provenance.content_hash == loaded.provenance.content_hash:
             return shipped, None
-        return _computed(name, size, loaded.provenance.content_hash), None
+        return _computed(name, size, loaded.provenance.content_hash, loaded.scheme), None
     if shipped is not None:
         return shipped, None
     for other in sorted(get_dataset(name).sizes, key=lambda s: abs(s - size)):
         near = catalogue.summary(name, other)
         if near is not None:
-            return near, f"The counts and statistics are those of the {other} px images; the cells are the same ones."
+            return near, f"The counts and statistics are those of the same pictures at {other} px."
     return None, None
 
 
 @st.cache_resource(max_entries=4, show_spinner="Computing the statistics of these images")
-def _computed(name: str, size: int, content: str) -> Summary:
-    return summarize(catalogue.loaded(name, size))
+def _computed(name: str, size: int, content: str, scheme: str) -> Summary:
+    return summarize(catalogue.loaded(name, size, scheme=scheme))
 
 
 def pages(count: int) -> int:
@@ -70,22 +85,21 @@ def pages(count: int) -> int:
     return max(1, -(-count // PER_PAGE))
 
 
-def count(loaded: LoadedDataset | None, name: str, code: str, split: str) -> int:
-    """Cells of a class in a split; without images some pages of drawn ones."""
+def count(loaded: LoadedDataset | None, code: str, split: str) -> int:
+    """Pictures of a class in a split; without images some pages of drawn ones."""
     if loaded is None:
         return PER_PAGE * DRAWN_PAGES
-    return int((loaded[split].labels == get_dataset(name).codes.index(code)).sum())
+    return int((loaded[split].labels == loaded.spec.codes.index(code)).sum())
 
 
-def wall(loaded: LoadedDataset | None, name: str, size: int, code: str, split: str, page: int) -> Wall:
-    """The cells of one class and split on a page (from 1); drawn ones where the images are not here."""
-    label = get_dataset(name).codes.index(code)
+def wall(loaded: LoadedDataset | None, size: int, code: str, split: str, page: int) -> Wall:
+    """The pictures of one class and split on a page (from 1); drawn ones where the images are not here."""
     start = (page - 1) * PER_PAGE
     if loaded is None:
-        images = _drawn(label, size, SPLITS.index(split), page)
+        images = _drawn(DRAWN_SPEC.codes.index(code), size, SPLITS.index(split), page)
         ids = tuple(f"drawn {start + i + 1}" for i in range(len(images)))
         return Wall(images, ids, start + 1, PER_PAGE * DRAWN_PAGES, DRAWN)
-    members = np.flatnonzero(loaded[split].labels == label)
+    members = np.flatnonzero(loaded[split].labels == loaded.spec.codes.index(code))
     shown = members[start : start + PER_PAGE]
     ids = tuple(str(i) for i in loaded[split].ids[shown])
     return Wall(loaded[split].images[shown], ids, start + 1, len(members), loaded.provenance.label)

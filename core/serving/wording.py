@@ -26,3 +26,13 @@ def count(number: int, noun: str) -> str:
 def plural(name: str) -> str:
     """The plural of a class name ('lymphocyte' to 'lymphocytes'); one that is plural already stays."""
     return name if name.endswith("s") else f"{name}s"
+
+
+def of_class(name: str, unit: str = "cell") -> str:
+    """Several pictures of the class ``name``: 'lymphocytes'; 'benign fields' where one picture shows a field."""
+    return plural(name) if unit == "cell" else f"{name} {unit}s"
+
+
+def sentence_case(text: str) -> str:
+    """``text`` with a capital at its start; the other letters stay ('early pre-B' to 'Early pre-B')."""
+    return text[:1].upper() + text[1:]

@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from core.datasets.base import CellClass
 from core.datasets.summary import BINS, Summary
-from core.serving.wording import plural
+from core.serving.wording import of_class, sentence_case
 from dashboard.figures.style import class_colours, finish, ground
 
 # How much of its class's colour a split's part of the bar has; the rest is the ground's.
@@ -26,7 +26,13 @@ def _levels(colour: str) -> list[int]:
 
 
 def class_bars(
-    summary: Summary, classes: Sequence[CellClass], chosen: str | None = None, *, dark: bool = False, height: int = 470
+    summary: Summary,
+    classes: Sequence[CellClass],
+    chosen: str | None = None,
+    *,
+    unit: str = "cell",
+    dark: bool = False,
+    height: int = 470,
 ) -> go.Figure:
     """A bar a class, stacked by split, with its count and share; the ``chosen`` class (a code) is outlined.
 
@@ -80,7 +86,7 @@ def class_bars(
         showlegend=False,
         cliponaxis=False,
     )
-    finish(fig, title=_balance(summary, classes), height=height, dark=dark)
+    finish(fig, title=_balance(summary, classes, unit), height=height, dark=dark)
     fig.update_layout(
         barmode="stack", bargap=0.28, legend={"y": -0.16, "yanchor": "top", "x": 1, "traceorder": "normal"}
     )
@@ -89,9 +95,9 @@ def class_bars(
     return fig
 
 
-def _balance(summary: Summary, classes: Sequence[CellClass]) -> str:
-    names = {c.code: plural(c.name) for c in classes}
-    most = names[summary.codes[int(summary.by_class.argmax())]].capitalize()
+def _balance(summary: Summary, classes: Sequence[CellClass], unit: str) -> str:
+    names = {c.code: of_class(c.name, unit) for c in classes}
+    most = sentence_case(names[summary.codes[int(summary.by_class.argmax())]])
     least = names[summary.codes[int(summary.by_class.argmin())]]
     if summary.imbalance < 1.05:
         return "Every class is equally common"
@@ -99,9 +105,15 @@ def _balance(summary: Summary, classes: Sequence[CellClass]) -> str:
 
 
 def colour_histograms(
-    summary: Summary, classes: Sequence[CellClass], codes: Sequence[str], *, dark: bool = False, height: int = 320
+    summary: Summary,
+    classes: Sequence[CellClass],
+    codes: Sequence[str],
+    *,
+    unit: str = "cell",
+    dark: bool = False,
+    height: int = 320,
 ) -> go.Figure:
-    """How much of the picture's middle, where the cell is, has which level of each colour; a line for each code."""
+    """How much of the picture's middle, where a cell is, has which level of each colour; a line for each code."""
     colours = class_colours(summary.codes, dark)
     names = {c.code: c.name for c in classes}
     levels = (np.arange(BINS) + 0.5) * 256 / BINS
@@ -123,7 +135,7 @@ def colour_histograms(
                 row=1,
                 col=channel + 1,
             )
-    finish(fig, title=_darkest(summary, classes, codes), height=height, dark=dark)
+    finish(fig, title=_darkest(summary, classes, codes, unit), height=height, dark=dark)
     fig.update_layout(margin={"t": 84}, legend={"y": 1.16, "yanchor": "bottom", "x": 1})
     fig.update_annotations(font={"size": 14, "color": ground(dark)["quiet"]})
     fig.update_xaxes(range=[0, 256], tickvals=[0, 64, 128, 192, 255], title_text="level (0 dark, 255 light)")
@@ -132,10 +144,10 @@ def colour_histograms(
     return fig
 
 
-def _darkest(summary: Summary, classes: Sequence[CellClass], codes: Sequence[str]) -> str:
-    names = {c.code: plural(c.name) for c in classes}
+def _darkest(summary: Summary, classes: Sequence[CellClass], codes: Sequence[str], unit: str) -> str:
+    names = {c.code: of_class(c.name, unit) for c in classes}
     light = {code: float(summary.colour_mean[summary.codes.index(code)].mean()) for code in codes}
     darkest, lightest = min(light, key=light.get), max(light, key=light.get)
     if light[lightest] - light[darkest] < 2:
-        return "Colours of the cells: they are about equally dark"
-    return f"Colours of the cells: {names[darkest]} are the darkest, {names[lightest]} the lightest"
+        return f"Colours of the {unit}s: they are about equally dark"
+    return f"Colours of the {unit}s: {names[darkest]} are the darkest, {names[lightest]} the lightest"

@@ -1,4 +1,4 @@
-"""Cells of one class on the Dataset page: the wall, the comparison with the nearest classes, the facts."""
+"""Pictures of one class on the Dataset page: the wall, the comparison with the nearest classes, the facts."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.datasets import CellClass, DatasetSpec, LoadedDataset
 from core.datasets.summary import Summary
-from core.serving.wording import plural
+from core.serving.wording import of_class
 from dashboard.explore import Wall
 from dashboard.figures.style import ground
 from dashboard.widgets.page import is_dark
@@ -17,29 +17,29 @@ COLUMNS = 5
 _SIDE = {28: 112, 64: 128}  # whole multiples, so that every pixel stays a square; others at their own size
 
 
-def show_wall(wall: Wall, cell: CellClass, size: int) -> None:
-    """One page of cells as one picture, with what they are."""
+def show_wall(wall: Wall, what: str, size: int) -> None:
+    """One page of pictures as one, with ``what`` they are ('lymphocytes')."""
     side = _SIDE.get(size, size)
     picture = sheet(wall.images, COLUMNS, side, gap=side // 18, background=ground(is_dark())["background"])
     last = wall.first + len(wall.images) - 1
-    st.image(picture, width="stretch", alt=f"{len(wall.images)} pictures of {plural(cell.name)}, {wall.source}")
+    st.image(picture, width="stretch", alt=f"{len(wall.images)} pictures of {what}, {wall.source}")
     zoom = f", each pixel enlarged {side // size} times" if side > size else ""
     number = "" if wall.drawn else f"{wall.first:,} to {last:,} of {wall.total:,} · "
     st.caption(f"{number}{size} px{zoom} · {wall.source}")
 
 
-def show_neighbours(summary: Summary, classes: Sequence[CellClass], code: str) -> list[str]:
-    """The class beside the two it is most like: mean cell, sentence, how often. Returns the three codes."""
-    by_code = {c.code: c for c in classes}
+def show_neighbours(summary: Summary, spec: DatasetSpec, code: str) -> list[str]:
+    """The class beside the two it is most like: mean picture, sentence, how often. Returns the three codes."""
+    by_code = {c.code: c for c in spec.classes}
     near = summary.neighbours(code)
-    name = plural(by_code[code].name)
+    name = of_class(by_code[code].name, spec.unit)
     grid = st.grid(3, min_column_width=200, gap="medium")
     for other, share in [(code, None), *near]:
         cell = by_code[other]
         with grid.container():
             with st.container(horizontal=True, vertical_alignment="center"):
                 mean = enlarge(summary.mean_cells[summary.codes.index(other)], 96)
-                st.image(mean, width=96, alt=f"mean of all training images of {plural(cell.name)}")
+                st.image(mean, width=96, alt=f"mean of all training images: {cell.name}")
                 with st.container(width="stretch"):
                     st.markdown(f"**{other}** {cell.name}")
                     if share is None:
@@ -82,7 +82,7 @@ def show_counts(table: pd.DataFrame) -> None:
 def facts(spec: DatasetSpec, summary: Summary, loaded: LoadedDataset | None, size: int) -> pd.DataFrame:
     """What else to know, as a table of two columns: fact and value (all text)."""
     rows = [
-        ("Cells", f"{summary.total:,} of {len(summary.codes)} classes; {spec.domain}"),
+        (f"{spec.unit.capitalize()}s", f"{summary.total:,} of {len(summary.codes)} classes; {spec.domain}"),
         ("Split", ", ".join(f"{split} {int(counts.sum()):,}" for split, counts in summary.counts.items())),
         ("Imbalance", f"the commonest class has {summary.imbalance:.1f} times the images of the rarest"),
         ("Sizes", f"{', '.join(map(str, spec.sizes))} px a side; shown: {size} px, colour (RGB), 8 bits"),
@@ -101,7 +101,7 @@ def facts(spec: DatasetSpec, summary: Summary, loaded: LoadedDataset | None, siz
         ("Images on this computer", here),
         ("Identical images", _duplicates(summary)),
     ]
-    if spec.real:
+    if spec.real and not spec.cautions:  # which say it in their own words
         rows.append(
             (
                 "People",
