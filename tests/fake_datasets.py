@@ -48,10 +48,11 @@ def fake_spec(name: str = "smears", *, here: bool = True, counts: int = 12, **ch
         schemes=SCHEMES,
         cautions=(CAUTION,),
     )
-    spec = replace(spec, **changes)
+    spec = replace(spec, **changes)  # what ``load`` gives carries the changes too
     return spec
 
 
 def added(patch: pytest.MonkeyPatch, *specs: DatasetSpec) -> None:
     """Have ``specs`` registered, as what a user added is, for as long as ``patch`` lasts."""
+    base.dataset_names()  # what is built in registers itself now, not into the list that is put in its place
     patch.setattr(base, "_SOURCES", [lambda: {spec.name: spec for spec in specs}])

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import binomtest, norm
 
 from core.errors import HemaLensError
+from core.evaluation.metrics import accuracy_interval
 from core.runs import Predictions, Run
 
 
@@ -168,7 +169,8 @@ def behind_best(labels: np.ndarray, answers: np.ndarray) -> tuple[int, list[Pair
 def pair_up(first: Run, second: Run, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
     """Positions (N,) in each run's predictions such that equal positions are the same image.
 
-    Images are matched by id, so runs of different sizes can be paired. Raises `NotComparable`.
+    Images are matched by id, so runs of different sizes can be paired, and runs of a data set that was split in
+    different ways on the images that both have. Raises `NotComparable`.
     """
     reason = why_not_comparable(first, second)
     if reason:
@@ -178,20 +180,20 @@ def pair_up(first: Run, second: Run, split: str = "test") -> tuple[np.ndarray, n
 
 def match(one: Predictions, two: Predictions, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
     """`pair_up` of stored answers on ``split``, as far as their ids and labels tell. Raises `NotComparable`."""
-    order_one, order_two = np.argsort(one.ids), np.argsort(two.ids)
-    if not np.array_equal(one.ids[order_one], two.ids[order_two]):
+    shared, rows, others = np.intersect1d(one.ids, two.ids, return_indices=True)
+    if not len(shared):
         raise NotComparable(
-            f"The two runs were scored on different {split} images ({len(one.ids):,} and {len(two.ids):,}), "
-            "so they can't be compared cell by cell. Train or evaluate both on the same file."
+            f"No image is in the {split} part of both ({len(one.ids):,} and {len(two.ids):,} images, none in common), "
+            "so they can't be compared image by image. Train or evaluate both on the same split."
         )
-    if not np.array_equal(one.labels[order_one], two.labels[order_two]):
+    order = np.argsort(rows)  # the first one's own order
+    rows, others = rows[order], others[order]
+    if not np.array_equal(one.labels[rows], two.labels[others]):
         raise NotComparable(
             "The two runs disagree on what some cells truly are, so their files differ. "
             "Train or evaluate both on the same file."
         )
-    places = np.empty(len(order_one), int)
-    places[order_one] = order_two
-    return np.arange(len(one.ids)), places
+    return rows, others
 
 
 def compare_runs(first: Run, second: Run, split: str = "test") -> PairedComparison:
@@ -209,6 +211,10 @@ def why_not_comparable(first: Run, second: Run) -> str | None:
             f"One run was scored on {first.provenance}, the other on {second.provenance}: "
             "different cells, so their accuracies can't be tested against each other."
         )
+    if first.codes != second.codes:
+        return "The two runs know different classes, so they can't be compared image by image."
+    if first.scheme != second.scheme:
+        return None  # the same images in other parts: their ids tell which ones both were scored on
     if first.provenance != second.provenance:
         return (
             f"One run was scored on {first.provenance}, the other on {second.provenance}: "
@@ -228,3 +234,19 @@ def _paired_interval(only_first: int, only_second: int, n: int, confidence: floa
     a, b = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
     spread = z * np.sqrt((a + b - (a - b) ** 2) / (n + 2))
     return float(max(-1.0, a - b - spread)), float(min(1.0, a - b + spread))
+
+
+def difference_interval(right: tuple[int, int], of: tuple[int, int], confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of the difference (first minus second, -1 to 1) of two shares counted on different images.
+
+    ``right`` of ``of`` images each. The hybrid of two Wilson intervals: Newcombe, R. G. (1998), Statistics in
+    Medicine 17, 873-890, method 10.
+    """
+    (a, n), (b, m) = zip(right, of, strict=True)
+    if not n or not m:
+        return -1.0, 1.0
+    p, q = a / n, b / m
+    (low_p, high_p), (low_q, high_q) = accuracy_interval(a, n, confidence), accuracy_interval(b, m, confidence)
+    below = np.hypot(p - low_p, high_q - q)
+    above = np.hypot(high_p - p, q - low_q)
+    return float(max(-1.0, p - q - below)), float(min(1.0, p - q + above))

@@ -11,10 +11,12 @@ from core.evaluation.compare import (
     by_similarity,
     compare_answers,
     compare_runs,
+    difference_interval,
     pair_up,
     same_answers,
     shared_errors,
 )
+from tests.fake_datasets import added, fake_spec
 from tests.fake_runs import fake_run
 
 
@@ -77,7 +79,8 @@ def test_runs_of_two_sizes_are_paired_by_id_whatever_the_order(tmp_path):
         ({"dataset": "synthetic", "label": "drawn, not real"}, "different cells"),
         ({"label": "official BloodMNIST"}, "test cells differ"),
         ({"content": "ffffffffffff"}, "contents of the two files differ"),
-        ({"n": 300}, "different test images"),
+        ({"ids": [f"other-{i}" for i in range(320)]}, "none in common"),
+        ({"codes": ("EO", "BA", "ERB", "IG", "LY", "MO", "NE", "PLT")}, "different classes"),
         ({"data_seed": 8}, "disagree on what some cells truly are"),
     ],
 )
@@ -86,6 +89,37 @@ def test_runs_on_different_data_are_refused_with_the_reason(tmp_path, other, rea
     second = fake_run(tmp_path, "b-64-1", **other)
     with pytest.raises(NotComparable, match=reason):
         compare_runs(first, second)
+
+
+def test_runs_of_two_ways_to_split_are_compared_on_the_images_that_both_have(tmp_path, monkeypatch):
+    added(monkeypatch, fake_spec())
+    trusted = {"dataset": "smears", "scheme": "grouped", "ids": [f"{i:03d}" for i in range(320)]}
+    random = {"dataset": "smears", "scheme": "random", "ids": [f"{i:03d}" for i in range(200, 520)], "label": "other"}
+    first = fake_run(tmp_path, "a-64-1", seed=1, **trusted)
+    second = fake_run(tmp_path, "b-64-1", seed=2, **random)
+    with pytest.raises(NotComparable, match="disagree"):  # made up: the same images have other labels there
+        pair_up(first, second)
+    _give_labels(second, dict(zip(first.predictions("test").ids, first.predictions("test").labels, strict=True)))
+    rows, others = pair_up(first, second)
+    assert len(rows) == 120
+    assert (first.predictions("test").ids[rows] == second.predictions("test").ids[others]).all()
+    assert compare_runs(first, second).n == 120
+
+
+def _give_labels(run, labels):
+    with np.load(run.path / "predictions.npz") as file:
+        arrays = dict(file)
+    arrays["test_labels"] = np.array([labels.get(i, 0) for i in arrays["test_ids"]], np.uint8)
+    np.savez(run.path / "predictions.npz", **arrays)
+
+
+def test_the_interval_of_two_shares_agrees_with_the_published_example():
+    # Newcombe 1998, table II: 56/70 against 48/80, method 10.
+    low, high = difference_interval((56, 48), (70, 80))
+    assert (low, high) == (pytest.approx(0.0524, abs=5e-5), pytest.approx(0.3339, abs=5e-5))
+    low, high = difference_interval((0, 0), (10, 10))
+    assert low < 0 < high
+    assert difference_interval((0, 0), (0, 10)) == (-1, 1)
 
 
 def test_the_bootstrap_agrees_with_resampling_the_images_one_by_one():
