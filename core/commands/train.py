@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # training needs torch, which the other commands needn't wait
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("train", help="train a model and keep it as a run", description=__doc__)
     parser.add_argument("--dataset", default="bloodmnist")
+    parser.add_argument("--scheme", help="way to split a data set that offers several, such as grouped or random")
     parser.add_argument("--size", type=int, help="side of the pictures in pixels (default 64)")
     parser.add_argument("--model", help="default cnn_se")
     parser.add_argument(

@@ -48,9 +48,19 @@ class ImageClassifier(nn.Module):
         return self.head(self.features(x))
 
 
-def pooled_head(channels: int, classes: int, dropout: float = 0.0) -> nn.Sequential:
-    """Global average pooling, dropout and one linear layer (Lin et al. 2014, arXiv:1312.4400)."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, classes))
+def dense_layers(inputs: int, units: Sequence[int], dropout: float, classes: int) -> list[nn.Module]:
+    """Dense layers of ``units`` each, every one with ReLU and dropout, then the classes."""
+    layers: list[nn.Module] = []
+    for outputs in units:
+        layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)]
+        inputs = outputs
+    return [*layers, nn.Linear(inputs, classes)]
+
+
+def pooled_head(channels: int, classes: int, dropout: float = 0.0, units: Sequence[int] = ()) -> nn.Sequential:
+    """Global average pooling, dropout, `dense_layers` of ``units`` if any (Lin et al. 2014, arXiv:1312.4400)."""
+    layers = dense_layers(channels, units, dropout, classes)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), *layers)
 
 
 def dense_head(channels: int, side: int, hidden: int, dropout: float, classes: int) -> nn.Sequential:
@@ -60,10 +70,7 @@ def dense_head(channels: int, side: int, hidden: int, dropout: float, classes: i
         nn.AvgPool2d(pool),
         # Flatten in channels-first order whatever the memory layout, so that weights mean the same everywhere.
         nn.Flatten(),
-        nn.Linear(channels * (side // pool) ** 2, hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, classes),
+        *dense_layers(channels * (side // pool) ** 2, [hidden], dropout, classes),
     )
 
 

@@ -7,7 +7,7 @@ dilation of one row (arXiv:1609.03499) is what lets a sequence model see the pix
 import torch
 from torch import Tensor, nn
 
-from core.models.base import ImageClassifier, initialise, reduced
+from core.models.base import ImageClassifier, dense_layers, initialise, reduced
 from core.models.grey import Grey
 from core.models.registry import register
 
@@ -64,10 +64,7 @@ def conv1d(classes: int, size: int, width: int = 32, hidden: int = 128, dropout:
     head = nn.Sequential(
         nn.AvgPool2d((side // 4, side // 16)),
         nn.Flatten(),
-        nn.Linear(sequence.channels * 4 * (side // 4 // (side // 16)), hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, classes),
+        *dense_layers(sequence.channels * 4 * (side // 4 // (side // 16)), [hidden], dropout, classes),
     )
     network = ImageClassifier(nn.Sequential(Grey(), *smaller, sequence), head)
     initialise(network)

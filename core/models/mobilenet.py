@@ -1,5 +1,7 @@
 """MobileNetV2 for small pictures (Sandler et al. 2018, arXiv:1801.04381)."""
 
+from collections.abc import Sequence
+
 from torch import nn
 from torchvision.models import MobileNetV2
 from torchvision.ops import Conv2dNormActivation
@@ -23,10 +25,13 @@ BLOCKS = [[1, 16, 1, 1], [6, 24, 2, 1], [6, 32, 3, 2], [6, 64, 4, 2], [6, 96, 3,
     imagenet=("mobilenet_v2", 32),
     tunable={"width": ("int", 8, 24), "dropout": ("float", 0.0, 0.5)},
 )
-def mobilenet_v2(classes: int, size: int, width: int = 16, dropout: float = 0.2) -> ImageClassifier:
+def mobilenet_v2(
+    classes: int, size: int, width: int = 16, dropout: float = 0.2, dense: Sequence[int] | None = None
+) -> ImageClassifier:
     """torchvision's blocks; ``width`` is the stem's (published: 32), to which all channels are scaled.
 
-    The stem has stride 1 up to 32 px, else 2; the last convolution yields 20 times the width.
+    The stem has stride 1 up to 32 px, else 2; the last convolution yields 20 times the width. Layers of ``dense``
+    units may stand between its averages and the classes.
     """
     published = MobileNetV2(num_classes=classes, width_mult=width / PUBLISHED_STEM, inverted_residual_setting=BLOCKS)
     features = published.features
@@ -34,6 +39,6 @@ def mobilenet_v2(classes: int, size: int, width: int = 16, dropout: float = 0.2)
         features[0][0].stride = (1, 1)
     outputs = 20 * width
     features[-1] = Conv2dNormActivation(features[-1][0].in_channels, outputs, 1, activation_layer=nn.ReLU6)
-    network = ImageClassifier(features, pooled_head(outputs, classes, dropout))
+    network = ImageClassifier(features, pooled_head(outputs, classes, dropout, dense or ()))
     initialise(network)
     return network

@@ -5,13 +5,13 @@ quarter of the published width. The last pooling steps are left out where they w
 of fewer than four pixels a side, and one dense layer stands where the published nets have two of 4,096.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import nn
 from torchvision.models.vgg import make_layers
 
 from core.models.attention import CBAM, SqueezeExcitation
-from core.models.base import ImageClassifier, initialise
+from core.models.base import ImageClassifier, dense_layers, initialise
 from core.models.registry import register
 
 DEPTHS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -28,12 +28,18 @@ _VGG = {
 
 
 def vgg(
-    classes: int, size: int, depth: int, width: int, dropout: float, attention: Callable[[int], nn.Module] | None = None
+    classes: int,
+    size: int,
+    depth: int,
+    width: int,
+    dropout: float,
+    attention: Callable[[int], nn.Module] | None = None,
+    dense: Sequence[int] | None = None,
 ) -> ImageClassifier:
     """VGG of ``depth`` 16 or 19 with stages of w, 2w, 4w, 8w, 8w channels (published: w = 64).
 
-    ``attention(channels)`` follows each stage's last convolution. The head is a dense layer of 16w units
-    on the 2 x 2 averages of the last map, dropout, and the classes.
+    ``attention(channels)`` follows each stage's last convolution. The head stands on the 2 x 2 averages of the
+    last map: layers of ``dense`` units (None: one of 16w), each with dropout, and the classes.
     """
     body: list[nn.Module] = []
     channels, side = 3, size
@@ -47,15 +53,8 @@ def vgg(
         if side // 2 >= SMALLEST_MAP:
             body.append(nn.MaxPool2d(2))
             side //= 2
-    hidden = 16 * width
-    head = nn.Sequential(
-        nn.AvgPool2d(side // 2),
-        nn.Flatten(),
-        nn.Linear(4 * channels, hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, classes),
-    )
+    units = [16 * width] if dense is None else dense
+    head = nn.Sequential(nn.AvgPool2d(side // 2), nn.Flatten(), *dense_layers(4 * channels, units, dropout, classes))
     network = ImageClassifier(nn.Sequential(*body), head)
     initialise(network)
     return network
@@ -98,5 +97,7 @@ def vgg16_cbam(classes: int, size: int, width: int = 16, dropout: float = 0.3, r
     summary="Sixteen 3x3 convolutions with batch norm at a quarter of the published width, dropout before the end.",
     **_VGG | {"imagenet": ("vgg19_bn", 64)},
 )
-def vgg19(classes: int, size: int, width: int = 16, dropout: float = 0.3) -> ImageClassifier:
-    return vgg(classes, size, 19, width, dropout)
+def vgg19(
+    classes: int, size: int, width: int = 16, dropout: float = 0.3, dense: Sequence[int] | None = None
+) -> ImageClassifier:
+    return vgg(classes, size, 19, width, dropout, dense=dense)

@@ -44,6 +44,8 @@ def frame(pixels: np.ndarray, size: int, spec: DatasetSpec, mode: Mode = "auto")
     proportion, 'whole' the whole central square. The result is reproducible to the last grey level.
     """
     height, width = pixels.shape[:2]
+    if spec.squeezed:
+        return _squeezed(pixels, size)
     side, note = _choose(width, height, spec, mode)
     box = centre_box(width, height, side)
     left, top, right, bottom = box
@@ -55,6 +57,17 @@ def frame(pixels: np.ndarray, size: int, spec: DatasetSpec, mode: Mode = "auto")
     if side * _ENLARGED <= size * 3:
         note += f" It has only {side} px a side: {size} px hold no more detail than that."
     return Framed(np.array(image), box, note)
+
+
+def _squeezed(pixels: np.ndarray, size: int) -> Framed:
+    height, width = pixels.shape[:2]
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    if (width, height) != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    shape = "" if width == height else f", {width} x {height} px, squeezed to a square"
+    return Framed(
+        np.array(image), (0, 0, width, height), f"The whole picture was used{shape}, as the training pictures were."
+    )
 
 
 def centre_box(width: int, height: int, side: int) -> tuple[int, int, int, int]:

@@ -121,7 +121,8 @@ class TrainConfig:
         """The fields as stored in ``config.json`` (model arguments complete; devices and what is not used left out)."""
         content = asdict(self)
         del content["device"], content["devices"]
-        content["model_arguments"] = self.complete_arguments()
+        # None is the way a model was before it had that argument: naming it would make another run of an old one.
+        content["model_arguments"] = {k: v for k, v in self.complete_arguments().items() if v is not None}
         if not self.scheme:
             del content["scheme"]
         if get_model(self.model).kind == "classical":

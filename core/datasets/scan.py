@@ -1,0 +1,144 @@
+"""What lies in a folder of pictures: a folder a class, any nesting below, as it comes from Kaggle or a laboratory."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.datasets.base import DatasetUnavailable
+from core.serving.decode import SUFFIXES
+
+DEEPEST_CLASS = 4  # folders below the root among which a class's folder is looked for
+SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The picture files of each class (by the class's folder name or code), as paths below ``root``, in natural order.
+
+    ``others``: files that are no pictures by their name, which are left alone.
+    """
+
+    root: Path
+    files: dict[str, tuple[str, ...]]
+    others: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        return sum(map(len, self.files.values()))
+
+
+def scan_classes(root: Path) -> Scan:
+    """Every subfolder of ``root`` is a class, named as the folder is.
+
+    Folders that only wrap (one subfolder and no picture in them) are passed through, and folders named train,
+    val, test and the like are joined. Raises `DatasetUnavailable` where fewer than two classes are found.
+    """
+    top = _unwrapped(_existing(root))
+    folders = _subfolders(top)
+    if folders and all(folder.name.lower() in SPLIT_NAMES for folder in folders):
+        folders = [inner for folder in folders for inner in _subfolders(_unwrapped(folder))]
+    by_name: dict[str, list[Path]] = {}
+    for folder in folders:
+        by_name.setdefault(folder.name, []).append(folder)
+    if len(by_name) < 2:
+        raise DatasetUnavailable(
+            f"{root} holds {len(by_name)} folder{'' if len(by_name) == 1 else 's'}, and a data set needs at least two "
+            "classes. Put the pictures of each class into a folder of its own, named after the class."
+        )
+    return _scan(root, by_name)
+
+
+def scan_known(root: Path, layout: Mapping[str, Sequence[str]], apart: Sequence[str] = ()) -> Scan:
+    """The classes of a data set that is known: ``layout`` gives the folder names that each code may have.
+
+    They are looked for at any place up to four folders deep, but not in folders named as in ``apart``. A code
+    without a folder is absent from the result. Raises `DatasetUnavailable` where none is found.
+    """
+    codes = {_plain(name): code for code, names in layout.items() for name in names}
+    skipped = {_plain(name) for name in apart}
+    found: dict[str, list[Path]] = {code: [] for code in layout}
+
+    def look(folder: Path, depth: int) -> None:
+        for inner in _subfolders(folder):
+            name = _plain(inner.name)
+            if name in codes:
+                found[codes[name]].append(inner)
+            elif name not in skipped and depth < DEEPEST_CLASS:
+                look(inner, depth + 1)
+
+    look(_existing(root), 1)
+    present = {code: folders for code, folders in found.items() if folders}
+    if not present:
+        names = ", ".join(names[0] for names in layout.values())
+        raise DatasetUnavailable(f"{root} holds none of the folders that are looked for, which are: {names}.")
+    return _scan(root, present)
+
+
+def _scan(root: Path, folders: Mapping[str, Sequence[Path]]) -> Scan:
+    files: dict[str, tuple[str, ...]] = {}
+    others: list[str] = []
+    for name, places in folders.items():
+        pictures = []
+        for place in places:
+            for path in _walk(place):
+                relative = path.relative_to(root).as_posix()
+                (pictures if path.suffix.lower() in SUFFIXES else others).append(relative)
+        files[name] = tuple(sorted(pictures, key=natural))
+    others += [p.name for p in sorted(root.iterdir()) if p.is_file() and not _hidden(p.name)]
+    return Scan(root, files, tuple(others))
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """A key that sorts 'a2' before 'a10', without regard to case."""
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name.lower())]
+
+
+def _existing(root: Path) -> Path:
+    if not root.is_dir():
+        raise DatasetUnavailable(f"{root} is not a folder. Name the folder that holds a folder for each class.")
+    return root
+
+
+def _unwrapped(folder: Path) -> Path:
+    """``folder``, or the only folder in it where nothing else is there, and so on."""
+    for _ in range(DEEPEST_CLASS):
+        inner = _subfolders(folder)
+        if len(inner) != 1 or any(p.suffix.lower() in SUFFIXES for p in folder.iterdir()):
+            break
+        folder = inner[0]
+    return folder
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        inside = [p for p in folder.iterdir() if p.is_dir() and not _hidden(p.name)]
+    except OSError as error:
+        raise DatasetUnavailable(f"{folder} can't be read ({error.strerror}). Check its permissions.") from error
+    return sorted(inside, key=lambda p: natural(p.name))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below ``folder``, each once: a link that leads back up or to a folder seen before is not followed."""
+    seen: set[tuple[int, int]] = set()
+    for place, inner, names in os.walk(folder, followlinks=True):
+        facts = os.stat(place)
+        if (facts.st_dev, facts.st_ino) in seen:
+            inner.clear()
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
+        inner[:] = sorted(name for name in inner if not _hidden(name))
+        for name in sorted(names):
+            path = Path(place) / name
+            if not _hidden(name) and path.is_file():
+                yield path
+
+
+def _hidden(name: str) -> bool:
+    """What operating systems leave behind: .DS_Store, ._picture.jpg, __MACOSX, Thumbs.db, desktop.ini."""
+    return name.startswith(".") or name.lower() in ("__macosx", "thumbs.db", "desktop.ini")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
