@@ -1,6 +1,6 @@
 """The choices above every view of the Dataset page, and the `View` that they make."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import streamlit as st
 
@@ -11,8 +11,8 @@ from dashboard.widgets.dataset.view import View
 from dashboard.widgets.page import is_dark
 
 
-def controls(*, by_class: bool) -> View:
-    """Draw the choices in one row and return what they make; class and split are drawn with ``by_class`` only."""
+def controls(shown: Collection[str]) -> View:
+    """Draw the choices in one row and return what they make; 'class' and 'split' are drawn where ``shown`` has them."""
     name = explore.choose_dataset()
     spec = get_dataset(name)
     sizes = [str(size) for size in spec.sizes]
@@ -21,20 +21,21 @@ def controls(*, by_class: bool) -> View:
         _prepare("scheme", [s.name for s in spec.schemes], spec.schemes[0].name, "way to split")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         _boxed("dataset", "Data set", dataset_names(), {n: get_dataset(n).title for n in dataset_names()}, 220)
-        class_place = st.container(width="content") if by_class else None
+        class_place = st.container(width="content") if "class" in shown else None
         size = int(_chips("size", "Pixels a side", sizes, _size_help(spec)))
         scheme = _scheme(spec)
-        split_place = st.container(width="content") if by_class else None
+        split_place = st.container(width="content") if "split" in shown else None
     loaded, broken = explore.present(name, size, scheme)
     summary, note = explore.statistics(name, size, loaded)
     spec = _as_it_is_here(spec, loaded.spec if loaded else None, summary)
     # The choice of the class comes last: only now is it known which classes are here.
     _prepare("class", spec.codes, spec.codes[0], "class")
     _prepare("split", SPLITS, SPLITS[0], "split")
-    if by_class:
+    if class_place:
         titles = {c.code: f"{c.code}  {c.name}" for c in spec.classes}
         with class_place:
             _boxed("class", "Class", spec.codes, titles, 260)
+    if split_place:
         with split_place:
             _chips("split", "Split", SPLITS, "Models learn from train, are chosen by val, and are scored once on test.")
     code, split = st.session_state["class"], st.session_state["split"]

@@ -1,0 +1,28 @@
+"""How well one number tells classes apart."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from core.evaluation.separation import auroc, separation
+
+
+def test_known_values():
+    assert auroc(np.array([1, 2]), np.array([3, 4])) == 1
+    assert auroc(np.array([3, 4]), np.array([1, 2])) == 0
+    assert auroc(np.array([1.0, 1.0]), np.array([1.0])) == 0.5
+    assert math.isnan(auroc(np.array([]), np.array([1.0])))
+
+
+def test_agrees_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    low, high = rng.normal(size=80).round(1), rng.normal(0.5, size=50).round(1)
+    expected = roc_auc_score(np.repeat([0, 1], [80, 50]), np.concatenate([low, high]))
+    assert auroc(low, high) == pytest.approx(expected)
+
+
+def test_direction_does_not_matter_and_empty_classes_are_left_out():
+    found = separation({"A": np.array([5.0, 6.0]), "B": np.array([1.0, 2.0]), "C": np.array([])})
+    assert found == {("A", "B"): 1.0}
