@@ -1,12 +1,15 @@
-"""``python -m core datasets``: list the data sets, download one, compute the statistics that ship."""
+"""``python -m core datasets``: list the data sets, add your own, download one, compute the statistics that ship."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from core.datasets import DatasetSpec, dataset_names, get_dataset
+from core.datasets import DatasetSpec, dataset_names, get_dataset, own
+from core.datasets.checkup import check, in_words
+from core.datasets.own import UNITS, folder_of
 from core.errors import HemaLensError
 from core.paths import data_root
-from core.progress import in_terminal
+from core.progress import TerminalBar, in_terminal
 
 
 def add_parser(subparsers: Any) -> None:
@@ -16,6 +19,20 @@ def add_parser(subparsers: Any) -> None:
 
     action = actions.add_parser("list", help="the data sets, their sizes, and what is on this computer")
     action.set_defaults(handler=show)
+
+    action = actions.add_parser("add", help="make a folder of pictures, a folder a class, a data set of yours")
+    action.add_argument("name", metavar="NAME", help="small letters, digits and _; all4 and bone_marrow are known")
+    action.add_argument("folder", metavar="FOLDER", type=Path)
+    action.add_argument("--title", default="", help="what the pages call it (default: its name)")
+    action.add_argument("--domain", default="", help="a sentence: whose cells, which stain, which microscope")
+    action.add_argument("--unit", choices=UNITS, default="cell", help="what one picture shows (default: cell)")
+    action.add_argument("--squeeze", action="store_true", help="squeeze oblong pictures instead of cutting the middle")
+    action.add_argument("--groups", metavar="CSV", type=Path, help="columns file,group: the person or slide of each")
+    action.set_defaults(handler=add)
+
+    action = actions.add_parser("remove", help="take a data set that you added from the list; no picture is deleted")
+    action.add_argument("name", metavar="NAME")
+    action.set_defaults(handler=remove)
 
     action = actions.add_parser("download", help="fetch a data set's images into the data folder")
     _add_choice(action)
@@ -44,6 +61,37 @@ def show(_: argparse.Namespace) -> int:
     return 0
 
 
+def add(options: argparse.Namespace) -> int:
+    """Register a folder, read every picture once, and tell what is there and what is wrong."""
+    spec = own.define(
+        options.name,
+        options.folder,
+        title=options.title,
+        domain=options.domain,
+        unit=options.unit,
+        squeezed=options.squeeze,
+        groups_table=options.groups,
+    )
+    try:
+        with TerminalBar(spec.name) as bar:
+            found = check(spec, folder_of(spec.name), bar)
+    except HemaLensError:
+        own.forget(spec.name)
+        raise
+    print(in_words(found, spec))
+    for caution in spec.cautions:
+        print(f"Note: {caution}")
+    print(f"Train on it: python -m core train --dataset {spec.name} --size 64")
+    return 0
+
+
+def remove(options: argparse.Namespace) -> int:
+    """Forget a folder."""
+    own.forget(options.name)
+    print(f"{options.name} is no longer in the list. Its pictures and the runs trained on it are untouched.")
+    return 0
+
+
 def download(options: argparse.Namespace) -> int:
     """Fetch the images of one size, with a progress bar."""
     spec = _spec(options)
@@ -60,12 +108,14 @@ def download(options: argparse.Namespace) -> int:
 
 def summarize(options: argparse.Namespace) -> int:
     """Compute the statistics of one size and write them where they ship from."""
+    from core.datasets import texture_statistics as texture
     from core.datasets.summary import save_summary
     from core.datasets.summary import summarize as compute
 
     spec = _spec(options)
-    summary = compute(spec.load(options.size))
-    paths = save_summary(summary)
+    loaded = spec.load(options.size)
+    summary = compute(loaded)
+    paths = (*save_summary(summary), texture.save(texture.measure(loaded)))
     print(f"{summary.provenance.label}, {summary.size} px, content {summary.provenance.content_hash}")
     for position, code in enumerate(summary.codes):
         split_counts = "  ".join(f"{split} {counts[position]:5d}" for split, counts in summary.counts.items())

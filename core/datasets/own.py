@@ -68,6 +68,12 @@ def define(
     return get_dataset(name)
 
 
+def folder_of(name: str) -> Folder:
+    """How the pictures of ``name`` lie in their folder, for a data set that is read from one."""
+    ours = built_in(name)
+    return ours if ours is not None else _folder(registered(name))
+
+
 def forget(name: str) -> None:
     """Take the data set from the list; its pictures and the runs trained on it stay. Raises `DatasetUnavailable`."""
     if not book(name).is_file():
@@ -120,14 +126,9 @@ def _spec(path: Path, changed: int) -> DatasetSpec | None:
             )
             for c in content["classes"]
         )
-        folders = {c["code"]: c["folder"] for c in content["classes"]}
-        table = content.get("groups_table")
+        folder = _folder(content)
         return folder_dataset(
-            Folder(
-                name=content["name"],
-                scan=lambda root: _by_code(scan_classes(root), folders),
-                groups_table=Path(table) if table else None,
-            ),
+            folder,
             title=content["title"],
             summary=f"{len(classes)} classes of your own, from {content['folder']}.",
             classes=classes,
@@ -137,10 +138,20 @@ def _spec(path: Path, changed: int) -> DatasetSpec | None:
             url="",
             unit=content["unit"],
             squeezed=content["squeezed"],
-            cautions=() if table else (_NO_GROUPS,),
+            cautions=() if folder.groups_table else (_NO_GROUPS,),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _folder(content: dict) -> Folder:
+    names = {c["code"]: c["folder"] for c in content["classes"]}
+    table = content.get("groups_table")
+    return Folder(
+        name=content["name"],
+        scan=lambda root: _by_code(scan_classes(root), names),
+        groups_table=Path(table) if table else None,
+    )
 
 
 _NO_GROUPS = (

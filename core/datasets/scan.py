@@ -38,7 +38,7 @@ def scan_classes(root: Path) -> Scan:
     top = _unwrapped(_existing(root))
     folders = _subfolders(top)
     if folders and all(folder.name.lower() in SPLIT_NAMES for folder in folders):
-        folders = [inner for folder in folders for inner in _subfolders(_unwrapped(folder))]
+        folders = [inner for folder in folders for inner in _subfolders(folder)]
     by_name: dict[str, list[Path]] = {}
     for folder in folders:
         by_name.setdefault(folder.name, []).append(folder)

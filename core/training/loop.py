@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from core import paths
 from core.datasets import LoadedDataset
 from core.errors import HemaLensError
-from core.models import ImageClassifier, build, load
+from core.models import ImageClassifier, build
 from core.progress import Progress
 from core.runs import Run, find_run, list_runs
 from core.training import checkpoint
@@ -32,6 +32,7 @@ from core.training.finish import finish
 from core.training.imagenet import begin_at_imagenet
 from core.training.optim import learning_rate_at, make_optimizer
 from core.training.pixels import as_float, channel_statistics, network_logits, to_device
+from core.training.start import begin_at
 from core.training.teacher import targets
 from core.training.team import Team, assemble, how_many
 
@@ -120,12 +121,11 @@ def fit(
     team = team or Team(device)
     torch.manual_seed(config.seed)
     network = build(config.model, len(data.spec.classes), config.size, **config.model_arguments)
+    network.set_normalisation(*channel_statistics(data["train"].images))
     if config.weights:
         begin_at_imagenet(network, config)
     elif config.start:
-        begin_at(network, find_run(config.start, config.dataset))
-    else:
-        network.set_normalisation(*channel_statistics(data["train"].images))
+        begin_at(network, find_run(config.start), data.spec.codes)
     network = network.to(device, memory_format=torch.channels_last)
     averaged = AveragedModel(network, multi_avg_fn=_ema(config.ema), use_buffers=True) if config.ema else None
     optimizer = make_optimizer(network, config)
@@ -206,20 +206,6 @@ def fit(
 
     network.load_state_dict(reached.best)
     return network.eval(), reached
-
-
-def begin_at(network: ImageClassifier, run: Run) -> None:
-    """Give ``network`` the weights of ``run``, before its calibration; raises `BadConfig` where they do not fit.
-
-    A second cycle from a trained network is a warm restart (Loshchilov and Hutter 2017, arXiv:1608.03983).
-    """
-    try:
-        network.load_state_dict(load(run).state_dict())
-    except RuntimeError as error:
-        raise BadConfig(
-            f"start can't be {run.name}: its weights fit its own model, arguments and classes only ({run.title})"
-        ) from error
-    network.divide_logits(1 / run.metrics["temperature"])
 
 
 def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:

@@ -1,0 +1,82 @@
+"""How much memory does a training take that reads its pictures from disk, with ten times as many pictures?
+
+Draws pictures into a file, trains the light CNN on them for some steps in a fresh process, and reads that process's
+largest resident memory. Prints a table and writes JSON.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.reporting import publish
+
+SIZE = 64
+CHILD = """
+import json, resource, sys
+from pathlib import Path
+import numpy as np, torch
+from core.datasets import LoadedDataset, Provenance, Split, get_dataset
+from core.datasets.rows import Rows
+from core.training.config import TrainConfig
+from core.training.loop import fit
+
+path, count = Path(sys.argv[1]), int(sys.argv[2])
+labels = np.arange(count) % 8
+part = lambda rows: Split(Rows(path, rows), labels[rows], rows.astype(str))
+order = np.random.default_rng(0).permutation(count)
+held_out = max(1000, count // 10)
+splits = {"train": part(order[held_out:]), "val": part(order[:held_out]), "test": part(order[:held_out])}
+data = LoadedDataset(get_dataset("synthetic"), 64, Provenance("drawn", "drawn", "0"), splits)
+config = TrainConfig.for_model("light", dataset="synthetic", size=64, epochs=1, augment="flips", device="cpu")
+torch.set_num_threads(1)
+fit(config, data, torch.device("cpu"))
+print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+"""
+
+
+def draw(path: Path, count: int) -> None:
+    """``count`` drawn cells; a thousand different ones, turned and shaded, so that drawing takes no hour."""
+    import numpy as np
+
+    from core.datasets.synthetic import draw_cells
+
+    cells = draw_cells(np.arange(1000) % 8, SIZE, seed=0)
+    images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, SIZE, SIZE, 3))
+    for start in range(0, count, 1000):
+        part = cells[: count - start]
+        images[start : start + len(part)] = np.rot90(part, start // 1000 % 4, (1, 2)) - np.uint8(start // 4000 % 8)
+    images.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000])
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for count in options.counts:
+            path = Path(folder) / f"{count}.npy"
+            draw(path, count)
+            done = subprocess.run(
+                [sys.executable, "-c", CHILD, str(path), str(count)], capture_output=True, text=True, check=True
+            )
+            peak = json.loads(done.stdout)
+            rows.append(
+                {
+                    "pictures": count,
+                    "pictures_mb": round(path.stat().st_size / 1e6),
+                    "peak_memory_mb": round(peak / 1e6),
+                }
+            )
+            path.unlink()
+    first = rows[0]["peak_memory_mb"]
+    for row in rows:
+        row["against_first"] = round(row["peak_memory_mb"] / first, 2)
+    publish("streaming", rows, size=SIZE)
+
+
+if __name__ == "__main__":
+    main()

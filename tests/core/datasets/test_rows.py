@@ -1,0 +1,49 @@
+"""Rows of a file look like an array and leave no memory behind."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.datasets.rows import Rows
+
+
+@pytest.fixture
+def rows(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(60, dtype=np.uint8).reshape(10, 2, 3))
+    return Rows(path, np.array([7, 0, 3]))
+
+
+def test_they_are_indexed_like_an_array(rows):
+    whole = np.arange(60, dtype=np.uint8).reshape(10, 2, 3)[[7, 0, 3]]
+    assert len(rows) == 3
+    assert rows.shape == (3, 2, 3)
+    assert rows.dtype == np.uint8
+    assert (rows[0] == whole[0]).all()
+    assert (rows[1:] == whole[1:]).all()
+    assert (rows[np.array([2, 0])] == whole[[2, 0]]).all()
+    assert (rows[np.array([True, False, True])] == whole[[0, 2]]).all()
+    assert (np.asarray(rows) == whole).all()
+    assert (np.stack(list(rows)) == whole).all()
+
+
+def test_they_can_not_be_written_to(rows):
+    rows.setflags(write=False)
+    with pytest.raises(ValueError, match="written"):
+        rows.setflags(write=True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory figures from Linux's /proc")
+def test_reading_a_large_file_leaves_no_memory_behind(tmp_path):
+    def resident() -> int:
+        line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("RssFile"))
+        return int(line.split()[1]) // 1024
+
+    path = tmp_path / "large.npy"
+    large = np.lib.format.open_memmap(path, "w+", np.uint8, (30_000, 64, 64, 3))  # 369 MB, all zeros
+    del large
+    before = resident()
+    for chunk in Rows(path, np.arange(30_000)):
+        assert not chunk.any()
+    assert resident() - before < 150
