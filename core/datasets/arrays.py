@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from core.datasets.base import DatasetSpec, DatasetUnavailable
+from core.datasets.base import DatasetSpec, DatasetUnavailable, Report, silent
 from core.paths import cache_root
 from core.progress import Progress
 from core.serving.decode import DecodeError, decode
@@ -29,8 +29,6 @@ VERSION = 1  # of what is stored; an older one is made anew
 ARRAY, INDEX, FILES = "images.npy", "index.json", "files.json"
 AT_ONCE = 256  # pictures in memory while they are decoded
 SPARE = 200 * 10**6  # bytes that stay free on the disk
-
-Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,7 @@ def arrays_root() -> Path:
     return cache_root() / "arrays"
 
 
-def decoded(
-    root: Path, files: Sequence[str], size: int, spec: DatasetSpec, report: Report = lambda progress: None
-) -> Decoded:
+def decoded(root: Path, files: Sequence[str], size: int, spec: DatasetSpec, report: Report = silent) -> Decoded:
     """The pictures ``files`` below ``root`` framed at ``size`` px, from the cache where their content is the same.
 
     Raises `DatasetUnavailable` where the cache can't be written or the disk is full.

@@ -19,6 +19,12 @@ from core.progress import Progress
 
 SPLITS = ("train", "val", "test")
 
+Report = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """Reports to nobody."""
+
 
 class DatasetUnavailable(HemaLensError):
     """The data set's file is absent, broken or can't be fetched; the message says what to do."""
@@ -102,9 +108,10 @@ class LoadedDataset:
 class DatasetSpec:
     """Everything the rest of HemaLens needs to know of a data set.
 
-    ``load(size, content_hash=None, scheme="")`` returns a `LoadedDataset` or raises `DatasetUnavailable`; with
-    ``content_hash`` only the build of that content will do, whatever its scheme. ``schemes`` are the ways to split
-    it, the one to trust first ('' means that one); () where it comes split. ``available(size)`` tells cheaply,
+    ``load(size, content_hash=None, scheme="", report=...)`` gives a `LoadedDataset` or raises `DatasetUnavailable`;
+    with ``content_hash`` only the build of that content will do, whatever its scheme. ``schemes`` are the ways to split
+    it, the one to trust first ('' means that one); () where it comes split. ``report`` is called with the `Progress`
+    of work that takes long the first time. ``available(size)`` tells cheaply,
     without reading pixels, whether a file to load is there. ``download(size)`` (None where there
     is nothing to fetch) yields `Progress` in bytes and raises `DatasetUnavailable` with the manual
     way when it can't. ``real`` is False for drawn cells.

@@ -22,9 +22,11 @@ from core.datasets.base import (
     DatasetUnavailable,
     LoadedDataset,
     Provenance,
+    Report,
     Split,
     content_hash,
     register,
+    silent,
 )
 from core.datasets.fetch import fetch, md5_of
 from core.paths import data_root
@@ -145,7 +147,7 @@ def builds(size: int) -> list[tuple[Path, str, str]]:
     return sorted(found, key=lambda build: ("official", "rebuilt", "other").index(build[1]))
 
 
-def load(size: int, content_hash: str | None = None, scheme: str = "") -> LoadedDataset:
+def load(size: int, content_hash: str | None = None, scheme: str = "", report: Report = silent) -> LoadedDataset:
     """BloodMNIST at ``size``; the official file before a rebuilt one before any other.
 
     With ``content_hash`` the build with that content, whichever it is. Raises `DatasetUnavailable`

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.datasets import splits
-from core.datasets.arrays import Report
-from core.datasets.base import DatasetSpec, DatasetUnavailable
+from core.datasets.base import DatasetSpec, DatasetUnavailable, Report, silent
 from core.datasets.folders import COMPARED_AT, Folder, Pictures
 
 
@@ -36,7 +35,7 @@ class Checkup:
         return max(self.counts.values()) / min(self.counts.values())
 
 
-def check(spec: DatasetSpec, folder: Folder, report: Report = lambda progress: None) -> Checkup:
+def check(spec: DatasetSpec, folder: Folder, report: Report = silent) -> Checkup:
     """Read every picture once (the decoded ones are kept for training). Raises `DatasetUnavailable`."""
     place = folder.place
     if place is None:

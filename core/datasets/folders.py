@@ -15,17 +15,19 @@ from typing import Any
 import numpy as np
 
 from core.datasets import splits
-from core.datasets.arrays import Decoded, Report, decoded, remembered
+from core.datasets.arrays import Decoded, decoded, remembered
 from core.datasets.base import (
     SPLITS,
     DatasetSpec,
     DatasetUnavailable,
     LoadedDataset,
     Provenance,
+    Report,
     Scheme,
     Split,
     get_dataset,
     register_source,
+    silent,
 )
 from core.datasets.rows import Rows
 from core.datasets.scan import Scan
@@ -73,7 +75,7 @@ class Folder:
         size: int,
         content_hash: str | None = None,
         scheme: str = "",
-        report: Report = lambda progress: None,
+        report: Report = silent,
     ) -> LoadedDataset:
         """The pictures at ``size``, as `DatasetSpec` promises. Raises `DatasetUnavailable`."""
         if size not in SIZES:
@@ -233,7 +235,7 @@ def registered(name: str) -> dict:
 def folder_dataset(folder: Folder, **facts: Any) -> DatasetSpec:
     """The spec of a data set that is read from ``folder``; ``facts`` are the other fields of `DatasetSpec`."""
 
-    def load(size: int, content_hash: str | None = None, scheme: str = "", report: Report = lambda progress: None):
+    def load(size: int, content_hash: str | None = None, scheme: str = "", report: Report = silent):
         return folder.load(spec, size, content_hash, scheme, report)
 
     spec = DatasetSpec(

@@ -4,7 +4,16 @@ from functools import lru_cache
 
 import numpy as np
 
-from core.datasets.base import DatasetSpec, DatasetUnavailable, LoadedDataset, Provenance, Split, register
+from core.datasets.base import (
+    DatasetSpec,
+    DatasetUnavailable,
+    LoadedDataset,
+    Provenance,
+    Report,
+    Split,
+    register,
+    silent,
+)
 from core.datasets.base import content_hash as hash_of
 from core.datasets.bloodmnist import CLASSES
 from core.datasets.drawing import draw
@@ -41,7 +50,7 @@ def _loaded(size: int) -> LoadedDataset:
     return LoadedDataset(SPEC, size, Provenance("drawn", LABEL, hash_of(splits)), splits)
 
 
-def load(size: int, content_hash: str | None = None, scheme: str = "") -> LoadedDataset:
+def load(size: int, content_hash: str | None = None, scheme: str = "", report: Report = silent) -> LoadedDataset:
     """The drawn data set at ``size``, always the same ones."""
     if size not in SIZES:
         raise DatasetUnavailable(f"Cells are drawn at {', '.join(map(str, SIZES))} px, not at {size} px.")

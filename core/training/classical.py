@@ -51,7 +51,7 @@ def train(
     ``resume`` is accepted and means nothing here: a fit takes a minute or two and begins anew. ``root`` is the
     folder that gets ``<dataset>/<run>`` (the user's, if None). Raises `DatasetUnavailable`.
     """
-    data = config.load_data()
+    data = config.load_data(report)
     name = config.run_name(data.provenance.content_hash)
     known = [run for run in list_runs(config.dataset) if run.name == name]
     if known and not force:

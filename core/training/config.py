@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from core.datasets import LoadedDataset, get_dataset
+from core.datasets.base import Report, silent
 from core.errors import HemaLensError
 from core.models import get_model
 from core.training.augment import RECIPES
@@ -109,9 +110,9 @@ class TrainConfig:
         by_size = {"augment": "sharp"} if chosen.get("size", cls.size) <= SMALL else {}
         return cls(model=model, **{**by_size, **get_model(model).recipe, **chosen})
 
-    def load_data(self) -> LoadedDataset:
+    def load_data(self, report: Report = silent) -> LoadedDataset:
         """The data set at this size, split in this way. Raises `DatasetUnavailable`."""
-        return get_dataset(self.dataset).load(self.size, scheme=self.scheme)
+        return get_dataset(self.dataset).load(self.size, scheme=self.scheme, report=report)
 
     def complete_arguments(self) -> dict[str, Any]:
         """The model's arguments with the defaults filled in."""

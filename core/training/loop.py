@@ -57,7 +57,7 @@ def train(
     anew what is there, ``root`` is the folder that gets ``<dataset>/<run>`` (the user's, if None).
     Raises `DatasetUnavailable`, `TrainingFailed` (loss not a number, out of memory) or `BadConfig`.
     """
-    data = config.load_data()
+    data = config.load_data(report)
     name = config.run_name(data.provenance.content_hash)
     known = [run for run in list_runs(config.dataset) if run.name == name]
     if known and not force:

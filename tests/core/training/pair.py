@@ -28,7 +28,7 @@ def small() -> LoadedDataset:
         labels = rng.integers(0, 8, count)
         images = (rng.integers(0, 256, (count, 28, 28, 3)) + 3 * colours[labels][:, None, None]) // 4
         splits[split] = Split(images.astype("u1"), labels, np.array([f"{split}-{i}" for i in range(count)]))
-    spec = replace(get_dataset("synthetic"), name="small", load=lambda size, content_hash=None: DATA)
+    spec = replace(get_dataset("synthetic"), name="small", load=lambda size, **how: DATA)
     return LoadedDataset(spec, 28, Provenance("drawn", "drawn, not real", content_hash(splits)), splits)
 
 

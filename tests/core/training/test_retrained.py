@@ -7,14 +7,13 @@ learning, pictures that were noise, inverted or darkened in training only. On 48
 """
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from core.datasets import LoadedDataset, get_dataset
 from core.datasets.base import Split
-from core.training import TrainConfig, loop, train
+from core.training import TrainConfig, train
 
 CELLS = 480
 DRAWN = {"fcnn": (0.75, 0.93), "light": (0.70, 0.97)}
@@ -38,7 +37,7 @@ def score(monkeypatch):
     """A function (model, data, **choices) that trains on ``data`` and gives the accuracy on its test split."""
 
     def scored(model: str, data: LoadedDataset, **choices) -> float:
-        monkeypatch.setattr(loop, "get_dataset", lambda name: SimpleNamespace(load=lambda size: data))
+        monkeypatch.setattr(TrainConfig, "load_data", lambda config, report=None: data)
         small = {"epochs": 6, "batch_size": 32, "ema": 0.9, "precision": "fp32", "device": "cpu"}
         config = TrainConfig.for_model(model, dataset=data.spec.name, size=28, **(small | choices))
         return train(config).metrics["test"]["accuracy"]
