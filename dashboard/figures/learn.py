@@ -41,10 +41,6 @@ def class_shares(
         orientation="h",
         name=split,
         marker={"color": [colours[code] for code in codes]},
-        text=[f"{share:.1f} %" for share in shares[split]],
-        textposition="outside",
-        textfont={"color": base["text"]},
-        cliponaxis=False,
         customdata=counts[split],
         hovertemplate=f"%{{y}}<br>{split}: %{{customdata:,}} {unit}s, %{{x:.1f}} %<extra></extra>",
         showlegend=False,
@@ -60,6 +56,17 @@ def class_shares(
             customdata=counts[other],
             hovertemplate=f"%{{y}}<br>{other}: %{{customdata:,}} {unit}s, %{{x:.1f}} %<extra></extra>",
         )
+    fig.add_scatter(
+        x=np.max(list(shares.values()), axis=0),
+        y=rows,
+        mode="text",
+        text=[f"   {share:.1f} %" for share in shares[split]],
+        textposition="middle right",
+        textfont={"color": base["text"]},
+        hoverinfo="skip",
+        showlegend=False,
+        cliponaxis=False,
+    )
     even = 100 / max(int(np.count_nonzero(counts[split])), 1)
     fig.add_vline(x=even, line={"color": base["quiet"], "width": 1, "dash": "dash"})
     fig.add_annotation(

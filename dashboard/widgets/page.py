@@ -58,11 +58,14 @@ def guarded() -> Iterator[None]:
 def plot(figure: Any, *, key: str, name: str | None = None, **options: Any) -> Any:
     """Show a Plotly figure that `style.finish` made: full width, own colours, an export button for a slide.
 
-    ``name`` is the exported file's name without ending, else it is made of ``key``.
+    ``name`` is the exported file's name without ending, else it is made of ``key``. Box and lasso stand in the
+    toolbar where ``options`` hold a ``selection_mode`` of that name.
     """
+    modes = options.get("selection_mode", ())
+    unused = [button for button, mode in (("select2d", "box"), ("lasso2d", "lasso")) if mode not in modes]
     config = {
         "displaylogo": False,
-        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+        "modeBarButtonsToRemove": [*unused, "autoScale2d"],
         "toImageButtonOptions": {"format": "svg", "filename": name or f"hemalens-{key}"},
     }
     return st.plotly_chart(figure, theme=None, key=key, config=config, **options)

@@ -74,7 +74,7 @@ def _explain(view: View, found: Imbalance) -> None:
         "An accuracy says something only beside this figure.\n"
         f"- Whoever names everything right but never finds {least} still reaches "
         f"**{_percent(found.without_rarest)}** accuracy: they are only {_percent(1 - found.without_rarest)} of all.\n"
-        f"- **Balanced accuracy** is the mean of the shares found of each class, so every class counts 1 / {classes}. "
+        f"- **Balanced accuracy** is the mean of the shares found of each class: all {classes} classes count alike. "
         f"The same two get **{_percent(found.guess_balanced)}** and **{_percent(found.without_rarest_balanced)}**."
     )
     if found.even:
@@ -199,4 +199,4 @@ def _how(key: str, found: TextureStatistics) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
