@@ -15,7 +15,7 @@ MARGIN = 1.0  # points: how far behind the most accurate run a faster or smaller
 # Aim: title, column of the leaderboard (None: accuracy itself), word for its best, word for better, unit of the value.
 AIMS = {
     "accuracy": ("Accuracy", None, "Most accurate", "more accurate", ""),
-    "speed": ("Speed", "latency_ms", "Fastest", "faster", "ms for one cell"),
+    "speed": ("Speed", "latency_ms", "Fastest", "faster", "ms for one picture"),
     "size": ("Size", "megabytes", "Smallest", "smaller", "MB"),
 }
 
@@ -66,37 +66,40 @@ def arranged(table: pd.DataFrame, stand: Standing, aim: str) -> pd.DataFrame:
     return pd.concat([near, far]).reset_index(drop=True)
 
 
-def advice(table: pd.DataFrame, stand: Standing, aim: str) -> str:
-    """What ``aim`` leads to, in words. ``table`` is `leaderboard`'s, in the order in which ``stand`` was made."""
-    _, column, superlative, comparative, unit = AIMS[aim]
+def advice(table: pd.DataFrame, stand: Standing, aim: str, unit: str = "cell") -> str:
+    """What ``aim`` leads to, in words. ``table`` is `leaderboard`'s, in the order in which ``stand`` was made.
+
+    ``unit`` is what one picture shows.
+    """
+    _, column, superlative, comparative, measure = AIMS[aim]
     best = table.iloc[stand.best]
     if column is None:
-        return _most_accurate(table, stand, best)
+        return _most_accurate(table, stand, best, unit)
     close = table.assign(at_most=stand.at_most, lag=stand.lag)
     close = close[(close["at_most"] <= MARGIN) & close[column].notna()]
     if close.empty:
         return f"Nothing is known of this for **{best['model']}** and the runs close to it."
     winner = close.loc[close[column].idxmin()]
     digits = 2 if winner[column] < 1 else 1 if winner[column] < 10 else 0
-    value = f"{winner[column]:,.{digits}f} {unit}"
+    value = f"{winner[column]:,.{digits}f} {measure}"
     if winner["run"] == best["run"]:
         return (
             f"**{best['model']}** ({value}): no {comparative} run is surely within {MARGIN:g} point of it on the "
-            f"{stand.n:,} val cells, by which runs are chosen."
+            f"{stand.n:,} val {unit}s, by which runs are chosen."
         )
     times = best[column] / winner[column]
     than = f", {times:.1f} times {comparative} than **{best['model']}**" if times >= 1.05 else ""
     behind = f"{winner['lag']:.1f} points behind it" if winner["lag"] >= 0.05 else "level with it"
     return (
         f"{superlative} surely within {MARGIN:g} point of the most accurate: **{winner['model']}** ({value}{than}). "
-        f"On the same {stand.n:,} val cells it is {behind}, at most {winner['at_most']:.1f} (95 % interval); "
+        f"On the same {stand.n:,} val {unit}s it is {behind}, at most {winner['at_most']:.1f} (95 % interval); "
         f"on test it reaches {winner['accuracy']:.2f} %."
     )
 
 
-def _most_accurate(table: pd.DataFrame, stand: Standing, best: pd.Series) -> str:
+def _most_accurate(table: pd.DataFrame, stand: Standing, best: pd.Series, unit: str) -> str:
     opening = (
-        f"Most accurate on the {stand.n:,} val cells, by which runs are chosen: **{best['model']}**, "
+        f"Most accurate on the {stand.n:,} val {unit}s, by which runs are chosen: **{best['model']}**, "
         f"{best['accuracy']:.2f} % on test."
     )
     level = [name for place, name in enumerate(table["model"]) if stand.ties[place] and place != stand.best]

@@ -4,20 +4,41 @@ Everything here is shared between visitors (`st.cache_resource` returns the same
 nobody may write into what it returns; arrays are marked read-only where they are loaded.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from core import paths
-from core.datasets import DatasetSpec, DatasetUnavailable, LoadedDataset, get_dataset
+from core.datasets import DatasetSpec, DatasetUnavailable, LoadedDataset, dataset_names, get_dataset
 from core.runs import Predictions, Run, list_runs
 from core.studies import FOLDER, Study, list_studies
+from dashboard.state import DEFAULT_DATASET
 
 
 def spec(name: str) -> DatasetSpec:
     """The spec of a data set; KeyError where there is none of that name."""
     return get_dataset(name)
+
+
+def datasets() -> dict[str, int]:
+    """The data sets that have models or images on this computer, each with its number of models.
+
+    BloodMNIST stands first and is always there, drawn cells stand last.
+    """
+    models = Counter(run.dataset for run in runs())
+    return {
+        name: models[name]
+        for name in dataset_names()
+        if models[name] or name == DEFAULT_DATASET or any(map(get_dataset(name).available, get_dataset(name).sizes))
+    }
+
+
+def orphans() -> dict[str, int]:
+    """How many runs there are of each data set that is not known here any more."""
+    known = set(dataset_names())
+    return dict(Counter(run.dataset for run in runs() if run.dataset not in known))
 
 
 def runs(dataset: str | None = None) -> list[Run]:

@@ -13,6 +13,7 @@ from core.datasets import DatasetSpec
 from core.progress import Progress
 from core.runs import Run
 from core.serving.decode import DecodeError, decode
+from core.serving.domain import looks_like
 from core.serving.predict import classify, sure_threshold
 from core.serving.preprocess import Framed, Mode, frame
 
@@ -146,6 +147,17 @@ class Tray:
         self.cells.setdefault(identity, Cell(identity, name, pixels, (), truth, source))
         return identity
 
+    def give(self, cells: Sequence[Cell], other: "Tray") -> None:
+        """Hand ``cells`` over to another tray, where they are answered anew."""
+        for cell in cells:
+            self.remove(cell.id)
+            other.cells.setdefault(cell.id, cell)
+
+    def strangers(self, spec: DatasetSpec) -> list[Cell]:
+        """The uploads whose shape is plainly that of another domain than ``spec``'s."""
+        mine = [c for c in self.cells.values() if c.truth is None]
+        return [c for c in mine if looks_like(c.pixels.shape[1], c.pixels.shape[0], spec) != spec.unit]
+
     def remove(self, identity: str) -> None:
         """Forget one cell and all that was answered for it."""
         self.cells.pop(identity, None)
@@ -183,7 +195,7 @@ class Tray:
                 self.drop.last = self.add_file(*self.queue.popleft())
             for run in runs:
                 self._answer(self.pending(run)[:BATCH], run, spec)
-            yield self._progress(runs)
+            yield self._progress(runs, spec.unit)
             if time.monotonic() > end:
                 return
 
@@ -191,13 +203,13 @@ class Tray:
         """True while files are unread or cells unanswered."""
         return bool(self.queue) or any(self.pending(run) for run in runs)
 
-    def _progress(self, runs: Sequence[Run]) -> Progress:
+    def _progress(self, runs: Sequence[Run], unit: str) -> Progress:
         drop, waiting = self.drop, max((len(self.pending(run)) for run in runs), default=0)
         total = max(drop.total, len(self.cells), 1)
         done = max(0, total - len(self.queue) - waiting)
         took = time.monotonic() - drop.started
         left = f", about {took / done * (total - done):.0f} s left" if drop.total and done and took > 1 else ""
-        return Progress(done, total, f"{done} of {total} cells{left}", "cell")
+        return Progress(done, total, f"{done} of {total} {unit}s{left}", unit)
 
     def _answer(self, cells: Sequence[Cell], run: Run, spec: DatasetSpec) -> None:
         if not cells:

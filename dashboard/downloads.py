@@ -42,13 +42,14 @@ def as_csv(answered: Sequence[Answered], failures: Sequence[Failure], runs: Sequ
 
 
 def as_json(answered: Sequence[Answered], failures: Sequence[Failure], runs: Sequence[Run], spec: DatasetSpec) -> bytes:
-    """The same, nested: the models once, then every cell with each model's probabilities."""
+    """The same, nested: the models once, then every picture (in ``cells`` or ``fields``) with each model's answer."""
     document = {
         "research_use": RESEARCH_LINE,
+        "dataset": spec.name,
         "domain": spec.domain,
         "classes": dict(zip(spec.codes, spec.class_names, strict=True)),
         "models": [{"run": r.name, "title": r.title, "provenance": r.provenance} for r in runs],
-        "cells": [
+        f"{spec.unit}s": [
             {
                 "file": entry.cell.name,
                 "source": entry.cell.source,

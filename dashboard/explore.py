@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from core.datasets import SPLITS, DatasetSpec, DatasetUnavailable, LoadedDataset, dataset_names, get_dataset
+from core.datasets import SPLITS, DatasetSpec, DatasetUnavailable, LoadedDataset, get_dataset
 from core.datasets.summary import Summary, summarize
 from core.datasets.synthetic import LABEL as DRAWN
 from core.datasets.synthetic import SPEC as DRAWN_SPEC
@@ -135,11 +135,3 @@ def share_page(page: int) -> None:
     view, _, start, times = st.session_state["_pager"]
     st.session_state["_pager"] = (view, shown, start, times)
     state.put("page", shown)
-
-
-def choose_dataset() -> str:
-    """Name of the data set looked at; a link to one that is not there is told in a sentence."""
-    notice = state.prepare("dataset", dataset_names(), state.dataset(), what="data set")
-    if notice:
-        st.info(notice, icon=":material/link:")
-    return st.session_state["dataset"]

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from core.datasets import Scheme
 from core.evaluation import softmax
 from core.runs import Predictions, Run
 from core.studies import Study, mean_interval
+from dashboard.schemes import scheme_of, scheme_titles
 
 # Axis of the scatter: label, column of `leaderboard`, and the adjective of being better there.
 COSTS = {
-    "latency": ("Milliseconds for one cell", "latency_ms", "faster"),
+    "latency": ("Milliseconds for one picture", "latency_ms", "faster"),
     "memory": ("Peak memory (MB)", "peak_memory_mb", "leaner"),
     "size": ("File size (MB)", "megabytes", "smaller"),
     "parameters": ("Parameters", "parameters", "smaller"),
@@ -25,15 +27,20 @@ def family(run: Run) -> str:
 
 
 def leaderboard(
-    runs: Sequence[Run], labels: Mapping[str, str], split: str = "test", studies: Sequence[Study] = ()
+    runs: Sequence[Run],
+    labels: Mapping[str, str],
+    split: str = "test",
+    studies: Sequence[Study] = (),
+    schemes: Sequence[Scheme] = (),
 ) -> pd.DataFrame:
     """One row a run, in the order given. Shares are in percent, except AUROC (0 to 1); unknown values are NaN.
 
     Columns: run, model, family, accuracy, low, high (95 % interval), interval (text), seeds (text: mean and
     interval over several seeds, where ``studies`` have them), balanced, macro_f1, macro_auroc, ece, parameters,
-    megabytes, train_seconds, device, latency_ms, peak_memory_mb, data, size, seed, owner.
+    megabytes, train_seconds, device, latency_ms, peak_memory_mb, data, size, seed, owner; and, where the data set can
+    be split in several ways (``schemes``), scheme, the title of the run's.
     """
-    spread = over_seeds(runs, studies)
+    spread, titles = over_seeds(runs, studies), scheme_titles(schemes)
     rows = []
     for run in runs:
         m, overall = run.metrics[split], run.metrics
@@ -43,6 +50,7 @@ def leaderboard(
                 "run": run.name,
                 "model": labels[run.name],
                 "family": family(run),
+                **({"scheme": titles.get(way := scheme_of(run, schemes), way)} if schemes else {}),
                 "accuracy": 100 * m["accuracy"],
                 "low": low,
                 "high": high,

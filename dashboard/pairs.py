@@ -35,13 +35,15 @@ class Pair:
     """Two runs' answers to the same N test cells; equal positions are the same cell.
 
     ``ids`` str (N,), ``labels`` int (N,), ``shares`` two float arrays (N, C), the runs' probabilities in 0 to 1;
-    ``places`` two int arrays (N,), where the cells stand in the runs' stored predictions.
+    ``places`` two int arrays (N,), where the cells stand in the runs' stored predictions; ``unshared`` is how many
+    test cells only the first, only the second was scored on.
     """
 
     ids: np.ndarray
     labels: np.ndarray
     shares: tuple[np.ndarray, np.ndarray]
     places: tuple[np.ndarray, np.ndarray]
+    unshared: tuple[int, int]
     comparison: PairedComparison
     resampled: Resampled
     agreement: Agreement
@@ -69,11 +71,10 @@ def _compare(first: str, first_changed: int, second: str, second_changed: int) -
     except NotComparable as refusal:
         return str(refusal)
     labels, shares = one.labels[rows], (softmax(one.logits[rows]), softmax(two.logits[others]))
-    if shares[0].shape != shares[1].shape:
-        return "The two runs know different classes, so they can't be compared cell by cell."
     comparison = compare_answers(labels, *(share.argmax(axis=1) for share in shares))
     said = agreement(shares[0].argmax(axis=1), shares[1].argmax(axis=1), shares[0].shape[1])
-    return Pair(one.ids[rows], labels, shares, (rows, others), comparison, bootstrap(comparison), said)
+    unshared = len(one.ids) - len(rows), len(two.ids) - len(rows)
+    return Pair(one.ids[rows], labels, shares, (rows, others), unshared, comparison, bootstrap(comparison), said)
 
 
 def only_one_right(pair: Pair, who: str, codes: Sequence[str]) -> pd.DataFrame:

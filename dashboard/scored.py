@@ -42,9 +42,9 @@ def voters(runs: Sequence[Run]) -> list[Run]:
     Combinations (ensembles, averaged views) don't vote: the models that they ask do already.
     """
     single = [run for run in runs if run.kind != "combination"] or list(runs)
-    groups: dict[tuple[str, str], list[Run]] = {}
+    groups: dict[tuple[str, ...], list[Run]] = {}
     for run in single:
-        groups.setdefault((run.dataset, run.provenance), []).append(run)
+        groups.setdefault((run.dataset, run.provenance, run.scheme, *run.codes), []).append(run)
     return max(groups.values(), key=len, default=[])
 
 
@@ -59,7 +59,7 @@ def hard(runs: Sequence[Run]) -> Hard:
     )
 
 
-@st.cache_resource(max_entries=16, show_spinner="Asking every model about every test cell")
+@st.cache_resource(max_entries=16, show_spinner="Asking every model about every test picture")
 def _hard(marks: tuple[tuple[str, int], ...]) -> Hard:
     runs = [Run(Path(path)) for path, _ in marks]
     votes, out = gather([catalogue.predictions(run) for run in runs])

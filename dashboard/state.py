@@ -95,16 +95,11 @@ def not_there(what: str, missing: Sequence[str], instead: str | Sequence[str] | 
     return f"This link asks for a {what} that isn't here: {names}{tail}"
 
 
-def dataset() -> str:
-    """Name of the data set that the visitor looks at: the link's, else the last chosen, else BloodMNIST."""
-    from core.datasets import dataset_names
-
-    names = dataset_names()
-    link = parameter("dataset")
-    if link in names:
-        st.session_state["_dataset"] = link
-    chosen = st.session_state.get("_dataset", DEFAULT_DATASET)
-    return chosen if chosen in names or not names else names[0]
+def forget(*keys: str) -> None:
+    """Take back what was chosen under ``keys``: in the session, in the address bar, and for other pages."""
+    for key in keys:
+        st.session_state.pop(key, None)
+        put(key, None)
 
 
 def _list(value: str | Sequence[str] | None) -> list[str]:

@@ -2,35 +2,44 @@
 
 import streamlit as st
 
+from core.datasets import get_dataset
 from core.runs import best_run
 from core.serving import engine
-from dashboard import catalogue, state
-from dashboard.cells import Tray, in_order
+from core.serving.domain import known
+from dashboard import catalogue
+from dashboard.cells import in_order
 from dashboard.widgets import answers
-from dashboard.widgets.page import header
-from dashboard.widgets.runs import run_picker
+from dashboard.widgets.dataset_switch import titled
+from dashboard.widgets.runs import domain_line, of_same_classes, run_picker
 from dashboard.widgets.samples import Sample, sample_row, samples
+from dashboard.widgets.strangers import strangers
 
 PAGE = {"title": "Classify", "icon": ":material/biotech:", "path": "classify", "order": 40}
 
-TRAY, DROP = "classify_tray", "classify_drop"
+DROP = "classify_drop"
 MOST_MODELS = 4
+# By what one picture shows: what is asked for, and what suits best.
+ASKED = {
+    "cell": (
+        "single cells",
+        "Best: crops of 360 x 363 px as from a CellaVision DM96, or tight crops of one cell of about 200 px.",
+    ),
+    "field": ("whole microscope fields", "Best: the field as the microscope's camera gives it, not cut."),
+}
 
-dataset = state.dataset()
-spec = catalogue.spec(dataset)
-tray: Tray = st.session_state.setdefault(TRAY, Tray())
+spec = titled("Classify")
+tray = answers.tray_of(spec.name)
 st.session_state.setdefault(DROP, 0)
-
-header(
-    "Classify",
-    "Drop pictures of single cells: each gets its class, and how sure the model is. Images never leave this computer.",
+asked, best = ASKED[spec.unit]
+st.markdown(
+    f"Drop pictures of {asked}: each gets its class, and how sure the model is. Images never leave this computer."
 )
 
-installed = catalogue.runs(dataset)
+installed = catalogue.runs(spec.name)
 if not installed:
     st.info(
         f"No model for {spec.title} is installed yet. Train one in the terminal: "
-        f"`python -m core train --dataset {dataset}`. Then reload this page.",
+        f"`python -m core train --dataset {spec.name}`. Then reload this page.",
         icon=":material/model_training:",
     )
     st.stop()
@@ -59,17 +68,21 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         if not runs:
             runs = [best_run(installed)]
             st.caption(f"None chosen: {runs[0].title} answers.")
+        runs = of_same_classes(runs)
     if tray.cells or tray.failures or tray.queue:
         st.button("Clear all", key="classify_clear", icon=":material/delete_sweep:", on_click=tray.clear)
 
 with drop_zone:
     files = st.file_uploader(
-        "Pictures of single cells: PNG, JPEG, BMP, TIFF or WebP, one or hundreds at once",
+        f"Pictures of {asked}: PNG, JPEG, BMP, TIFF or WebP, one or hundreds at once",
         accept_multiple_files=True,
         key=f"{DROP}_{st.session_state[DROP]}",
         label_visibility="collapsed" if tray.cells or tray.queue else "visible",
-        help="Best: crops of 360 x 363 px as from a CellaVision DM96, or tight crops of one cell of about 200 px.",
+        help=best,
     )
+
+spec = known(runs[0])  # with the classes that these models know
+domain_line(runs)
 
 if files:
     tray.put_in_queue([(file.name, file.getvalue()) for file in files])
@@ -98,16 +111,18 @@ if not answered and not tray.busy(runs):
     if failures:
         st.warning("None of the files could be used.", icon=":material/warning:")
         answers.failed_table(failures)
-    cells = samples(dataset, runs[0].size)
-    sample_row(cells, dict(zip(spec.codes, spec.class_names, strict=True)), key="classify_sample", on_pick=take)
+    cells = samples(spec.name, runs[0].size)
+    names = {c.code: c.name for c in get_dataset(spec.name).classes}
+    sample_row(cells, names, key="classify_sample", on_pick=take, unit=spec.unit)
     st.stop()
 if answered:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        answers.summary_line(answered, runs)
+        answers.summary_line(answered, runs, spec.unit)
         answers.failed_files(failures)
         answers.downloads(answered, failures, runs, spec)
     if news := answers.news(tray.drop):
         st.caption(news)
+    strangers(tray, spec)
     groups = in_order(answered)
     order = [entry.cell.id for _, cells in groups for entry in cells]
     answers.choose_first(order)
@@ -117,7 +132,7 @@ if answered:
     else:
         with st.container(horizontal=True, gap="medium"):
             left, right = st.container(width=answers.PANE), st.container(width=answers.PANE)
-        left.caption("Click a cell to see it, or step through with the arrow keys.")
+        left.caption(f"Click a {spec.unit} to see it, or step through with the arrow keys.")
         with right:  # first: text is there before a chart is
             answers.card(tray, shown, order, runs, spec)
         with left:

@@ -1,10 +1,15 @@
 """Dataset: how many cells of each class there are, what they look like, what tells them apart, and a test of it."""
 
+import streamlit as st
+
 from dashboard.widgets.choice import choice
 from dashboard.widgets.dataset.cells import cells
 from dashboard.widgets.dataset.controls import cautions, controls
 from dashboard.widgets.dataset.learn import learn
-from dashboard.widgets.page import guarded, header
+from dashboard.widgets.dataset.map import map_
+from dashboard.widgets.dataset.quiz import quiz
+from dashboard.widgets.dataset_switch import titled
+from dashboard.widgets.page import guarded
 
 PAGE = {"title": "Dataset", "icon": ":material/grid_view:", "path": "dataset", "order": 20}
 
@@ -12,15 +17,18 @@ PAGE = {"title": "Dataset", "icon": ":material/grid_view:", "path": "dataset", "
 VIEWS = {
     "cells": (":material/grid_view: Pictures", cells),
     "learn": (":material/school: Learn", learn),
+    "map": (":material/scatter_plot: Map", map_),
+    "quiz": (":material/quiz: Quiz", quiz),
 }
 CONTROLS = {"cells": ("class", "split"), "learn": ("split",)}  # beside data set and size
 
 
 def main() -> None:
-    header("Dataset", "See many cells of a kind, and what tells one kind from another.")
+    spec = titled("Dataset")
+    st.markdown(f"See many {spec.unit}s of a kind, and what tells one kind from another.")
     titles = {key: title for key, (title, _) in VIEWS.items()}
     chosen = choice("view", "View", titles, "cells", "view", hidden=True)
-    view = controls(CONTROLS.get(chosen, ()))
+    view = controls(spec.name, CONTROLS.get(chosen, ()))
     cautions(view)
     with guarded():
         VIEWS[chosen][1](view)

@@ -3,26 +3,25 @@
 import streamlit as st
 
 from core.errors import HemaLensError
+from core.serving.domain import known
 from core.serving.predict import classify
 from core.serving.preprocess import frame
 from dashboard import catalogue, looks
-from dashboard.state import DEFAULT_DATASET, dataset, prepare, put, share
+from dashboard.state import prepare, share
 from dashboard.widgets import explain, looked_at, maps
-from dashboard.widgets.page import header
-from dashboard.widgets.runs import labels, run_picker
+from dashboard.widgets.dataset_switch import titled
+from dashboard.widgets.runs import domain_line, labels, of_same_classes, run_picker
 
+MOST_CHIPS = 12  # in one row
 PAGE = {"title": "Explain", "icon": ":material/visibility:", "path": "explain", "order": 50}
 
-header("Explain", "Where a model looks on a cell, class by class, and which of its gates open.")
-
-name = dataset()
-spec = catalogue.spec(name)
-installed = catalogue.runs(name)
-put("dataset", None if name == DEFAULT_DATASET else name)
+spec = titled("Explain")
+st.markdown(f"Where a model looks on a {spec.unit}, class by class, and which of its gates open.")
+installed = catalogue.runs(spec.name)
 if not installed:
     st.info(
         f"No model for {spec.title} is installed yet. Train one in the terminal: "
-        f"`python -m core train --dataset {name} --model cnn_cbam`. Then reload this page.",
+        f"`python -m core train --dataset {spec.name} --model cnn_cbam`. Then reload this page.",
         icon=":material/model_training:",
     )
     st.stop()
@@ -41,18 +40,19 @@ if not runs:
     st.info("Choose a model above, and its maps appear here.", icon=":material/visibility:")
     st.stop()
 
+runs = of_same_classes(runs)
+spec = known(runs[0])  # with the classes that these models know
+domain_line(runs)
 asked = {"answer": "Its answer", "runner-up": "Its runner-up"} | {code: code for code in spec.codes}
 if notice := prepare("class", list(asked), "answer", what="class"):
     notices.info(notice, icon=":material/link:")
 with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-    choice = st.segmented_control(
-        "Class asked about",
-        list(asked),
-        format_func=asked.get,
-        key="class",
-        required=True,
-        help="'Its answer' and 'Its runner-up' are each model's own; a code asks all models about that class.",
-    )
+    options = {"label": "Class asked about", "options": list(asked), "format_func": asked.get, "key": "class"}
+    options["help"] = "'Its answer' and 'Its runner-up' are each model's own; a code asks all models about that class."
+    if len(asked) > MOST_CHIPS:
+        choice = st.selectbox(**options, width=260)
+    else:
+        choice = st.segmented_control(**options, required=True)
     drawing = explain.drawing_options()
 share("class")
 
@@ -60,8 +60,18 @@ size = max(run.size for run in runs)
 cell, notice = looked_at.current_cell(spec, size)
 if notice:
     notices.info(notice, icon=":material/link:")
+if cell is None:
+    st.info(
+        f"There are no sample {spec.unit}s: the images of {spec.title} are not on this computer. Drop a picture of "
+        "your own, and its maps appear here.",
+        icon=":material/visibility:",
+    )
+    looked_at.own_picture(spec)
 if problem := looked_at.trouble():
     notices.error(problem, icon=":material/broken_image:")
+
+if cell is None:
+    st.stop()
 
 shown, short = [], labels(installed)
 for run in runs:
@@ -87,4 +97,4 @@ for draw in draw_maps:
     draw()
 explain.gates_section(shown, spec)
 explain.spatial_section(shown, cell, drawing)
-explain.features_section(shown)
+explain.features_section(shown, spec.unit)

@@ -22,7 +22,7 @@ CAUTION = "Every caution of this made-up data set stands beside its figures."
 def fake_spec(name: str = "smears", *, here: bool = True, counts: int = 12, **changes: object) -> DatasetSpec:
     """The spec of a data set of plain coloured pictures, 16 and 64 px; ``here`` tells whether its images are."""
 
-    def load(size: int, content: str | None = None, scheme: str = "") -> LoadedDataset:
+    def load(size: int, content: str | None = None, scheme: str = "", report: object = None) -> LoadedDataset:
         splits = {}
         for seed, split in enumerate(base.SPLITS):
             labels = np.arange(counts) % len(spec.classes)

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.evaluation.curves import ClassCurves
-from core.serving.wording import plural
+from core.serving.wording import of_class, sentence_case
 from dashboard.by_class import TITLES
 from dashboard.figures.style import class_colours, finish, ground
 
@@ -18,12 +18,17 @@ _BETWEEN = 0.025  # panels, of the width
 
 
 def measure_dots(
-    measures: pd.DataFrame, codes: Sequence[str], names: Mapping[str, str], *, dark: bool = False
+    measures: pd.DataFrame,
+    codes: Sequence[str],
+    names: Mapping[str, str],
+    *,
+    unit: str = "cell",
+    dark: bool = False,
 ) -> go.Figure:
     """A dot with its 95 % interval for each class (row), measure (panel) and run (symbol), in the class's colour.
 
     ``measures`` is `dashboard.by_class.class_measures` of `MOST_RUNS` runs at most, ``names`` gives each code's
-    class name.
+    class name, ``unit`` what one picture shows.
     """
     runs = list(dict.fromkeys(measures["run"]))
     if len(runs) > MOST_RUNS:
@@ -60,7 +65,7 @@ def measure_dots(
                     "customdata": list(zip(here["low"], here["high"], titles, here["cells"], strict=True)),
                     "hovertemplate": f"<b>%{{customdata[2]}}</b>, {title.lower() if measure != 'f1' else title} "
                     "%{x:.2f} %<br>95 % interval %{customdata[0]:.1f} to %{customdata[1]:.1f}"
-                    "<br>%{customdata[3]:,} cells of the class",
+                    f"<br>%{{customdata[3]:,}} {unit}s of the class",
                 }
             )
     for place, run in enumerate(runs if len(runs) > 1 else ()):
@@ -90,23 +95,23 @@ def measure_dots(
         }
     )
     height = 126 + max(38, 14 + 15 * len(runs)) * len(codes)
-    finish(fig, title=measures_title(measures, names), height=height, dark=dark)
+    finish(fig, title=measures_title(measures, names, unit), height=height, dark=dark)
     fig.update_layout(margin={"t": 76}, legend=legend, yaxis={"tickfont": {"color": ground(dark)["text"]}})
     return fig
 
 
-def measures_title(measures: pd.DataFrame, names: Mapping[str, str]) -> str:
+def measures_title(measures: pd.DataFrame, names: Mapping[str, str], unit: str = "cell") -> str:
     """Which class is found least often, in one sentence."""
     found = measures[measures["measure"] == "sensitivity"].dropna(subset="value")
     if found.empty:
-        return "No cells were scored"
+        return f"No {unit}s were scored"
     by_class = found.groupby("code", sort=False)["value"].agg(["min", "max", "mean"])
     if by_class["min"].min() == 100:
-        return "Every cell of every class is found"
+        return f"Every {unit} of every class is found"
     worst = by_class["mean"].idxmin()
     low, high = by_class.loc[worst, ["min", "max"]]
     share = f"{low:.1f} %" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f} %"
-    return f"{plural(names[worst]).capitalize()} are found least often: {share} of them"
+    return f"{sentence_case(of_class(names[worst], unit))} are found least often: {share} of them"
 
 
 def roc_figure(
@@ -171,7 +176,7 @@ def precision_recall_figure(
 def roc_title(curves: Mapping[str, ClassCurves], of: str) -> str:
     """What ROC curves of ``of`` (a class or a run) say: how far the areas under them are apart."""
     if not curves:
-        return "Nothing to draw: no cells to tell apart"
+        return "Nothing to draw: nothing to tell apart"
     areas = {name: one.auroc for name, one in curves.items()}
     low, high = _area(min(areas.values())), _area(max(areas.values()))
     if low == high:
@@ -185,7 +190,7 @@ def roc_title(curves: Mapping[str, ClassCurves], of: str) -> str:
 def precision_title(curves: Mapping[str, ClassCurves]) -> str:
     """What precision-recall curves say: how many right answers are left where 99 % of a class are to be found."""
     if not curves:
-        return "Nothing to draw: no cells to tell apart"
+        return "Nothing to draw: nothing to tell apart"
     reached = {name: precision_at(one, 0.99) for name, one in curves.items()}
     worst = min(reached, key=reached.get)
     low, high = _percent(reached[worst]), _percent(max(reached.values()))

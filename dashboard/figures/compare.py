@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from core.evaluation.compare import PairedComparison
-from core.serving.wording import plural
+from core.serving.wording import of_class, sentence_case
 from dashboard.figures.squares import Spec, even_steps, framed, squares
 from dashboard.figures.style import diverging, finish, ground, sequential, series_colours
 
@@ -16,25 +16,28 @@ AXES = ("true class", "named")  # of a confusion matrix: rows and columns
 CLICK = ("cell", ("truth", "called"))  # what a click on a square gives: the selection's name and its fields
 
 
-def confusion_title(confusion: np.ndarray, names: Sequence[str]) -> str:
-    """The finding of a confusion matrix (rows are the truth) in one sentence; ``names`` are class names."""
+def confusion_title(confusion: np.ndarray, names: Sequence[str], unit: str = "cell") -> str:
+    """The finding of a confusion matrix (rows are the truth) in one sentence; ``names`` are class names.
+
+    ``unit`` is what one picture shows.
+    """
     matrix = np.asarray(confusion)
     errors = matrix - np.diag(np.diag(matrix))
     total = int(errors.sum())
     if matrix.sum() == 0:
-        return "No cells were scored"
+        return f"No {unit}s were scored"
     if total == 0:
-        return "Every test cell is named right"
+        return f"Every test {unit} is named right"
     rows = matrix.sum(axis=1, keepdims=True)
     # The commonest mix-up; of equals, the one that hits the larger share of its class.
     rank = errors + errors / np.maximum(rows, 1) / 2
     truth, called = np.unravel_index(int(rank.argmax()), rank.shape)
     count, of = int(errors[truth, called]), int(rows[truth, 0])
     if count > of / 2:
-        return f"{plural(names[truth]).capitalize()} are mostly taken for {plural(names[called])}"
+        return f"{sentence_case(of_class(names[truth], unit))} are mostly taken for {of_class(names[called], unit)}"
     if count == 1:
-        return f"{total} of {int(matrix.sum())} cells wrong, no mix-up twice"
-    return f"{count} of {of} {plural(names[truth])} taken for {plural(names[called])}"
+        return f"{total} of {int(matrix.sum())} {unit}s wrong, no mix-up twice"
+    return f"{count} of {of} {of_class(names[truth], unit)} taken for {of_class(names[called], unit)}"
 
 
 def confusion_chart(
@@ -46,13 +49,14 @@ def confusion_chart(
     title: str | None = None,
     subtitle: str = "",
     axes: tuple[str, str] = AXES,
+    unit: str = "cell",
     dark: bool = False,
 ) -> Spec:
     """A clickable confusion matrix (rows are the truth); its selection ``cell`` gives truth and called.
 
     ``axes`` says what rows and columns are, where it is not a confusion matrix (then nothing is clickable).
     ``percent`` prints the share of the row instead of counts. The colour is the square root of the row's share,
-    so that rare mix-ups stay visible. `framed_cell` draws a frame around a square.
+    so that rare mix-ups stay visible. `framed_cell` draws a frame around a square. ``unit`` is what one picture shows.
     """
     matrix = np.asarray(confusion, float)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -63,12 +67,12 @@ def confusion_chart(
     tooltip = [
         {"field": "truth_name", "title": axes[0]},
         {"field": "called_name", "title": axes[1]},
-        {"field": "count", "type": "quantitative", "title": "cells", "format": ",.0f"},
+        {"field": "count", "type": "quantitative", "title": f"{unit}s", "format": ",.0f"},
         {"field": "row", "type": "quantitative", "format": ".1f"}
         | {"title": "% of the true class" if axes == AXES else "% of the row"},
     ]
     scale = sequential(dark)
-    texts = {"title": title or confusion_title(matrix, names), "subtitle": subtitle}
+    texts = {"title": title or confusion_title(matrix, names, unit), "subtitle": subtitle}
     click = CLICK if axes == AXES else None
     return _matrix(data, codes, even_steps(0, 1, scale), scale, tooltip, axes, click, texts, dark)
 
@@ -82,6 +86,7 @@ def difference_chart(
     percent: bool = False,
     title: str,
     subtitle: str = "",
+    unit: str = "cell",
     dark: bool = False,
 ) -> Spec:
     """First minus second confusion matrix on a diverging scale, the ground's colour at zero; clickable."""
@@ -94,11 +99,11 @@ def difference_chart(
     data = _cells(codes, names, shown, digits)
     data["colour"] = shown.ravel()
     limit = max(float(np.abs(shown).max()), 1e-9)
-    unit = {"title": "points of the row", "format": "+.1f"} if percent else {"title": "cells", "format": "+d"}
+    what = {"title": "points of the row", "format": "+.1f"} if percent else {"title": f"{unit}s", "format": "+d"}
     tooltip = [
         {"field": "truth_name", "title": "true class"},
         {"field": "called_name", "title": "named"},
-        {"field": "colour", "type": "quantitative"} | unit,
+        {"field": "colour", "type": "quantitative"} | what,
     ]
     scale = diverging(dark)
     texts = {"title": title, "subtitle": subtitle}
@@ -110,13 +115,13 @@ def framed_cell(spec: Spec, cell: tuple[str, str] | None, dark: bool = False) ->
     return framed(spec, {"truth": cell[0], "called": cell[1]} if cell else None, dark)
 
 
-def difference_title(paired: PairedComparison | None, first: str, second: str) -> str:
+def difference_title(paired: PairedComparison | None, first: str, second: str, unit: str = "cell") -> str:
     """What two runs' difference says, in one line."""
     if paired is None:
-        return f"{first} minus {second}, each on its own cells"
+        return f"{first} minus {second}, each on its own {unit}s"
     if paired.only_first == paired.only_second == 0:
-        return "Both runs are right and wrong on the same cells"
-    return f"{paired.only_first} cells only {first} names right, {paired.only_second} only {second}"
+        return f"Both runs are right and wrong on the same {unit}s"
+    return f"{paired.only_first} {unit}s only {first} names right, {paired.only_second} only {second}"
 
 
 def curves(histories: Mapping[str, Mapping[str, np.ndarray]], *, dark: bool = False) -> go.Figure:

@@ -52,7 +52,7 @@ def gates_figure(
         x, y = np.arange(len(gates)), gates[order]
         if usual is None:
             fig.add_bar(
-                x=x, y=y, marker_color=above, name="this cell", showlegend=row == 1, row=row, col=1,
+                x=x, y=y, marker_color=above, name="this picture", showlegend=row == 1, row=row, col=1,
                 customdata=order + 1, hovertemplate="channel %{customdata}: %{y:.2f}<extra></extra>",
             )  # fmt: skip
         else:

@@ -16,13 +16,14 @@ def missed_histogram(
     codes: Sequence[str],
     names: Mapping[str, str],
     *,
+    unit: str = "cell",
     dark: bool = False,
     height: int = 300,
 ) -> go.Figure:
     """Bars of how many cells are missed by 1, 2, ... all models, stacked by true class in the classes' colours.
 
     ``missed`` is `dashboard.by_class.missed_by`. Cells that nobody misses are told in words: their bar would
-    leave no room for the others.
+    leave no room for the others. ``unit`` is what one picture shows.
     """
     models, colours = len(together.missed) - 1, class_colours(codes, dark)
     fig = go.Figure()
@@ -35,7 +36,7 @@ def missed_histogram(
             y=here["cells"],
             name=code,
             marker={"color": colours[code], "line": {"width": 0.5, "color": ground(dark)["background"]}},
-            hovertemplate=f"%{{y}} cells labelled {names[code]} are missed by %{{x}} of {models}<extra></extra>",
+            hovertemplate=f"%{{y}} {unit}s labelled {names[code]} are missed by %{{x}} of {models}<extra></extra>",
         )
     totals = together.missed[1:]
     fig.add_scatter(
@@ -49,7 +50,7 @@ def missed_histogram(
         showlegend=False,
         cliponaxis=False,
     )
-    finish(fig, title=missed_title(together), height=height, dark=dark)
+    finish(fig, title=missed_title(together, unit), height=height, dark=dark)
     fig.update_layout(
         barmode="stack",
         bargap=0.15,
@@ -62,16 +63,18 @@ def missed_histogram(
         range=[0.4, models + 0.6],
         dtick=_step(models),
     )
-    fig.update_yaxes(title_text="Test cells", rangemode="tozero", range=[0, 1.14 * max(1, int(totals.max(initial=0)))])
+    fig.update_yaxes(
+        title_text=f"Test {unit}s", rangemode="tozero", range=[0, 1.14 * max(1, int(totals.max(initial=0)))]
+    )
     return fig
 
 
-def missed_title(together: Combined) -> str:
+def missed_title(together: Combined, unit: str = "cell") -> str:
     """What the histogram says: the cells that no model gets, and those that none misses."""
     models, nobody, everybody = len(together.missed) - 1, int(together.missed[-1]), int(together.missed[0])
     if everybody == together.n:
-        return f"Every one of {count(together.n, 'cell')} is named right by every model"
-    none = f"{count(everybody, 'cell')} of {together.n:,} missed by none"
+        return f"Every one of {count(together.n, unit)} is named right by every model"
+    none = f"{count(everybody, unit)} of {together.n:,} missed by none"
     if models == 1:
         return f"{none}, {nobody:,} by the one model shown"
     return f"{none}, {nobody:,} by all {models}"

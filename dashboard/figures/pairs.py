@@ -7,18 +7,20 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.evaluation.compare import Agreement, Resampled
-from core.serving.wording import plural
+from core.serving.wording import of_class
 from dashboard.figures.compare import confusion_chart
 from dashboard.figures.squares import Spec, even_steps, squares
 from dashboard.figures.style import finish, ground, sequential, series_colours
 
 
-def agreement_chart(found: Agreement, codes: Sequence[str], names: Sequence[str], *, dark: bool = False) -> Spec:
+def agreement_chart(
+    found: Agreement, codes: Sequence[str], names: Sequence[str], *, unit: str = "cell", dark: bool = False
+) -> Spec:
     """What the first says (rows) against what the second says of the same cell; clickable like a confusion matrix."""
-    subtitle = f"The same answer to {100 * found.share:.2f} % of the cells"
+    subtitle = f"The same answer to {100 * found.share:.2f} % of the {unit}s"
     if found.kappa is not None:
         subtitle += f", Cohen's kappa {found.kappa:.3f}"
-    title = agreement_title(found.matrix, names)
+    title = agreement_title(found.matrix, names, unit)
     return confusion_chart(
         found.matrix,
         codes,
@@ -26,20 +28,22 @@ def agreement_chart(found: Agreement, codes: Sequence[str], names: Sequence[str]
         title=title,
         subtitle=subtitle,
         axes=("the first says", "the second says"),
+        unit=unit,
         dark=dark,
     )
 
 
-def agreement_title(matrix: np.ndarray, names: Sequence[str]) -> str:
+def agreement_title(matrix: np.ndarray, names: Sequence[str], unit: str = "cell") -> str:
     """The finding of an agreement matrix in one sentence."""
     apart = matrix - np.diag(np.diag(matrix))
     if matrix.sum() == 0:
-        return "No cells were scored"
+        return f"No {unit}s were scored"
     if not apart.any():
-        return "Both say the same of every cell"
+        return f"Both say the same of every {unit}"
     either = apart + apart.T
     one, other = sorted(np.unravel_index(int(either.argmax()), either.shape))
-    return f"{int(either[one, other])} of {int(apart.sum())} disputes: {plural(names[one])} or {plural(names[other])}"
+    between = f"{of_class(names[one], unit)} or {of_class(names[other], unit)}"
+    return f"{int(either[one, other])} of {int(apart.sum())} disputes: {between}"
 
 
 def difference_figure(resampled: Resampled, first: str, second: str, *, dark: bool = False) -> go.Figure:

@@ -8,7 +8,7 @@ import streamlit as st
 from core.datasets import DatasetSpec
 from core.runs import Run
 from core.serving.predict import SURE_PRECISION
-from core.serving.wording import count, milliseconds, percent
+from core.serving.wording import count, milliseconds, percent, sentence_case
 from dashboard import state
 from dashboard.cells import Answered, Drop, Failure, Tray, in_order, tile
 from dashboard.downloads import as_csv, as_json
@@ -19,6 +19,7 @@ from dashboard.widgets.pictures import enlarge
 from dashboard.widgets.runs import labels
 
 CHOSEN = "classify_cell"
+TRAYS = "classify_trays"
 _BY_HAND = "classify_by_hand"
 WALL = "classify_wall"
 PANE = 616  # a wall of six cells; two panes stand side by side at 1440 px, one below the other on less
@@ -26,24 +27,29 @@ _PICTURE, _BETWEEN = 224, 16
 _MODES = {"auto": "As it fits", "parent": "Centre crop", "whole": "Whole"}
 
 
-def summary_line(answered: Sequence[Answered], runs: Sequence[Run]) -> None:
-    """'37 cells: 33 sure, 4 unsure', and what sure means."""
+def tray_of(dataset: str) -> Tray:
+    """The visitor's tray for ``dataset``: each has its own, so that answers of two domains never stand together."""
+    return st.session_state.setdefault(TRAYS, {}).setdefault(dataset, Tray())
+
+
+def summary_line(answered: Sequence[Answered], runs: Sequence[Run], unit: str) -> None:
+    """'37 cells: 33 sure, 4 unsure', and what sure means; ``unit`` is what one picture shows."""
     sure = sum(a.lead.sure for a in answered)
-    line = f"{count(len(answered), 'cell')}: {sure} sure, {len(answered) - sure} unsure"
+    line = f"{count(len(answered), unit)}: {sure} sure, {len(answered) - sure} unsure"
     if len(runs) > 1:
         line += f", models disagree on {sum(not a.agree for a in answered)}"
-    st.subheader(line, anchor=False, width="stretch", help=_what_sure_means(runs[0], answered[0].lead.threshold))
+    st.subheader(line, anchor=False, width="stretch", help=_what_sure_means(runs[0], answered[0].lead.threshold, unit))
 
 
-def _what_sure_means(run: Run, threshold: float) -> str:
-    calibrated = "calibrated on validation cells" if "temperature" in run.metrics else "not calibrated"
+def _what_sure_means(run: Run, threshold: float, unit: str) -> str:
+    calibrated = f"calibrated on validation {unit}s" if "temperature" in run.metrics else "not calibrated"
     text = (
         f"Sure: {run.title} gives its first class at least {percent(threshold)}. At or above that, its answers on "
-        f"validation cells were right in {SURE_PRECISION:.1%} of cases. The percentages are {calibrated}"
+        f"validation {unit}s were right in {SURE_PRECISION:.1%} of cases. The percentages are {calibrated}"
     )
     if (ece := run.metrics["test"].get("ece")) is not None:
-        text += f"; on test cells they were off by {100 * ece:.1f} points on average"
-    return text + ". All this holds for cells like those; other stains and microscopes can mislead the model."
+        text += f"; on test {unit}s they were off by {100 * ece:.1f} points on average"
+    return f"{text}. All this holds for {unit}s like those; other stains and microscopes can mislead the model."
 
 
 def wall(groups: Sequence[tuple[int | None, Sequence[Answered]]], spec: DatasetSpec) -> None:
@@ -68,7 +74,7 @@ def wall(groups: Sequence[tuple[int | None, Sequence[Answered]]], spec: DatasetS
             on_select=_clicked,
             selection_mode="points",
             config={"displayModeBar": False, "scrollZoom": False},
-            alt="Wall of the cells, grouped by class",
+            alt=f"Wall of the {spec.unit}s, grouped by class",
         )
 
 
@@ -127,7 +133,7 @@ def card(tray: Tray, answered: Answered, order: list[str], runs: Sequence[Run], 
             st.button("Previous", key="classify_previous", shortcut="Left", on_click=_step, args=(order, -1))
             st.button("Next", key="classify_next", shortcut="Right", on_click=_step, args=(order, 1))
             st.caption(f"{place} of {len(order)}", width="content")
-        if st.button("Explain this cell", key="classify_explain", icon=":material/visibility:"):
+        if st.button(f"Explain this {spec.unit}", key="classify_explain", icon=":material/visibility:"):
             state.hand_over_image(cell.name, cell.pixels, cell.truth)
             go("explain")
         st.button(
@@ -212,6 +218,8 @@ def _facts(tray: Tray, answered: Answered, spec: DatasetSpec) -> None:
         tray.modes[cell.id] = st.session_state[key] or "auto"
 
     st.session_state[key] = tray.mode(cell.id)
+    if spec.squeezed:  # the whole picture is always used
+        return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.segmented_control(
             "What to cut out",
@@ -224,7 +232,7 @@ def _facts(tray: Tray, answered: Answered, spec: DatasetSpec) -> None:
             "that the models learnt from. Whole: the largest square in the middle.",
         )
         st.button(
-            "Use for all cells",
+            f"Use for all {spec.unit}s",
             key="classify_mode_all",
             type="tertiary",
             on_click=tray.use_mode_for_all,
@@ -242,23 +250,25 @@ def tables(answered: Sequence[Answered], runs: Sequence[Run], spec: DatasetSpec)
     """Counts by class beside the list of all answers."""
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        st.subheader("Cells by class", anchor=False)
+        st.subheader(f"{sentence_case(spec.unit)}s by class", anchor=False)
         rows = []
         for number, code in enumerate(spec.codes):
             mine = [a for a in answered if a.lead.winner == number]
             sure = sum(a.lead.sure for a in mine)
             share = 100 * len(mine) / len(answered)
             rows.append((code, spec.class_names[number], len(mine), sure, len(mine) - sure, share))
-        table = pd.DataFrame(rows, columns=["Code", "Class", "Cells", "Sure", "Unsure", "Share"])
+        table = pd.DataFrame(rows, columns=["Code", "Class", f"{sentence_case(spec.unit)}s", "Sure", "Unsure", "Share"])
         st.dataframe(
             table,
             hide_index=True,
             height=36 * (len(rows) + 1),
             column_config={
                 "Code": st.column_config.TextColumn(pinned=True, width="small"),
-                "Share": st.column_config.NumberColumn(format="%.0f %%", help="Share of the cells on this page"),
+                "Share": st.column_config.NumberColumn(
+                    format="%.0f %%", help=f"Share of the {spec.unit}s on this page"
+                ),
             },
-            alt="Number of cells by class",
+            alt=f"Number of {spec.unit}s by class",
         )
     with right:
         st.subheader("All answers", anchor=False)
@@ -271,7 +281,7 @@ def tables(answered: Sequence[Answered], runs: Sequence[Run], spec: DatasetSpec)
                 "Probability": st.column_config.NumberColumn(
                     format="%.0f %%", help="Of the first class; 99 % stands for 99 % or more"
                 ),
-                "ms": st.column_config.NumberColumn(format="%.1f", help="Milliseconds for this cell"),
+                "ms": st.column_config.NumberColumn(format="%.1f", help=f"Milliseconds for this {spec.unit}"),
             },
             alt="All answers",
         )

@@ -11,6 +11,7 @@ import streamlit as st
 from core.datasets import DatasetSpec
 from core.errors import HemaLensError
 from core.explain.overlay import COLOUR_MAPS, overlay
+from core.serving.wording import sentence_case
 from dashboard import looks
 from dashboard.figures.explain import colour_strip, gates_figure, labelled, nearest_classes
 from dashboard.figures.importance import importance_figure
@@ -62,7 +63,7 @@ def drawing_options() -> Drawing:
         )  # fmt: skip
         fade = st.toggle(
             "Clear where the map is low", value=True, key="fade", persist_state="session",
-            help="On: the cell keeps its own colours where the map says little. Off: the colours cover all of it.",
+            help="On: the picture keeps its own colours where the map says little. Off: the colours cover all of it.",
         )  # fmt: skip
         detail = st.segmented_control(
             "Grad-CAM reads", DETAIL, default=DETAIL[0], required=True, key="detail", persist_state="session",
@@ -106,7 +107,7 @@ def gates_section(shown: Sequence[Look], spec: DatasetSpec) -> None:
     shown = [look for look in shown if look.run.kind == "network"]
     if not shown:
         return
-    st.subheader("Channel gates: what opens for this cell", anchor=False)
+    st.subheader(f"Channel gates: what opens for this {spec.unit}", anchor=False)
     gated = [(look, found) for look in shown if (found := _gates(look))]
     without = [look.title for look in shown if look not in [g[0] for g in gated]]
     if without:
@@ -116,8 +117,8 @@ def gates_section(shown: Sequence[Look], spec: DatasetSpec) -> None:
         return
     st.caption(
         "An attention block multiplies each channel of a stage by a gate between 0 (shut) and 1 (open). Bars lead from "
-        "the gate that is usual for the class (mean over its validation cells) to this cell's; the numbers name the "
-        "channels that differ most."
+        f"the gate that is usual for the class (mean over its validation {spec.unit}s) to this {spec.unit}'s; the "
+        "numbers name the channels that differ most."
     )
     usual = {look.run.name: look.run.gate_means() for look, _ in gated}
     limits = _limits([v for look, found in gated for g in found for v in (g.channel, *usual[look.run.name].values())])
@@ -132,10 +133,10 @@ def gates_section(shown: Sequence[Look], spec: DatasetSpec) -> None:
             plot(figure, key=f"gates-{look.run.name}")
             if len(means) == len(channels):
                 distance = nearest_classes(channels, means)
-                near = [f"{spec.codes[i]} ({distance[i]:.3f})" for i in np.argsort(distance)[:3]]
+                near = ", then ".join(f"{spec.codes[i]} ({distance[i]:.3f})" for i in np.argsort(distance)[:3])
                 st.caption(
-                    f"Over all stages the gates lie nearest to what is usual for {near[0]}, then {near[1]}, {near[2]}.",
-                    help="Mean distance between this cell's gates and each class's mean gates, every stage alike.",
+                    f"Over all stages the gates lie nearest to what is usual for {near}.",
+                    help="Mean distance between these gates and each class's mean gates, every stage alike.",
                 )
             else:
                 st.caption("This model was stored without its class means: the gates stand alone, sorted by size.")
@@ -166,23 +167,23 @@ def spatial_section(shown: Sequence[Look], cell: Cell, drawing: Drawing) -> None
                     lines = [
                         f"{look.title}, {gate.stage}",
                         f"CBAM spatial map, {size}, enlarged; gates {low:.2f} to {high:.2f}; {scale}",
-                        f"Cell {cell.name}, {cell.source}, {look.run.size} px",
+                        f"{sentence_case(cell.unit)} {cell.name}, {cell.source}, {look.run.size} px",
                         RESEARCH,
                     ]
                     keep_button("Download (PNG)", picture, lines, "spatial", look, cell, gate.stage)
 
 
-def features_section(shown: Sequence[Look]) -> None:
-    """What the answers of models that are no networks rest on, whatever the cell."""
+def features_section(shown: Sequence[Look], unit: str) -> None:
+    """What the answers of models that are no networks rest on, whatever the picture; ``unit`` is what one shows."""
     for look in shown:
         found = look.run.importances()
         if found is None:
             continue
         st.subheader(f"Features: what {look.title} rests on", anchor=False)
         st.caption(
-            f"Measured over {found['images']:,} cells of {found['split']}, not for this cell: the accuracy lost "
-            "when a feature is shuffled between the cells. Features that tell the same stand in for each other, so a "
-            "family can matter where none of its features does alone."
+            f"Measured over {found['images']:,} {unit}s of {found['split']}, not for this {unit}: the accuracy lost "
+            f"when a feature is shuffled between the {unit}s. Features that tell the same stand in for each other, so "
+            "a family can matter where none of its features does alone."
         )
         plot(importance_figure(found, dark=is_dark()), key=f"features-{look.run.name}")
 

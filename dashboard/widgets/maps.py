@@ -11,7 +11,7 @@ from core.datasets import DatasetSpec
 from core.errors import HemaLensError
 from core.runs import Run
 from core.serving.predict import sure_threshold
-from core.serving.wording import percent
+from core.serving.wording import percent, sentence_case
 from dashboard import looks
 from dashboard.looks import Look
 from dashboard.widgets.explain import RESEARCH, Drawing, drawn_over, keep_button, whole
@@ -57,7 +57,7 @@ class _Tile:
         lines = [
             f"{self.look.title}: {self.code}, {self.given}",
             method,
-            f"Cell {self.cell.name}, {self.cell.source}, {self.look.run.size} px",
+            f"{sentence_case(self.cell.unit)} {self.cell.name}, {self.cell.source}, {self.look.run.size} px",
             RESEARCH,
         ]
         with self.box:
@@ -143,7 +143,7 @@ def _wanted(tile: _Tile) -> bool:
             icon=":material/grid_on:",
             on_click=wanted.add,
             args=(run.name,),
-            help="Asks all its models about a hundred pictures of this cell, which takes some seconds.",
+            help="Asks all its models about a hundred pictures made from this one, which takes some seconds.",
         )
     return False
 

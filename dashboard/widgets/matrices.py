@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.datasets import DatasetSpec
 from core.evaluation.compare import PairedComparison
 from core.runs import Predictions, Run
+from core.serving.domain import known
+from core.serving.wording import count, sentence_case
 from dashboard import catalogue
 from dashboard.drawn import drawn
 from dashboard.figures.compare import confusion_chart, difference_chart, difference_title, framed_cell
@@ -23,24 +26,37 @@ MOST_PICTURES = 60
 WIDTH = 400  # of one matrix, in pixels; three stand in a row on a wide page, one below the other on a narrow one
 
 
-def verdict(paired: PairedComparison, first: str, second: str, sizes: tuple[int, int]) -> str:
-    """The comparison in words."""
+def verdict(
+    paired: PairedComparison,
+    first: str,
+    second: str,
+    sizes: tuple[int, int],
+    *,
+    unshared: tuple[int, int] = (0, 0),
+    unit: str = "cell",
+) -> str:
+    """The comparison in words; ``unshared`` test pictures only the first, only the second run was scored on."""
     points = 100 * paired.difference
     low, high = sorted((1 if points >= 0 else -1) * 100 * bound for bound in paired.interval)  # the better one's lead
     p = "p < 0.001" if paired.p_value < 0.001 else f"p = {paired.p_value:.3f}"
     facts = f"95 % interval {low:+.2f} to {high:+.2f} points, McNemar's exact test {p}"
     if paired.only_first == paired.only_second:
-        opening = f"On the same {paired.n:,} test cells **{first}** and **{second}** are equally accurate ({facts})"
+        opening = f"On the same {paired.n:,} test {unit}s **{first}** and **{second}** are equally accurate ({facts})"
     else:
         better, worse = (first, second) if points > 0 else (second, first)
         opening = (
-            f"On the same {paired.n:,} test cells **{better}** is {abs(points):.2f} points more accurate than "
+            f"On the same {paired.n:,} test {unit}s **{better}** is {abs(points):.2f} points more accurate than "
             f"**{worse}** ({facts})"
         )
     chance = "more than chance explains" if paired.p_value < 0.05 else "chance alone could explain the difference"
     tail = f": {chance}." if paired.only_first != paired.only_second else "."
     if sizes[0] != sizes[1]:
         tail += f" One sees them at {sizes[0]} px, the other at {sizes[1]} px; they are matched by their ids."
+    if any(unshared):
+        tail += (
+            f" They were scored on different test {unit}s: these are the ones that both have; "
+            f"{unshared[0]:,} of {first} and {unshared[1]:,} of {second} are left out."
+        )
     return opening + tail
 
 
@@ -48,9 +64,10 @@ def matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool, dark
     """The confusion matrix of one run, or of two and their difference; a click chooses a square."""
     truth, called = st.session_state.get("truth"), st.session_state.get("called")
     marked = (truth, called) if truth and called else None
-    codes = [list(run.config["dataset"]["codes"]) for run in pair]
+    specs = [known(run) for run in pair]
+    codes, unit = [spec.codes for spec in specs], specs[0].unit
     tables = [np.array(run.metrics["test"]["confusion"]) for run in pair]
-    names = [list(catalogue.spec(run.dataset).class_names) for run in pair]
+    names = [spec.class_names for spec in specs]
     with st.container(horizontal=True, gap="medium"):
         for place, run in enumerate(pair):
             line = f"{labels[run.name]} · {run.metrics['test']['accuracy']:.2%}".replace("%", " %")
@@ -63,6 +80,7 @@ def matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool, dark
                     names[place],
                     subtitle=line,
                     percent=percent,
+                    unit=unit,
                     dark=dark,
                 ),
             )
@@ -71,10 +89,11 @@ def matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool, dark
             _clickable(chart, data, f"confusion-{run.name}", f"matrix_{'ab'[place]}", run.name)
         if len(pair) == 2 and codes[0] == codes[1]:
             found = compare(*pair)
-            paired = None if isinstance(found, str) else found.comparison
-            title = difference_title(paired, "the first", "the second")
+            # A difference of counts means something on the very same pictures only.
+            paired = None if isinstance(found, str) or any(found.unshared) else found.comparison
+            title = difference_title(paired, "the first", "the second", unit)
             line = f"{labels[pair[0].name]} minus {labels[pair[1].name]}"
-            options = {"percent": percent or paired is None, "dark": dark}
+            options = {"percent": percent or paired is None, "unit": unit, "dark": dark}
             chart = difference_chart(*tables, codes[0], names[0], title=title, subtitle=line, **options)
             data = confusion_table(tables[0] - tables[1], codes[0])
             chart = framed_cell(chart, marked, dark)
@@ -85,7 +104,7 @@ def prepare_cell(pair: Sequence[Run]) -> None:
     """Settle which square is looked at, before anything that shows it is drawn: by the link, else the worst mix-up."""
     pair = _of_same_classes(pair)
     run = pair[0]
-    codes = list(run.config["dataset"]["codes"])
+    codes = list(run.codes)
     worst = _commonest_error(np.array(run.metrics["test"]["confusion"]))
     who = [r.name for r in pair] + ["either"]
     for key, options, default, what in (
@@ -102,10 +121,10 @@ def cell_inspector(pair: Sequence[Run], labels: dict[str, str]) -> None:
     """The test cells of one square: ids, every run's answer and probabilities, pictures where the data is here."""
     pair = _of_same_classes(pair)
     run = pair[0]
-    spec = catalogue.spec(run.dataset)
-    codes, name = list(run.config["dataset"]["codes"]), dict(zip(spec.codes, spec.class_names, strict=True))
+    spec = known(run)
+    codes, name = list(spec.codes), dict(zip(spec.codes, spec.class_names, strict=True))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        for key, label in (("truth", "Cells that are"), ("called", "named")):
+        for key, label in (("truth", f"{sentence_case(spec.unit)}s that are"), ("called", "named")):
             st.selectbox(label, codes, format_func=lambda c: f"{c} · {name.get(c, c)}", key=key, width=260)
             share_key(key)
         if len(pair) == 2:
@@ -122,16 +141,19 @@ def cell_inspector(pair: Sequence[Run], labels: dict[str, str]) -> None:
     table = table.sort_values([f"{asked[0]} p called"], ascending=False)
     if note:
         st.caption(note)
-    kind = f"{name.get(codes[truth], codes[truth])} ({codes[truth]})"
     if table.empty:
-        st.info(f"No {kind} in the test split is named {codes[called]} here.", icon=":material/check_circle:")
+        kind = name[codes[truth]] if spec.unit == "cell" else f"{spec.unit} of {name[codes[truth]]}"
+        st.info(
+            f"No {kind} ({codes[truth]}) in the test split is named {codes[called]} here.",
+            icon=":material/check_circle:",
+        )
         return
-    _show_cells(table, answers, codes, pair, codes[truth], codes[called])
+    _show_cells(table, answers, spec, pair, codes[truth], codes[called])
 
 
 def _of_same_classes(pair: Sequence[Run]) -> list[Run]:
     """The runs that know the first one's classes: a square of one matrix means nothing in another's."""
-    return [run for run in pair if run.config["dataset"]["codes"] == pair[0].config["dataset"]["codes"]]
+    return [run for run in pair if run.codes == pair[0].codes]
 
 
 def _clickable(chart, data: pd.DataFrame, name: str, key: str, by: str) -> None:
@@ -155,7 +177,7 @@ def _answers(
         run = next((r for r in pair if r.name == by), pair[0])
         alone = stored[labels[run.name]]
         return {labels[run.name]: (alone, np.arange(len(alone.ids)))}, (
-            f"Only {labels[run.name]}'s own cells: the other run was scored on different ones."
+            f"Only {labels[run.name]}'s own {known(run).unit}s: {found}"
         )
     orders = found.places if found else (np.arange(len(stored[labels[pair[0].name]].ids)),)
     return {
@@ -168,14 +190,15 @@ def _name_of(label: str, pair: Sequence[Run], labels: dict[str, str]) -> str:
 
 
 def _show_cells(
-    table: pd.DataFrame, answers: dict, codes: list[str], pair: Sequence[Run], truth: str, called: str
+    table: pd.DataFrame, answers: dict, spec: DatasetSpec, pair: Sequence[Run], truth: str, called: str
 ) -> None:
+    codes, unit = spec.codes, spec.unit
     shown = table.head(MOST_PICTURES)
     pictures, why_not = _pictures(pair, shown["id"])
     view, config = {}, {}
     if pictures:
         view["cell"] = pictures
-        config["cell"] = st.column_config.ImageColumn("Cell", pinned=True, width=110)
+        config["cell"] = st.column_config.ImageColumn(sentence_case(unit), pinned=True, width=110)
     view["id"] = shown["id"]
     for label in answers:
         view[f"{label}: answer"] = [codes[a] for a in shown[f"{label} answer"]]
@@ -183,9 +206,8 @@ def _show_cells(
         if truth != called:
             view[f"{label}: {truth}"] = [share(p) for p in shown[f"{label} p true"]]
     config |= {c: st.column_config.TextColumn(c, alignment="right") for c in view if ": " in c and "answer" not in c}
-    count = f"{len(table):,} test cell{'s' if len(table) != 1 else ''}"
     more = f", the first {len(shown)} shown, most confidently {called} first" if len(table) > len(shown) else ""
-    st.markdown(f"**{count}**{more}")
+    st.markdown(f"**{count(len(table), f'test {unit}')}**{more}")
     frame = pd.DataFrame(view)
     st.dataframe(
         frame,
@@ -201,9 +223,9 @@ def _show_cells(
     full.insert(1, "true class", truth)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
-            "Download these cells (CSV)",
+            f"Download these {unit}s (CSV)",
             full.to_csv(index=False),
-            f"cells-{truth}-named-{called}.csv",
+            f"{unit}s-{truth}-named-{called}.csv",
             "text/csv",
             icon=":material/download:",
             on_click="ignore",

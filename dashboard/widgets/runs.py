@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.runs import Run, best_run
+from core.serving.domain import says_what_it_knows
 from dashboard.state import prepare, share
 
 FAST = " · fast"
@@ -82,6 +83,23 @@ def describe(run: Run, label: str | None = None) -> str:
     """One line: title, accuracy on test, the data behind it, and whether it is the user's own."""
     own = "" if run.shipped else ", your own"
     return f"{label or run.title} · {run.metrics['test']['accuracy']:.1%} on {run.provenance}{own}".replace("%", " %")
+
+
+def of_same_classes(runs: Sequence[Run]) -> list[Run]:
+    """Those of ``runs`` that know the first one's classes, as only their answers can stand together; names the rest."""
+    same = [run for run in runs if run.codes == runs[0].codes]
+    if others := [run.title for run in runs if run.codes != runs[0].codes]:
+        st.caption(f"Left out, because they know other classes than {runs[0].title}: {', '.join(others)}.")
+    return same
+
+
+def domain_line(runs: Sequence[Run]) -> None:
+    """The models' names and, under them, what they know: one line, as all of ``runs`` are of one data set."""
+    short = labels(runs)
+    names = " and ".join(f"**{short[run.name]}**" for run in runs)
+    one = len(runs) == 1
+    knows = says_what_it_knows(runs[0])
+    st.caption(f"{names} {'answers and ' if one else 'answer; each '}{knows}.")
 
 
 def run_picker(

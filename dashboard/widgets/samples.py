@@ -9,6 +9,7 @@ import streamlit as st
 from core import paths
 from core.datasets import DatasetUnavailable, get_dataset
 from dashboard import catalogue
+from dashboard.explore import drawable
 from dashboard.widgets.pictures import enlarge
 
 DRAWN = "drawn, not real"
@@ -29,7 +30,7 @@ class Sample:
         return self.source == DRAWN
 
 
-@st.cache_resource(max_entries=8, show_spinner="Reading sample cells")
+@st.cache_resource(max_entries=8, show_spinner="Reading sample pictures")
 def _samples(dataset: str, size: int, per_class: int, seed: int, available: tuple[int, ...], root: str) -> list[Sample]:
     spec = get_dataset(dataset)
     # The size asked for, else a larger one (which loses nothing when reduced), else the largest there is.
@@ -40,19 +41,22 @@ def _samples(dataset: str, size: int, per_class: int, seed: int, available: tupl
             continue
         test, rng = loaded["test"], np.random.default_rng(seed)
         chosen = []
-        for number, code in enumerate(spec.codes):
+        for number, code in enumerate(loaded.spec.codes):  # the classes that are there
             where = np.flatnonzero(test.labels == number)
             for i in rng.permutation(where)[:per_class]:
                 source = loaded.provenance.label + ", test split"
                 chosen.append(Sample(f"{code} {test.ids[i]}", test.images[i], code, source))
         return chosen
+    if not drawable(spec):
+        return []
+    from core.datasets.synthetic import SPEC as DRAWN_SPEC
     from core.datasets.synthetic import draw_cells
 
-    labels = np.repeat(np.arange(len(spec.codes)), per_class)
-    drawn = draw_cells(labels, size, seed)
+    codes = np.repeat(spec.codes, per_class).tolist()
+    drawn = draw_cells(np.array([DRAWN_SPEC.codes.index(code) for code in codes]), size, seed)
     return [
-        Sample(f"{spec.codes[c]} drawn {n + 1}", image, spec.codes[c], DRAWN)
-        for n, (c, image) in enumerate(zip(labels, drawn, strict=True))
+        Sample(f"{code} drawn {n + 1}", image, code, DRAWN)
+        for n, (code, image) in enumerate(zip(codes, drawn, strict=True))
     ]
 
 
@@ -60,7 +64,8 @@ def samples(dataset: str, size: int, per_class: int = 1, seed: int = 0) -> list[
     """``per_class`` cells of each class in the data set's order, at ``size`` px or the nearest size there is.
 
     Real cells come from the test split, which no model has learnt from; where the data is not on this
-    computer, drawn cells of the same classes stand in, and say so. Shared and cached: don't write into them.
+    computer, drawn cells of the same classes stand in, and say so; [] for a data set whose classes can't be drawn.
+    Shared and cached: don't write into them.
     """
     spec = get_dataset(dataset)
     available = tuple(s for s in spec.sizes if spec.real and catalogue.is_available(dataset, s))
@@ -68,16 +73,25 @@ def samples(dataset: str, size: int, per_class: int = 1, seed: int = 0) -> list[
 
 
 def sample_row(
-    cells: list[Sample], names: dict[str, str], *, key: str, on_pick: Callable[[list[Sample]], None]
+    cells: list[Sample],
+    names: dict[str, str],
+    *,
+    key: str,
+    on_pick: Callable[[list[Sample]], None],
+    unit: str = "cell",
 ) -> None:
     """A row of ``cells`` with a button under each and one for all; ``names`` spells out the codes.
 
+    ``unit`` is what one picture shows. Where there are none, says why.
+
     ``on_pick`` is called (before the page runs again) with the cells that were taken.
     """
-    drawn = bool(cells) and cells[0].drawn
-    source = "drawn cells, not real" if drawn else cells[0].source
+    if not cells:
+        st.caption(f"Sample {unit}s appear here once the images of this data set are on this computer (see Dataset).")
+        return
+    source = "drawn cells, not real" if cells[0].drawn else cells[0].source
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.markdown("**Or try sample cells**", width="content")
+        st.markdown(f"**Or try sample {unit}s**", width="content")
         st.caption(source, width="content")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         for cell in cells:
@@ -86,7 +100,7 @@ def sample_row(
                 st.button(
                     cell.truth,
                     key=f"{key}_{cell.name}",
-                    help=f"Take this cell: {names[cell.truth]}",
+                    help=f"Take this {unit}: {names[cell.truth]}",
                     on_click=on_pick,
                     args=([cell],),
                     width="stretch",

@@ -71,7 +71,7 @@ def button(page, label):
 def downloaded(page, make, runs):
     """What the download button's function gives (only a browser presses the button itself)."""
     assert {b.label for b in page.get("download_button")} == {"Download results (CSV)", "Download results (JSON)"}
-    tray = page.session_state["classify_tray"]
+    tray = page.session_state["classify_trays"]["bloodmnist"]
     return make(tray.answered(runs), list(tray.failures.values()), runs, get_dataset("bloodmnist"))
 
 
@@ -254,7 +254,7 @@ def test_a_cell_is_handed_to_explain_and_the_results_stay(page):
 
 def test_stopping_keeps_what_is_done(page):
     drop(page, ("a.png", png(RED)))
-    tray = page.session_state["classify_tray"]
+    tray = page.session_state["classify_trays"]["bloodmnist"]
     tray.put_in_queue([(f"{i}.png", png(GREEN, mark=i)) for i in range(5)])
     tray.stop()
     page.run()

@@ -86,7 +86,7 @@ def test_classify_asks_it_when_it_is_chosen(root, make_run, monkeypatch):
         page.file_uploader[0].upload(name, png(colour))
     page.run()
     assert not page.exception
-    answers = {a.cell.name: a.lead for a in page.session_state["classify_tray"].answered([both])}
+    answers = {a.cell.name: a.lead for a in page.session_state["classify_trays"]["bloodmnist"].answered([both])}
     assert {name: both.config["dataset"]["codes"][a.winner] for name, a in answers.items()} == {
         "red.png": "BA",
         "blue.png": "ERB",

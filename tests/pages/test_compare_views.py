@@ -151,7 +151,7 @@ def test_a_wall_of_pictures_where_the_data_is_here(root, tmp_path):
     page = open_page(view="hardest")
     assert not page.dataframe
     assert said(page).count("cell test-") == 12
-    assert "/explain?cell=" in said(page)
+    assert "/explain?dataset=bloodmnist&cell=" in said(page)
     assert "the same picture" not in said(page)
 
 

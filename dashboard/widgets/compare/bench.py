@@ -3,23 +3,36 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from core.datasets import DatasetSpec, Scheme
 from core.runs import Run
+from dashboard.schemes import scheme_of
 
 
 @dataclass(frozen=True)
 class Bench:
     """The runs on the bench.
 
-    ``runs`` passed the filters, most accurate on test first; ``every`` is all there are. ``names`` gives each
-    run's short name by its full one. ``chosen`` are the names of the ticked runs (filtered away or not), the
-    last ticked last. ``dark`` tells the theme.
+    ``spec`` is the data set, with all its classes. ``runs`` are those of it that passed the filters, most accurate
+    on test first; ``every`` is all there are of it. ``names`` gives each run's short name by its full one. ``chosen``
+    are the names of the ticked runs (filtered away or not), the last ticked last. ``dark`` tells the theme.
     """
 
+    spec: DatasetSpec
     runs: tuple[Run, ...]
     every: tuple[Run, ...]
     names: Mapping[str, str]
     chosen: tuple[str, ...]
     dark: bool = False
+
+    @property
+    def unit(self) -> str:
+        """What one picture shows: 'cell' or 'field'."""
+        return self.spec.unit
+
+    @property
+    def ways(self) -> tuple[Scheme, ...]:
+        """The ways to split the data set, where runs under more than one are here; else ()."""
+        return self.spec.schemes if len({scheme_of(run, self.spec.schemes) for run in self.every}) > 1 else ()
 
     @property
     def picked(self) -> list[Run]:

@@ -7,7 +7,8 @@ import streamlit as st
 
 from core.evaluation.curves import ClassCurves
 from core.runs import Run
-from core.serving.wording import plural
+from core.serving.domain import known
+from core.serving.wording import of_class, sentence_case
 from dashboard import catalogue
 from dashboard.by_class import TITLES, class_measures, class_table, curve_points
 from dashboard.drawn import drawn
@@ -27,9 +28,9 @@ from dashboard.widgets.compare.ticks import tick_runs
 from dashboard.widgets.export import exported
 
 _HELP = {
-    "sensitivity": "Share of the class's cells that are found (also called recall).",
-    "specificity": "Share of all other cells that are not called so.",
-    "precision": "Share of the cells called so that are of the class; it depends on how common the class is.",
+    "sensitivity": "Share of the class's {unit}s that are found (also called recall).",
+    "specificity": "Share of all other {unit}s that are not called so.",
+    "precision": "Share of the {unit}s called so that are of the class; it depends on how common the class is.",
     "f1": "Harmonic mean of sensitivity and precision; its interval is carried over from that of F*.",
 }
 
@@ -40,43 +41,45 @@ def classes(bench: Bench) -> None:
     if not runs:
         st.info("Choose a run above, and how it does on every class appears here.", icon=":material/category:")
         return
-    codes = list(runs[0].config["dataset"]["codes"])
-    names = dict(zip(codes, catalogue.spec(runs[0].dataset).class_names, strict=True))
+    spec = known(runs[0])
+    codes, names = list(spec.codes), dict(zip(spec.codes, spec.class_names, strict=True))
     measures = class_measures(runs, bench.names)
     shown = measures[measures["run"].isin([run.name for run in runs[-MOST_RUNS:]])]
     marks = tuple(catalogue.mark(run) for run in runs[-MOST_RUNS:])
     labels = tuple(dict.fromkeys(shown["model"]))
     key = ("measure_dots", marks, labels, bench.dark)
-    dots = drawn(key, lambda: measure_dots(shown, codes, names, dark=bench.dark))
+    dots = drawn(key, lambda: measure_dots(shown, codes, names, unit=bench.unit, dark=bench.dark))
     exported(dots, shown, "classes", "class_measures")
     more = (
         f" Drawn: the last {MOST_RUNS} of {len(runs)} chosen runs; the table has all." if len(runs) > MOST_RUNS else ""
     )
     st.caption(
-        f"Lines are 95 % intervals (Wilson), on {runs[0].metrics['test']['n']:,} test cells. Each panel has its own "
-        f"axis.{more}"
+        f"Lines are 95 % intervals (Wilson), on {runs[0].metrics['test']['n']:,} test {bench.unit}s. Each panel has "
+        f"its own axis.{more}"
     )
-    _table(measures, len(runs))
+    _table(measures, len(runs), bench.unit)
     _curves(runs, bench, codes, names)
 
 
 def _of_one_kind(runs: Sequence[Run]) -> list[Run]:
     """The runs that know the last chosen one's classes; the others are named."""
-    same = [run for run in runs if run.config["dataset"]["codes"] == runs[-1].config["dataset"]["codes"]]
+    same = [run for run in runs if run.codes == runs[-1].codes]
     if len(same) < len(runs):
         st.caption("Runs of other classes than the last chosen one's are left out here.")
     return same
 
 
-def _table(measures: pd.DataFrame, runs: int) -> None:
+def _table(measures: pd.DataFrame, runs: int, unit: str) -> None:
     table = class_table(measures)
     config = {
         "class": st.column_config.TextColumn("Class", pinned=True, width="small"),
         "model": st.column_config.TextColumn("Model", pinned=runs > 1),
-        "cells": st.column_config.NumberColumn("Cells", format="localized", help="Test cells of the class."),
+        "cells": st.column_config.NumberColumn(
+            f"{sentence_case(unit)}s", format="localized", help=f"Test {unit}s of the class."
+        ),
     }
     for measure, title in TITLES.items():
-        config[measure] = st.column_config.NumberColumn(title, format="%.1f %%", help=_HELP[measure])
+        config[measure] = st.column_config.NumberColumn(title, format="%.1f %%", help=_HELP[measure].format(unit=unit))
         config[f"{measure} interval"] = st.column_config.TextColumn("95 % interval", alignment="right")
     order = [c for c in config if runs > 1 or c != "model"]
     height = 39 + 35 * min(len(table), 12)
@@ -93,7 +96,7 @@ def _curves(runs: Sequence[Run], bench: Bench, codes: Sequence[str], names: dict
             titles = {code: f"{code} · {names[code]}" for code in codes}
             code = choice("cell_class", "Class", titles, _hardest(runs[-1]), "class", box=True, width=260)
             found = {bench.names[run.name]: (run, codes.index(code)) for run in runs}
-            of, colours = plural(names[code]).capitalize(), series_colours(len(runs), bench.dark)
+            of, colours = sentence_case(of_class(names[code], bench.unit)), series_colours(len(runs), bench.dark)
         else:
             titles = {run.name: bench.names[run.name] for run in runs}
             name = choice("curves_of", "Run", titles, runs[-1].name, "run", box=True)
@@ -120,8 +123,8 @@ def _curves(runs: Sequence[Run], bench: Bench, codes: Sequence[str], names: dict
         )
         exported(fig, curve_points(lines, "precision_recall"), "precision-recall", "precision_recall")
     st.caption(
-        "Each class against all others, as the probability from which a cell is called so is lowered. Dots: the "
-        "answers as given, each cell the likeliest class. AUROC: how often a cell of the class gets a higher "
+        f"Each class against all others, as the probability from which a {bench.unit} is called so is lowered. Dots: "
+        f"the answers as given, each {bench.unit} the likeliest class. AUROC: how often one of the class gets a higher "
         "probability than another; average precision weighs rare classes harder."
     )
 
@@ -145,4 +148,4 @@ def _read(
 def _hardest(run: Run) -> str:
     """The code of the class that ``run`` finds least often."""
     found = run.metrics["test"]["per_class"]["sensitivity"]
-    return min(zip(run.config["dataset"]["codes"], found, strict=True), key=lambda p: 2 if p[1] is None else p[1])[0]
+    return min(zip(run.codes, found, strict=True), key=lambda p: 2 if p[1] is None else p[1])[0]

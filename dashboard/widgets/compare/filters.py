@@ -1,24 +1,34 @@
-"""The filters above every view of the Compare page: data set, family, size, origin, and words to look for."""
+"""The filters above every view of the Compare page: way to split, family, size, origin, and words to look for."""
 
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from core.datasets import Scheme
 from core.runs import Run
-from dashboard import catalogue
 from dashboard.leaderboard import family
+from dashboard.schemes import scheme_of, scheme_titles
 from dashboard.state import parameter, remembered, share
 from dashboard.widgets.choice import choice
 
 
-def filters(runs: Sequence[Run], names: Mapping[str, str]) -> list[Run]:
-    """The runs that the visitor wants to see, most accurate first; a filter with one option only is not shown."""
+def filters(runs: Sequence[Run], names: Mapping[str, str], schemes: Sequence[Scheme] = ()) -> list[Run]:
+    """The runs that the visitor wants to see, most accurate first; a filter with one option only is not shown.
+
+    Of a data set that was split in several ways (``schemes``) those under the first, which is to be trusted, are
+    shown unless others are asked for.
+    """
     with st.container(horizontal=True, vertical_alignment="center"):
-        datasets = sorted({run.dataset for run in runs})
-        if len(datasets) > 1:
-            titles = {"all": "All data sets"} | {name: catalogue.spec(name).title for name in datasets}
-            wanted = choice("dataset", "Data set", titles, "all", "data set", box=True, width=220)
-            runs = [run for run in runs if wanted in ("all", run.dataset)]
+        ways = {scheme_of(run, schemes) for run in runs}
+        if len(ways) > 1:
+            titles = scheme_titles(schemes)
+            titles = {way: titles[way] for way in titles if way in ways} | {
+                way: way for way in sorted(ways - {*titles})
+            }
+            about = "\n\n".join(f"**{s.title}:** {s.description}" for s in schemes if s.name in ways)
+            options = titles | {"all": "All splits"}
+            wanted = choice("scheme", "Split", options, next(iter(titles)), "way to split", hidden=False, help=about)
+            runs = [run for run in runs if wanted in ("all", scheme_of(run, schemes))]
         families = sorted({family(run) for run in runs})
         if len(families) > 1:
             titles = {"all": "All families"} | {name: name for name in families}

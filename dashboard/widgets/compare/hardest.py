@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.datasets import LoadedDataset
+from core.datasets import DatasetSpec, LoadedDataset
 from core.datasets.twins import Member
 from core.runs import Run
-from core.serving.wording import count, percent
+from core.serving.domain import known
+from core.serving.wording import count, percent, sentence_case
 from dashboard import catalogue, explore
 from dashboard.by_class import hard_cells, missed_by
 from dashboard.drawn import drawn
 from dashboard.figures.hardest import missed_histogram
 from dashboard.scored import Hard, hard, twins, voters
-from dashboard.state import DEFAULT_DATASET
 from dashboard.widgets.choice import choice
 from dashboard.widgets.compare.bench import Bench
 from dashboard.widgets.export import csv_text, exported
@@ -26,12 +26,12 @@ PER_PAGE = 12
 _SIDE = 128
 _LEVELS = (
     ("Best model alone", "best", "The highest accuracy on test among the models shown."),
-    ("Mean of all", "mean", "Each cell gets the class with the highest mean probability over the models shown."),
+    ("Mean of all", "mean", "Each {unit} gets the class with the highest mean probability over the models shown."),
     (
         "At least one is right",
         "any_right",
-        "What picking the right model for every cell would reach. Nobody can pick so: it is an upper bound for any way "
-        "of choosing among these models.",
+        "What picking the right model for every {unit} would reach. Nobody can pick so: it is an upper bound for any "
+        "way of choosing among these models.",
     ),
 )
 
@@ -40,9 +40,8 @@ def hardest(bench: Bench) -> None:
     """The cells that the shown runs miss, possible label errors first; what the runs reach together."""
     runs = voters(bench.runs)
     found = hard(runs)
-    spec = catalogue.spec(runs[0].dataset)
-    codes = list(runs[0].config["dataset"]["codes"])
-    names = dict(zip(codes, spec.class_names, strict=True))
+    spec = known(runs[0])
+    codes, names = list(spec.codes), dict(zip(spec.codes, spec.class_names, strict=True))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         orders = {"labels": "Possible label errors first", "missed": "Missed by most first"}
         by = choice("order", "Order", orders, "labels", "order", hidden=True)
@@ -50,9 +49,9 @@ def hardest(bench: Bench) -> None:
         only = choice("labelled", "Labelled", titles, "all", "class", box=True, width=260)
     table = hard_cells(found.votes, found.hardness, codes, suspects_first=by == "labels")
     table = table[table["label"] == only] if only != "all" else table
-    _summary(table, found, only)
+    _summary(table, found, only, bench.unit)
     if len(table):
-        _cells(table, found, codes, names, f"{by}-{only}-{len(found.runs)}")
+        _cells(table, found, spec, f"{by}-{only}-{len(found.runs)}")
     st.subheader("What all of them miss", anchor=False)
     _together(found, bench, codes, names)
 
@@ -64,39 +63,39 @@ def _together(found: Hard, bench: Bench, codes: list[str], names: Mapping[str, s
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=980):  # the levels beside it, or below it on a narrow page
             key = ("missed", tuple(catalogue.mark(run) for run in found.runs), bench.dark)
-            fig = drawn(key, lambda: missed_histogram(missed, together, codes, names, dark=bench.dark))
+            fig = drawn(key, lambda: missed_histogram(missed, together, codes, names, unit=bench.unit, dark=bench.dark))
             exported(fig, missed, "missed-by", "missed_by")
         with st.container(width=230):
             for label, value, help_line in _LEVELS:
-                st.metric(label, f"{100 * getattr(together, value):.2f} %", help=help_line)
+                st.metric(label, f"{100 * getattr(together, value):.2f} %", help=help_line.format(unit=bench.unit))
     sizes = sorted({run.size for run in found.runs})
-    parts = [f"{count(models, 'model')} on {together.n:,} test cells of {found.runs[0].provenance}"]
+    parts = [f"{count(models, 'model')} on {together.n:,} test {bench.unit}s of {found.runs[0].provenance}"]
     if len(sizes) > 1:
         parts.append(f"seen at {' and '.join(map(str, sizes))} px and matched by their ids")
     left = len(bench.runs) - models
     if left:
-        parts.append(f"{count(left, 'run')} left out (combinations of these models, or scored on other cells)")
+        parts.append(f"{count(left, 'run')} left out (combinations of these models, or scored on other {bench.unit}s)")
     st.caption("; ".join(parts) + ".")
 
 
-def _summary(table: pd.DataFrame, found: Hard, only: str) -> None:
+def _summary(table: pd.DataFrame, found: Hard, only: str, unit: str) -> None:
     """How many there are, what 'possible label error' means, and the table to take along."""
     suspects = int(table["suspect"].sum())
     kind = "" if only == "all" else f" labelled {only}"
     if table.empty:
-        st.info(f"No test cell{kind} is missed by any model shown here.", icon=":material/check_circle:")
+        st.info(f"No test {unit}{kind} is missed by any model shown here.", icon=":material/check_circle:")
         return
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(
-            f"**{count(len(table), 'cell')}**{kind} missed by at least one model, among them "
+            f"**{count(len(table), unit)}**{kind} missed by at least one model, among them "
             f"**{count(suspects, 'possible label error')}**.",
             width="content",
             help="Most models agree on one other class, and their mean probability of it is as high as it usually is "
-            "on cells that are labelled so (the rule of confident learning, Northcutt et al. 2021). A person who "
-            "knows cells must decide; the models may share an error.",
+            f"on {unit}s that are labelled so (the rule of confident learning, Northcutt et al. 2021). A person who "
+            "knows them must decide; the models may share an error.",
         )
         st.download_button(
-            "Download these cells (CSV)",
+            f"Download these {unit}s (CSV)",
             lambda: csv_text(table.drop(columns="wrong_share")),
             f"hemalens-hardest-{found.runs[0].dataset}{'' if only == 'all' else f'-{only}'}.csv",
             "text/csv",
@@ -106,7 +105,7 @@ def _summary(table: pd.DataFrame, found: Hard, only: str) -> None:
         )
 
 
-def _cells(table: pd.DataFrame, found: Hard, codes: list[str], names: Mapping[str, str], view: str) -> None:
+def _cells(table: pd.DataFrame, found: Hard, spec: DatasetSpec, view: str) -> None:
     """A wall of pictures where they are here, else the table of facts and the way to the pictures."""
     seen, loaded = _pictured(found.runs)
     if loaded is None:
@@ -116,7 +115,7 @@ def _cells(table: pd.DataFrame, found: Hard, codes: list[str], names: Mapping[st
                 f":material/image: Pictures appear here once {best.provenance} at {best.size} px is on this computer."
             )
             link("dataset", "Get the pictures", icon=":material/download:", query=_address(best, size=str(best.size)))
-        _fact_table(table, codes)
+        _fact_table(table, spec.unit)
         return
     start, pager = explore.first_page(f"hardest-{view}", pages := -(-len(table) // PER_PAGE))
     place = st.container()
@@ -128,16 +127,17 @@ def _cells(table: pd.DataFrame, found: Hard, codes: list[str], names: Mapping[st
     with place, st.grid(6, min_column_width=150, gap="small"):
         for cell in table.iloc[(page - 1) * PER_PAGE : page * PER_PAGE].itertuples():
             picture = split.images[where[cell.id]] if cell.id in where else None
-            _tile(cell, picture, alike.get(cell.id, ()), seen, codes, names)
+            _tile(cell, picture, alike.get(cell.id, ()), seen, spec)
 
 
-def _tile(
-    cell, picture: np.ndarray | None, same: tuple[Member, ...], run: Run, codes: list[str], names: Mapping[str, str]
-) -> None:
+def _tile(cell, picture: np.ndarray | None, same: tuple[Member, ...], run: Run, spec: DatasetSpec) -> None:
     """One cell: its picture, its label, what the models say instead, and the way to Explain."""
+    names, unit = dict(zip(spec.codes, spec.class_names, strict=True)), spec.unit
     with st.container(border=True, gap="xsmall"):
         if picture is not None:
-            st.image(enlarge(picture, _SIDE), width="stretch", alt=f"test cell {cell.id}, labelled {names[cell.label]}")
+            st.image(
+                enlarge(picture, _SIDE), width="stretch", alt=f"test {unit} {cell.id}, labelled {names[cell.label]}"
+            )
         st.markdown(
             f"**{cell.label}** {':material/arrow_forward:'} **{cell.instead}**",
             help=f"Labelled {names[cell.label]}; the models that err say {names[cell.instead]} most often.",
@@ -152,15 +152,15 @@ def _tile(
         if cell.suspect:
             lines.append(":material/flag: possible label error")
         for other in same:
-            label = f", labelled {codes[other.label]}" if codes[other.label] != cell.label else ""
+            label = f", labelled {spec.codes[other.label]}" if spec.codes[other.label] != cell.label else ""
             lines.append(f":material/content_copy: the same picture is {other.split} {other.id}{label}")
-        st.caption("  \n".join([*lines, f"cell {cell.id}"]))
-        if catalogue.spec(run.dataset).real:  # drawn cells can't be found again by a link
+        st.caption("  \n".join([*lines, f"{unit} {cell.id}"]))
+        if spec.real:  # drawn cells can't be found again by a link
             query = _address(run, cell=f"{cell.label} {cell.id}")
             link("explain", "Explain", icon=":material/visibility:", query=query)
 
 
-def _fact_table(table: pd.DataFrame, codes: list[str]) -> None:
+def _fact_table(table: pd.DataFrame, unit: str) -> None:
     """The facts without pictures."""
     shown = table.assign(p_label=100 * table["p_label"], p_instead=100 * table["p_instead"])
     whole = st.column_config.NumberColumn
@@ -170,7 +170,7 @@ def _fact_table(table: pd.DataFrame, codes: list[str]) -> None:
         height=420,
         column_order=["id", "label", "instead", "wrong", "votes", "p_label", "p_instead", "suspect"],
         column_config={
-            "id": st.column_config.TextColumn("Cell", pinned=True),
+            "id": st.column_config.TextColumn(sentence_case(unit), pinned=True),
             "label": st.column_config.TextColumn("Labelled"),
             "instead": st.column_config.TextColumn("Named instead", help="By most of the models that err."),
             "wrong": whole("Miss it", help=f"Of {int(table['models'].iloc[0])} models."),
@@ -193,4 +193,4 @@ def _pictured(runs: tuple[Run, ...]) -> tuple[Run | None, LoadedDataset | None]:
 
 
 def _address(run: Run, **more: str) -> dict[str, str]:
-    return more if run.dataset == DEFAULT_DATASET else {"dataset": run.dataset, **more}
+    return {"dataset": run.dataset, **more}

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.runs import Run
+from core.serving.wording import sentence_case
 from dashboard import catalogue
 from dashboard.best import AIMS, MARGIN, Standing, advice, arranged, standing
 from dashboard.drawn import drawn
@@ -15,6 +16,7 @@ from dashboard.leaderboard import COSTS, family, leaderboard, measured_cost, per
 from dashboard.pairs import compare
 from dashboard.widgets.choice import choice
 from dashboard.widgets.compare.bench import Bench
+from dashboard.widgets.compare.splits import what_the_split_decides
 from dashboard.widgets.export import csv_text, exported
 from dashboard.widgets.leaderboard import run_table
 from dashboard.widgets.matrices import cell_inspector, matrices, prepare_cell, verdict
@@ -23,15 +25,16 @@ from dashboard.widgets.page import guarded
 
 def overview(bench: Bench) -> None:
     """Leaderboard and scatter; the matrices of the last two ticked runs, their difference and its test."""
-    table = leaderboard(bench.runs, bench.names, studies=catalogue.studies())
+    table = leaderboard(bench.runs, bench.names, studies=catalogue.studies(), schemes=bench.ways)
     stand = _standing(bench.runs)
     with st.container(horizontal=True, gap="medium"):  # one below the other on a narrow page
         with st.container(width=760):
             aims = {key: f"Best for {title.lower()}" for key, (title, *_) in AIMS.items()}
             aim = choice("best", "Best for", aims, "accuracy", "aim", hidden=True)
-            st.markdown(advice(table, stand, aim))
+            st.markdown(advice(table, stand, aim, bench.unit))
             table = arranged(table, stand, aim)
-            chosen = run_table(table, bench.chosen, height=min(458, 38 + 35 * len(table)))
+            height = min(458, 38 + 35 * len(table))
+            chosen = run_table(table, bench.chosen, dataset=bench.spec.name, unit=bench.unit, height=height)
             _below_table(bench, table, aim)
         with st.container(width="stretch"):
             axes = {key: f"Accuracy against {value[0][0].lower()}{value[0][1:]}" for key, value in COSTS.items()}
@@ -43,6 +46,7 @@ def overview(bench: Bench) -> None:
                 lambda: scatter(table, cost, chosen=chosen, families=families, dark=bench.dark),
             )
             exported(figure, table, f"accuracy-against-{cost}", "scatter")
+    what_the_split_decides(bench)
     picked = bench.find(chosen)
     if not picked:
         st.info("Tick one run to see where it errs, two to see them side by side.", icon=":material/check_box:")
@@ -89,14 +93,15 @@ def _side_by_side(pair: Sequence[Run], bench: Bench) -> None:
     prepare_cell(pair)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         st.subheader(" and ".join(names[run.name] for run in pair), anchor=False, width="content")
-        options = {"counts": "Cells", "percent": "% of the true class"}
+        options = {"counts": f"{sentence_case(bench.unit)}s", "percent": "% of the true class"}
         shown = choice("show", "Squares show", options, "counts", "unit")
     if len(pair) == 2:
         found = compare(*pair)
         if isinstance(found, str):
             st.info(f"No test of the difference. {found}", icon=":material/info:")
         else:
-            st.markdown(verdict(found.comparison, *(names[run.name] for run in pair), tuple(run.size for run in pair)))
+            who, sizes = (names[run.name] for run in pair), tuple(run.size for run in pair)
+            st.markdown(verdict(found.comparison, *who, sizes, unshared=found.unshared, unit=bench.unit))
     else:
         st.caption("Tick a second run in the table to see the two side by side, with the test of their difference.")
     matrices(pair, names, percent=shown == "percent", dark=bench.dark)
@@ -104,6 +109,6 @@ def _side_by_side(pair: Sequence[Run], bench: Bench) -> None:
         for run in pair:
             with st.popover(f"About {names[run.name]}", icon=":material/description:"):
                 st.markdown(run.card or "This run has no card.")
-    st.subheader("The cells behind a square", anchor=False)
+    st.subheader(f"The {bench.unit}s behind a square", anchor=False)
     st.caption("Click a square above, or choose here.")
     cell_inspector(pair, names)

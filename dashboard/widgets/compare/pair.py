@@ -1,12 +1,15 @@
 """Compare, two runs on the same cells: how sure the difference is, where they agree, what only one gets right."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.datasets import Split
 from core.runs import Run
-from core.serving.wording import percent
+from core.serving.domain import known
+from core.serving.wording import percent, sentence_case
 from dashboard import catalogue, explore
 from dashboard.drawn import drawn
 from dashboard.figures.pairs import agreement_chart, difference_figure, together_chart, together_title
@@ -14,11 +17,10 @@ from dashboard.figures.squares import Spec
 from dashboard.leaderboard import confusion_table
 from dashboard.pairs import WHO, Pair, compare, only_one_right, together
 from dashboard.scored import Hard, hard
-from dashboard.state import put
 from dashboard.widgets.choice import choice
 from dashboard.widgets.compare.bench import Bench
 from dashboard.widgets.export import csv_text, exported
-from dashboard.widgets.leaderboard import KEY
+from dashboard.widgets.leaderboard import tick
 from dashboard.widgets.matrices import verdict
 from dashboard.widgets.pictures import enlarge
 
@@ -57,9 +59,9 @@ def _choose(bench: Bench) -> list[Run]:
         wanted = st.session_state[f"pair_{WHO[place]}"]
         both = list(now)
         both[place], both[1 - place] = wanted, now[place] if wanted == now[1 - place] else now[1 - place]
-        _tick([*before, *both])
+        tick(bench.spec.name, [*before, *both])
 
-    _tick([*before, *now])
+    tick(bench.spec.name, [*before, *now])
     with st.container(horizontal=True):
         for place, who in enumerate(WHO):
             st.session_state[f"pair_{who}"] = now[place]
@@ -75,15 +77,11 @@ def _choose(bench: Bench) -> list[Run]:
     return bench.find(now)
 
 
-def _tick(names: list[str]) -> None:
-    st.session_state["_ticked"] = names
-    put(KEY, ",".join(names))
-
-
 def _difference(found: Pair, runs: Sequence[Run], bench: Bench) -> None:
     """The verdict, the four counts, the bootstrap and the agreement matrix."""
     names, paired = [bench.names[run.name] for run in runs], found.comparison
-    st.markdown(verdict(paired, *names, tuple(run.size for run in runs)))
+    sizes = tuple(run.size for run in runs)
+    st.markdown(verdict(paired, *names, sizes, unshared=found.unshared, unit=bench.unit))
     counts = {
         "Both right": paired.both_right,
         "Only the first": paired.only_first,
@@ -93,12 +91,12 @@ def _difference(found: Pair, runs: Sequence[Run], bench: Bench) -> None:
     with st.container(horizontal=True, gap="large"):
         for label, value in counts.items():
             st.metric(label, f"{value:,}", width="content")
-    codes = list(runs[0].config["dataset"]["codes"])
-    titles = list(catalogue.spec(runs[0].dataset).class_names)
+    spec = known(runs[0])
+    codes, titles = spec.codes, spec.class_names
     stem = f"{runs[0].name}-{runs[1].name}"
     grid = st.grid(2, min_column_width=420, gap="medium")  # one below the other on a narrow page
     with grid.container(), st.container(width=430):
-        chart = agreement_chart(found.agreement, codes, titles, dark=bench.dark)
+        chart = agreement_chart(found.agreement, codes, titles, unit=bench.unit, dark=bench.dark)
         table = confusion_table(found.agreement.matrix, codes).rename_axis("the first says")
         exported(chart, table, f"agreement-{stem}", "agreement", index=True)
     with grid.container():
@@ -108,16 +106,16 @@ def _difference(found: Pair, runs: Sequence[Run], bench: Bench) -> None:
         exported(figure, points, f"difference-{stem}", "bootstrap")
         low, high = (100 * bound for bound in found.resampled.interval)
         st.caption(
-            f"Paired bootstrap over the {paired.n:,} test cells, {len(found.resampled.differences):,} resamples: "
-            f"95 % interval of first minus second {low:+.2f} to {high:+.2f} points. Cells of one person are not "
-            "independent, so the real uncertainty is larger."
+            f"Paired bootstrap over the {paired.n:,} test {bench.unit}s, {len(found.resampled.differences):,} "
+            f"resamples: 95 % interval of first minus second {low:+.2f} to {high:+.2f} points. Pictures of one person "
+            "are not independent, so the real uncertainty is larger."
         )
 
 
 def _only_one(found: Pair, runs: Sequence[Run], bench: Bench) -> None:
     """The cells that only one of the two names right, with both answers."""
-    codes = list(runs[0].config["dataset"]["codes"])
-    st.subheader("Cells that only one gets right", anchor=False)
+    codes, unit = runs[0].codes, bench.unit
+    st.subheader(f"{sentence_case(unit)}s that only one gets right", anchor=False)
     counts = (found.comparison.only_first, found.comparison.only_second)
     titles = {who: f"Only the {who} ({count:,})" for who, count in zip(WHO, counts, strict=True)}
     who = choice("only", "Only", titles, "first", "run", hidden=True)
@@ -125,12 +123,12 @@ def _only_one(found: Pair, runs: Sequence[Run], bench: Bench) -> None:
     names = [bench.names[run.name] for run in runs]
     right, wrong = names[WHO.index(who)], names[1 - WHO.index(who)]
     if table.empty:
-        st.info(f"{wrong} misses no cell that {right} gets right.", icon=":material/check_circle:")
+        st.info(f"{wrong} misses no {unit} that {right} gets right.", icon=":material/check_circle:")
         return
     st.caption(f"{right} is right here, {wrong} is wrong; the surest error first.")
-    _wall(table, runs, names)
+    _wall(table, runs, names, unit)
     st.download_button(
-        "Download these cells (CSV)",
+        f"Download these {unit}s (CSV)",
         lambda: csv_text(table.rename(columns=lambda c: c.replace("first", names[0]).replace("second", names[1]))),
         f"hemalens-only-{runs[WHO.index(who)].name}.csv",
         "text/csv",
@@ -139,7 +137,7 @@ def _only_one(found: Pair, runs: Sequence[Run], bench: Bench) -> None:
     )
 
 
-def _wall(table: pd.DataFrame, runs: Sequence[Run], names: Sequence[str]) -> None:
+def _wall(table: pd.DataFrame, runs: Sequence[Run], names: Sequence[str], unit: str) -> None:
     """A page of cells: the picture where it is here, what the cell is, what each run says and how sure it is."""
     pictures, why_not = _pictures(runs)
     start, pager = explore.first_page(f"only-{runs[0].name}-{runs[1].name}", pages := -(-len(table) // PER_PAGE))
@@ -150,12 +148,29 @@ def _wall(table: pd.DataFrame, runs: Sequence[Run], names: Sequence[str]) -> Non
         for _, cell in table.iloc[(page - 1) * PER_PAGE : page * PER_PAGE].iterrows():
             with st.container(border=True, gap="xsmall"):
                 if cell["id"] in pictures:
-                    st.image(enlarge(pictures[cell["id"]], _SIDE), width="stretch", alt=f"test cell {cell['id']}")
-                st.markdown(f"**{cell['label']}**, cell {cell['id']}")
+                    st.image(enlarge(pictures[cell["id"]], _SIDE), width="stretch", alt=f"test {unit} {cell['id']}")
+                st.markdown(f"**{cell['label']}**, {unit} {cell['id']}")
                 lines = [f"{who.capitalize()}: {cell[f'{who} answer']} {percent(cell[f'{who} p'])}" for who in WHO]
                 st.caption("  \n".join(lines), help=f"First: {names[0]}. Second: {names[1]}.")
     if why_not:
         st.caption(why_not)
+
+
+class _ById(Mapping):
+    """The pictures of a split by their ids, each read when it is asked for."""
+
+    def __init__(self, split: Split) -> None:
+        self._images = split.images
+        self._places = {identity: place for place, identity in enumerate(split.ids.tolist())}
+
+    def __getitem__(self, identity: str) -> np.ndarray:
+        return self._images[self._places[identity]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 def _pictures(runs: Sequence[Run]) -> tuple[Mapping, str | None]:
@@ -163,8 +178,7 @@ def _pictures(runs: Sequence[Run]) -> tuple[Mapping, str | None]:
     for run in sorted(runs, key=lambda run: -run.size):
         data = catalogue.scored_on(run)
         if data is not None:
-            split = data["test"]
-            return dict(zip(split.ids.tolist(), split.images, strict=True)), None
+            return _ById(data["test"]), None
     run = max(runs, key=lambda run: run.size)
     return {}, f"Pictures appear here once {run.provenance} at {run.size} px is on this computer (see Dataset)."
 
@@ -176,7 +190,7 @@ def _everyone(bench: Bench) -> None:
     what = choice("alike", "Alike in", titles, "answers", "measure", hidden=True)
     found = hard(bench.runs)
     if len(found.runs) < 2:
-        st.info("The shown runs were scored on different cells.", icon=":material/info:")
+        st.info(f"The shown runs were scored on different {bench.unit}s.", icon=":material/info:")
         return
     key = (what, bench.dark, *((*catalogue.mark(run), bench.names[run.name]) for run in found.runs))
     alike, chart = drawn(("together", key), lambda: _together(found, bench, what))
@@ -185,15 +199,15 @@ def _everyone(bench: Bench) -> None:
         points = st.session_state["together"].selection.get("pair") or []
         if points and points[0]["one"] != points[0]["other"]:
             both = [points[0]["one"], points[0]["other"]]
-            _tick([*(name for name in bench.chosen if name not in both), *both])
+            tick(bench.spec.name, [*(name for name in bench.chosen if name not in both), *both])
 
     exported(chart, alike, f"agreement-{what}", "together", on_select=remember)
     meaning = (
-        "Of the cells that one of two runs or both get wrong, the share that both get wrong, in %."
+        f"Of the {bench.unit}s that one of two runs or both get wrong, the share that both get wrong, in %."
         if what == "errors"
-        else "Share of test cells to which two runs give the same answer, in %."
+        else f"Share of test {bench.unit}s to which two runs give the same answer, in %."
     )
-    left = f" {len(found.left_out)} left out, scored on other cells." if found.left_out else ""
+    left = f" {len(found.left_out)} left out, scored on other {bench.unit}s." if found.left_out else ""
     st.caption(f"{meaning} Runs that are alike stand side by side. Click a square to see these two above.{left}")
 
 

@@ -40,13 +40,12 @@ _SHORT = {"test": "test", "score": "val"}
 
 def studies(bench: Bench) -> None:
     """One study at a time: a search, an ablation, or all studies of seeds together."""
-    here = {run.dataset for run in bench.runs}
-    found = [study for study in catalogue.studies() if study.dataset in here]
+    found = [study for study in catalogue.studies() if study.dataset == bench.spec.name]
     if not found:
-        _nothing_yet()
+        _nothing_yet(bench.spec.name)
         return
     named = _named(found)
-    titles = {key: _title(key, group) for key, group in named.items()}
+    titles = {key: _title(group) for key, group in named.items()}
     key = choice("study", "Study", titles, next(iter(titles)), "study", box=True, width=520)
     group = named[key]
     if group[0].kind == "tune":
@@ -57,7 +56,7 @@ def studies(bench: Bench) -> None:
         _seeds(group, bench)
 
 
-def _nothing_yet() -> None:
+def _nothing_yet(dataset: str) -> None:
     st.info(
         "Here will be what many small trainings found out: which settings are best, what each ingredient gives, how "
         "much the seed changes. There is no study yet. One of these commands in a terminal makes one:",
@@ -80,19 +79,16 @@ def _mark(*group: Study) -> tuple:
 
 
 def _named(found: Sequence[Study]) -> dict[str, list[Study]]:
-    """What can be chosen, by its name in the address bar; studies of seeds stand together by data set."""
+    """What can be chosen, by its name in the address bar; studies of seeds stand together."""
     named: dict[str, list[Study]] = {}
-    several = len({study.dataset for study in found}) > 1
     for study in found:
-        key = SEEDS if study.kind == "seeds" else study.name
-        named.setdefault(f"{study.dataset}:{key}" if several else key, []).append(study)
+        named.setdefault(SEEDS if study.kind == "seeds" else study.name, []).append(study)
     return named
 
 
-def _title(key: str, group: Sequence[Study]) -> str:
+def _title(group: Sequence[Study]) -> str:
     kind = {"tune": "Search", "ablation": "Ingredients", "seeds": "Seeds"}[group[0].kind]
-    where = f", {catalogue.spec(group[0].dataset).title}" if ":" in key else ""
-    return f"{kind}: {group[0].title if group[0].kind != 'seeds' else count(len(group), 'model')}{where}"
+    return f"{kind}: {group[0].title if group[0].kind != 'seeds' else count(len(group), 'model')}"
 
 
 def _facts(group: Sequence[Study], extra: str = "") -> None:
@@ -127,7 +123,7 @@ def _search(study: Study, bench: Bench) -> None:
                     hide_header=True,
                     border="horizontal",
                 )
-    _facts([study], " Scores chose the settings; they say little of new cells.")
+    _facts([study], f" Scores chose the settings; they say little of new {bench.unit}s.")
     if best is None:
         _trials(study)
         return

@@ -3,9 +3,8 @@
 import streamlit as st
 
 from core.runs import Run
-from dashboard.state import put
 from dashboard.widgets.compare.bench import Bench
-from dashboard.widgets.leaderboard import KEY
+from dashboard.widgets.leaderboard import tick
 
 _WIDGET = "ticked_here"
 
@@ -17,9 +16,7 @@ def tick_runs(bench: Bench, label: str, *, help: str | None = None) -> list[Run]
     hidden = [name for name in bench.chosen if name not in shown]  # filtered away, not unticked
 
     def remember() -> None:
-        order = [*hidden, *st.session_state[_WIDGET]]
-        st.session_state["_ticked"] = order
-        put(KEY, ",".join(order))
+        tick(bench.spec.name, [*hidden, *st.session_state[_WIDGET]])
 
     st.session_state[_WIDGET] = now
     st.multiselect(

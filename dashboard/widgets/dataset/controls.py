@@ -4,23 +4,24 @@ from collections.abc import Collection, Sequence
 
 import streamlit as st
 
-from core.datasets import SPLITS, DatasetSpec, dataset_names, get_dataset
+from core.datasets import SPLITS, DatasetSpec, get_dataset
 from core.datasets.summary import Summary
 from dashboard import explore, state
 from dashboard.widgets.dataset.view import View
 from dashboard.widgets.page import is_dark
 
 
-def controls(shown: Collection[str]) -> View:
-    """Draw the choices in one row and return what they make; 'class' and 'split' are drawn where ``shown`` has them."""
-    name = explore.choose_dataset()
+def controls(name: str, shown: Collection[str]) -> View:
+    """Draw the choices for the data set ``name`` in one row and return what they make.
+
+    'class' and 'split' are drawn where ``shown`` has them.
+    """
     spec = get_dataset(name)
     sizes = [str(size) for size in spec.sizes]
     _prepare("size", sizes, "64" if "64" in sizes else sizes[0], "image size")
     if len(spec.schemes) > 1:
         _prepare("scheme", [s.name for s in spec.schemes], spec.schemes[0].name, "way to split")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        _boxed("dataset", "Data set", dataset_names(), {n: get_dataset(n).title for n in dataset_names()}, 220)
         class_place = st.container(width="content") if "class" in shown else None
         size = int(_chips("size", "Pixels a side", sizes, _size_help(spec)))
         scheme = _scheme(spec)
