@@ -2,7 +2,9 @@
 
 import streamlit as st
 
+from core.datasets import get_dataset
 from core.runs import best_run
+from core.serving.domain import known
 from dashboard import catalogue, state, welcome
 from dashboard.figures.home import door_answer, door_bars, door_matrix
 from dashboard.widgets.page import header, is_dark, link
@@ -33,7 +35,7 @@ with doors.container():
     st.subheader(":material/leaderboard: Compare", anchor=False)
     st.markdown("Every model on the same cells: how good, how fast, and what it mixes up.")
     if best is not None:
-        matrix = door_matrix(best.metrics["test"]["confusion"], spec.codes, dark=dark)
+        matrix = door_matrix(best.metrics["test"]["confusion"], best.codes, dark=dark)
         st.plotly_chart(matrix, theme=None, key="door_matrix", config=STILL)
         st.caption(f"{best.title}, rows: the truth; {best.provenance}")
     link("compare", "Compare the models", icon=":material/arrow_forward:")
@@ -46,15 +48,28 @@ with doors.container():
         with st.container(horizontal=True, vertical_alignment="center", height=190, border=False):
             st.image(enlarge(example.cell.pixels, 128), width=128, alt=f"a cell, {example.cell.source}")
             with st.container(width="stretch"):
-                bars = door_answer(example.probabilities, spec.codes, spec.class_names, dark=dark)
+                bars = door_answer(example.probabilities, best.codes, known(best).class_names, dark=dark)
                 st.plotly_chart(bars, theme=None, key="door_answer", config=STILL)
         st.caption(f"Answered by {best.title}; the cell: {example.cell.source}")
     link("classify", "Classify cells", icon=":material/arrow_forward:")
 
 st.subheader("On this computer", anchor=False)
 st.markdown(
-    f"- **Models:** {welcome.models_line(runs, best)}.\n"
+    f"- **Models:** {welcome.models_line(best, any(run.kind == 'combination' for run in runs))}.\n"
     f"- **Images:** {welcome.data_line()}.\n"
     "- **Where it runs:** on this computer's CPU; images never leave it.\n"
-    f"- **What the models know:** {spec.domain}. On other stains, microscopes or diseases, don't rely on them."
+    f"- **What the models of {spec.title} know:** {spec.domain}. On other stains, microscopes or diseases, don't rely "
+    "on them.\n"
+    "- **Your own pictures:** a folder with one folder a class becomes a data set of yours, to look at, train on and "
+    "compare: `python -m core datasets add NAME FOLDER`"
 )
+others = {name: models for name, models in catalogue.datasets().items() if models and name != spec.name}
+if others:
+    with st.container(horizontal=True, gap="small"):
+        for name in others:
+            link(
+                "compare",
+                f"Models of {get_dataset(name).title}",
+                icon=":material/leaderboard:",
+                query={"dataset": name},
+            )

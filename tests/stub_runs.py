@@ -41,20 +41,29 @@ def graph(path, size, weights, features=True):
 
 @pytest.fixture
 def make_run(tmp_path):
-    """A function (name, size=64, weights=None, cells=0, features=True) that writes a run with a hand-made graph."""
+    """A function that writes a run with a hand-made graph: it names the first class red, the second green ..."""
 
-    def make(name="stub-64-000000", size=64, weights=None, cells=0, features=True):
-        folder = tmp_path / "bloodmnist" / name
+    def make(
+        name="stub-64-000000", size=64, weights=None, cells=0, features=True, dataset="bloodmnist", codes=tuple(CODES)
+    ):
+        folder = tmp_path / dataset / name
         folder.mkdir(parents=True)
         if weights is None:
-            weights = np.zeros((3, len(CODES)))
-            weights[0, 0], weights[1, 1], weights[2, 2] = 20, 20, 20  # red BA, green EO, blue ERB
+            weights = np.zeros((3, len(codes)))
+            for number in range(min(3, len(codes))):  # red BA, green EO, blue ERB
+                weights[number, number] = 20
         graph(folder / "model.onnx", size, weights, features)
         config = {
             "name": name,
-            "train": {"model": "stub", "dataset": "bloodmnist", "size": size, "seed": 0},
+            "train": {"model": "stub", "dataset": dataset, "size": size, "seed": 0},
             "model": {"name": "stub", "title": "Stub"},
-            "dataset": {"name": "bloodmnist", "size": size, "codes": CODES, "provenance": {"label": "made for tests"}},
+            "dataset": {
+                "name": dataset,
+                "title": dataset,
+                "size": size,
+                "codes": list(codes),
+                "provenance": {"label": "made for tests"},
+            },
         }
         score = {"accuracy": 0.9, "accuracy_interval": [0.8, 0.95], "n": 100, "ece": 0.1}
         (folder / "config.json").write_text(json.dumps(config))
@@ -64,8 +73,8 @@ def make_run(tmp_path):
         arrays = {}
         for split in ("val", "test"):
             arrays[f"{split}_ids"] = np.array([f"{i:05d}" for i in range(cells)], dtype="U5")
-            arrays[f"{split}_labels"] = rng.integers(0, len(CODES), cells).astype(np.uint8)
-            arrays[f"{split}_logits"] = rng.normal(size=(cells, len(CODES))).astype(np.float16)
+            arrays[f"{split}_labels"] = rng.integers(0, len(codes), cells).astype(np.uint8)
+            arrays[f"{split}_logits"] = rng.normal(size=(cells, len(codes))).astype(np.float16)
         np.savez(folder / "predictions.npz", **arrays)
         return Run(folder)
 

@@ -13,9 +13,11 @@ import numpy as np
 from core import runs
 from core.datasets import get_dataset
 from core.datasets.base import DatasetSpec
+from core.errors import HemaLensError
 from core.runs import Run
 from core.serving import engine, predict
 from core.serving.decode import MAX_BYTES, SUFFIXES, DecodeError, decode
+from core.serving.domain import known, share_of_classes, stranger
 from core.serving.preprocess import Framed, frame
 from core.serving.wording import RESEARCH_LINE, milliseconds, percent
 
@@ -30,15 +32,23 @@ def add_parser(subparsers: Any) -> None:
     """Add ``predict`` to the command line."""
     parser = subparsers.add_parser(
         "predict",
-        help="say the class of pictures of single cells",
-        description="Say the class of pictures of single cells, with probabilities and milliseconds. "
+        help="say the class of pictures of cells, or of whole fields",
+        description="Say the class of pictures (of single cells, or of whole fields where the data set teaches these), "
+        "with probabilities and milliseconds. "
         "A file that can't be read gets an error line of its own, the others are still answered; "
         f"the exit status is then 1. {RESEARCH_LINE}",
     )
     parser.add_argument(
         "--image-path", nargs="+", required=True, metavar="FILE", help="pictures, folders (searched below) or globs"
     )
-    parser.add_argument("--model", metavar="RUN", help="a run's name, its beginning, or its folder (default: the best)")
+    parser.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help=f"the data set whose models answer (default: the model's, else {DEFAULT_DATASET})",
+    )
+    parser.add_argument(
+        "--model", metavar="RUN", help="a run's name, its beginning, or its folder (default: the data set's best)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
         "--framing",
@@ -51,8 +61,8 @@ def add_parser(subparsers: Any) -> None:
 
 def handle(arguments: argparse.Namespace) -> int:
     """Answer every file; 0 if all were answered, 1 if any failed."""
-    run = runs.find_run(arguments.model) if arguments.model else runs.default_run(DEFAULT_DATASET)
-    spec = get_dataset(run.dataset)
+    run = _run(arguments)
+    spec = known(run)
     threshold = predict.sure_threshold(run)
     engine.load(run)
     files = expand(arguments.image_path)
@@ -63,6 +73,21 @@ def handle(arguments: argparse.Namespace) -> int:
         writer.write(batch)
     writer.close()
     return 1 if failed else 0
+
+
+def _run(arguments: argparse.Namespace) -> Run:
+    """The run that answers: the one named, which must be of the data set asked for, else the data set's best."""
+    if arguments.dataset:
+        get_dataset(arguments.dataset)  # `UnknownDataset` names those there are
+    if not arguments.model:
+        return runs.default_run(arguments.dataset or DEFAULT_DATASET)
+    run = runs.find_run(arguments.model, arguments.dataset)
+    if arguments.dataset and run.dataset != arguments.dataset:  # a folder was named
+        raise HemaLensError(
+            f"{run.name} was trained on {run.dataset}, not on {arguments.dataset}: leave --dataset out, or choose "
+            "another --model"
+        )
+    return run
 
 
 def expand(patterns: list[str]) -> list[Path]:
@@ -91,7 +116,10 @@ def _read(files: list[Path], run: Run, spec: DatasetSpec, framing: Any) -> Itera
         except DecodeError as error:
             yield path, error, ()
         else:
-            yield path, frame(picture.pixels, run.size, spec, framing), picture.notes
+            height, width = picture.pixels.shape[:2]
+            strange = stranger(width, height, spec)
+            notes = (*picture.notes, strange.rstrip(".")) if strange else picture.notes
+            yield path, frame(picture.pixels, run.size, spec, framing), notes
 
 
 def _bytes(path: Path) -> bytes:
@@ -147,7 +175,8 @@ class _Text(_Writer):
             f"{run.title} ({run.name}), trained on {run.provenance}; "
             f"test accuracy {score['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"
         )
-        print(f"{RESEARCH_LINE} Domain: {spec.domain}.\n", flush=True)
+        some = share_of_classes(run)
+        print(f"{RESEARCH_LINE} Domain: {spec.domain}.{f' It knows {some}.' if some else ''}\n", flush=True)
 
     def write(self, batch: list[Item]) -> None:
         for (path, framed, notes), answer in zip(batch, self.answer(batch), strict=True):
@@ -204,7 +233,9 @@ class _Json(_Writer):
             "run": self.run.name,
             "model": self.run.title,
             "provenance": self.run.provenance,
+            "dataset": self.run.dataset,
             "domain": self.spec.domain,
+            "classes": dict(zip(self.spec.codes, self.spec.class_names, strict=True)),
             "research_use": RESEARCH_LINE,
             "sure_from": round(self.threshold, 4),
             "results": self.results,

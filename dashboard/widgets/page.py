@@ -24,8 +24,8 @@ def header(title: str, sentence: str) -> None:
 def research_line() -> None:
     """The line at the bottom of every page."""
     st.caption(
-        "For research and teaching, not a medical device. The models know single cells in May Grünwald-Giemsa stain "
-        "from one laboratory; on other stains and microscopes they can be wrong and sure of it."
+        "For research and teaching, not a medical device. A model knows only pictures like those that it learnt from, "
+        "of one laboratory; on other stains and microscopes it can be wrong and sure of it."
     )
 
 

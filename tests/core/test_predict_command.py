@@ -14,6 +14,7 @@ from PIL import Image
 from core import paths, runs
 from core.cli import main
 from core.commands.predict import expand, printable
+from tests.fake_datasets import added, fake_spec
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
@@ -148,6 +149,36 @@ def test_a_broken_graph_is_told_in_one_line(run, cells, capsys):
     run.onnx_path.write_bytes(b"broken")
     assert main(["predict", "--image-path", str(cells / "green.png")]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_another_data_set_answers_with_its_own_classes_and_domain(make_run, run, cells, monkeypatch, capsys):
+    added(monkeypatch, fake_spec())
+    make_run("stub-64-000001", dataset="smears", codes=("CCC", "AAA"))
+    assert main(["predict", "--dataset", "smears", "--image-path", str(cells / "a red.jpg")]) == 0
+    out = capsys.readouterr().out
+    assert "CCC  third kind" in out
+    assert "Domain: plain coloured squares. It knows 2 of 3 classes (CCC, AAA)" in out
+    assert main(["predict", "--json", "--dataset", "smears", "--image-path", str(cells / "a red.jpg")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["dataset"], list(found["results"][0]["probabilities"])) == ("smears", ["CCC", "AAA"])
+
+
+def test_a_picture_of_another_domain_is_answered_and_told(make_run, run, tmp_path, capsys):
+    Image.new("RGB", (1024, 768), COLOURS["red"]).save(tmp_path / "field.png")
+    assert main(["predict", "--image-path", str(tmp_path / "field.png")]) == 0
+    out = capsys.readouterr().out
+    assert "BA  basophil" in out
+    assert "shaped like a whole microscope field" in out
+
+
+def test_a_data_set_or_model_that_is_not_there_is_refused_with_the_reason(make_run, run, cells, monkeypatch, capsys):
+    added(monkeypatch, fake_spec())
+    ask = ["predict", "--image-path", str(cells / "green.png"), "--dataset"]
+    for name, reason in (("nosuch", "no data set is called"), ("smears", "no run for 'smears' yet")):
+        assert main([*ask, name]) == 1
+        assert reason in capsys.readouterr().err
+    assert main([*ask, "smears", "--model", str(run.path)]) == 1
+    assert "was trained on bloodmnist, not on smears" in capsys.readouterr().err
 
 
 def test_names_cannot_steer_the_terminal():

@@ -1,0 +1,46 @@
+"""The tables of results: a data set each, with the way to split where there are several."""
+
+import pytest
+
+from core.report import published, results_table
+from tests.fake_datasets import CAUTION, added, fake_spec
+from tests.fake_runs import fake_run
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    added(monkeypatch, fake_spec())
+    made = [
+        fake_run(tmp_path, "cell-64-1", accuracy=0.9),
+        fake_run(tmp_path, "random-64-1", dataset="smears", scheme="random", accuracy=0.97),
+        fake_run(tmp_path, "grouped-64-1", dataset="smears", accuracy=0.8),
+    ]
+    monkeypatch.setattr("core.report.get_model", lambda name: type("Model", (), {"published": {64: 0.5}}))
+    return made
+
+
+def test_every_data_set_has_a_table_of_its_own(runs):
+    first, second = results_table(runs).split("### Smears")
+    assert first.startswith("### ")
+    assert "`cell-64-1`" in first
+    assert "| split |" not in first
+    assert "`random-64-1`" in second
+    assert "`cell-64-1`" not in second
+
+
+def test_ways_to_split_have_a_column_and_the_one_to_trust_stands_first(runs):
+    table = results_table(runs[1:])
+    assert "###" not in table  # one data set needs no heading
+    assert "| model | split | px |" in table
+    assert table.index("Groups kept together") < table.index("At random")
+    assert CAUTION in table
+
+
+def test_figures_published_for_one_data_set_do_not_stand_beside_another(runs):
+    assert published(runs[0]) == 0.5
+    assert published(runs[1]) is None
+
+
+def test_a_data_set_that_is_gone_still_has_its_table(runs, monkeypatch):
+    added(monkeypatch)
+    assert "| random |" in results_table(runs[1:])
