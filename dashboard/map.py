@@ -42,9 +42,14 @@ class Sample:
                 out[here] = loaded[split].images[self.rows[chosen[here]]]
         return out
 
-    def find(self, identity: str) -> int | None:
-        """The position of the picture with this id; None where the sample hasn't got it."""
-        found = np.flatnonzero(self.ids == identity)
+    def name(self, position: int) -> str:
+        """What the picture is called in an address: ids are unique within a split only."""
+        return f"{self.splits[position]} {self.ids[position]}"
+
+    def find(self, name: str) -> int | None:
+        """The position of the picture with this `name`; None where the sample hasn't got it."""
+        split, _, identity = name.partition(" ")
+        found = np.flatnonzero((self.splits == split) & (self.ids == identity))
         return int(found[0]) if len(found) else None
 
 

@@ -37,7 +37,8 @@ def project(vectors: np.ndarray, method: str = "pca") -> Projection:
         raise ValueError(f"a map needs {FEWEST} points or more, not {len(vectors)}")
     if method == "pca":
         pca = PCA(2, random_state=SEED, svd_solver="full")
-        points = pca.fit_transform(vectors)
+        with np.errstate(invalid="ignore"):  # points that are all the same have no variance to share
+            points = pca.fit_transform(vectors)
         kept = float(np.nan_to_num(pca.explained_variance_ratio_).sum())
         return Projection(points.astype(np.float32), kept)
     reduced = PCA(min(BEFORE, *vectors.shape), random_state=SEED).fit_transform(vectors)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import class_colours, contrast, finish, ground
+from dashboard.figures.style import class_colours, contrast, finish
 
 _INKS = ("#ffffff", "#231d36")
 
@@ -17,17 +17,17 @@ def map_scatter(
     *,
     title: str,
     axes: tuple[str, str],
-    chosen: str | None = None,
     unit: str = "cell",
     dark: bool = False,
     height: int = 600,
 ) -> go.Figure:
-    """A point a picture in its class's colour, each class's code at its middle; a ring around the ``chosen`` id.
+    """A point a picture in its class's colour, each class's code at its middle.
 
     ``table`` is `dashboard.map.table`'s. Each point's custom data begins with its position in the table, for
-    selections. ``axes`` are the titles of both axes.
+    selections. ``axes`` are the titles of both axes. Nothing here may depend on what is selected: another figure
+    would be another widget, and the selection would be gone.
     """
-    colours, base = class_colours(codes, dark), ground(dark)
+    colours = class_colours(codes, dark)
     fig = go.Figure()
     for code in codes:
         here = table[table["class"] == code]
@@ -56,24 +56,11 @@ def map_scatter(
             font={"color": max(_INKS, key=lambda ink: contrast(ink, colours[code])), "size": 13},
             captureevents=False,
         )
-    ring = table[table["id"] == chosen]
-    if len(ring):
-        fig.add_scatter(
-            x=ring["x"],
-            y=ring["y"],
-            mode="markers",
-            marker={"symbol": "circle-open", "size": 20, "color": base["text"], "line": {"width": 3}},
-            hoverinfo="skip",
-            showlegend=False,
-            unselected={"marker": {"opacity": 1}},
-        )
     finish(fig, title=title, height=height, dark=dark)
     fig.update_layout(
         dragmode="select",
         margin={"t": 64},
         legend={"x": 0, "xanchor": "left", "y": -0.1, "yanchor": "top", "itemsizing": "constant"},
-        # The same until the points are others: zoom and selection outlive a rerun.
-        uirevision="map",
     )
     fig.update_xaxes(title_text=axes[0], zeroline=False, showticklabels=False)
     fig.update_yaxes(title_text=axes[1], zeroline=False, showticklabels=False)

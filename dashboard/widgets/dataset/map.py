@@ -56,7 +56,7 @@ def map_(view: View) -> None:
     chosen = _chosen(found)
     halves = st.grid(2, min_column_width=430, gap="medium")
     with halves.container():
-        selected = _map(view, run, found, drawn, method, chosen)
+        selected = _map(view, run, found, drawn, method)
         st.caption(_limits(view, run, found, drawn, method))
     with halves.container():
         _wall(view, found, selected, f"{run.name}-{view.content}")
@@ -92,7 +92,7 @@ def _atlas(view: View, run: Run) -> Atlas:
 
 
 # ---------------------------------------------------------------- the map and what is chosen on it
-def _map(view: View, run: Run, found: Atlas, drawn: Projection, method: str, chosen: int | None) -> list[int]:
+def _map(view: View, run: Run, found: Atlas, drawn: Projection, method: str) -> list[int]:
     """Draw it; returns the positions of the selected pictures."""
     table = maps.table(found, drawn, view.spec.codes)
     names = {c.code: c.name for c in view.spec.classes}
@@ -103,7 +103,6 @@ def _map(view: View, run: Run, found: Atlas, drawn: Projection, method: str, cho
         names,
         title=_title(view, found),
         axes=axes,
-        chosen=None if chosen is None else found.sample.ids[chosen],
         unit=view.spec.unit,
         dark=view.dark,
     )
@@ -128,11 +127,11 @@ def _point_chosen(chart: str, found: Atlas) -> None:
     """One point clicked is one picture chosen."""
     positions = _positions(st.session_state[chart].selection.points, len(found.sample))
     if len(positions) == 1:
-        _choose(found.sample.ids[positions[0]])
+        _choose(found.sample.name(positions[0]))
 
 
-def _choose(identity: str) -> None:
-    st.session_state["_like"] = str(identity)
+def _choose(name: str) -> None:
+    st.session_state["_like"] = name
 
 
 def _chosen(found: Atlas) -> int | None:
@@ -219,7 +218,7 @@ def _tiles(
                     key=f"{key}-{position}",
                     help=f"{name}, {found.sample.splits[position]} {identity}",
                     on_click=_choose,
-                    args=(identity,),
+                    args=(found.sample.name(position),),
                     width="stretch",
                 )
 
@@ -236,7 +235,7 @@ def _similar(view: View, found: Atlas, chosen: int) -> None:
         st.image(enlarge(image, 256), width=220, alt=f"{unit} {identity}, {view.spec.class_names[label]}")
         st.markdown(f"**{codes[label]}** {view.spec.class_names[label]}")
         st.caption(f"{found.sample.splits[chosen]}, {view.size} px. {view.spec.classes[label].description}")
-        if view.spec.real:
+        if view.spec.real and found.sample.splits[chosen] == "test":  # those of val are not offered there
             query = {"dataset": view.name, "cell": f"{codes[label]} {identity}"}
             link("explain", "Explain", icon=":material/visibility:", query=query)
     with right:

@@ -10,7 +10,7 @@ from core.datasets.synthetic import draw_cells
 from core.runs import Run, best_run
 from core.serving.engine import EngineError
 from core.serving.predict import classify
-from core.serving.wording import percent
+from core.serving.wording import percent, sentence_case
 from dashboard import catalogue
 from dashboard import quiz as quizzes
 from dashboard.figures.quiz import quiz_bars
@@ -38,7 +38,7 @@ def quiz(view: View) -> None:
         return
     game, seed = _game(view, asked)
     if game.question is None:
-        st.info(f"That were all {view.spec.unit}s of {SPLIT}. Start again for another order.", icon=":material/flag:")
+        st.info(f"These were all {view.spec.unit}s of {SPLIT}. Start again for another order.", icon=":material/flag:")
     else:
         _question(view, game, seed, asked)
     if game.answers:
@@ -149,9 +149,9 @@ def _told(view: View, game: Quiz) -> None:
         st.error(
             f"You said {said.code} {said.name}. It is labelled **{truth.code}** {truth.name}.", icon=":material/cancel:"
         )
-    st.markdown(f"**{truth.name}**: {truth.description}")
+    st.markdown(f"**{sentence_case(truth.name)}**: {truth.description}")
     if not answer.right:
-        st.markdown(f"**{said.name}**: {said.description}")
+        st.markdown(f"**{sentence_case(said.name)}**: {said.description}")
     model = st.session_state.get("_quiz_model")
     if model is not None:
         title, probabilities = model
