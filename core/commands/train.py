@@ -41,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--warmup", type=float, help="share of the steps in which the learning rate rises")
     parser.add_argument("--label-smoothing", type=float)
     parser.add_argument("--ema", type=float, help="decay of the averaged weights, 0 for none")
-    parser.add_argument("--augment", help="augmentation recipe: none, flips, sharp or standard")
+    parser.add_argument("--augment", help="augmentation recipe: none, flips, sharp, standard or stain")
     parser.add_argument("--patience", type=int, help="stop after so many epochs without a better val, 0 for never")
     parser.add_argument("--start", metavar="RUN", help="begin at the weights of this run instead of from scratch")
     parser.add_argument(

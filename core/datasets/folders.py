@@ -31,6 +31,7 @@ from core.datasets.base import (
 )
 from core.datasets.rows import Rows
 from core.datasets.scan import Scan
+from core.datasets.similar import similar_groups
 from core.paths import cache_root, data_root
 
 SIZES = (28, 64, 128, 224)
@@ -154,8 +155,6 @@ class Pictures:
     @cached_property
     def alike(self) -> np.ndarray:
         """int64 (N,): pictures that are the same or nearly so have the same number."""
-        from core.datasets.similar import similar_groups
-
         return remembered(self.small.path, "alike", lambda: similar_groups(Rows(self.small.path, self.rows)))
 
     @cached_property

@@ -50,7 +50,7 @@ def define(
     content: dict = {"name": name, "folder": str(folder)}
     if ours is None:
         scan = scan_classes(folder)
-        names = [c for c in scan.files if scan.files[c]] or list(scan.files)
+        names = list(scan.files)
         content |= {
             "title": title or name,
             "domain": domain or f"the pictures of {folder.name}; from where they come was not said",

@@ -141,11 +141,15 @@ def joined(*groupings: np.ndarray) -> np.ndarray:
 
 
 def neighbours(labels: np.ndarray, length: int) -> np.ndarray:
-    """int64 (N,): runs of ``length`` pictures that follow each other in the files' order, each of one class."""
+    """int64 (N,): runs of ``length`` pictures that follow each other in the files' order, each of one class.
+
+    They are shorter where a class has few pictures, so that it still has ten of them.
+    """
     groups = np.empty(len(labels), np.int64)
     first = 0
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        groups[members] = first + np.arange(len(members)) // length
+        run = min(length, max(1, len(members) // FOLDS))
+        groups[members] = first + np.arange(len(members)) // run
         first = groups[members].max() + 1
     return groups

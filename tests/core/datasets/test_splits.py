@@ -47,7 +47,9 @@ def test_joined_puts_together_what_any_grouping_does():
 
 
 def test_neighbours_are_runs_of_one_class():
-    assert neighbours(np.array([0] * 5 + [1] * 3), 2).tolist() == [0, 0, 1, 1, 2, 3, 3, 4]
+    found = neighbours(np.repeat([0, 1], [45, 20]), 4)
+    assert np.bincount(found[:45]).tolist() == [4] * 11 + [1]
+    assert found[45:].tolist() == (np.arange(20) // 2 + 12).tolist()  # ten runs even of a small class
 
 
 def test_the_published_list_decides_test_and_val_comes_from_its_train(tmp_path):
