@@ -29,6 +29,31 @@ _CLASS_COLOURS = {
     "PLT": ("#4b4944", "#f7dbac"),
 }
 
+# A ninth that is told apart as well: nearly black, by night nearly white.
+_NINTH = ("#100010", "#f0f0f8")
+# Twelve more, in the families of hue of the eight, found one after another for the largest smallest distance to those
+# before. So many can't all be told apart: codes and names must speak, the colours only help.
+_FURTHER = {
+    "ABE": ("#a05000", "#d0b098"),
+    "ART": ("#103030", "#708080"),
+    "FGC": ("#187068", "#c8f0d8"),
+    "HAC": ("#302040", "#9080a0"),
+    "KSC": ("#885060", "#a85060"),
+    "LYI": ("#000040", "#8898c0"),
+    "MMZ": ("#405030", "#f8f880"),
+    "MYB": ("#706848", "#989060"),
+    "NGB": ("#b078b0", "#c8b8c8"),
+    "OTH": ("#888890", "#c0c8c0"),
+    "PEB": ("#501018", "#c85880"),
+    "PLM": ("#686088", "#3068d0"),
+}
+# What means the same has the same colour in every data set; bone marrow's promyelocyte is an immature granulocyte.
+_SAME = {"BAS": "BA", "EBO": "ERB", "EOS": "EO", "LYT": "LY", "MON": "MO", "NGS": "NE", "NIF": "PLT", "PMO": "IG"}
+_MARROW = {code: _CLASS_COLOURS[like] for code, like in _SAME.items()} | {"BLA": _NINTH} | _FURTHER
+_ALL = {code: _CLASS_COLOURS[like] for code, like in {"BEN": "PLT", "EPB": "LY", "PRE": "ERB", "PRO": "EO"}.items()}
+_PALETTES = (_CLASS_COLOURS, _ALL, _MARROW)
+_IN_ORDER = (*_CLASS_COLOURS.values(), _NINTH, *_FURTHER.values())
+
 # Counts and gates: zero has the ground's colour, more is deeper. Lightness falls evenly.
 SEQUENTIAL = ["#ffffff", "#e9e3f6", "#cbbfe9", "#ab98d9", "#8b71c7", "#6b4cb3", "#4b2c8d", "#2c1560"]
 SEQUENTIAL_DARK = ["#15131d", "#2a2144", "#412f6f", "#5b439a", "#7759c4", "#977be0", "#baa3f2", "#e3d8ff"]
@@ -53,11 +78,15 @@ def diverging(dark: bool = False) -> list[str]:
 
 
 def class_colours(codes: Sequence[str], dark: bool = False) -> dict[str, str]:
-    """The colour (hex) of each class, the same everywhere; codes of other data sets get theirs by position."""
-    known = [pair[dark] for pair in _CLASS_COLOURS.values()]
-    if all(code in _CLASS_COLOURS for code in codes):
-        return {code: _CLASS_COLOURS[code][dark] for code in codes}
-    return {code: known[position % len(known)] for position, code in enumerate(codes)}
+    """The colour (hex) of each class, the same everywhere.
+
+    Classes of BloodMNIST, ALL and bone marrow have colours of their own, those of other data sets get theirs by
+    position: nine are told apart by everyone, 21 are different.
+    """
+    for palette in _PALETTES:
+        if all(code in palette for code in codes):
+            return {code: palette[code][dark] for code in codes}
+    return {code: _IN_ORDER[position % len(_IN_ORDER)][dark] for position, code in enumerate(codes)}
 
 
 def series_colours(n: int, dark: bool = False) -> list[str]:

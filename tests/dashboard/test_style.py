@@ -9,9 +9,17 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from core.datasets import get_dataset
 from dashboard.figures import style
 
 CODES = ("BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT")
+ALL = ("BEN", "EPB", "PRE", "PRO")
+MARROW = (
+    *("ABE", "ART", "BAS", "BLA", "EBO", "EOS", "FGC", "HAC", "KSC", "LYI", "LYT"),
+    *("MMZ", "MON", "MYB", "NGB", "NGS", "NIF", "OTH", "PEB", "PLM", "PMO"),
+)
+SEVEN = ("BLA", "EOS", "LYT", "MON", "NGS", "NIF", "PMO")
+OWN = tuple(f"own {number}" for number in range(9))
 THEME = tomllib.loads((Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml").read_text())["theme"]
 
 # Severity 1.0 of Machado, Oliveira and Fernandes 2009 (doi:10.1109/TVCG.2009.113), on linear RGB.
@@ -69,26 +77,56 @@ def test_the_distance_agrees_with_published_pairs():
     assert distance((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387)) == pytest.approx(1.2644, abs=1e-4)
 
 
+def nearest(codes, vision, dark):
+    """The least distance between the colours of any two of ``codes`` as ``vision`` sees them, and which these are."""
+    colours = style.class_colours(codes, dark)
+    seen = {c: lab(np.clip(np.array(VISION[vision]) @ linear(colours[c]), 0, 1)) for c in codes}
+    closest = min(itertools.combinations(codes, 2), key=lambda pair: distance(seen[pair[0]], seen[pair[1]]))
+    return distance(seen[closest[0]], seen[closest[1]]), closest
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("vision", VISION)
-def test_class_colours_are_told_apart(vision, dark):
-    colours = style.class_colours(CODES, dark)
-    seen = {c: lab(np.clip(np.array(VISION[vision]) @ linear(colours[c]), 0, 1)) for c in CODES}
-    closest = min(itertools.combinations(CODES, 2), key=lambda pair: distance(seen[pair[0]], seen[pair[1]]))
-    assert distance(seen[closest[0]], seen[closest[1]]) > 12, closest
+@pytest.mark.parametrize("codes", [CODES, ALL, SEVEN, OWN], ids=["BloodMNIST", "ALL", "marrow, seven", "own, nine"])
+def test_class_colours_are_told_apart(codes, vision, dark):
+    least, pair = nearest(codes, vision, dark)
+    assert least > 12, pair
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_class_colours_stand_out_from_ground_and_panels(dark):
-    colours = style.class_colours(CODES, dark)
+def test_twenty_one_colours_differ_as_far_as_so_many_can(dark):
+    assert len(set(style.class_colours(MARROW, dark).values())) == 21
+    for vision in VISION:
+        least, pair = nearest(MARROW, vision, dark)
+        assert least > (9 if vision == "full" else 7), (vision, pair)
+
+
+def test_what_means_the_same_has_the_same_colour_in_every_data_set():
+    for dark in (False, True):
+        blood, marrow = style.class_colours(CODES, dark), style.class_colours(MARROW, dark)
+        for one, other in {"EOS": "EO", "LYT": "LY", "MON": "MO", "NGS": "NE", "BAS": "BA", "EBO": "ERB"}.items():
+            assert marrow[one] == blood[other]
+
+
+def test_the_palettes_are_those_of_the_registered_classes():
+    assert set(get_dataset("all4").codes) == set(ALL)
+    assert set(get_dataset("bone_marrow").codes) == set(MARROW)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("codes", [CODES, ALL, MARROW, OWN], ids=["BloodMNIST", "ALL", "marrow", "own"])
+def test_class_colours_stand_out_from_ground_and_panels(codes, dark):
+    colours = style.class_colours(codes, dark)
     for surface in ("background", "panel"):
-        for code in CODES:
+        for code in codes:
             assert style.contrast(colours[code], style.ground(dark)[surface]) >= 3, (code, surface)
 
 
 def test_a_class_keeps_its_hue_in_the_dark():
     light, dark = style.class_colours(CODES), style.class_colours(CODES, dark=True)
-    for code in CODES[:-1]:  # PLT is nearly grey: it has no hue to keep
+    light |= style.class_colours(MARROW)
+    dark |= style.class_colours(MARROW, dark=True)
+    for code in [c for c in light if c not in ("PLT", "NIF", "BLA", "ART", "OTH")]:  # nearly grey: no hue to keep
         one, other = lab(linear(light[code])), lab(linear(dark[code]))
         turn = np.degrees(np.arctan2(one[2], one[1]) - np.arctan2(other[2], other[1]))
         assert abs((turn + 180) % 360 - 180) < 40, code
@@ -101,7 +139,8 @@ def test_colours_do_not_depend_on_which_classes_are_asked_for():
 def test_classes_of_other_data_sets_get_colours_by_position():
     colours = style.class_colours(["Benign", "Early", "Pre", "Pro"])
     assert len(set(colours.values())) == 4
-    assert len(style.class_colours([f"c{i}" for i in range(21)])) == 21
+    assert len(set(style.class_colours([f"c{i}" for i in range(21)]).values())) == 21
+    assert len(style.class_colours([f"c{i}" for i in range(40)])) == 40
 
 
 def test_figures_and_theme_use_the_same_colours():
