@@ -1,6 +1,7 @@
 """What the way to split a data set decides: one recipe's accuracy under each way, as a pure function of runs."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -36,24 +37,25 @@ def what_the_split_decides(runs: Sequence[Run], schemes: Sequence[Scheme], label
     for run in sorted(runs, key=lambda run: run.metrics["val"]["accuracy"]):
         if run.kind != "combination":
             found.setdefault(_recipe(run), {})[scheme_of(run, schemes)] = run
+    titles = Counter(next(iter(by_scheme.values())).title for by_scheme in found.values())
     rows = []
     for by_scheme in found.values():
         trusted = by_scheme.get(schemes[0].name) if schemes else None
         for name, other in by_scheme.items():
             if trusted is not None and other is not trusted:
-                rows.append(_row(trusted, other, schemes[0].name, name, labels))
+                label = trusted.title if titles[trusted.title] == 1 else labels[trusted.name]
+                rows.append({"model": label} | _row(trusted, other, schemes[0].name, name))
     columns = ["model", "trusted", "other", "trusted_run", "other_run", "trusted_accuracy", "other_accuracy"]
     columns += ["trusted_n", "other_n", "gap", "low", "high", "differs"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values("gap", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def _row(trusted: Run, other: Run, first: str, second: str, labels: Mapping[str, str]) -> dict[str, object]:
+def _row(trusted: Run, other: Run, first: str, second: str) -> dict[str, object]:
     scores = [run.metrics["test"] for run in (other, trusted)]
     right = tuple(round(m["accuracy"] * m["n"]) for m in scores)
     low, high = difference_interval(right, tuple(m["n"] for m in scores))
     return {
-        "model": labels.get(trusted.name, trusted.title),
         "trusted": first,
         "other": second,
         "trusted_run": trusted.name,

@@ -44,7 +44,14 @@ def make_run(tmp_path):
     """A function that writes a run with a hand-made graph: it names the first class red, the second green ..."""
 
     def make(
-        name="stub-64-000000", size=64, weights=None, cells=0, features=True, dataset="bloodmnist", codes=tuple(CODES)
+        name="stub-64-000000",
+        size=64,
+        weights=None,
+        cells=0,
+        features=True,
+        dataset="bloodmnist",
+        codes=tuple(CODES),
+        kind="network",
     ):
         folder = tmp_path / dataset / name
         folder.mkdir(parents=True)
@@ -55,6 +62,7 @@ def make_run(tmp_path):
         graph(folder / "model.onnx", size, weights, features)
         config = {
             "name": name,
+            "kind": kind,
             "train": {"model": "stub", "dataset": dataset, "size": size, "seed": 0},
             "model": {"name": "stub", "title": "Stub"},
             "dataset": {

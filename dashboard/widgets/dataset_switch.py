@@ -21,12 +21,13 @@ def titled(title: str) -> DatasetSpec:
     offered = catalogue.datasets()
     notice = _told_if_gone(offered)
     state.prepare(KEY, list(offered), state.DEFAULT_DATASET, what="data set")
+    titles = {name: f"{get_dataset(name).title} · {_models(number)}" for name, number in offered.items()}
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.title(title, anchor=False, width="content")
         st.selectbox(
             "Data set",
             list(offered),
-            format_func=lambda name: f"{get_dataset(name).title} · {_models(offered[name])}",
+            format_func=titles.get,
             key=KEY,
             on_change=_changed,
             label_visibility="collapsed",

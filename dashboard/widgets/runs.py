@@ -15,12 +15,17 @@ FEWEST_MEASURED = 4
 def labels(runs: Sequence[Run]) -> dict[str, str]:
     """A short name for each run (by its name): its title, and where titles repeat what tells them apart.
 
-    That is the cycle for runs of which one began with another's weights ('CNN + SE, 64 px, 2nd cycle'), the
-    seed for trainings of their own, and the end of the run's name where neither helps.
+    That is the way to split ('VGG-19, 64 px, random split'), the cycle for runs of which one began with another's
+    weights ('CNN + SE, 64 px, 2nd cycle'), the seed for trainings of their own, and the end of the run's name where
+    nothing else helps.
     """
+    ways: dict[str, set[str]] = {}
+    for run in runs:
+        ways.setdefault(run.title, set()).add(run.scheme)
     alike: dict[str, list[Run]] = {}
     for run in runs:
-        alike.setdefault(run.title, []).append(run)
+        split = f", {run.scheme} split" if run.scheme and len(ways[run.title]) > 1 else ""
+        alike.setdefault(run.title + split, []).append(run)
     out = {}
     for title, twins in alike.items():
         named = {twin.name: title + tail for twin, tail in zip(twins, _tails(twins), strict=True)}
