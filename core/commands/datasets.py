@@ -28,6 +28,11 @@ def add_parser(subparsers: Any) -> None:
     action.add_argument("--unit", choices=UNITS, default="cell", help="what one picture shows (default: cell)")
     action.add_argument("--squeeze", action="store_true", help="squeeze oblong pictures instead of cutting the middle")
     action.add_argument("--groups", metavar="CSV", type=Path, help="columns file,group: the person or slide of each")
+    action.add_argument("--table", metavar="CSV", type=Path, help="columns file,label[,slide], instead of folders")
+    action.add_argument(
+        "--maps-to", default="", metavar="DATASET", help="its classes under other names: another laboratory's cells"
+    )
+    action.add_argument("--mapping", metavar="CSV", type=Path, help="columns label,code, where names don't tell")
     action.set_defaults(handler=add)
 
     action = actions.add_parser("remove", help="take a data set that you added from the list; no picture is deleted")
@@ -71,6 +76,9 @@ def add(options: argparse.Namespace) -> int:
         unit=options.unit,
         squeezed=options.squeeze,
         groups_table=options.groups,
+        table=options.table,
+        maps_to=options.maps_to,
+        mapping=options.mapping,
     )
     try:
         with TerminalBar(spec.name) as bar:

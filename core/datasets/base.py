@@ -120,6 +120,7 @@ class DatasetSpec:
     At ``jpeg_sizes`` the published pixels were stored as JPEG (quality 75, 4:2:0) after resizing.
     ``unit`` is what one picture shows: 'cell', or 'field' (several cells). ``squeezed`` pictures are resized to
     a square whatever their shape; others are cut to their central square first.
+    ``maps_to`` names the data set whose classes these are, where the cells are another laboratory's ('' elsewhere).
     ``cautions`` are sentences that must stand beside every figure of the data set.
     """
 
@@ -142,6 +143,7 @@ class DatasetSpec:
     schemes: tuple[Scheme, ...] = ()
     unit: str = "cell"
     squeezed: bool = False
+    maps_to: str = ""
     cautions: tuple[str, ...] = ()
 
     @property

@@ -16,7 +16,8 @@ class Checkup:
 
     ``unreadable``: file to reason. ``shapes``: (width, height) to number of pictures, the commonest first.
     ``identical`` and ``near``: pictures that another one equals or nearly equals. ``others``: files that are no
-    pictures. ``groups``: number of groups that stay together in the grouped split.
+    pictures. ``missing``: files that the table names and that are not there. ``groups``: number of groups that stay
+    together in the grouped split.
     """
 
     counts: dict[str, int]
@@ -28,6 +29,7 @@ class Checkup:
     others: tuple[str, ...]
     groups: int
     all_classes: int
+    missing: tuple[str, ...] = ()
 
     @property
     def imbalance(self) -> float:
@@ -71,6 +73,7 @@ def check(spec: DatasetSpec, folder: Folder, report: Report = silent) -> Checkup
         others=scan.others,
         groups=len(np.unique(pictures.groups)),
         all_classes=len(spec.codes),
+        missing=scan.missing,
     )
 
 
@@ -89,6 +92,8 @@ def in_words(found: Checkup, spec: DatasetSpec, most: int = 10) -> str:
         f"Copies: {found.identical:,} pictures equal another file to the byte, {found.alike:,} equal or nearly equal "
         f"another picture; {found.groups:,} groups stay together in the grouped split."
     )
+    if found.missing:
+        lines.append(f"Named in the table, but not there: {_listed(found.missing, most)}")
     if found.others:
         lines.append(f"Left alone, no pictures: {_listed(found.others, most)}")
     if found.all_classes > len(found.left_out) > most:

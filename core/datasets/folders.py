@@ -45,13 +45,14 @@ class Folder:
 
     ``scan(root)`` finds the files of each class code. ``series``: so many pictures that follow each other by
     name are kept in one split (0: none), a stand-in for slides where file names follow the order of taking.
-    ``groups_table``: a CSV (file, group) with the person or slide of each picture.
+    ``groups_table``: a CSV with the person or slide of each picture in its column ``groups_column``.
     """
 
     name: str
     scan: Callable[[Path], Scan]
     series: int = 0
     groups_table: Path | None = None
+    groups_column: str = "group"
 
     @property
     def place(self) -> Path | None:
@@ -59,6 +60,10 @@ class Folder:
         named = registered(self.name).get("folder")
         candidates = [Path(named)] if named else []
         return next((p for p in (*candidates, data_root() / self.name) if p.is_dir()), None)
+
+    def groups(self) -> dict[str, str]:
+        """The person or slide of each file, {} where no table tells. Raises `DatasetUnavailable`."""
+        return splits.read_table(self.groups_table, self.groups_column) if self.groups_table else {}
 
     def available(self, size: int) -> bool:
         """Whether there is a folder to read; nothing in it is opened."""
@@ -164,7 +169,7 @@ class Pictures:
         if self.folder.series:
             parts.append(splits.neighbours(self.labels, self.folder.series))
         if self.folder.groups_table is not None:
-            named = splits.read_table(self.folder.groups_table, "group")
+            named = self.folder.groups()
             numbers = {group: k for k, group in enumerate(sorted(set(named.values())))}
             parts.append(np.array([numbers.get(named.get(name, ""), -1) for name in self.ids], np.int64))
         return splits.joined(*parts)

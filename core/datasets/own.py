@@ -8,12 +8,15 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from core.datasets.base import CellClass, DatasetSpec, DatasetUnavailable, dataset_names, get_dataset, register_source
 from core.datasets.folders import Folder, book, built_in, folder_dataset, registered
-from core.datasets.scan import Scan, scan_classes
+from core.datasets.mapping import map_labels
+from core.datasets.scan import Scan, natural, scan_classes, scan_table
+from core.datasets.splits import columns, read_table
 
 UNITS = ("cell", "field")
 
@@ -32,10 +35,16 @@ def define(
     unit: str = "cell",
     squeezed: bool = False,
     groups_table: Path | None = None,
+    table: Path | None = None,
+    maps_to: str = "",
+    mapping: Path | None = None,
 ) -> DatasetSpec:
-    """Make the folder known as data set ``name``: its classes are the folder's subfolders. Raises `DatasetUnavailable`.
+    """Make the folder known as data set ``name``. Raises `DatasetUnavailable`.
 
-    A data set of ours that is read from a folder (``all4``, ``bone_marrow``) is pointed to it instead.
+    Its classes are the folder's subfolders, or the labels of ``table``, a CSV with the columns file, label and,
+    where it has one, slide. ``maps_to`` names the data set whose classes these are under other names; see
+    `core.datasets.mapping.map_labels` for ``mapping``. A data set of ours that is read from a folder (``all4``,
+    ``bone_marrow``) is pointed to it instead.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_]{1,39}", name):
         raise DatasetUnavailable(
@@ -49,19 +58,17 @@ def define(
         )
     content: dict = {"name": name, "folder": str(folder)}
     if ours is None:
-        scan = scan_classes(folder)
-        names = list(scan.files)
+        paths = {"table": table, "groups_table": groups_table}
+        content |= {key: str(path.expanduser().resolve()) for key, path in paths.items() if path is not None}
+        names = list(_scan(content, folder).files)
         content |= {
             "title": title or name,
             "domain": domain or f"the pictures of {folder.name}; from where they come was not said",
             "unit": unit,
             "squeezed": squeezed,
-            "classes": [
-                {"code": code, "name": _readable(c), "folder": c} for code, c in zip(codes(names), names, strict=True)
-            ],
+            "classes": _mapped(names, get_dataset(maps_to), mapping) if maps_to else _as_named(names),
+            "maps_to": maps_to,
         }
-        if groups_table is not None:
-            content["groups_table"] = str(groups_table.expanduser().resolve())
     else:
         ours.scan(folder)  # raises where it is another folder
     _write(name, content)
@@ -95,6 +102,25 @@ def codes(names: Sequence[str]) -> list[str]:
     return found
 
 
+def _as_named(names: Sequence[str]) -> list[dict]:
+    return [{"code": code, "name": _readable(n), "labels": [n]} for code, n in zip(codes(names), names, strict=True)]
+
+
+def _mapped(names: Sequence[str], target: DatasetSpec, table: Path | None) -> list[dict]:
+    """The target's classes that are there, in its order, each with the labels that mean it."""
+    found = map_labels(names, target, table)
+    return [
+        {
+            "code": cell.code,
+            "name": cell.name,
+            "description": cell.description,
+            "labels": [label for label, code in found.items() if code == cell.code],
+        }
+        for cell in target.classes
+        if cell.code in found.values()
+    ]
+
+
 def _readable(folder: str) -> str:
     return re.sub(r"[\s_]+", " ", folder).strip()
 
@@ -122,7 +148,7 @@ def _spec(path: Path, changed: int) -> DatasetSpec | None:
                 c["code"],
                 c["name"],
                 c.get("description")
-                or f"The pictures that lie in the folder '{c['folder']}'; nothing more was said of this class.",
+                or f"The pictures that are called '{c['labels'][0]}' here; nothing more was said of this class.",
             )
             for c in content["classes"]
         )
@@ -138,6 +164,7 @@ def _spec(path: Path, changed: int) -> DatasetSpec | None:
             url="",
             unit=content["unit"],
             squeezed=content["squeezed"],
+            maps_to=content.get("maps_to", ""),
             cautions=() if folder.groups_table else (_NO_GROUPS,),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -145,13 +172,23 @@ def _spec(path: Path, changed: int) -> DatasetSpec | None:
 
 
 def _folder(content: dict) -> Folder:
-    names = {c["code"]: c["folder"] for c in content["classes"]}
-    table = content.get("groups_table")
+    labels = {c["code"]: c["labels"] for c in content["classes"]}
+    table, groups_table = content.get("table"), content.get("groups_table")
+    if not groups_table and table and "slide" in columns(Path(table)):
+        groups_table, column = table, "slide"
+    else:
+        column = "group"
     return Folder(
         name=content["name"],
-        scan=lambda root: _by_code(scan_classes(root), names),
-        groups_table=Path(table) if table else None,
+        scan=lambda root: _by_code(_scan(content, root), labels),
+        groups_table=Path(groups_table) if groups_table else None,
+        groups_column=column,
     )
+
+
+def _scan(content: dict, root: Path) -> Scan:
+    table = content.get("table")
+    return scan_table(root, read_table(Path(table), "label")) if table else scan_classes(root)
 
 
 _NO_GROUPS = (
@@ -159,8 +196,12 @@ _NO_GROUPS = (
 )
 
 
-def _by_code(scan: Scan, folders: dict[str, str]) -> Scan:
-    return Scan(scan.root, {code: scan.files.get(name, ()) for code, name in folders.items()}, scan.others)
+def _by_code(scan: Scan, labels: dict[str, list[str]]) -> Scan:
+    files = {
+        code: tuple(sorted((f for n in names for f in scan.files.get(n, ())), key=natural))
+        for code, names in labels.items()
+    }
+    return replace(scan, files=files)
 
 
 def specs() -> dict[str, DatasetSpec]:

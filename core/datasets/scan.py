@@ -17,12 +17,14 @@ SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testi
 class Scan:
     """The picture files of each class (by the class's folder name or code), as paths below ``root``, in natural order.
 
-    ``others``: files that are no pictures by their name, which are left alone.
+    ``others``: files that are no pictures by their name, which are left alone. ``missing``: files that a table
+    names and that are not there.
     """
 
     root: Path
     files: dict[str, tuple[str, ...]]
     others: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -48,6 +50,29 @@ def scan_classes(root: Path) -> Scan:
             "classes. Put the pictures of each class into a folder of its own, named after the class."
         )
     return _scan(root, by_name)
+
+
+def scan_table(root: Path, labels: Mapping[str, str]) -> Scan:
+    """The pictures that a table names: ``labels`` gives the class of each file below ``root``.
+
+    Raises `DatasetUnavailable` where none of them is there.
+    """
+    _existing(root)
+    files: dict[str, list[str]] = {}
+    missing = []
+    for name, label in labels.items():
+        if (root / name).is_file():
+            files.setdefault(label, []).append(name)
+        else:
+            missing.append(name)
+    if not files:
+        first = missing[0] if missing else "nothing"
+        raise DatasetUnavailable(
+            f"None of the files that the table names is in {root} (it names {first}). The column 'file' must hold "
+            "paths below that folder."
+        )
+    ordered = {label: tuple(sorted(files[label], key=natural)) for label in sorted(files, key=natural)}
+    return Scan(root, ordered, missing=tuple(missing))
 
 
 def scan_known(root: Path, layout: Mapping[str, Sequence[str]], apart: Sequence[str] = ()) -> Scan:

@@ -106,17 +106,26 @@ def listed_split(files: Sequence[str], labels: np.ndarray, groups: np.ndarray, t
     return given
 
 
-def read_table(table: Path, column: str) -> dict[str, str]:
-    """File to the entry of ``column`` from a CSV with the columns 'file' and ``column``."""
+def read_table(table: Path, column: str, key: str = "file") -> dict[str, str]:
+    """The entry of ``column`` by that of ``key``, from a CSV with (at least) these columns."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetUnavailable(f"{table} can't be read as a table ({error}). Save it as CSV in UTF-8.") from error
-    if not rows or not {"file", column} <= set(rows[0]):
+    if not rows or not {key, column} <= set(rows[0]):
         there = ", ".join(filter(None, rows[0])) if rows else "none"
-        raise DatasetUnavailable(f"{table} needs the columns 'file' and '{column}'; it has: {there}.")
-    return {row["file"].strip().replace("\\", "/"): row[column].strip() for row in rows if row["file"]}
+        raise DatasetUnavailable(f"{table} needs the columns '{key}' and '{column}'; it has: {there}.")
+    return {row[key].strip().replace("\\", "/"): (row[column] or "").strip() for row in rows if row[key]}
+
+
+def columns(table: Path) -> tuple[str, ...]:
+    """The names of a CSV's columns; () where it can't be read."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            return tuple(filter(None, next(csv.reader(file), ())))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return ()
 
 
 def _split_name(name: str, table: Path) -> str:

@@ -239,3 +239,46 @@ def test_fewer_classes_than_there_are(tmp_path):
 )
 def test_codes_are_short_and_all_different(names, codes):
     assert own.codes(names) == codes
+
+
+def write_table(path, rows, header="file,label,slide"):
+    path.write_text(header + "\n" + "".join(",".join(row) + "\n" for row in rows))
+    return path
+
+
+def test_another_laboratorys_cells_by_a_table_in_our_classes(tmp_path):
+    write_pictures(tmp_path / "lab" / "images", 30)
+    label = ["Neutrophils", "lymphocyte", "MO"]
+    rows = [(f"images/cell {n}.png", label[n % 3], f"S{n // 3}") for n in range(1, 31)]
+    table = write_table(tmp_path / "labels.csv", [*rows, ("images/gone.png", "MO", "S1")])
+    spec = own.define("lab", tmp_path / "lab", table=table, maps_to="bloodmnist")
+    assert spec.codes == ("LY", "MO", "NE")
+    assert spec.class_names == ("lymphocyte", "monocyte", "neutrophil")
+    assert spec.maps_to == "bloodmnist"
+    assert not spec.cautions  # the table names slides
+    found = check(spec, own.folder_of("lab"))
+    assert found.counts == {"LY": 10, "MO": 10, "NE": 10}
+    assert found.missing == ("images/gone.png",)
+    assert "not there: images/gone.png" in in_words(found, spec)
+    slide = {name: where for name, _, where in rows}
+    loaded = spec.load(28)
+    splits = {}
+    for name, part in loaded.splits.items():
+        for identity in part.ids:
+            splits.setdefault(slide[str(identity)], set()).add(name)
+    assert all(len(s) == 1 for s in splits.values())
+
+
+def test_labels_that_fit_nothing_are_asked_for(tmp_path):
+    write_pictures(tmp_path / "lab", 12)
+    labels = ["band", "myelocyte", "smudge", "Thrombozyt"]
+    rows = [(f"cell {n}.png", labels[n % 4]) for n in range(1, 13)]
+    table = write_table(tmp_path / "labels.csv", rows, "file,label")
+    with pytest.raises(DatasetUnavailable, match=r"'smudge', 'Thrombozyt'.*--mapping"):
+        own.define("lab", tmp_path / "lab", table=table, maps_to="bloodmnist")
+    mapping = write_table(tmp_path / "mapping.csv", [("smudge", ""), ("Thrombozyt", "platelet")], "label,code")
+    spec = own.define("lab", tmp_path / "lab", table=table, maps_to="bloodmnist", mapping=mapping)
+    assert spec.codes == ("IG", "NE", "PLT")
+    table.write_text("file,label\nnowhere.png,band\n")
+    with pytest.raises(DatasetUnavailable, match="None of the files"):
+        own.define("lab", tmp_path / "lab", table=table, maps_to="bloodmnist")
