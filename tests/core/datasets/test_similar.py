@@ -1,0 +1,86 @@
+"""Copies and near copies are found and grouped, different cells are not; in files as in memory."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.datasets.rows import Rows
+from core.datasets.similar import similar_groups, similar_pairs
+from core.datasets.synthetic import draw_cells
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return draw_cells(np.arange(160) % 8, SIZE, seed=5)
+
+
+def stored_anew(image: np.ndarray) -> np.ndarray:
+    """Enlarged, moved by a pixel of the small picture, brightened, and made small again."""
+    large = Image.fromarray(image).resize((96, 96), Image.Resampling.BICUBIC)
+    moved = np.roll(np.asarray(large), (3, -3), (0, 1))
+    small = Image.fromarray(moved).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    return np.clip(np.asarray(small).astype(int) * 1.03 + 2, 0, 255).astype(np.uint8)
+
+
+def planted(cells):
+    images = cells.copy()
+    images[100], images[120], images[121] = images[10], images[20], images[20]
+    images[110], images[159] = stored_anew(images[30]), stored_anew(images[31])
+    return images
+
+
+def test_planted_copies_are_found_and_nothing_else(cells):
+    pairs = similar_pairs(planted(cells))
+    found = {
+        (int(a), int(b)): bool(same) for a, b, same in zip(pairs.first, pairs.second, pairs.identical, strict=True)
+    }
+    assert found == {(10, 100): True, (20, 120): True, (20, 121): True, (30, 110): False, (31, 159): False}
+    assert (pairs.similarity >= pairs.threshold).all()
+
+
+def test_groups_join_copies_of_copies_and_number_them_in_order(cells):
+    images = planted(cells)
+    images[158] = images[159]  # a copy of a near copy
+    groups = similar_groups(images)
+    assert groups.dtype == np.int64 and groups.shape == (160,)
+    assert len(np.unique(groups)) == groups.max() + 1 == 160 - 6
+    assert groups[31] == groups[158] == groups[159] and groups[20] == groups[120] == groups[121]
+    assert groups[0] == 0 and groups[1] == 1
+
+
+def test_rows_on_disk_give_the_same(tmp_path, cells):
+    images = planted(cells)
+    np.save(tmp_path / "images.npy", images)
+    rows = Rows(tmp_path / "images.npy", np.arange(len(images)))
+    assert np.array_equal(similar_groups(rows), similar_groups(images))
+
+
+def test_a_callers_features_decide(cells):
+    images = planted(cells)
+    pairs = similar_pairs(
+        images, embed=lambda part: np.eye(300)[part.reshape(len(part), -1).sum(1) % 300], threshold=0.5
+    )
+    assert pairs.identical.sum() == 3  # the features of near copies differ
+    near = pairs.similarity[~pairs.identical]
+    assert ((near > 0.99) | (near < 0.01)).all()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 7])
+def test_few_pictures(cells, number):
+    images = cells[:number]
+    assert np.array_equal(similar_groups(images), np.arange(number))
+    if number:
+        assert similar_groups(np.concatenate([images, images[:1]]))[-1] == 0
+
+
+def test_blank_pictures_are_one_group():
+    assert similar_groups(np.full((50, 16, 16, 3), 200, np.uint8)).max() == 0
+
+
+def test_progress_is_told(cells):
+    steps = []
+    similar_groups(planted(cells), report=steps.append)
+    assert {step.message for step in steps} == {"reading", "comparing"}
+    assert all(0 < step.done <= step.total for step in steps)
