@@ -44,10 +44,13 @@ def test_groups_join_copies_of_copies_and_number_them_in_order(cells):
     images = planted(cells)
     images[158] = images[159]  # a copy of a near copy
     groups = similar_groups(images)
-    assert groups.dtype == np.int64 and groups.shape == (160,)
+    assert groups.dtype == np.int64
+    assert groups.shape == (160,)
     assert len(np.unique(groups)) == groups.max() + 1 == 160 - 6
-    assert groups[31] == groups[158] == groups[159] and groups[20] == groups[120] == groups[121]
-    assert groups[0] == 0 and groups[1] == 1
+    assert groups[31] == groups[158] == groups[159]
+    assert groups[20] == groups[120] == groups[121]
+    assert groups[0] == 0
+    assert groups[1] == 1
 
 
 def test_rows_on_disk_give_the_same(tmp_path, cells):
