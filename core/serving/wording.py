@@ -25,12 +25,14 @@ def count(number: int, noun: str) -> str:
 
 def plural(name: str) -> str:
     """The plural of a class name ('lymphocyte' to 'lymphocytes'); one that is plural already stays."""
+    if name.startswith("not "):  # 'not identifiable' is said of cells, it names none
+        return f"cells {name}"
     return name if name.endswith("s") else f"{name}s"
 
 
 def of_class(name: str, unit: str = "cell") -> str:
-    """Several pictures of the class ``name``: 'lymphocytes'; 'benign fields' where one picture shows a field."""
-    return plural(name) if unit == "cell" else f"{name} {unit}s"
+    """Several pictures of the class ``name``: 'lymphocytes'; 'pre-B ALL fields' where one shows a field."""
+    return plural(name) if unit == "cell" else f"{name.partition(' (')[0]} {unit}s"
 
 
 def sentence_case(text: str) -> str:

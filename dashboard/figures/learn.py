@@ -13,7 +13,7 @@ from dashboard.figures.style import PRIMARY, class_colours, finish, ground
 BINS = 36
 GRID = 200  # points of a density's curve
 FEWEST = 5  # values for which a density says anything
-_MARKS = ("circle-open", "diamond-open", "square-open")
+_MARKS = ("circle", "diamond", "square")
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -52,7 +52,12 @@ def class_shares(
             y=rows,
             mode="markers",
             name=other,
-            marker={"symbol": symbol, "size": 9, "color": base["text"], "line": {"width": 1.5}},
+            marker={
+                "symbol": symbol,
+                "size": 9,
+                "color": base["background"],
+                "line": {"color": base["text"], "width": 2},
+            },
             customdata=counts[other],
             hovertemplate=f"%{{y}}<br>{other}: %{{customdata:,}} {unit}s, %{{x:.1f}} %<extra></extra>",
         )

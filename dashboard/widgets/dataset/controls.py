@@ -47,7 +47,7 @@ def cautions(view: View) -> None:
     """What must be known of the data set before any of its figures."""
     whole = get_dataset(view.name)
     said = list(view.spec.cautions)
-    if view.spec.unit == "field":
+    if view.spec.unit == "field" and not any("microscope field" in caution for caution in said):
         said.insert(0, "Each picture is a microscope field with several cells, not one cell.")
     if len(view.spec.classes) < len(whole.classes):
         said.insert(0, f"{len(view.spec.classes)} of {len(whole.classes)} classes are here.")

@@ -120,7 +120,7 @@ def _map(view: View, run: Run, found: Atlas, drawn: Projection, method: str) -> 
 
 def _positions(points: Sequence[dict], total: int) -> list[int]:
     found = [int(point["customdata"][0]) for point in points if point.get("customdata")]
-    return [position for position in dict.fromkeys(found) if position < total]
+    return sorted(position for position in set(found) if position < total)  # classes mixed, as they are in the sample
 
 
 def _point_chosen(chart: str, found: Atlas) -> None:
