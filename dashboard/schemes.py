@@ -9,6 +9,7 @@ import pandas as pd
 from core.datasets import Scheme
 from core.evaluation.compare import difference_interval
 from core.runs import Run
+from core.serving.wording import sentence_case
 
 # Where and how it was split, not how it learnt.
 _NO_RECIPE = ("dataset", "scheme", "size", "model", "model_arguments", "start", "weights")
@@ -20,8 +21,8 @@ def scheme_of(run: Run, schemes: Sequence[Scheme]) -> str:
 
 
 def scheme_titles(schemes: Sequence[Scheme]) -> dict[str, str]:
-    """Title by name."""
-    return {scheme.name: scheme.title for scheme in schemes}
+    """Title by name, each with a capital."""
+    return {scheme.name: sentence_case(scheme.title) for scheme in schemes}
 
 
 def what_the_split_decides(runs: Sequence[Run], schemes: Sequence[Scheme], labels: Mapping[str, str]) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def models_line(best: Run | None, single: bool) -> str:
     here = [(get_dataset(name), number) for name, number in catalogue.datasets().items() if number]
     if not here:
         return "none yet. Train one in the terminal: `python -m core train`"
-    many = ", ".join(
+    many = "; ".join(
         f"{count(number, 'model') if not place else f'{number:,}'} for {spec.title}"
         for place, (spec, number) in enumerate(here)
     )
@@ -77,4 +77,4 @@ def data_line() -> str:
             here = [str(size) for size in spec.sizes if catalogue.is_available(name, size)]
             absent = "not downloaded" if spec.download else "not on this computer"
             parts.append(f"{spec.title} at {', '.join(here)} px" if here else f"{spec.title} {absent}")
-    return f"{'; '.join(parts)}. Drawn cells stand in for what is not here, and say so"
+    return f"{'; '.join(parts)}. They never leave this computer, whose processor answers"

@@ -5,7 +5,7 @@ import streamlit as st
 from core.datasets import get_dataset
 from core.runs import best_run
 from core.serving import engine
-from core.serving.domain import known
+from core.serving.domain import known, trusted
 from dashboard import catalogue
 from dashboard.cells import in_order
 from dashboard.widgets import answers
@@ -66,7 +66,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             help="Several models answer side by side; where they disagree, look yourself.",
         )
         if not runs:
-            runs = [best_run(installed)]
+            runs = [best_run(trusted(installed))]
             st.caption(f"None chosen: {runs[0].title} answers.")
         runs = of_same_classes(runs)
     if tray.cells or tray.failures or tray.queue:

@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from core.runs import Run
+from core.serving.domain import trusted
 from dashboard import catalogue
 from dashboard.widgets.choice import choice
 from dashboard.widgets.compare.bench import Bench
@@ -45,19 +47,26 @@ def main() -> None:
         left_out()
         return
     names = short_names(every)
-    best = sorted(every, key=lambda run: -run.metrics["val"]["accuracy"])[:2]
+    best = sorted(trusted(every), key=lambda run: -run.metrics["val"]["accuracy"])[:2]
     chosen, notice = ticked(spec.name, [run.name for run in every], names, [run.name for run in best])
     if notice:
         st.info(notice, icon=":material/link:")
     titles = {key: title.format(unit=spec.unit) for key, (title, _) in VIEWS.items()}
     view = choice("view", "View", titles, "overview", "view", hidden=True)
     runs = filters(every, names, spec.schemes)
+    names |= short_names(of_one_split(runs, every))
     if not runs:
         st.info("No run fits these filters. Set them to 'All' and clear the search.", icon=":material/filter_alt_off:")
         return
     with guarded():
         VIEWS[view][1](Bench(spec, tuple(runs), tuple(every), names, tuple(chosen), is_dark()))
     left_out()
+
+
+def of_one_split(runs: list[Run], every: list[Run]) -> list[Run]:
+    """All runs under the shown way to split, which need not say it in their names; [] where several ways are shown."""
+    ways = {run.scheme for run in runs}
+    return [run for run in every if run.scheme in ways] if len(ways) == 1 else []
 
 
 def left_out() -> None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.errors import HemaLensError
-from core.serving.domain import known
+from core.serving.domain import known, trusted
 from core.serving.predict import classify
 from core.serving.preprocess import frame
 from dashboard import catalogue, looks
@@ -33,7 +33,7 @@ runs = run_picker(
     key="models",
     multiple=True,
     max_selections=3,
-    default=looks.telling_runs(installed),
+    default=looks.telling_runs(trusted(installed)),
     help="CNN + SE and CNN + CBAM have gates to look at; Grad-CAM reads networks, covering reads every model.",
 )
 if not runs:

@@ -57,7 +57,6 @@ st.subheader("On this computer", anchor=False)
 st.markdown(
     f"- **Models:** {welcome.models_line(best, any(run.kind == 'combination' for run in runs))}.\n"
     f"- **Images:** {welcome.data_line()}.\n"
-    "- **Where it runs:** on this computer's CPU; images never leave it.\n"
     f"- **What the models of {spec.title} know:** {spec.domain}. On other stains, microscopes or diseases, don't rely "
     "on them.\n"
     "- **Your own pictures:** a folder with one folder a class becomes a data set of yours, to look at, train on and "

@@ -17,7 +17,7 @@ from core.errors import HemaLensError
 from core.runs import Run
 from core.serving import engine, predict
 from core.serving.decode import MAX_BYTES, SUFFIXES, DecodeError, decode
-from core.serving.domain import known, share_of_classes, stranger
+from core.serving.domain import known, share_of_classes, stranger, trusted
 from core.serving.preprocess import Framed, frame
 from core.serving.wording import RESEARCH_LINE, milliseconds, percent
 
@@ -80,7 +80,8 @@ def _run(arguments: argparse.Namespace) -> Run:
     if arguments.dataset:
         get_dataset(arguments.dataset)  # `UnknownDataset` names those there are
     if not arguments.model:
-        return runs.default_run(arguments.dataset or DEFAULT_DATASET)
+        dataset = arguments.dataset or DEFAULT_DATASET
+        return runs.best_run(trusted(runs.list_runs(dataset))) or runs.default_run(dataset)  # which says what to do
     run = runs.find_run(arguments.model, arguments.dataset)
     if arguments.dataset and run.dataset != arguments.dataset:  # a folder was named
         raise HemaLensError(

@@ -1,5 +1,6 @@
 """What a run knows: the classes and the domain of its pictures; and pictures that are plainly of another domain."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from core.datasets.base import CellClass, DatasetSpec, UnknownDataset, get_dataset
@@ -34,6 +35,19 @@ def with_codes(spec: DatasetSpec, codes: tuple[str, ...]) -> DatasetSpec:
         return spec
     there = {c.code: c for c in spec.classes}
     return replace(spec, classes=tuple(there.get(code) or CellClass(code, code, "") for code in codes))
+
+
+def trusted(runs: Sequence[Run]) -> list[Run]:
+    """Those of ``runs`` (of one data set) under the way to split that is to be trusted, where there are any; else all.
+
+    Scores on val under several ways don't compare: a split that flatters would always win.
+    """
+    try:
+        schemes = get_dataset(runs[0].dataset).schemes if runs else ()
+    except UnknownDataset:
+        schemes = ()
+    first = schemes[0].name if schemes else ""
+    return [run for run in runs if run.scheme in ("", first)] or list(runs)
 
 
 def share_of_classes(run: Run) -> str:

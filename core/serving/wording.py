@@ -1,5 +1,7 @@
 """How numbers and names are said to a person, in one place for the terminal and the pages."""
 
+from collections.abc import Sequence
+
 RESEARCH_LINE = "Research use only, not a medical device."
 
 
@@ -38,3 +40,8 @@ def of_class(name: str, unit: str = "cell") -> str:
 def sentence_case(text: str) -> str:
     """``text`` with a capital at its start; the other letters stay ('early pre-B' to 'Early pre-B')."""
     return text[:1].upper() + text[1:]
+
+
+def listed(names: Sequence[str]) -> str:
+    """'A', 'A and B', 'A, B and C'."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -11,7 +11,7 @@ import streamlit as st
 from core.datasets import DatasetSpec
 from core.errors import HemaLensError
 from core.explain.overlay import COLOUR_MAPS, overlay
-from core.serving.wording import sentence_case
+from core.serving.wording import listed, sentence_case
 from dashboard import looks
 from dashboard.figures.explain import colour_strip, gates_figure, labelled, nearest_classes
 from dashboard.figures.importance import importance_figure
@@ -111,7 +111,7 @@ def gates_section(shown: Sequence[Look], spec: DatasetSpec) -> None:
     gated = [(look, found) for look in shown if (found := _gates(look))]
     without = [look.title for look in shown if look not in [g[0] for g in gated]]
     if without:
-        st.caption(f"{_listed(without)} {'have' if len(without) > 1 else 'has'} no attention blocks: no gates to show.")
+        st.caption(f"{listed(without)} {'have' if len(without) > 1 else 'has'} no attention blocks: no gates to show.")
     if not gated:
         st.info("Choose CNN + SE or CNN + CBAM above to see gates.", icon=":material/tune:")
         return
@@ -235,7 +235,3 @@ def _limits(arrays: Sequence[np.ndarray]) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     room = 0.12 * (high - low)
     return low - room, high + room
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

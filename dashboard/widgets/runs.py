@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.runs import Run, best_run
-from core.serving.domain import says_what_it_knows
+from core.serving.domain import says_what_it_knows, trusted
+from core.serving.wording import listed
 from dashboard.state import prepare, share
 
 FAST = " · fast"
@@ -101,8 +102,7 @@ def of_same_classes(runs: Sequence[Run]) -> list[Run]:
 def domain_line(runs: Sequence[Run]) -> None:
     """The models' names and, under them, what they know: one line, as all of ``runs`` are of one data set."""
     short = labels(runs)
-    names = " and ".join(f"**{short[run.name]}**" for run in runs)
-    one = len(runs) == 1
+    names, one = listed([f"**{short[run.name]}**" for run in runs]), len(runs) == 1
     knows = says_what_it_knows(runs[0])
     st.caption(f"{names} {'answers and ' if one else 'answer; each '}{knows}.")
 
@@ -132,7 +132,7 @@ def run_picker(
         short[name] += FAST
     if quick:
         help = " ".join(filter(None, [help, "Listed by family, type to search; 'fast' marks the quickest quarter."]))
-    chosen = [name for name in default if name in by_name] or [best_run(runs).name]
+    chosen = [name for name in default if name in by_name] or [best_run(trusted(runs)).name]
     if linked:
         notice = prepare(key, names, chosen if multiple else chosen[0], what="run", many=multiple)
         if notice:

@@ -147,7 +147,7 @@ def test_what_the_split_decides_is_told_with_its_interval(runs):
 def test_the_ticks_of_one_data_set_come_back_to_it(runs):
     page = opened("compare", runs="cells-64-2")
     sound(page.selectbox(key="dataset").set_value("smears").run())
-    assert set(address(page, "runs").split(",")) == {"grouped-64-1", "random-64-1"}  # the best two on val
+    assert set(address(page, "runs").split(",")) == {"grouped-64-1", "small-64-1"}  # of the split to trust
     sound(page.selectbox(key="dataset").set_value("bloodmnist").run())
     assert address(page, "runs") == "cells-64-2"
 
@@ -265,6 +265,6 @@ def test_many_classes_are_asked_about_in_a_box(stubs, make_run, monkeypatch):
 
 def test_home_counts_models_by_data_set_and_tells_of_ones_own_folder(runs):
     page = opened("home")
-    assert "2 models for BloodMNIST, 3 for Smears" in said(page)
+    assert "2 models for BloodMNIST; 3 for Smears" in said(page)
     assert "python -m core datasets add NAME FOLDER" in said(page)
     assert "(/compare?dataset=smears)" in said(page)

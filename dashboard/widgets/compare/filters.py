@@ -25,7 +25,7 @@ def filters(runs: Sequence[Run], names: Mapping[str, str], schemes: Sequence[Sch
             titles = {way: titles[way] for way in titles if way in ways} | {
                 way: way for way in sorted(ways - {*titles})
             }
-            about = "\n\n".join(f"**{s.title}:** {s.description}" for s in schemes if s.name in ways)
+            about = "\n\n".join(f"**{titles[s.name]}:** {s.description}" for s in schemes if s.name in ways)
             options = titles | {"all": "All splits"}
             wanted = choice("scheme", "Split", options, next(iter(titles)), "way to split", hidden=False, help=about)
             runs = [run for run in runs if wanted in ("all", scheme_of(run, schemes))]

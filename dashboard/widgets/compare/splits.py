@@ -27,12 +27,12 @@ def what_the_split_decides(bench: Bench) -> None:
         return
     with st.container(horizontal=True, gap="medium"):  # one below the other on a narrow page
         with st.container(width=620):
-            key = ("schemes", tuple(map(catalogue.mark, bench.every)), bench.dark)
+            key = ("schemes", *map(catalogue.mark, bench.every), *gaps["model"], bench.dark)
             exported(drawn(key, lambda: scheme_gaps(gaps, titles, dark=bench.dark)), gaps, "splits", "scheme_gaps")
         with st.container(width="stretch"):
             _table(gaps, titles)
             ways = "  \n".join(
-                f"**{s.title}:** {s.description}" for s in schemes if s.name in {*gaps["other"], schemes[0].name}
+                f"**{titles[s.name]}:** {s.description}" for s in schemes if s.name in {*gaps["other"], schemes[0].name}
             )
             st.caption(
                 f"{ways}  \nThe gap's interval (95 %, Newcombe) takes both test parts for separate draws of single "

@@ -39,6 +39,14 @@ def test_a_data_set_that_is_gone_is_told_with_the_way_out(tmp_path, spec, monkey
         domain.known(run)
 
 
+def test_runs_under_the_split_to_trust_come_first_whatever_their_scores(tmp_path, spec):
+    random = fake_run(tmp_path, "a-64-1", dataset="smears", scheme="random", accuracy=0.99)
+    grouped = fake_run(tmp_path, "b-64-1", dataset="smears", scheme="grouped", accuracy=0.8)
+    assert domain.trusted([random, grouped]) == [grouped]
+    assert domain.trusted([random]) == [random]
+    assert domain.trusted([]) == []
+
+
 @pytest.mark.parametrize(
     ("shape", "unit", "seen"),
     [
