@@ -1,12 +1,15 @@
 """What the Dataset page shows: statistics and cells of a data set, with or without its images."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
+from core import paths
 from core.datasets import SPLITS, DatasetSpec, DatasetUnavailable, LoadedDataset, get_dataset
-from core.datasets.summary import Summary, summarize
+from core.datasets.summary import Summary, load_summary, save_summary, summarize
 from core.datasets.synthetic import LABEL as DRAWN
 from core.datasets.synthetic import SPEC as DRAWN_SPEC
 from core.datasets.synthetic import draw_cells
@@ -77,7 +80,18 @@ def statistics(name: str, size: int, loaded: LoadedDataset | None) -> tuple[Summ
 
 @st.cache_resource(max_entries=4, show_spinner="Computing the statistics of these images")
 def _computed(name: str, size: int, content: str, scheme: str) -> Summary:
-    return summarize(catalogue.loaded(name, size, scheme=scheme))
+    folder = kept(content)
+    found = load_summary(name, size, folder) if folder.is_dir() else None
+    if found is None:
+        found = summarize(catalogue.loaded(name, size, scheme=scheme))
+        with suppress(OSError):  # a disk that can't be written to costs the time again, nothing else
+            save_summary(found, folder)
+    return found
+
+
+def kept(content: str) -> Path:
+    """The folder in the user's cache for what was computed from the images with this content hash."""
+    return paths.cache_root() / "summaries" / content
 
 
 def pages(count: int) -> int:

@@ -1,6 +1,7 @@
 """What the Dataset page teaches of features: the numbers of its pictures, and which of them tells classes apart."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from core.datasets import texture_statistics as texture
 from core.datasets.texture_statistics import FEATURES, TextureStatistics
 from core.evaluation.separation import separation
 from dashboard import catalogue
+from dashboard.explore import kept
 
 
 def statistics(name: str, size: int, loaded: LoadedDataset | None) -> tuple[TextureStatistics | None, str | None]:
@@ -39,7 +41,13 @@ def _stored(name: str, size: int) -> TextureStatistics | None:
 
 @st.cache_resource(max_entries=4, show_spinner="Measuring brightness and texture")
 def _measured(name: str, size: int, content: str, scheme: str) -> TextureStatistics:
-    return texture.measure(catalogue.loaded(name, size, scheme=scheme))
+    folder = kept(content)
+    found = texture.load(name, size, folder)
+    if found is None:
+        found = texture.measure(catalogue.loaded(name, size, scheme=scheme))
+        with suppress(OSError):
+            texture.save(found, folder)
+    return found
 
 
 def values(found: TextureStatistics, codes: Sequence[str], key: str, split: str) -> dict[str, np.ndarray]:

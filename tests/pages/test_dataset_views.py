@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.datasets import get_dataset
+from dashboard import explore, learn
 from dashboard.quiz import Quiz
 from tests.fake_datasets import CAUTION, added, fake_spec
 from tests.fake_runs import fake_run
@@ -82,6 +83,18 @@ def test_learn_measures_what_no_file_ships(empty, monkeypatch):
     page = opened(view="learn", dataset="smears", size="16")
     assert "AAA 4, BBB 4, CCC 4 cells of train" in texts(page)
     assert CAUTION in texts(page)
+
+
+def test_what_was_computed_once_is_kept_for_the_next_start(empty, monkeypatch):
+    added(monkeypatch, fake_spec())
+    loaded = get_dataset("smears").load(16)
+    first = explore.statistics("smears", 16, loaded)[0], learn.statistics("smears", 16, loaded)[0]
+    st.cache_resource.clear()
+    for module, name in ((explore, "summarize"), (learn.texture, "measure")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("computed again"))
+    again = explore.statistics("smears", 16, loaded)[0], learn.statistics("smears", 16, loaded)[0]
+    assert again[0].provenance == first[0].provenance
+    assert np.allclose(again[1].values, first[1].values, rtol=2e-3)
 
 
 # ---------------------------------------------------------------- data sets of all kinds
