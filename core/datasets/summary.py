@@ -126,6 +126,7 @@ def save_summary(summary: Summary, folder: Path = FOLDER) -> tuple[Path, Path]:
     as_json, as_arrays = _paths(summary.dataset, summary.size, folder)
     as_json.write_text(json.dumps(facts, indent=1) + "\n")
     save_file(arrays, as_arrays)
+    as_arrays.chmod(0o644)  # safetensors leaves the file readable by its owner alone
     return as_json, as_arrays
 
 

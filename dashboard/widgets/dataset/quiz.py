@@ -173,7 +173,7 @@ def _score(view: View, game: Quiz) -> None:
             title = f"{game.right} of {total} named right"
             fig = quiz_bars(table, view.spec.codes, names, title=title, dark=view.dark)
             exported(fig, table, f"{view.name}-quiz", "quiz_score")
-        with st.container(width=260):
+        with st.container(width=300, horizontal=True, gap="large"):
             st.metric("You", f"{100 * game.right / total:.0f} %", help=f"{game.right} of {total}")
             both, you, model = game.compared()
             if both:
