@@ -5,6 +5,7 @@ written into a temporary folder and renamed when complete, so a folder that exis
 """
 
 import csv
+import gzip
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ HISTORY = "history.csv"
 PREDICTIONS = "predictions.npz"
 WEIGHTS = "weights.safetensors"
 ONNX = "model.onnx"
+PACKED_ONNX = "model.onnx.gz"  # a graph that holds all its weights itself: trees shrink to a sixth
 GATE_MEANS = "gate_means.safetensors"
 IMPORTANCES = "importances.json"
 CARD = "card.md"
@@ -167,7 +169,14 @@ class Run:
 
     @property
     def onnx_path(self) -> Path:
-        return self.path / ONNX
+        """The file of the served graph, which may be packed: see `graph`."""
+        packed = self.path / PACKED_ONNX
+        return packed if packed.exists() else self.path / ONNX
+
+    def graph(self) -> str | bytes:
+        """What ONNX Runtime opens: the path of the graph, which refers to the weights beside it, or its content."""
+        path = self.onnx_path
+        return gzip.decompress(path.read_bytes()) if path.name == PACKED_ONNX else str(path)
 
     @property
     def card(self) -> str:
@@ -179,7 +188,7 @@ class Run:
         """Size on disk of what is needed to serve the run: graph and weights, a combination's are its members'."""
         if self.members:
             return sum(member.model_bytes for member in dict.fromkeys(self.members))
-        return sum((self.path / f).stat().st_size for f in (ONNX, WEIGHTS) if (self.path / f).exists())
+        return sum(f.stat().st_size for f in (self.onnx_path, self.path / WEIGHTS) if f.exists())
 
 
 def list_runs(dataset: str | None = None, size: int | None = None) -> list[Run]:
@@ -292,6 +301,8 @@ def write_run(
         (folder / CARD).write_text(card, encoding="utf-8")
         if export:
             export(folder / ONNX, folder / WEIGHTS)
+            if not weights:
+                _pack(folder / ONNX, folder / PACKED_ONNX)
         final = parent / name
         if final.exists():
             shutil.rmtree(final)
@@ -300,6 +311,12 @@ def write_run(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return Run(final)
+
+
+def _pack(path: Path, packed: Path) -> None:
+    """Compress ``path`` into ``packed``; the same content gives the same file."""
+    packed.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+    path.unlink()
 
 
 def _save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -142,8 +142,8 @@ def _open(run: Run) -> ort.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN))
     try:
-        # From the path, not from bytes: the weights lie beside the graph, in weights.safetensors.
-        session = ort.InferenceSession(str(run.onnx_path), options, providers=["CPUExecutionProvider"])
+        # A network by its path, not from bytes: the weights lie beside the graph, in weights.safetensors.
+        session = ort.InferenceSession(run.graph(), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise EngineError(
             f"the model {run.name} can't be opened ({_first_line(error)}). "
