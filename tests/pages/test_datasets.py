@@ -129,6 +129,7 @@ def test_ways_to_split_have_a_column_and_a_filter(runs):
         "small-64-1": "Groups kept together",
         "random-64-1": "At random",
     }
+    assert "their accuracies don't compare" in said(page)
     sound(page.segmented_control(key="scheme").set_value("random").run())
     assert list(page.dataframe[0].value["run"]) == ["random-64-1"]
 

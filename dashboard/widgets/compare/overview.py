@@ -14,6 +14,7 @@ from dashboard.figures.compare import curves
 from dashboard.figures.scatter import scatter
 from dashboard.leaderboard import COSTS, family, leaderboard, measured_cost, per_class
 from dashboard.pairs import compare
+from dashboard.schemes import scheme_of
 from dashboard.widgets.choice import choice
 from dashboard.widgets.compare.bench import Bench
 from dashboard.widgets.compare.splits import what_the_split_decides
@@ -31,7 +32,10 @@ def overview(bench: Bench) -> None:
         with st.container(width=760):
             aims = {key: f"Best for {title.lower()}" for key, (title, *_) in AIMS.items()}
             aim = choice("best", "Best for", aims, "accuracy", "aim", hidden=True)
-            st.markdown(advice(table, stand, aim, bench.unit))
+            if len({scheme_of(run, bench.ways) for run in bench.runs}) > 1:
+                st.markdown("Runs under several ways to split stand here together: their accuracies don't compare.")
+            else:
+                st.markdown(advice(table, stand, aim, bench.unit))
             table = arranged(table, stand, aim)
             height = min(458, 38 + 35 * len(table))
             chosen = run_table(table, bench.chosen, dataset=bench.spec.name, unit=bench.unit, height=height)

@@ -47,7 +47,9 @@ def _table(gaps: pd.DataFrame, titles: dict[str, str]) -> None:
         interval=[f"{low:+.1f} to {high:+.1f}" for low, high in zip(gaps["low"], gaps["high"], strict=True)],
     )
     trusted = titles.get(gaps["trusted"].iloc[0], gaps["trusted"].iloc[0])
-    order = ["model", "trusted_accuracy", "other", "other_accuracy", "gap", "interval"]
+    others = list(dict.fromkeys(shown["other"]))
+    one = others[0] if len(others) == 1 else None  # then the column's title says which
+    order = ["model", "trusted_accuracy", *([] if one else ["other"]), "other_accuracy", "gap", "interval"]
     st.dataframe(
         shown,
         hide_index=True,
@@ -57,7 +59,7 @@ def _table(gaps: pd.DataFrame, titles: dict[str, str]) -> None:
             "model": st.column_config.TextColumn("Model", pinned=True),
             "trusted_accuracy": number(trusted, format="%.2f %%", help="Accuracy on test under the split to trust."),
             "other": st.column_config.TextColumn("Other split"),
-            "other_accuracy": number("Accuracy there", format="%.2f %%"),
+            "other_accuracy": number(one or "Accuracy there", format="%.2f %%"),
             "gap": number("Gap (points)", format="%+.2f", help="How much the other split shows more than the trusted."),
             "interval": st.column_config.TextColumn("95 % interval", alignment="right"),
             "differs": st.column_config.TextColumn("Also differs", help="Settings of the two trainings that differ."),
