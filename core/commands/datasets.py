@@ -1,6 +1,7 @@
 """``python -m core datasets``: list the data sets, add your own, download one, compute the statistics that ship."""
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,19 @@ def add_parser(subparsers: Any) -> None:
     _add_choice(action)
     action.set_defaults(handler=summarize)
 
+    action = actions.add_parser("audit", help="find copies, likely wrong labels and shortcuts in a data set")
+    _add_choice(action, size="at the smallest size that is here")
+    action.add_argument("--scheme", default="", help="the way to split it (default: its first)")
+    action.add_argument("--json", action="store_true", help="print all of it as JSON")
+    action.add_argument("--fresh", action="store_true", help="compute it anew, don't take what was kept")
+    action.set_defaults(handler=audit)
 
-def _add_choice(parser: argparse.ArgumentParser) -> None:
+
+def _add_choice(parser: argparse.ArgumentParser, size: str = "") -> None:
+    """NAME and --size; the latter may be left out where ``size`` says what is taken then."""
     parser.add_argument("name", choices=dataset_names(), metavar="NAME", help=", ".join(dataset_names()))
-    parser.add_argument("--size", type=int, required=True, help="pixels a side, for instance 64")
+    default = f" (default: {size})" if size else ""
+    parser.add_argument("--size", type=int, required=not size, help=f"pixels a side, for instance 64{default}")
 
 
 def show(_: argparse.Namespace) -> int:
@@ -131,6 +141,26 @@ def summarize(options: argparse.Namespace) -> int:
     print(f"  imbalance {summary.imbalance:.1f} to 1; identical images: {summary.duplicates}")
     for path in paths:
         print(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)")
+    return 0
+
+
+def audit(options: argparse.Namespace) -> int:
+    """Audit a data set and print what was found."""
+    from core.datasets.audit import as_json
+    from core.datasets.audit import audit as compute
+    from core.datasets.audit_words import in_words
+
+    if options.size is None:
+        spec = get_dataset(options.name)
+        options.size = next(filter(spec.available, spec.sizes), spec.sizes[0])
+    spec = _spec(options)
+    if options.scheme and options.scheme not in [s.name for s in spec.schemes]:
+        ways = ", ".join(s.name for s in spec.schemes) or "one way only: leave --scheme out"
+        raise HemaLensError(f"{spec.title} can't be split by {options.scheme!r}. There is: {ways}.")
+    loaded = spec.load(options.size, scheme=options.scheme)
+    with TerminalBar(f"Audit of {spec.title}") as bar:
+        found = compute(loaded, bar, fresh=options.fresh)
+    print(json.dumps(as_json(found), indent=1) if options.json else in_words(found, loaded))
     return 0
 
 

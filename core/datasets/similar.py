@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.datasets.rows import Rows
+from core.datasets.thumbnails import thumbnails
 from core.progress import Progress
 
 Images = np.ndarray | Rows
@@ -28,6 +29,7 @@ Embed = Callable[[np.ndarray], np.ndarray]
 Report = Callable[[Progress], None]
 
 CHUNK = 512
+CHUNK_PIXELS = CHUNK * 64 * 64  # fewer pictures at a time where they are large
 SIDE = 24  # of the thumbnail
 SHIFT = 3  # of its pixels, to each side
 BRIGHT, TINT = 16, 8  # cosine coefficients a side: of brightness, of each of two colour differences
@@ -38,7 +40,7 @@ FAR = 24  # bits of two hashes that may differ; unrelated ones differ in about 3
 LOOSE = 0.35  # likeness of coefficients from which a candidate is worth comparing
 PRIOR = 32  # blank pictures that stand in for those a small data set lacks when means and spreads are taken
 NEAREST = 5
-BASE, SLOPE, LEAST, MOST = 0.61, 0.5, 0.7, 0.97  # threshold = BASE + SLOPE * ordinary, within LEAST and MOST
+BASE, SLOPE, LEAST, MOST = 0.62, 0.5, 0.7, 0.97  # threshold = BASE + SLOPE * ordinary, within LEAST and MOST
 FLOOR, CEILING = 0.1, 0.9  # between these the likeness of ordinary nearest neighbours is believed
 SAMPLE, AMONG = 200, 12_000  # pictures asked for their ordinary neighbours, and pictures searched
 
@@ -62,6 +64,18 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.first)
 
+    def groups(self, number: int, *, identical_only: bool = False) -> np.ndarray:
+        """Number of the group of each of ``number`` pictures, int64, 0 to G - 1 in the order of first members."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        used = self.identical if identical_only else slice(None)
+        first, second = self.first[used], self.second[used]
+        graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(number, number))
+        labels = connected_components(graph, directed=False)[1]
+        _, first, member = np.unique(labels, return_index=True, return_inverse=True)
+        return np.argsort(np.argsort(first)).astype(np.int64)[member]
+
 
 def similar_groups(
     images: Images,
@@ -74,15 +88,7 @@ def similar_groups(
 
     ``images`` uint8 (N, S, S, 3), read in chunks. Most groups hold one picture. See `similar_pairs`.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = similar_pairs(images, embed=embed, threshold=threshold, report=report)
-    shape = (len(images), len(images))
-    graph = coo_array((np.ones(len(pairs), bool), (pairs.first, pairs.second)), shape=shape)
-    labels = connected_components(graph, directed=False)[1]
-    _, first, member = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first)).astype(np.int64)[member]
+    return similar_pairs(images, embed=embed, threshold=threshold, report=report).groups(len(images))
 
 
 def similar_pairs(
@@ -128,6 +134,10 @@ def pixel_digests(images: Images) -> np.ndarray:
     return np.array([_digest(image) for image in images], "V16")
 
 
+def _step(images: Images) -> int:
+    return max(1, min(CHUNK, CHUNK_PIXELS // max(images.shape[1] * images.shape[2], 1)))
+
+
 def _digest(image: np.ndarray) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
 
@@ -136,14 +146,15 @@ def _read(images: Images, report: Report | None) -> tuple[np.ndarray, np.ndarray
     """Digests V16 (N,), cosine coefficients float16 (N, K), and the thumbnails' mean and deviation by pixel."""
     digests, coefficients = np.empty(len(images), "V16"), np.empty((len(images), COEFFICIENTS), np.float16)
     first, second = np.zeros((2, SIDE, SIDE, 3))
-    for start in range(0, len(images), CHUNK):
-        part = images[start : start + CHUNK]
+    step = _step(images)
+    for start in range(0, len(images), step):
+        part = images[start : start + step]
         end = start + len(part)
         digests[start:end] = [_digest(image) for image in part]
-        thumbnails = _thumbnails(part)
-        coefficients[start:end] = _cosines(thumbnails)
-        first += thumbnails.sum(0)
-        second += (thumbnails**2).sum(0)
+        small = _thumbnails(part)
+        coefficients[start:end] = _cosines(small)
+        first += small.sum(0)
+        second += (small**2).sum(0)
         if report:
             report(Progress(end, len(images), "reading", "image"))
     mean = first / (len(images) + PRIOR)
@@ -153,22 +164,16 @@ def _read(images: Images, report: Report | None) -> tuple[np.ndarray, np.ndarray
 
 
 def _thumbnails(images: np.ndarray) -> np.ndarray:
-    """``images`` averaged over areas to float32 (n, SIDE, SIDE, 3), each colour's mean taken away."""
-    side = images.shape[1]
-    edge = np.linspace(0, side, SIDE + 1)
-    pixel = np.arange(side)
-    covered = np.minimum(edge[1:, None], pixel + 1) - np.maximum(edge[:-1, None], pixel)
-    weight = (np.maximum(covered, 0) * SIDE / side).astype(np.float32)
-    rows = np.tensordot(images.astype(np.float32), weight, (1, 1))  # (n, side, 3, SIDE)
-    out = np.tensordot(rows, weight, (1, 1)).transpose(0, 2, 3, 1)
-    return out - out.mean((1, 2), keepdims=True)
+    """``images`` as float32 (n, SIDE, SIDE, 3), each colour's mean taken away."""
+    small = thumbnails(images, SIDE)
+    return small - small.mean((1, 2), keepdims=True)
 
 
-def _cosines(thumbnails: np.ndarray) -> np.ndarray:
-    """The coarsest cosine coefficients of brightness and of two colour differences, without their means."""
+def _cosines(small: np.ndarray) -> np.ndarray:
+    """The coarsest cosine coefficients of thumbnails' brightness and of two colour differences, without means."""
     from scipy.fft import dctn
 
-    red, green, blue = np.moveaxis(thumbnails, -1, 0)
+    red, green, blue = np.moveaxis(small, -1, 0)
     planes = ((red + green + blue) / 3, BRIGHT), (red - green, TINT), (blue - (red + green) / 2, TINT)
     found = [dctn(plane, axes=(1, 2), norm="ortho")[:, :most, :most].reshape(len(plane), -1) for plane, most in planes]
     return np.concatenate([part[:, 1:] for part in found], 1) / SIDE
@@ -243,15 +248,16 @@ class _Likeness:
     def __call__(self, left: np.ndarray, right: np.ndarray, report: Report | None = None) -> np.ndarray:
         """Correlation of each pair, float32 (P,), -1 to 1."""
         out = np.empty(len(left), np.float32)
-        for start in range(0, len(left), CHUNK):
-            part = slice(start, start + CHUNK)
+        step = _step(self.images)
+        for start in range(0, len(left), step):
+            part = slice(start, start + step)
             a, b = self.images[left[part]], self.images[right[part]]
             if self.embed is None:
                 out[part] = _shifted(self._standard(a), self._standard(b))
             else:
                 out[part] = _correlation(self.embed(a), self.embed(b))
             if report:
-                report(Progress(min(start + CHUNK, len(left)), len(left), "comparing", "pair"))
+                report(Progress(min(start + step, len(left)), len(left), "comparing", "pair"))
         return out
 
     def _standard(self, images: np.ndarray) -> np.ndarray:

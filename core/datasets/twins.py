@@ -1,10 +1,10 @@
 """Images that are the same to the pixel: the same cell twice, perhaps in two splits or with two labels."""
 
-import hashlib
 from collections import defaultdict
 from typing import NamedTuple
 
 from core.datasets.base import SPLITS, LoadedDataset
+from core.datasets.similar import pixel_digests
 
 
 class Member(NamedTuple):
@@ -20,6 +20,6 @@ def identical_images(loaded: LoadedDataset) -> list[tuple[Member, ...]]:
     found: dict[bytes, list[Member]] = defaultdict(list)
     for split in SPLITS:
         part = loaded[split]
-        for image, identity, label in zip(part.images, part.ids, part.labels, strict=True):
-            found[hashlib.sha256(image).digest()].append(Member(split, str(identity), int(label)))
+        for digest, identity, label in zip(pixel_digests(part.images), part.ids, part.labels, strict=True):
+            found[digest.tobytes()].append(Member(split, str(identity), int(label)))
     return [tuple(members) for members in found.values() if len(members) > 1]

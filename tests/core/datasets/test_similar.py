@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from core.datasets.rows import Rows
 from core.datasets.similar import similar_groups, similar_pairs
 from core.datasets.synthetic import draw_cells
+from tests.core.datasets.planted import stored_anew
 
 SIZE = 32
 
@@ -14,14 +14,6 @@ SIZE = 32
 @pytest.fixture(scope="module")
 def cells():
     return draw_cells(np.arange(160) % 8, SIZE, seed=5)
-
-
-def stored_anew(image: np.ndarray) -> np.ndarray:
-    """Enlarged, moved by a pixel of the small picture, brightened, and made small again."""
-    large = Image.fromarray(image).resize((96, 96), Image.Resampling.BICUBIC)
-    moved = np.roll(np.asarray(large), (3, -3), (0, 1))
-    small = Image.fromarray(moved).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-    return np.clip(np.asarray(small).astype(int) * 1.03 + 2, 0, 255).astype(np.uint8)
 
 
 def planted(cells):
