@@ -11,8 +11,10 @@ from dashboard import catalogue
 _EVERY = 0.2  # seconds between two drawings of the bar
 
 
-def offer_download(spec: DatasetSpec, size: int) -> None:
-    """Say that the cells are drawn, and fetch the images of ``size`` px on a click; reruns when done.
+def offer_download(spec: DatasetSpec, size: int, *, drawn: bool = True) -> None:
+    """Say that the images of ``size`` px are not here, and fetch them on a click; reruns when done.
+
+    ``drawn`` tells whether drawn cells stand in for them.
 
     A bar shows how far it is. Leaving the page or 'Stop' interrupts it; what has arrived is kept, and
     the next click goes on from there.
@@ -26,10 +28,9 @@ def offer_download(spec: DatasetSpec, size: int) -> None:
     label = "Try again" if st.session_state.get(failure) else "Download them"
     help_line = f"From {spec.url.removeprefix('https://')}{sum_megabytes(spec, size)}; they stay on this computer."
     with place.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(
-            f":material/draw: These cells are **drawn, not real**: the {size} px images are not on this computer.",
-            width="stretch",
-        )
+        missing = f"the {size} px images are not on this computer."
+        instead = f":material/draw: These cells are **drawn, not real**: {missing}"
+        st.markdown(instead if drawn else f":material/hide_image: {missing.capitalize()}", width="stretch")
         clicked = st.button(label, icon=":material/download:", help=help_line, key=f"download_{spec.name}_{size}")
     if not clicked:
         return
@@ -37,13 +38,13 @@ def offer_download(spec: DatasetSpec, size: int) -> None:
     bar = place.progress(0.0, text="Connecting")
     place.button("Stop", icon=":material/stop:", key="download_stop", help="What has arrived is kept.")
     try:
-        began, before, drawn = time.monotonic(), None, 0.0
+        began, before, shown = time.monotonic(), None, 0.0
         for step in spec.download(size):
             before = step.done if before is None else before
             now = time.monotonic()
-            if now - drawn >= _EVERY or step.message:
+            if now - shown >= _EVERY or step.message:
                 bar.progress(min(step.done / max(step.total, 1), 1.0), text=line(step, now - began, before))
-                drawn = now
+                shown = now
         spec.load(size)
     except DatasetUnavailable as error:
         st.session_state[failure] = str(error)

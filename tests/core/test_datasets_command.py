@@ -3,7 +3,7 @@
 import pytest
 
 from core.cli import main
-from core.datasets import summary
+from core.datasets import summary, texture_statistics
 
 
 @pytest.fixture(autouse=True)
@@ -48,12 +48,14 @@ def test_summarize_without_images_says_how_to_get_them(capsys):
 
 
 def test_summarize_writes_and_prints(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(summary.save_summary, "__defaults__", (tmp_path / "out",))
+    for save in (summary.save_summary, texture_statistics.save):
+        monkeypatch.setattr(save, "__defaults__", (tmp_path / "out",))
     assert main(["datasets", "summarize", "synthetic", "--size", "28"]) == 0
     out = capsys.readouterr().out
     assert "drawn, not real" in out
     assert "imbalance 1.0 to 1" in out
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"synthetic-28.json", "synthetic-28.safetensors"}
+    written = {"synthetic-28.json", "synthetic-28.safetensors", "synthetic-28-texture.safetensors"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == written
 
 
 def test_unknown_name_is_wrong_usage(capsys):

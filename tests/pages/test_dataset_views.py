@@ -142,7 +142,8 @@ def test_images_that_are_not_here_and_can_not_be_drawn(empty, monkeypatch, tmp_p
 # ---------------------------------------------------------------- map
 def test_map_without_images_says_what_to_do(empty):
     page = opened(view="map")
-    assert "at 64 px they are not on this computer" in texts(page)
+    assert "The 64 px images are not on this computer" in texts(page)
+    assert "so it needs them" in texts(page)
     assert any(button.label == "Download them" for button in page.button)
 
 
