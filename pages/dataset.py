@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard.widgets.choice import choice
+from dashboard.widgets.dataset.audit import audit
 from dashboard.widgets.dataset.cells import cells
 from dashboard.widgets.dataset.controls import cautions, controls
 from dashboard.widgets.dataset.learn import learn
@@ -19,6 +20,7 @@ VIEWS = {
     "learn": (":material/school: Learn", learn),
     "map": (":material/scatter_plot: Map", map_),
     "quiz": (":material/quiz: Quiz", quiz),
+    "audit": (":material/fact_check: Audit", audit),
 }
 CONTROLS = {"cells": ("class", "split"), "learn": ("split",)}  # beside data set and size
 

@@ -1,0 +1,108 @@
+"""The Audit view of the Dataset page: what was planted is shown, what is kept is not computed again."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.datasets import audit as audits
+from dashboard import catalogue, explore
+from tests.core.datasets.planted import planted
+
+PAGE = Path(__file__).resolve().parents[2] / "pages" / "dataset.py"
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return planted()
+
+
+@pytest.fixture(scope="module")
+def found(loaded, tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("HEMALENS_CACHE", str(tmp_path_factory.mktemp("once")))
+    yield audits.audit(loaded)
+    patch.undo()
+
+
+@pytest.fixture
+def page(root, loaded, monkeypatch):
+    monkeypatch.setattr(explore, "present", lambda *_: (loaded, None))
+    monkeypatch.setattr(catalogue, "summary", lambda *_: None)
+    monkeypatch.setattr(explore, "statistics", lambda *_: (None, None))
+
+    def opened() -> AppTest:
+        page = AppTest.from_file(str(PAGE), default_timeout=300)
+        for key, value in {"dataset": "synthetic", "size": "28", "view": "audit"}.items():
+            page.query_params[key] = value
+        return page.run()
+
+    return opened
+
+
+def texts(page: AppTest) -> str:
+    return "\n".join(element.value for kind in (page.markdown, page.caption) for element in kind)
+
+
+def button(page: AppTest):
+    return next(b for b in page.button if b.label.startswith("Run the audit"))
+
+
+def test_the_button_runs_it_and_shows_what_was_planted(page, found, monkeypatch):
+    # The search itself is tested with the core; here it hands over what it found for these pictures.
+    def compute(loaded, report, embed):
+        report(audits.Progress(50, 100, "Comparing pictures", "%"))
+        return found
+
+    monkeypatch.setattr(audits, "_compute", compute)
+    shown = page()
+    assert not shown.exception
+    assert not shown.metric
+    button(shown).click().run()
+    assert not shown.exception
+    assert not shown.error
+    values = {m.label: m.value for m in shown.metric}
+    assert values["Identical"] == "3"
+    assert values["Nearly identical"] == str(len(found.groups(identical=False)))
+    assert values["Test with a copy in train"] == "3.75 %"
+    said = texts(shown)
+    assert "**3 of 80** test pictures" in said
+    assert "**different labels**" in said
+    assert "train-030" in said
+    assert "test-030" in said
+    first = found.suspects[0]
+    assert first.member.id in said
+    assert f"looks like **{found.codes[first.suggested]}**" in said
+    assert "bottom right corner" in said
+    assert len(shown.get("plotly_chart")) == 2
+    assert button(shown).label == "Run the audit again"
+
+
+def test_what_is_kept_is_shown_at_once(page, found, monkeypatch):
+    audits._keep(found)
+    monkeypatch.setattr(audits, "_compute", lambda *_: pytest.fail("computed though it is kept"))
+    shown = page()
+    assert not shown.exception
+    assert shown.metric
+    assert "train-030" in texts(shown)
+
+
+def test_a_failure_is_told_without_a_traceback(page, monkeypatch):
+    def broken(*_):
+        raise ValueError("no")
+
+    monkeypatch.setattr(audits, "_compute", broken)
+    shown = page()
+    button(shown).click().run()
+    assert not shown.exception
+    assert "reference" in shown.error[0].value
+
+
+def test_without_images_it_says_how_to_get_them(root):
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
+    page.query_params["view"] = "audit"
+    page.query_params["size"] = "28"
+    page.run()
+    assert not page.exception
+    assert any("looks at the pictures themselves" in info.value for info in page.info)
+    assert any(b.label == "Download them" for b in page.button)
