@@ -39,7 +39,7 @@ class _Tile:
 
     @property
     def name(self) -> str:
-        return self.spec.class_names[self.look.target].lower()
+        return self.spec.class_names[self.look.target]
 
     @property
     def given(self) -> str:
