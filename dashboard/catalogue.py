@@ -100,7 +100,32 @@ def loaded(name: str, size: int, content_hash: str | None = None, scheme: str = 
     With ``content_hash`` only the build of that content, for instance the one a run was scored on. ``scheme`` is the
     way to split it, '' for the data set's own or first.
     """
+    _read_first(name, size)
     return _loaded(name, size, content_hash, scheme, str(paths.data_root()))
+
+
+@st.cache_resource(show_spinner=False)
+def _read() -> set[tuple[str, int, str]]:
+    """What was read from folders since the program began."""
+    return set()
+
+
+def _read_first(name: str, size: int) -> None:
+    """Decode a folder's pictures under a bar: the first time it may take minutes, afterwards they lie on the disk."""
+    key = (name, size, str(paths.data_root()))
+    spec = get_dataset(name)
+    if not spec.schemes or key in _read():
+        return
+    bar = st.progress(0.0, text=f"Reading the pictures of {spec.title}")
+    try:
+        spec.load(size, report=lambda step: bar.progress(step.done / step.total, text=_in_words(step, spec.title)))
+    finally:
+        bar.empty()
+    _read().add(key)
+
+
+def _in_words(step: Progress, title: str) -> str:
+    return f"{title}, the first time: {step.message} ({step.done:,} of {step.total:,})"
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the images")

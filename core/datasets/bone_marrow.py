@@ -135,7 +135,9 @@ CLASSES = (
         "some over the nucleus; up to 5 % of marrow cells.",
     ),
 )
-FOLDER = Folder(name=NAME, scan=lambda root: scan_known(root, {cell.code: (cell.code,) for cell in CLASSES}))
+FOLDER = Folder(
+    name=NAME, scan=lambda root: scan_known(root, {cell.code: (cell.code,) for cell in CLASSES}), published=True
+)
 register_folder(
     FOLDER,
     title="Bone marrow",

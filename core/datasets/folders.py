@@ -45,12 +45,14 @@ class Folder:
 
     ``scan(root)`` finds the files of each class code. ``series``: so many pictures that follow each other by
     name are kept in one split (0: none), a stand-in for slides where file names follow the order of taking.
+    ``published``: whether a list of its test pictures was published, under the name `SPLIT_TABLE`.
     ``groups_table``: a CSV with the person or slide of each picture in its column ``groups_column``.
     """
 
     name: str
     scan: Callable[[Path], Scan]
     series: int = 0
+    published: bool = False
     groups_table: Path | None = None
     groups_column: str = "group"
 
@@ -70,9 +72,12 @@ class Folder:
         return size in SIZES and self.place is not None
 
     def schemes(self) -> tuple[Scheme, ...]:
-        """The ways to split it: as published where a list lies with the pictures, by groups, at random."""
+        """The ways to split it: as published where a list lies with the pictures, by groups, at random.
+
+        Without pictures they are those that runs elsewhere may have been trained with.
+        """
         place = self.place
-        listed = place is not None and (place / SPLIT_TABLE).is_file()
+        listed = self.published if place is None else (place / SPLIT_TABLE).is_file()
         return (*((splits.PUBLISHED,) if listed else ()), splits.GROUPED, splits.RANDOM)
 
     def load(
