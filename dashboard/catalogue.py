@@ -12,6 +12,7 @@ import streamlit as st
 
 from core import paths
 from core.datasets import DatasetSpec, DatasetUnavailable, LoadedDataset, dataset_names, get_dataset
+from core.progress import Progress
 from core.runs import Predictions, Run, list_runs
 from core.studies import FOLDER, Study, list_studies
 from dashboard.state import DEFAULT_DATASET
