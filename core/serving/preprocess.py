@@ -49,14 +49,19 @@ def frame(pixels: np.ndarray, size: int, spec: DatasetSpec, mode: Mode = "auto")
     side, note = _choose(width, height, spec, mode)
     box = centre_box(width, height, side)
     left, top, right, bottom = box
-    image = Image.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right]))
-    if side != size:
+    if side * _ENLARGED <= size * 3:
+        note += f" It has only {side} px a side: {size} px hold no more detail than that."
+    return Framed(resized(pixels[top:bottom, left:right], size, spec), box, note)
+
+
+def resized(square: np.ndarray, size: int, spec: DatasetSpec) -> np.ndarray:
+    """``square`` uint8 (S, S, 3) as the training pictures of ``spec`` were made: uint8 (size, size, 3)."""
+    image = Image.fromarray(np.ascontiguousarray(square))
+    if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
         if size in spec.jpeg_sizes:
             image = _through_jpeg(image)
-    if side * _ENLARGED <= size * 3:
-        note += f" It has only {side} px a side: {size} px hold no more detail than that."
-    return Framed(np.array(image), box, note)
+    return np.array(image)
 
 
 def _squeezed(pixels: np.ndarray, size: int) -> Framed:
@@ -92,10 +97,10 @@ def _choose(width: int, height: int, spec: DatasetSpec, mode: Mode) -> tuple[int
     if spec.parent_side is None or spec.parent_crop is None:
         return shorter, f"{square}: the pictures of this data set are not cut."
     if mode == "parent":
-        factor = _parent_factor(width, height, spec.parent_side)
+        factor = parent_factor(width, height, spec.parent_side)
         side = spec.parent_crop * factor if factor else max(1, round(shorter * spec.parent_crop / spec.parent_side))
         return side, f"The central {side} x {side} px were used, as you asked."
-    if factor := _parent_factor(width, height, spec.parent_side):
+    if factor := parent_factor(width, height, spec.parent_side):
         side = spec.parent_crop * factor
         like = "shaped like" if factor == 1 else f"{factor} times as large as"
         return side, f"The central {side} x {side} px were used: the picture is {like} the crops behind {spec.title}."
@@ -107,7 +112,7 @@ def _choose(width: int, height: int, spec: DatasetSpec, mode: Mode) -> tuple[int
     )
 
 
-def _parent_factor(width: int, height: int, parent_side: int) -> int | None:
+def parent_factor(width: int, height: int, parent_side: int) -> int | None:
     """1 for a crop like the parent set's, 2 to 4 for one enlarged by that factor, None for anything else.
 
     The parent's scale is known for its own sizes only. A larger picture counts as an enlarged crop when
