@@ -38,7 +38,7 @@ class Part:
 PARTS = (
     Part("colour", "Six colour numbers", "Mean and deviation of red, green and blue over the picture; no shapes."),
     Part("border", "Border alone", f"A rim of {100 * RIM // SIDE} % of the side, averaged to coarse squares."),
-    Part("corner", "Bottom right corner", f"The corner of {CORNER:.0%} of the side, where scale bars stand."),
+    Part("corner", "Bottom right corner", f"The corner of {100 * CORNER:.0f} % of the side, where scale bars stand."),
     Part("whole", f"Whole picture at {WHOLE_SIDE} px", "For comparison: everything, but blurred.", whole=True),
 )
 

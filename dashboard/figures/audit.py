@@ -6,7 +6,6 @@ import plotly.graph_objects as go
 
 from core.datasets.audit import Audit
 from core.evaluation.metrics import accuracy_interval
-from core.serving.wording import sentence_case
 from dashboard.figures.style import PRIMARY, class_colours, finish, ground
 
 CHANNELS = ("red", "green", "blue")
@@ -116,7 +115,7 @@ def shortcut_title(found: Audit) -> str:
     best = max((s for s in found.shortcuts if not s.part.whole), key=lambda s: s.accuracy)
     if (best.accuracy - found.majority) / max(1 - found.majority, 1e-9) < TALL:
         return "Parts without a cell tell little of the class"
-    return f"{sentence_case(best.part.title.lower())} already names {100 * best.accuracy:.0f} % right"
+    return f"{100 * best.accuracy:.0f} % are named right from this alone: {best.part.title.lower()}"
 
 
 def colour_title(found: Audit) -> str:

@@ -1,9 +1,14 @@
 """``python -m core datasets``."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from core.cli import main
+from core.commands import datasets as datasets_command
 from core.datasets import summary, texture_statistics
+from tests.core.datasets.planted import planted
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +68,21 @@ def test_unknown_name_is_wrong_usage(capsys):
         main(["datasets", "download", "nothing", "--size", "28"])
     assert caught.value.code == 2
     assert "bloodmnist" in capsys.readouterr().err
+
+
+def test_audit_prints_what_was_planted(capsys, monkeypatch):
+    loaded = planted()
+    monkeypatch.setattr(datasets_command, "get_dataset", lambda _: replace(loaded.spec, load=lambda *_, **__: loaded))
+    assert main(["datasets", "audit", "synthetic"]) == 0
+    out = capsys.readouterr().out
+    assert "3 pairs are the same to the pixel; 2 across splits, 1 with different labels" in out
+    assert "leakage: 3 of 80 test pictures (3.75 %) have a copy in train; 1 (1.25 %) an identical one" in out
+    assert "train-030 (NE, train) = test-030 (PLT, test)  identical  DIFFERENT LABELS" in out
+    assert "Bottom right corner" in out
+    assert main(["datasets", "audit", "synthetic", "--json"]) == 0  # kept, and whole
+    assert len(json.loads(capsys.readouterr().out)["copies"]) >= 5
+
+
+def test_audit_refuses_a_split_that_is_not_there(capsys):
+    assert main(["datasets", "audit", "synthetic", "--size", "28", "--scheme", "grouped"]) == 1
+    assert "leave --scheme out" in capsys.readouterr().err

@@ -71,7 +71,7 @@ def audit(view: View) -> None:
         _colours(view, found)
     st.caption(
         f"Audited: {view.count(found.total)} of {found.provenance} at {found.size} px (content {found.content_hash}), "
-        f"in {found.seconds:.0f} s."
+        f"in {found.cpu_seconds:.0f} seconds of the processor."
     )
 
 
@@ -151,7 +151,7 @@ def _copies(view: View, found: Audit) -> None:
         )
     else:
         st.markdown("No test picture has a copy in train.")
-    grid = st.grid(2, min_column_width=430, gap="medium")
+    grid = st.grid(3, min_column_width=310, gap="small")
     for copies in _page(found.copies, COPIES, f"copies-{view.content}"):
         with grid.container(border=True):
             _side_by_side(view, found, copies)
@@ -166,7 +166,7 @@ def _side_by_side(view: View, found: Audit, copies: Copies) -> None:
     st.markdown(" · ".join(said))
     with st.container(horizontal=True, gap="medium"):
         for member in copies.members[:MOST_MEMBERS]:
-            with st.container(width=2 * SIDE - 40, gap="xsmall"):
+            with st.container(width=SIDE + 18, gap="xsmall"):
                 _picture(view, found, member)
     if len(copies.members) > MOST_MEMBERS:
         st.caption(f"and {len(copies.members) - MOST_MEMBERS} more")
@@ -177,8 +177,8 @@ def _picture(view: View, found: Audit, member: Member) -> None:
     image = _image(view, member)
     if image is not None:
         st.image(enlarge(image, SIDE), width=SIDE, alt=f"{member.id}, labelled {code}")
-    st.markdown(f"**{code}** {view.of(code).name}, {member.split}")
-    st.caption(_short(member.id), help=member.id)
+    st.markdown(f"**{code}**, {member.split}")
+    st.caption(_short(member.id), help=_whole(member.id))
 
 
 def _image(view: View, member: Member) -> np.ndarray | None:
@@ -189,6 +189,11 @@ def _image(view: View, member: Member) -> np.ndarray | None:
 def _short(identity: str) -> str:
     """The end of a path, which tells files apart."""
     return identity.rpartition("/")[2][-28:]
+
+
+def _whole(identity: str) -> str | None:
+    """All of it for the help line, where the short form leaves something out."""
+    return identity if identity != _short(identity) else None
 
 
 def _page(items: Sequence, each: int, key: str) -> Sequence:
@@ -223,7 +228,7 @@ def _suspects(view: View, found: Audit) -> None:
                 f"labelled **{code}** ({percent(suspect.given)}),  \nlooks like **{other}** ({percent(suspect.other)})",
                 help=f"labelled {view.of(code).name}, looks like {view.of(other).name}",
             )
-            st.caption(f"{member.split} · {_short(member.id)}", help=member.id)
+            st.caption(f"{member.split} · {_short(member.id)}", help=_whole(member.id))
 
 
 # ---------------------------------------------------------------- shortcuts and colours
@@ -251,9 +256,9 @@ def meaning(found: Audit, unit: str) -> str:
     best = max(s.accuracy for s in tall)
     return (
         f"A small model that sees no {'cell' if unit == 'cell' else 'single cell'} in detail names many {unit}s right "
-        f"from {named}. Colour may be the stain of a cell or the stain of a slide; border and corner hold little else "
-        f"than the slide. An accuracy near {100 * best:.0f} % here proves nothing, and one above it may rest on the "
-        "same signs: another laboratory's pictures would tell."
+        f"from {named}. Colour belongs to the cells and to the slide's stain alike; border and corner hold little but "
+        f"the slide. So measure a model here against {100 * best:.0f} %, not {100 * found.majority:.0f} %; what "
+        "it owes to the slide only another laboratory's pictures tell."
     )
 
 
