@@ -24,10 +24,14 @@ class TerminalBar:
     def __init__(self, title: str) -> None:
         self.title = title
         self.bar = None
+        self.unit = ""
 
     def __call__(self, step: Progress) -> None:
         from tqdm import tqdm
 
+        if step.unit != self.unit:  # other work begins: pictures were read, now steps are trained
+            self.close()
+            self.unit = step.unit
         if self.bar is None:
             # Work that resumes begins in the middle: time left is reckoned from there.
             self.bar = tqdm(

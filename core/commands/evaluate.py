@@ -1,4 +1,4 @@
-"""``python -m core evaluate RUN``: score a run's weights anew and compare with its stored figures."""
+"""``python -m core evaluate RUN``: score a run's weights anew, on its own cells or (--on) on another laboratory's."""
 
 import argparse
 import json
@@ -26,6 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog="Exit status 1 where a figure differs from the stored one by more than 0.001 on the very same images.",
     )
     parser.add_argument("run", help="a run's name, the beginning of one, or its folder")
+    parser.add_argument("--on", metavar="DATASET", help="another laboratory's cells, see `datasets add --maps-to`")
     parser.add_argument("--split", choices=("val", "test"), action="append", help="default: both")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
     parser.set_defaults(handler=evaluate)
@@ -33,6 +34,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def evaluate(options: argparse.Namespace) -> int:
     run = find_run(options.run)
+    if options.on:
+        return _evaluate_on(run, options)
     trained_on = run.config["dataset"]["provenance"]
     data = get_dataset(run.dataset).load(run.size, content_hash=trained_on["content_hash"])
     if list(data.spec.codes) != run.config["dataset"]["codes"]:
@@ -77,3 +80,34 @@ def _answers(run: Run, part: Split) -> Iterator[tuple[np.ndarray, Progress]]:
     for start in range(0, len(part), engine.BATCH):
         logits = engine.logits(run, part.images[start : start + engine.BATCH])
         yield logits, Progress(start + len(logits), len(part), unit="image")
+
+
+def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
+    from core.serving.laboratory import evaluate_on, lab_pictures
+
+    with TerminalBar(options.on) as bar:
+        lab = lab_pictures(options.on, bar)
+    figures, framed = evaluate_on(run, lab)
+    lab_codes = [code for code in run.codes if code in lab.codes]
+    if options.json:
+        facts = {"run": run.name, "on": options.on, "codes": run.codes, "lab_codes": lab_codes, "framing": framed.scale.note}
+        print(json.dumps({**facts, **figures}, indent=1))
+        return 0
+    over = f"over {figures['slides']} slides" if figures["slides"] else "over cells"
+    print(f"{run.name} on {get_dataset(options.on).title}: {figures['n']:,} cells. {framed.scale.note}")
+    for name, text in (("accuracy", f"all {len(run.codes)} classes"), ("accuracy_lab_classes", ", ".join(lab_codes))):
+        low, high = figures[f"{name}_interval"]
+        print(
+            f"  {text}: {figures[name]:.2%} (95 % interval {over} {low:.2%} to {high:.2%}), "
+            f"balanced {figures[name.replace('accuracy', 'balanced_accuracy')]:.2%}"
+        )
+    print(
+        f"  mean confidence {figures['mean_confidence']:.0%}; sure of {figures['sure']:.1%} of the cells, "
+        f"sure and wrong: {figures['sure_and_wrong']:.1%}"
+    )
+    print("       " + "".join(f"{code:>6}" for code in run.codes))
+    for code, row in zip(lab_codes, figures["confusion"], strict=True):
+        print(f"  {code:<5}" + "".join(f"{count:6d}" for count in row))
+    for file, why in lab.unreadable.items():
+        print(f"  left out: {file}: {why}")
+    return 0

@@ -1,0 +1,73 @@
+"""A run on another laboratory's pictures: read as uploads are, scored in its own classes, by the shell too."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.cli import main
+from core.datasets import DatasetUnavailable, own
+from core.serving.laboratory import evaluate_on, in_terms_of, lab_pictures
+from tests.stub_runs import make_run
+
+__all__ = ["make_run"]
+COLOURS = {"baso": (230, 20, 20), "Eosinophils": (20, 230, 20)}
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """Twelve plain pictures, red or green, of four slides; one file is broken."""
+    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    rows = []
+    for number in range(12):
+        label = list(COLOURS)[number % 2]
+        Image.new("RGB", (80, 80), COLOURS[label]).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{label},S{number // 3}")
+    (folder / "broken.png").write_bytes(b"nothing")
+    table = folder / "labels.csv"
+    table.write_text("\n".join(["file,label,slide", *rows, "broken.png,baso,S0"]) + "\n")
+    own.define("my_lab", folder, table=table, maps_to="bloodmnist")
+    return "my_lab"
+
+
+def test_pictures_come_with_labels_and_slides(lab):
+    found = lab_pictures(lab)
+    assert len(found) == 12
+    assert found.codes == ("BA", "EO")
+    assert found.labels.tolist() == [0] * 6 + [1] * 6
+    assert len(set(found.slides)) == 4
+    assert list(found.unreadable) == ["broken.png"]
+
+
+def test_a_run_is_scored_in_its_own_classes(lab, make_run):
+    figures, framed = evaluate_on(make_run(), lab_pictures(lab))
+    assert figures["accuracy"] == figures["accuracy_lab_classes"] == 1  # red is BA, green is EO for the stub
+    assert figures["n"] == 12
+    assert figures["slides"] == 4
+    assert len(framed.frames) == 12
+    blind = make_run("blind-64-1", weights=np.eye(3, 8)[:, [3, 0, 1, 2, 4, 5, 6, 7]])  # calls red EO, green ERB
+    assert evaluate_on(blind, lab_pictures(lab))[0]["accuracy"] == 0
+
+
+def test_a_class_that_the_run_does_not_know_is_told(lab, make_run):
+    run = make_run()
+    pictures = lab_pictures(lab)
+    object.__setattr__(pictures, "codes", ("BA", "XYZ"))
+    with pytest.raises(DatasetUnavailable, match="does not know XYZ"):
+        in_terms_of(pictures, run)
+
+
+def test_the_shell_prints_it_and_gives_json(lab, make_run, tmp_path, monkeypatch, capsys):
+    run = make_run()
+    assert main(["evaluate", str(run.path), "--on", lab, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["lab_codes"] == ["BA", "EO"]
+    assert found["accuracy"] == 1
+    assert main(["evaluate", str(run.path), "--on", lab]) == 0
+    said = capsys.readouterr().out
+    assert "over 4 slides" in said
+    assert "broken.png" in said
+    assert main(["evaluate", str(run.path), "--on", "nowhere"]) == 1
