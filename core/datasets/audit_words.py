@@ -10,8 +10,9 @@ TOP = 10
 def in_words(found: Audit, loaded: LoadedDataset) -> str:
     """The audit as lines of text."""
     split = loaded.spec.scheme(found.scheme) if loaded.spec.schemes else None
+    way = f", {split.title}" if split and split.title not in found.provenance else ""
     head = [
-        f"{loaded.spec.title}, {found.size} px, {found.provenance}" + (f", {split.title}" if split else ""),
+        f"{loaded.spec.title}, {found.size} px, {found.provenance}{way}",
         f"{found.total:,} pictures: " + ", ".join(f"{s} {found.counts[s]:,}" for s in SPLITS)
         + f"; content {found.content_hash}; took {found.seconds:.0f} s ({found.cpu_seconds:.0f} s of the processor)",
     ]  # fmt: skip
@@ -55,7 +56,7 @@ def _suspects(found: Audit) -> list[str]:
     for number, s in enumerate(found.suspects[:TOP], 1):
         lines.append(
             f"  {number:2}. {s.member.id} ({s.member.split}): labelled {found.codes[s.member.label]} "
-            f"({s.given:.0%}), looks like {found.codes[s.suggested]} ({s.other:.0%})"
+            f"({_percent(s.given)}), looks like {found.codes[s.suggested]} ({_percent(s.other)})"
         )
     return lines
 
@@ -79,3 +80,8 @@ def _colours(found: Audit) -> list[str]:
         numbers = "  ".join(f"{m:6.1f} ± {d:4.1f}" for m, d in zip(mean, between, strict=True))
         lines.append(f"  {code:<4} {numbers}")
     return lines
+
+
+def _percent(probability: float) -> str:
+    """As `core.serving.wording.percent`, which this layer can't reach."""
+    return "< 1 %" if probability < 0.01 else "> 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"

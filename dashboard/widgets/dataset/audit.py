@@ -26,7 +26,7 @@ from dashboard.widgets.export import exported
 from dashboard.widgets.pictures import enlarge
 
 COPIES, SUSPECTS = 6, 12  # shown a page
-SIDE = 112
+SIDE, MOST_SIDE = 112, 160  # px: small pictures are enlarged by whole factors to the first at least
 MOST_MEMBERS = 4  # shown of one group
 _EVERY = 0.2  # seconds between two drawings of the bar
 
@@ -151,7 +151,7 @@ def _copies(view: View, found: Audit) -> None:
         )
     else:
         st.markdown("No test picture has a copy in train.")
-    grid = st.grid(3, min_column_width=310, gap="small")
+    grid = st.grid(3, min_column_width=330, gap="small")
     for copies in _page(found.copies, COPIES, f"copies-{view.content}"):
         with grid.container(border=True):
             _side_by_side(view, found, copies)
@@ -166,7 +166,7 @@ def _side_by_side(view: View, found: Audit, copies: Copies) -> None:
     st.markdown(" · ".join(said))
     with st.container(horizontal=True, gap="medium"):
         for member in copies.members[:MOST_MEMBERS]:
-            with st.container(width=SIDE + 18, gap="xsmall"):
+            with st.container(width=_width(view.size), gap="xsmall"):
                 _picture(view, found, member)
     if len(copies.members) > MOST_MEMBERS:
         st.caption(f"and {len(copies.members) - MOST_MEMBERS} more")
@@ -176,9 +176,19 @@ def _picture(view: View, found: Audit, member: Member) -> None:
     code = found.codes[member.label]
     image = _image(view, member)
     if image is not None:
-        st.image(enlarge(image, SIDE), width=SIDE, alt=f"{member.id}, labelled {code}")
+        _show(image, f"{member.id}, labelled {code}")
     st.markdown(f"**{code}**, {member.split}")
     st.caption(_short(member.id), help=_whole(member.id))
+
+
+def _width(size: int) -> int:
+    """Of a picture's column: the picture as `_show` draws it, and some air."""
+    return min(-(-SIDE // size) * size if size < SIDE else size, MOST_SIDE) + 8
+
+
+def _show(image: np.ndarray, alt: str) -> None:
+    large = enlarge(image, SIDE)
+    st.image(large, width=min(large.shape[1], MOST_SIDE), alt=alt)
 
 
 def _image(view: View, member: Member) -> np.ndarray | None:
@@ -222,7 +232,7 @@ def _suspects(view: View, found: Audit) -> None:
             member, code = suspect.member, found.codes[suspect.member.label]
             image = _image(view, member)
             if image is not None:
-                st.image(enlarge(image, SIDE), width=SIDE, alt=f"{member.id}, labelled {code}")
+                _show(image, f"{member.id}, labelled {code}")
             other = found.codes[suspect.suggested]
             st.markdown(
                 f"labelled **{code}** ({percent(suspect.given)}),  \nlooks like **{other}** ({percent(suspect.other)})",

@@ -1,8 +1,9 @@
 """Identical images are found wherever they are, with what is known of each."""
 
 import numpy as np
+import pytest
 
-from core.datasets import get_dataset
+from core.datasets import bloodmnist, get_dataset
 from core.datasets.base import LoadedDataset, Provenance, Split
 from core.datasets.twins import identical_images
 
@@ -29,3 +30,13 @@ def test_twins_across_splits_and_labels():
 
 def test_none_where_every_image_is_its_own():
     assert identical_images(loaded(train=[("a", 0, 1)], test=[("b", 0, 2)])) == []
+
+
+@pytest.mark.realdata
+def test_bloodmnist_holds_17_pairs_one_with_two_labels():
+    if not any(kind == "rebuilt" for _, kind, _ in bloodmnist.builds(28)):
+        pytest.skip("the rebuilt BloodMNIST at 28 px is not in the data root")
+    found = identical_images(bloodmnist.load(28))
+    assert len(found) == 17
+    assert sum(len({m.split for m in members}) > 1 for members in found) == 9
+    assert [{m.id for m in members} for members in found if len({m.label for m in members}) > 1] == [{"06961", "07542"}]
