@@ -90,7 +90,13 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
     figures, framed = evaluate_on(run, lab)
     lab_codes = [code for code in run.codes if code in lab.codes]
     if options.json:
-        facts = {"run": run.name, "on": options.on, "codes": run.codes, "lab_codes": lab_codes, "framing": framed.scale.note}
+        facts = {
+            "run": run.name,
+            "on": options.on,
+            "codes": run.codes,
+            "lab_codes": lab_codes,
+            "framing": framed.scale.note,
+        }
         print(json.dumps({**facts, **figures}, indent=1))
         return 0
     over = f"over {figures['slides']} slides" if figures["slides"] else "over cells"
