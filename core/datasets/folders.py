@@ -37,6 +37,7 @@ from core.paths import cache_root, data_root
 SIZES = (28, 64, 128, 224)
 COMPARED_AT = 64  # px at which pictures are compared with each other
 SPLIT_TABLE = "published_split.csv"
+ALIKE = "alike-2"  # what is kept of `core.datasets.similar`; another number for another way of comparing
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class Pictures:
     @cached_property
     def alike(self) -> np.ndarray:
         """int64 (N,): pictures that are the same or nearly so have the same number."""
-        return remembered(self.small.path, "alike", lambda: similar_groups(Rows(self.small.path, self.rows)))
+        return remembered(self.small.path, ALIKE, lambda: similar_groups(Rows(self.small.path, self.rows)))
 
     @cached_property
     def groups(self) -> np.ndarray:
