@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.evaluation.projection import FEWEST, Projection, methods, nearest
 from core.runs import Run
-from core.serving.wording import count
+from core.serving.wording import count, percent
 from dashboard import explore, state
 from dashboard import map as maps
 from dashboard.figures.map import map_scatter
@@ -148,7 +148,7 @@ def _chosen(found: Atlas) -> int | None:
 
 
 def _title(view: View, found: Atlas) -> str:
-    share = f"{100 * found.agree.mean():.0f} %"
+    share = percent(float(found.agree.mean()))
     return f"{share} of a {view.spec.unit}'s ten nearest are of its own class"
 
 
