@@ -1,41 +1,50 @@
 """Rows of one array on disk, read when they are asked for: what lets 171,000 pictures train in little memory."""
 
-import mmap
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-
-FORGET = 64 * 2**20  # bytes read after which the pages that are mapped are handed back
 
 
 class Rows:
     """Some rows, in some order, of a ``.npy`` file: slices and index arrays give arrays in memory, (n, ...).
 
-    Looks like an array as far as len, shape, dtype, iteration and indexing by rows go. What was read does
-    not stay in this process's memory; the system's own cache of files may keep it.
+    Looks like an array as far as len, shape, dtype, iteration and indexing by rows go. The file is read, not
+    mapped: mapped pages would count as this process's memory, and the more so the more pictures there are.
     """
 
     def __init__(self, path: Path, index: np.ndarray) -> None:
         self.path, self.index = path, np.asarray(index, np.int64)
-        self._read = 0
 
     @cached_property
-    def _file(self) -> np.ndarray:
-        return np.load(self.path, mmap_mode="r", allow_pickle=False)
+    def _file(self) -> BinaryIO:
+        return self.path.open("rb", buffering=0)
+
+    @cached_property
+    def _header(self) -> tuple[tuple[int, ...], np.dtype, int]:
+        """Shape of the array in the file, its type, and where in the file it begins."""
+        with self.path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, by_column, dtype = read(file)
+            if by_column or dtype.hasobject:
+                raise ValueError(f"{self.path} does not hold plain rows")
+            return shape, dtype, file.tell()
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (len(self.index), *self._file.shape[1:])
+        return (len(self.index), *self._header[0][1:])
 
     @property
     def dtype(self) -> np.dtype:
-        return self._file.dtype
+        return self._header[1]
 
     @property
     def ndim(self) -> int:
-        return self._file.ndim
+        return len(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -45,12 +54,25 @@ class Rows:
         return len(self.index)
 
     def __getitem__(self, key: int | slice | np.ndarray | list) -> np.ndarray:
-        taken = np.array(self._file[self.index[key]])
-        self._read += taken.nbytes
-        if self._read > FORGET and hasattr(mmap, "MADV_DONTNEED"):
-            self._file._mmap.madvise(mmap.MADV_DONTNEED)
-            self._read = 0
-        return taken
+        rows = self.index[key]
+        return self._read(rows) if rows.ndim else self._read(rows[None])[0]
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        if not out.size:
+            return out
+        size, begin = out[0].nbytes, self._header[2]
+        content = memoryview(out.reshape(-1).view(np.uint8))
+        breaks = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+        for start, stop in zip(breaks, breaks[1:], strict=False):  # rows that follow each other are read at once
+            done, end = start * size, stop * size
+            place = begin + int(rows[start]) * size
+            while done < end:
+                count = os.preadv(self._file.fileno(), [content[done:end]], place)
+                if not count:
+                    raise OSError(f"{self.path} is shorter than it says")
+                done, place = done + count, place + count
+        return out
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for start in range(0, len(self), 256):
