@@ -46,7 +46,7 @@ def bench(root):
 def test_home_counts_it_but_puts_the_best_single_model_forward(bench):
     text = said(opened("home"))
     assert "3 models" in text
-    assert "best single one on val, **B, 64 px**" in text
+    assert "best single one for BloodMNIST on val, **B, 64 px**" in text
 
 
 @pytest.mark.parametrize("view", ["overview", "pair", "classes", "hardest", "studies"])

@@ -113,7 +113,7 @@ def test_some_of_the_classes_are_counted(empty, monkeypatch):
     spec = fake_spec()
     some = spec.with_classes(("AAA", "CCC"))
 
-    def load(size: int, content: str | None = None, scheme: str = ""):
+    def load(size: int, content: str | None = None, scheme: str = "", report: object = None):
         return fake_loaded(size, content, scheme)
 
     fake_loaded = fake_spec(classes=some.classes).load
@@ -128,7 +128,7 @@ def test_some_of_the_classes_are_counted(empty, monkeypatch):
 def test_images_that_are_not_here_and_can_not_be_drawn(empty, monkeypatch, tmp_path):
     from core.datasets import DatasetUnavailable
 
-    def load(size: int, content: str | None = None, scheme: str = ""):
+    def load(size: int, content: str | None = None, scheme: str = "", report: object = None):
         raise DatasetUnavailable("Smears are not on this computer: put them into the folder smears.")
 
     monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path / "shipped"))

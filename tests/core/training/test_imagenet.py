@@ -106,7 +106,7 @@ def test_the_models_that_have_published_weights_are_there():
 
 
 def test_a_training_says_where_it_began(served, monkeypatch):
-    monkeypatch.setattr("core.training.loop.get_dataset", lambda name: DATA.spec)
+    monkeypatch.setattr(TrainConfig, "load_data", lambda config, report=None: DATA.spec.load(28))
     command = ["train", "--dataset", "synthetic", "--size", "28", "--model", "mobilenet_v2", "--arg", "width=32"]
     assert main([*command, "--weights", "imagenet", "--epochs", "1", "--device", "cpu"]) == 0
     run = list_runs("small")[0]
