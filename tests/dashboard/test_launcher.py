@@ -66,6 +66,8 @@ def test_it_starts_from_another_folder_answers_and_stops_on_ctrl_c(tmp_path):
         env=env,
         stdout=subprocess.PIPE,
         text=True,
+        # As in a terminal: what a script runs in the background inherits that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         answer, deadline = None, time.monotonic() + 120
