@@ -46,7 +46,7 @@ def _example(path: str, changed: int, here: tuple[int, ...], _run: Run, _spec: D
 
 
 def models_line(best: Run | None, single: bool) -> str:
-    """'35 for BloodMNIST, 3 for ALL. The best on val, ..., names 98.7 % of 3,421 test cells rightly (...), ...'.
+    """'35 for BloodMNIST, 3 for ALL. The best on val, ..., names 98.7 % of 3,421 test cells rightly (...), on ...'.
 
     ``best`` is BloodMNIST's best run; ``single`` tells that combinations, which may be better, didn't compete.
     """
@@ -64,7 +64,7 @@ def models_line(best: Run | None, single: bool) -> str:
     which = f"best{' single one' if single else ''} for {get_dataset(best.dataset).title} on val"
     return (
         f"{many}. The {which}, **{best.title}**, names {100 * test['accuracy']:.1f} % of "
-        f"{test['n']:,} test cells rightly (95 % interval {100 * low:.1f} to {100 * high:.1f}), by {best.provenance}"
+        f"{test['n']:,} test cells rightly (95 % interval {100 * low:.1f} to {100 * high:.1f}), on {best.provenance}"
     )
 
 
