@@ -78,27 +78,25 @@ def show(_: argparse.Namespace) -> int:
 
 def add(options: argparse.Namespace) -> int:
     """Register a folder, read every picture once, and tell what is there and what is wrong."""
-    spec = own.define(
-        options.name,
-        options.folder,
-        title=options.title,
-        domain=options.domain,
-        unit=options.unit,
-        squeezed=options.squeeze,
-        groups_table=options.groups,
-        table=options.table,
-        maps_to=options.maps_to,
-        mapping=options.mapping,
-    )
-    try:
-        with TerminalBar(spec.name) as bar:
-            found = check(spec, folder_of(spec.name), bar)
-    except HemaLensError:
-        own.forget(spec.name)
-        raise
+    with own.kept_on_failure(options.name), TerminalBar(options.name) as bar:
+        spec = own.define(
+            options.name,
+            options.folder,
+            title=options.title,
+            domain=options.domain,
+            unit=options.unit,
+            squeezed=options.squeeze,
+            groups_table=options.groups,
+            table=options.table,
+            maps_to=options.maps_to,
+            mapping=options.mapping,
+        )
+        found = check(spec, folder_of(spec.name), bar)
     print(in_words(found, spec))
     for caution in spec.cautions:
         print(f"Note: {caution}")
+    if spec.maps_to:
+        print(f"See how a model reads it: python -m core evaluate RUN --on {spec.name}")
     print(f"Train on it: python -m core train --dataset {spec.name} --size 64")
     return 0
 
@@ -131,7 +129,8 @@ def summarize(options: argparse.Namespace) -> int:
     from core.datasets.summary import summarize as compute
 
     spec = _spec(options)
-    loaded = spec.load(options.size)
+    with TerminalBar(f"{spec.title} {options.size} px") as bar:
+        loaded = spec.load(options.size, report=bar)
     summary = compute(loaded)
     paths = (*save_summary(summary), texture.save(texture.measure(loaded)))
     print(f"{summary.provenance.label}, {summary.size} px, content {summary.provenance.content_hash}")
@@ -157,8 +156,8 @@ def audit(options: argparse.Namespace) -> int:
     if options.scheme and options.scheme not in [s.name for s in spec.schemes]:
         ways = ", ".join(s.name for s in spec.schemes) or "one way only: leave --scheme out"
         raise HemaLensError(f"{spec.title} can't be split by {options.scheme!r}. There is: {ways}.")
-    loaded = spec.load(options.size, scheme=options.scheme)
     with TerminalBar(f"Audit of {spec.title}") as bar:
+        loaded = spec.load(options.size, scheme=options.scheme, report=bar)
         found = compute(loaded, bar, fresh=options.fresh)
     print(json.dumps(as_json(found), indent=1) if options.json else in_words(found, loaded))
     return 0

@@ -88,13 +88,12 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
     with TerminalBar(options.on) as bar:
         lab = lab_pictures(options.on, bar)
     figures, framed = evaluate_on(run, lab)
-    lab_codes = [code for code in run.codes if code in lab.codes]
+    lab_codes = figures["lab_codes"]
     if options.json:
         facts = {
             "run": run.name,
             "on": options.on,
             "codes": run.codes,
-            "lab_codes": lab_codes,
             "framing": framed.scale.note,
         }
         print(json.dumps({**facts, **figures}, indent=1))

@@ -7,7 +7,7 @@ import numpy as np
 
 from core.datasets import splits
 from core.datasets.base import DatasetSpec, DatasetUnavailable, Report, silent
-from core.datasets.folders import COMPARED_AT, Folder, Pictures
+from core.datasets.folders import COMPARED_AT, Folder, Pictures, readable
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Checkup:
     """``counts``: readable pictures by class code. ``left_out``: class code to the reason why it is not used.
 
     ``unreadable``: file to reason. ``shapes``: (width, height) to number of pictures, the commonest first.
-    ``identical`` and ``near``: pictures that another one equals or nearly equals. ``others``: files that are no
+    ``identical``: pictures whose file equals another to the byte; ``alike``: pictures that another one
+    equals or nearly equals. ``others``: files that are no
     pictures. ``missing``: files that the table names and that are not there. ``groups``: number of groups that stay
     together in the grouped split.
     """
@@ -54,7 +55,7 @@ def check(spec: DatasetSpec, folder: Folder, report: Report = silent) -> Checkup
         elif not files:
             left_out[code] = "its folder holds no pictures"
         else:
-            good = sum(name in files for row, name in enumerate(arrays.files) if row not in arrays.unreadable)
+            good = readable(files, arrays)
             left_out[code] = (
                 f"only {good} picture{'' if good == 1 else 's'} that can be read, and train, val and test need "
                 f"{splits.FEWEST}"

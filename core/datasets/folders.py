@@ -135,7 +135,7 @@ class Pictures:
             raise DatasetUnavailable(f"{place} holds no pictures of {spec.title}. Check that this is the right folder.")
         small = decoded(place, files, COMPARED_AT, spec, report)
         arrays = small if size == COMPARED_AT else decoded(place, files, size, spec, report)
-        kept = [code for code in spec.codes if _readable(scan.files.get(code, ()), small) >= splits.FEWEST]
+        kept = [code for code in spec.codes if readable(scan.files.get(code, ()), small) >= splits.FEWEST]
         if len(kept) < 2:
             bad = [f"{small.files[row]} ({why})" for row, why in small.unreadable.items()]
             raise DatasetUnavailable(
@@ -148,15 +148,16 @@ class Pictures:
     @cached_property
     def rows(self) -> np.ndarray:
         """Rows of the arrays that hold a picture of a class that is kept, int64 (N,)."""
-        label_of = {name: k for k, code in enumerate(self.spec.codes) for name in self.scan.files[code]}
-        return np.array(
-            [r for r, f in enumerate(self.arrays.files) if f in label_of and r not in self.arrays.unreadable], np.int64
-        )
+        bad, known = self.arrays.unreadable, self._label_of
+        return np.array([r for r, f in enumerate(self.arrays.files) if f in known and r not in bad], np.int64)
 
     @cached_property
     def labels(self) -> np.ndarray:
-        label_of = {name: k for k, code in enumerate(self.spec.codes) for name in self.scan.files[code]}
-        return np.array([label_of[self.arrays.files[row]] for row in self.rows], np.int64)
+        return np.array([self._label_of[self.arrays.files[row]] for row in self.rows], np.int64)
+
+    @cached_property
+    def _label_of(self) -> dict[str, int]:
+        return {name: k for k, code in enumerate(self.spec.codes) for name in self.scan.files[code]}
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -220,7 +221,8 @@ class Pictures:
         return get_dataset(self.spec.name).codes
 
 
-def _readable(files: tuple[str, ...], arrays: Decoded) -> int:
+def readable(files: tuple[str, ...], arrays: Decoded) -> int:
+    """How many of ``files`` could be read into ``arrays``."""
     bad = {arrays.files[row] for row in arrays.unreadable}
     return sum(name not in bad for name in files)
 

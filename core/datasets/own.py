@@ -7,7 +7,8 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -79,6 +80,21 @@ def folder_of(name: str) -> Folder:
     """How the pictures of ``name`` lie in their folder, for a data set that is read from one."""
     ours = built_in(name)
     return ours if ours is not None else _folder(registered(name))
+
+
+@contextmanager
+def kept_on_failure(name: str) -> Iterator[None]:
+    """Where what is done inside raises, ``name`` is again what it was before: unknown, or the former folder."""
+    path = book(name)
+    before = path.read_bytes() if path.is_file() else None
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_bytes(before)
+        raise
 
 
 def forget(name: str) -> None:

@@ -80,11 +80,15 @@ def in_terms_of(lab: LabPictures, run: Run) -> tuple[np.ndarray, list[int]]:
 
 
 def evaluate_on(run: Run, lab: LabPictures) -> tuple[dict, FramedBatch]:
-    """Figures of ``run`` on the laboratory's pictures (see `score_elsewhere`), and how they were framed."""
+    """Figures of ``run`` on the laboratory's pictures (see `score_elsewhere`), and how they were framed.
+
+    ``lab_codes`` are the classes that have readable pictures there, in the run's order: the rows of ``confusion``.
+    """
     labels, there = in_terms_of(lab, run)
     framed = frame_batch(lab.pixels, get_dataset(run.dataset), run.size)
     logits = [
         engine.logits(run, framed.pixels[start : start + engine.BATCH]) for start in range(0, len(lab), engine.BATCH)
     ]
     probabilities = softmax(np.concatenate(logits))
-    return score_elsewhere(labels, probabilities, there, lab.slides, sure_threshold(run)), framed
+    figures = score_elsewhere(labels, probabilities, there, lab.slides, sure_threshold(run))
+    return {"lab_codes": [run.codes[k] for k in there], **figures}, framed

@@ -45,7 +45,9 @@ def frame(pixels: np.ndarray, size: int, spec: DatasetSpec, mode: Mode = "auto")
     """
     height, width = pixels.shape[:2]
     if spec.squeezed:
-        return _squeezed(pixels, size)
+        shape = "" if width == height else f", {width} x {height} px, squeezed to a square"
+        note = f"The whole picture was used{shape}, as the training pictures were."
+        return Framed(resized(pixels, size, spec), (0, 0, width, height), note)
     side, note = _choose(width, height, spec, mode)
     box = centre_box(width, height, side)
     left, top, right, bottom = box
@@ -54,25 +56,17 @@ def frame(pixels: np.ndarray, size: int, spec: DatasetSpec, mode: Mode = "auto")
     return Framed(resized(pixels[top:bottom, left:right], size, spec), box, note)
 
 
-def resized(square: np.ndarray, size: int, spec: DatasetSpec) -> np.ndarray:
-    """``square`` uint8 (S, S, 3) as the training pictures of ``spec`` were made: uint8 (size, size, 3)."""
-    image = Image.fromarray(np.ascontiguousarray(square))
+def resized(piece: np.ndarray, size: int, spec: DatasetSpec) -> np.ndarray:
+    """``piece`` uint8 (H, W, 3) as the training pictures of ``spec`` were made: uint8 (size, size, 3).
+
+    It is square but where ``spec`` squeezes its pictures.
+    """
+    image = Image.fromarray(np.ascontiguousarray(piece))
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
         if size in spec.jpeg_sizes:
             image = _through_jpeg(image)
     return np.array(image)
-
-
-def _squeezed(pixels: np.ndarray, size: int) -> Framed:
-    height, width = pixels.shape[:2]
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    if (width, height) != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    shape = "" if width == height else f", {width} x {height} px, squeezed to a square"
-    return Framed(
-        np.array(image), (0, 0, width, height), f"The whole picture was used{shape}, as the training pictures were."
-    )
 
 
 def centre_box(width: int, height: int, side: int) -> tuple[int, int, int, int]:

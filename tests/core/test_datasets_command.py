@@ -7,8 +7,9 @@ import pytest
 
 from core.cli import main
 from core.commands import datasets as datasets_command
-from core.datasets import summary, texture_statistics
+from core.datasets import dataset_names, get_dataset, summary, texture_statistics
 from tests.core.datasets.planted import planted
+from tests.drawn_folders import drawn_folder
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +87,23 @@ def test_audit_prints_what_was_planted(capsys, monkeypatch):
 def test_audit_refuses_a_split_that_is_not_there(capsys):
     assert main(["datasets", "audit", "synthetic", "--size", "28", "--scheme", "grouped"]) == 1
     assert "leave --scheme out" in capsys.readouterr().err
+
+
+def test_a_folder_is_added_and_one_that_will_not_do_leaves_it_as_it_was(capsys, tmp_path):
+    good = drawn_folder(tmp_path / "good")
+    assert main(["datasets", "add", "my_lab", str(good), "--title", "My lab"]) == 0
+    out = capsys.readouterr().out
+    assert "54 pictures of 3 classes" in out
+    assert "patient leakage can't be excluded" in out
+    bad = tmp_path / "bad"
+    for name in ("a", "b"):
+        (bad / name).mkdir(parents=True)
+        (bad / name / "1.png").write_text("no picture")
+    assert main(["datasets", "add", "my_lab", str(bad)]) == 1
+    assert "a/1.png" in capsys.readouterr().err
+    assert get_dataset("my_lab").title == "My lab"
+    assert main(["datasets", "add", "other", str(bad)]) == 1
+    assert "other" not in dataset_names()
+    assert main(["datasets", "remove", "my_lab"]) == 0
+    assert "my_lab" not in dataset_names()
+    assert (good / "alpha" / "cell 1.png").exists()

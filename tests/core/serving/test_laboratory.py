@@ -27,8 +27,9 @@ def lab(tmp_path, monkeypatch):
         Image.new("RGB", (80, 80), COLOURS[label]).save(folder / f"{number}.png")
         rows.append(f"{number}.png,{label},S{number // 3}")
     (folder / "broken.png").write_bytes(b"nothing")
+    (folder / "lost.png").write_bytes(b"nothing")  # the only monocyte
     table = folder / "labels.csv"
-    table.write_text("\n".join(["file,label,slide", *rows, "broken.png,baso,S0"]) + "\n")
+    table.write_text("\n".join(["file,label,slide", *rows, "broken.png,baso,S0", "lost.png,mono,S1"]) + "\n")
     own.define("my_lab", folder, table=table, maps_to="bloodmnist")
     return "my_lab"
 
@@ -36,10 +37,10 @@ def lab(tmp_path, monkeypatch):
 def test_pictures_come_with_labels_and_slides(lab):
     found = lab_pictures(lab)
     assert len(found) == 12
-    assert found.codes == ("BA", "EO")
+    assert found.codes == ("BA", "EO", "MO")
     assert found.labels.tolist() == [0] * 6 + [1] * 6
     assert len(set(found.slides)) == 4
-    assert list(found.unreadable) == ["broken.png"]
+    assert list(found.unreadable) == ["broken.png", "lost.png"]
 
 
 def test_a_run_is_scored_in_its_own_classes(lab, make_run):
@@ -47,6 +48,8 @@ def test_a_run_is_scored_in_its_own_classes(lab, make_run):
     assert figures["accuracy"] == figures["accuracy_lab_classes"] == 1  # red is BA, green is EO for the stub
     assert figures["n"] == 12
     assert figures["slides"] == 4
+    assert figures["lab_codes"] == ["BA", "EO"]  # no monocyte can be read
+    assert len(figures["confusion"]) == 2
     assert len(framed.frames) == 12
     blind = make_run("blind-64-1", weights=np.eye(3, 8)[:, [3, 0, 1, 2, 4, 5, 6, 7]])  # calls red EO, green ERB
     assert evaluate_on(blind, lab_pictures(lab))[0]["accuracy"] == 0
@@ -55,7 +58,7 @@ def test_a_run_is_scored_in_its_own_classes(lab, make_run):
 def test_a_class_that_the_run_does_not_know_is_told(lab, make_run):
     run = make_run()
     pictures = lab_pictures(lab)
-    object.__setattr__(pictures, "codes", ("BA", "XYZ"))
+    object.__setattr__(pictures, "codes", ("BA", "XYZ", "MO"))
     with pytest.raises(DatasetUnavailable, match="does not know XYZ"):
         in_terms_of(pictures, run)
 
