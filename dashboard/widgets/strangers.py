@@ -18,7 +18,8 @@ def strangers(tray: Tray, spec: DatasetSpec) -> None:
     if not found:
         return
     other = "field" if spec.unit == "cell" else "cell"
-    shape = f"{found[0].pixels.shape[1]} x {found[0].pixels.shape[0]} px"
+    shapes = sorted({cell.pixels.shape[1::-1] for cell in found})
+    shape = " and ".join(f"{width} x {height} px" for width, height in shapes[:2]) + (" ..." if shapes[2:] else "")
     like = "a whole microscope field" if other == "field" else "the crop of one cell"
     these = (
         f"{count(len(found), 'picture')} ({shape}) is" if len(found) == 1 else f"{len(found)} pictures ({shape}) are"
