@@ -55,7 +55,18 @@ def logits(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
     if members := _members(run):
         scores = np.log(mean_probabilities(members, run.views, images, batch)) / run.metrics["temperature"]
         return scores.astype(np.float32)
-    return _outputs(run, images, "logits", batch)
+    return _outputs(run, images, ("logits",), batch)[0]
+
+
+def answers(run: Run, images: np.ndarray, batch: int = BATCH) -> tuple[np.ndarray, np.ndarray | None]:
+    """What `logits` gives, and the embedding float32 (N, K) from the same pass: the last feature map's mean.
+
+    The embedding is None for a combination and for a graph without feature map. Raises `EngineError`.
+    """
+    if run.kind == "combination" or not _gives_features(run):
+        return logits(run, images, batch), None
+    found = [_outputs(run, images[i : i + batch], ("logits", "features"), batch) for i in _starts(images, batch)]
+    return np.concatenate([scores for scores, _ in found]), np.concatenate([maps.mean((2, 3)) for _, maps in found])
 
 
 def features(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
@@ -65,7 +76,7 @@ def features(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
             f"{run.name} combines the answers of several models or views and has no feature map of its own: "
             "choose one of its members."
         )
-    return _outputs(run, images, "features", batch)
+    return _outputs(run, images, ("features",), batch)[0]
 
 
 def mean_probabilities(members: Sequence[Run], count: int, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
@@ -76,10 +87,10 @@ def mean_probabilities(members: Sequence[Run], count: int, images: np.ndarray, b
     _check(members[0], images)
     per_call = max(1, batch // count)  # all views of a picture go through a graph together
     parts = []
-    for start in range(0, max(1, len(images)), per_call):
+    for start in _starts(images, per_call):
         part = images[start : start + per_call]
         seen = np.concatenate(list(views(part, count)))
-        mean = np.mean([softmax(_outputs(member, seen, "logits", batch)) for member in members], axis=0)
+        mean = np.mean([softmax(_outputs(member, seen, ("logits",), batch)[0]) for member in members], axis=0)
         parts.append(mean.reshape(count, len(part), mean.shape[1]).mean(axis=0))
     return np.maximum(np.concatenate(parts), SMALLEST)
 
@@ -91,19 +102,28 @@ def _members(run: Run) -> tuple[Run, ...]:
         raise EngineError(f"{error}.") from error
 
 
-def _outputs(run: Run, images: np.ndarray, output: str, batch: int) -> np.ndarray:
+def _outputs(run: Run, images: np.ndarray, outputs: Sequence[str], batch: int) -> list[np.ndarray]:
     _check(run, images)
     session = _session(run)
     # An empty batch still goes through the graph once, for the shape of what comes out.
     shape = (1, *images.shape[1:])
     parts = [images[start : start + batch] for start in range(0, len(images), batch)] or [np.zeros(shape, "u1")]
     try:
-        found = [session.run([output], {INPUT: np.ascontiguousarray(part)})[0] for part in parts]
+        found = [session.run(list(outputs), {INPUT: np.ascontiguousarray(part)}) for part in parts]
     except Exception as error:  # ONNX Runtime raises kinds of its own that derive from Exception only
         raise EngineError(
             f"the model {run.name} could not answer ({_first_line(error)}). Train it again or choose another model."
         ) from error
-    return np.concatenate(found).astype(np.float32, copy=False)[: len(images)]
+    return [np.concatenate(of_one).astype(np.float32, copy=False)[: len(images)] for of_one in zip(*found, strict=True)]
+
+
+def _starts(images: np.ndarray, batch: int) -> range:
+    """Where each batch of ``images`` begins; one, empty, where there is none."""
+    return range(0, max(1, len(images)), batch)
+
+
+def _gives_features(run: Run) -> bool:
+    return "features" in {output.name for output in _session(run).get_outputs()}
 
 
 def _check(run: Run, images: np.ndarray) -> None:

@@ -22,10 +22,14 @@ _FEWEST_CELLS = 200
 
 @dataclass(frozen=True)
 class Answers:
-    """``probabilities`` float64 (N, C), ``milliseconds`` float64 (N,), a share of the batch."""
+    """``probabilities`` float64 (N, C), ``milliseconds`` float64 (N,), a share of the batch.
+
+    ``embeddings`` float32 (N, K): where the network puts the pictures; None for a run that can't tell.
+    """
 
     probabilities: np.ndarray
     milliseconds: np.ndarray
+    embeddings: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -39,16 +43,22 @@ class Answers:
 def classify(images: np.ndarray, run: Run, batch: int = engine.BATCH) -> Answers:
     """Answers of ``run`` for ``images`` uint8 (N, S, S, 3) framed at its size. Raises `EngineError`."""
     parts = list(classify_in_batches([images[i : i + batch] for i in range(0, len(images), batch)] or [images], run))
-    return Answers(np.concatenate([p.probabilities for p in parts]), np.concatenate([p.milliseconds for p in parts]))
+    embeddings = [p.embeddings for p in parts if p.embeddings is not None]
+    return Answers(
+        np.concatenate([p.probabilities for p in parts]),
+        np.concatenate([p.milliseconds for p in parts]),
+        np.concatenate(embeddings) if embeddings else None,
+    )
 
 
 def classify_in_batches(batches: Iterable[np.ndarray], run: Run) -> Iterator[Answers]:
     """Answers for one batch after another, so that a caller can show progress or stop in between."""
     for images in batches:
         started = time.perf_counter()
-        probabilities = softmax(engine.logits(run, images))
+        logits, embeddings = engine.answers(run, images)
+        probabilities = softmax(logits)
         elapsed = (time.perf_counter() - started) * 1000
-        yield Answers(probabilities, np.full(len(images), elapsed / max(1, len(images))))
+        yield Answers(probabilities, np.full(len(images), elapsed / max(1, len(images))), embeddings)
 
 
 @lru_cache(maxsize=64)

@@ -91,3 +91,18 @@ def test_features_of_a_graph_without_them_are_told(make_run):
     assert engine.logits(run, pictures(1)).shape == (1, 8)
     with pytest.raises(HemaLensError, match="could not answer"):
         engine.features(run, pictures(1))
+
+
+@pytest.mark.parametrize("n", [0, 1, 65])
+def test_answers_give_scores_and_embedding_in_one_pass(make_run, n):
+    run, images = make_run(), pictures(n)
+    scores, embeddings = engine.answers(run, images)
+    np.testing.assert_array_equal(scores, engine.logits(run, images))
+    assert embeddings.shape == (n, 3)
+    np.testing.assert_allclose(embeddings, (images / 255).mean((1, 2)), rtol=1e-5)
+
+
+def test_what_has_no_feature_map_gives_no_embedding(make_run):
+    scores, embeddings = engine.answers(make_run(features=False), pictures(2))
+    assert scores.shape == (2, 8)
+    assert embeddings is None

@@ -80,3 +80,10 @@ def test_the_threshold_of_a_run_comes_from_its_validation_cells(make_run):
 
 def test_verdicts():
     assert verdicts(np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]), 0.8) == ["sure", "unsure", "sure"]
+
+
+def test_answers_bring_the_embedding_along(make_run, colour):
+    images = np.stack([colour((255, 0, 0)), colour((0, 255, 0))] * 40)
+    answers = classify(images, make_run(), batch=64)
+    np.testing.assert_allclose(answers.embeddings, images[:, 0, 0] / 255, atol=1e-6)
+    assert classify(images, make_run("trees", features=False)).embeddings is None
