@@ -31,6 +31,7 @@ ONNX = "model.onnx"
 PACKED_ONNX = "model.onnx.gz"  # a graph that holds all its weights itself: trees shrink to a sixth
 GATE_MEANS = "gate_means.safetensors"
 IMPORTANCES = "importances.json"
+CORRUPTIONS = "corruptions.json"
 CARD = "card.md"
 REQUIRED = (CONFIG, METRICS, PREDICTIONS)  # and the graph, unless it answers through its members
 
@@ -165,6 +166,11 @@ class Run:
     def importances(self) -> dict[str, Any] | None:
         """What the answers of a classical run rest on, see `core.training.classical.importances`; None for others."""
         path = self.path / IMPORTANCES
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def corruptions(self) -> dict[str, Any] | None:
+        """What spoilt pictures cost it, see `core.evaluation.robustness.summarize`; None where nobody measured it."""
+        path = self.path / CORRUPTIONS
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
     @property
@@ -328,6 +334,11 @@ def update_metrics(run: Run, **entries: Any) -> Run:
     """Add or replace top-level entries of a run's metrics (for instance measured latency)."""
     write_json(run.path / METRICS, {**run.metrics, **entries})
     return Run(run.path)
+
+
+def keep_corruptions(run: Run, figures: Mapping[str, Any]) -> None:
+    """Store what `Run.corruptions` reads; older figures are replaced."""
+    write_json(run.path / CORRUPTIONS, figures)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""``python -m core evaluate RUN``: score a run's weights anew, on its own cells or (--on) on another laboratory's."""
+"""``python -m core evaluate RUN``: score a run's weights anew, on its own cells, on spoilt pictures of them
+(--corrupted) or on another laboratory's (--on)."""
 
 import argparse
 import json
@@ -7,12 +8,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from core.datasets import Split, get_dataset
+from core.datasets import LoadedDataset, Split, get_dataset
 from core.errors import HemaLensError
 from core.evaluation import score
+from core.evaluation.corruptions import CORRUPTIONS
 from core.progress import Progress, TerminalBar
-from core.runs import Run, find_run
+from core.runs import Run, find_run, keep_corruptions
 from core.serving import engine
+from core.serving.corrupted import CELLS, evaluate_corrupted
 
 TOLERANCE = 1e-3
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "ece")
@@ -26,7 +29,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog="Exit status 1 where a figure differs from the stored one by more than 0.001 on the very same images.",
     )
     parser.add_argument("run", help="a run's name, the beginning of one, or its folder")
-    parser.add_argument("--on", metavar="DATASET", help="another laboratory's cells, see `datasets add --maps-to`")
+    elsewhere = parser.add_mutually_exclusive_group()
+    elsewhere.add_argument("--on", metavar="DATASET", help="another laboratory's cells, see `datasets add --maps-to`")
+    elsewhere.add_argument(
+        "--corrupted",
+        action="store_true",
+        help="test pictures spoilt in eleven ways (blur, bad light, JPEG ...) at five severities; kept for Compare",
+    )
+    parser.add_argument(
+        "--cells", type=int, default=CELLS, help="test pictures for --corrupted, by class; 0: all (default %(default)s)"
+    )
     parser.add_argument("--split", choices=("val", "test"), action="append", help="default: both")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
     parser.set_defaults(handler=evaluate)
@@ -40,6 +52,8 @@ def evaluate(options: argparse.Namespace) -> int:
     data = get_dataset(run.dataset).load(run.size, content_hash=trained_on["content_hash"])
     if list(data.spec.codes) != run.config["dataset"]["codes"]:
         raise HemaLensError(f"{run.name} knows other classes than {data.spec.title}: it can't be scored on it")
+    if options.corrupted:
+        return _evaluate_corrupted(run, data, options)
     same = data.provenance.content_hash == trained_on["content_hash"]
     figures, worst = {}, 0.0
     for split in options.split or ("val", "test"):
@@ -80,6 +94,37 @@ def _answers(run: Run, part: Split) -> Iterator[tuple[np.ndarray, Progress]]:
     for start in range(0, len(part), engine.BATCH):
         logits = engine.logits(run, part.images[start : start + engine.BATCH])
         yield logits, Progress(start + len(logits), len(part), unit="image")
+
+
+def _evaluate_corrupted(run: Run, data: LoadedDataset, options: argparse.Namespace) -> int:
+    with TerminalBar(f"{run.name} corrupted") as bar:
+        figures = evaluate_corrupted(run, data, options.cells, report=bar)
+    try:
+        keep_corruptions(run, figures)
+    except OSError as error:
+        print(f"note: Compare won't show this, the folder of {run.name} can't be written: {error}", file=sys.stderr)
+    if options.json:
+        print(json.dumps({"run": run.name, **figures}, indent=1))
+        return 0
+    clean, (low, high) = figures["clean"], figures["clean"]["accuracy_interval"]
+    print(
+        f"{run.name} on {figures['n']:,} of {figures['of']:,} test {data.spec.unit}s of {figures['provenance']}, "
+        f"drawn by class with seed {figures['seed']}\n  clean: accuracy {clean['accuracy']:.2%} "
+        f"(95 % interval {low:.2%} to {high:.2%}), mean confidence {clean['confidence']:.1%}\n"
+        f"  {'accuracy (%) at severity':24}{'1':>7}{'2':>7}{'3':>7}{'4':>7}{'5':>7}{'mean':>8}  mean confidence"
+    )
+    for name, found in sorted(figures["corruptions"].items(), key=lambda item: item[1]["mean_accuracy"]):
+        shares = "".join(f"{100 * share:7.1f}" for share in found["accuracy"])
+        sure = np.mean(found["confidence"])
+        print(f"  {CORRUPTIONS[name].title:24}{shares}{100 * found['mean_accuracy']:8.1f}{100 * sure:9.1f}")
+    low, high = figures["mean_accuracy_interval"]
+    print(f"  mean over all: {figures['mean_accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})")
+    if "be" in figures:
+        print(
+            f"  balanced error {figures['be']:.2f}, relative {figures['rbe']:.2f} "
+            "(an AlexNet's on MedMNIST-C's own pictures of 224 px: 1)"
+        )
+    return 0
 
 
 def _evaluate_on(run: Run, options: argparse.Namespace) -> int:

@@ -1,0 +1,262 @@
+"""Eleven ways in which a blood-cell picture is spoilt, each at five severities, written with numpy and Pillow.
+
+Which ones, and how strong, follows MedMNIST-C for BloodMNIST (Di Salvo, Doerrich and Ledig 2024,
+https://arxiv.org/abs/2406.17536). Its parameters are meant for pictures of 224 px. Here they are carried over to any
+side S so that the same slide is spoilt alike:
+
+- lengths (blur, motion, bubbles, deposits) are shares of the picture: multiplied by S / 224, also to parts of a pixel;
+- what happens to the stored file (pixelate, JPEG) stays relative to the picture's own pixels: '.25' of them are kept,
+  so at 64 px as few as 16 a side, and JPEG's blocks are 8 of them. A small picture loses more by these two;
+- brightness, contrast and colour know no lengths.
+
+Departures: the motion's blur is centred, so that the cell stays where it is; a grey pixel has no hue that could be
+strengthened and stays grey; deposits are drawn, since the original's scanned ones are files of its package. What is
+drawn by chance depends on the seed and the picture alone, and a higher severity adds to a lower one.
+"""
+
+import io
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+from scipy import fft
+from scipy.special import j1
+
+SEVERITIES = (1, 2, 3, 4, 5)
+_DRAWN_FOR = 224  # px: the side that the published lengths belong to
+
+Spoil = Callable[[np.ndarray, Any, Sequence[np.random.Generator]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """One way to spoil a picture.
+
+    ``name`` is MedMNIST-C's; ``title`` and ``cause`` are for people. ``levels`` holds what each of the five severities
+    means to ``spoil(images, level, rngs)``, which takes and gives uint8 (N, S, S, 3), with one generator a picture.
+    """
+
+    name: str
+    title: str
+    cause: str
+    levels: tuple[Any, ...]
+    spoil: Spoil
+
+
+def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.ndarray:
+    """``images`` uint8 (N, S, S, 3) spoilt by corruption ``name`` of `CORRUPTIONS` at ``severity`` 1 to 5.
+
+    A new array of the same shape. A picture comes out the same whichever others stand beside it. Raises ValueError
+    for another name, severity, type or shape.
+    """
+    if name not in CORRUPTIONS or severity not in SEVERITIES:
+        raise ValueError(f"{name!r} at severity {severity}: there are {', '.join(CORRUPTIONS)} at 1 to 5")
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
+        raise ValueError(f"expected square uint8 pictures (N, S, S, 3), not {images.dtype} {images.shape}")
+    if not len(images):
+        return images.copy()
+    way = CORRUPTIONS[name]
+    salt = zlib.crc32(name.encode())
+    rngs = [np.random.default_rng([seed, salt, zlib.crc32(np.ascontiguousarray(image))]) for image in images]
+    return way.spoil(images, way.levels[severity - 1], rngs)
+
+
+# ------------------------------------------------------------------------------------------------ the stored file
+
+
+def _each(images: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    """``change`` done to one picture after another."""
+    return np.stack([np.asarray(change(Image.fromarray(image))) for image in images])
+
+
+def _pixelate(images: np.ndarray, share: float, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+    """Reduced to ``share`` of its pixels a side, and enlarged again as squares."""
+    side = images.shape[1]
+    few = max(1, int(side * share))
+    box = Image.Resampling.BOX
+    return _each(images, lambda picture: picture.resize((few, few), box).resize((side, side), box))
+
+
+def _jpeg(images: np.ndarray, quality: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+    """Written and read again as JPEG of this ``quality`` (1 to 95)."""
+
+    def stored(picture: Image.Image) -> Image.Image:
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=quality)
+        return Image.open(file, formats=["JPEG"])
+
+    return _each(images, stored)
+
+
+# ------------------------------------------------------------------------------------------------ the optics
+
+
+def _filtered(images: np.ndarray, transfer: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """``images`` times ``transfer(fy, fx)``, frequencies in cycles a pixel; edges are mirrored.
+
+    A filter given by its frequencies may be as narrow as a part of a pixel, which a small picture needs.
+    ``transfer`` gives (H, W/2 + 1), or (N, H, W/2 + 1) for a filter of each picture's own.
+    """
+    side, pad = images.shape[1], images.shape[1] // 4 + 1
+    wide = np.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="symmetric").astype(np.float32)
+    height = wide.shape[1]
+    gain = transfer(fft.fftfreq(height)[:, None], fft.rfftfreq(height)[None, :]).astype(np.complex64)
+    waves = fft.rfft2(wide, axes=(1, 2)) * gain[..., None]
+    found = fft.irfft2(waves, s=(height, height), axes=(1, 2))[:, pad : pad + side, pad : pad + side]
+    return _whole(found)
+
+
+def _defocus(images: np.ndarray, radius: float, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+    """Each point spread to a disc of ``radius`` px at 224 px: what a lens out of focus does."""
+    scaled = radius * images.shape[1] / _DRAWN_FOR
+
+    def disc(fy: np.ndarray, fx: np.ndarray) -> np.ndarray:
+        x = 2 * np.pi * scaled * np.hypot(fy, fx)
+        return np.divide(2 * j1(x), x, out=np.ones_like(x), where=x > 0)
+
+    return _filtered(images, disc)
+
+
+def _motion(images: np.ndarray, level: tuple[float, float], rngs: Sequence[np.random.Generator]) -> np.ndarray:
+    """Smeared along a line within 45 degrees of level: half a Gaussian of ``level`` (reach, sigma) px at 224 px."""
+    reach, sigma = level
+    steps = np.arange(2 * reach + 1)
+    weights = np.exp(-(steps**2) / (2 * sigma**2))
+    weights /= weights.sum()
+    steps = (steps - steps @ weights) * images.shape[1] / _DRAWN_FOR
+    angles = np.radians([rng.uniform(-45, 45) for rng in rngs])[:, None, None]
+
+    def line(fy: np.ndarray, fx: np.ndarray) -> np.ndarray:
+        along = np.cos(angles) * fx + np.sin(angles) * fy
+        # Powers of one turn by one step: cheaper than as many exponentials.
+        turn = np.exp(-2j * np.pi * along * (steps[1] - steps[0]))
+        gain = np.zeros_like(turn)
+        for weight in weights[::-1]:
+            gain = gain * turn + weight
+        return gain * np.exp(-2j * np.pi * along * steps[0])
+
+    return _filtered(images, line)
+
+
+# ------------------------------------------------------------------------------------------------ light and colour
+
+
+def _brightness(images: np.ndarray, factor: float, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+    return _each(images, lambda picture: ImageEnhance.Brightness(picture).enhance(factor))
+
+
+def _contrast(images: np.ndarray, factor: float, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+    """Distance from the picture's mean grey times ``factor``."""
+    return _each(images, lambda picture: ImageEnhance.Contrast(picture).enhance(factor))
+
+
+def _saturate(images: np.ndarray, more: float, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+    """``more`` added to the saturation (0 to 1) of hue, saturation and value; the other two stay."""
+    pixels = images.astype(np.float32)
+    value = pixels.max(axis=-1, keepdims=True)
+    spread = value - pixels.min(axis=-1, keepdims=True)
+    saturation = np.divide(spread, value, out=np.zeros_like(value), where=value > 0)
+    wanted = np.minimum(saturation + more, 1)
+    factor = np.divide(wanted, saturation, out=np.ones_like(value), where=saturation > 0)
+    return _whole(value - (value - pixels) * factor)
+
+
+# ------------------------------------------------------------------------------------------------ on the slide
+
+
+def _cover(draw: Callable[[np.random.Generator], Image.Image], rng: np.random.Generator, side: int) -> np.ndarray:
+    """How much of each pixel is covered, 0 to 1 (S, S, 1): ``draw``'s grey picture of 224 px, brought to ``side``."""
+    drawn = draw(rng).resize((side, side), Image.Resampling.BOX if side < _DRAWN_FOR else Image.Resampling.BILINEAR)
+    return np.asarray(drawn, np.float32)[..., None] / 255
+
+
+def _deposits(images: np.ndarray, level: tuple[int, float], rngs: Sequence[np.random.Generator]) -> np.ndarray:
+    """Dark, ragged specks of stain: 1 to ``level[0]`` of them, 10 to 18 px in radius times ``level[1]`` at 224 px."""
+    most, larger = level
+
+    def draw(rng: np.random.Generator) -> Image.Image:
+        cover = Image.new("L", (_DRAWN_FOR, _DRAWN_FOR))
+        pen, number = ImageDraw.Draw(cover), 1 + int(rng.random() * most)
+        turns = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+        for _ in range(number):
+            radius, x, y = larger * rng.uniform(10, 18), *rng.uniform(30, _DRAWN_FOR - 30, 2)
+            edge = 1 + sum(0.3 / k * np.sin(k * turns + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5, 8))
+            outline = np.stack([x + radius * edge * np.cos(turns), y + radius * edge * np.sin(turns)], axis=1)
+            pen.polygon([tuple(point) for point in outline], fill=235)
+        return cover.filter(ImageFilter.GaussianBlur(2))
+
+    return _whole(np.stack([image * (1 - _cover(draw, r, len(image))) for image, r in zip(images, rngs, strict=True)]))
+
+
+def _bubbles(images: np.ndarray, level: tuple[int, int], rngs: Sequence[np.random.Generator]) -> np.ndarray:
+    """White see-through discs with a brighter rim: 7 to ``level[1]`` of 3 to ``level[0]`` px in radius at 224 px."""
+    widest, most = level
+    rim, clear, bright = 2, 100, 130  # px, and how much of 255 is white
+
+    def draw(rng: np.random.Generator) -> Image.Image:
+        cover = Image.new("L", (_DRAWN_FOR, _DRAWN_FOR))
+        pen, number = ImageDraw.Draw(cover), 7 + int(rng.random() * (most - 6))
+        for share, *place in rng.random((number, 3)):
+            radius = 3 + int(share * (widest - 2))
+            x, y = (radius + p * (_DRAWN_FOR - 2 * radius) for p in place)
+            for reach, white in ((radius + rim, bright), (radius, clear)):
+                pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=white)
+        return cover
+
+    covers = [_cover(draw, rng, images.shape[1]) for rng in rngs]
+    return _whole(np.stack([image + (255.0 - image) * cover for image, cover in zip(images, covers, strict=True)]))
+
+
+def _whole(pixels: np.ndarray) -> np.ndarray:
+    return np.rint(pixels).clip(0, 255).astype(np.uint8)
+
+
+_WAYS = (
+    Corruption("defocus_blur", "Out of focus", "the lens is not focused on the cell", (2, 3, 4, 5, 6), _defocus),
+    Corruption(
+        "motion_blur",
+        "Motion blur",
+        "the stage moved while the picture was taken",
+        ((3, 3), (5, 5), (10, 5), (10, 7), (10, 9)),
+        _motion,
+    ),
+    Corruption(
+        "pixelate", "Too few pixels", "saved too small and enlarged again", (0.6, 0.5, 0.4, 0.3, 0.25), _pixelate
+    ),
+    Corruption("jpeg_compression", "JPEG compression", "saved as a very small JPEG file", (50, 30, 15, 10, 7), _jpeg),
+    Corruption(
+        "brightness_up", "Too bright", "the lamp or the exposure is too strong", (1.1, 1.2, 1.3, 1.35, 1.4), _brightness
+    ),
+    Corruption(
+        "brightness_down", "Too dark", "the lamp or the exposure is too weak", (0.9, 0.8, 0.7, 0.6, 0.5), _brightness
+    ),
+    Corruption(
+        "contrast_up", "More contrast", "the camera sharpens the contrast", (1.1, 1.15, 1.2, 1.25, 1.3), _contrast
+    ),
+    Corruption("contrast_down", "Less contrast", "a pale stain, or stray light", (0.9, 0.8, 0.7, 0.6, 0.5), _contrast),
+    Corruption(
+        "saturate",
+        "Stronger colour",
+        "a strong stain, or the camera's colours",
+        (0.05, 0.1, 0.15, 0.17, 0.2),
+        _saturate,
+    ),
+    Corruption(
+        "stain_deposit",
+        "Stain deposits",
+        "precipitate of the stain lies on the cell",
+        ((1, 1), (2, 1), (3, 1), (3, 1.25), (3, 1.5)),
+        _deposits,
+    ),
+    Corruption(
+        "bubble",
+        "Bubbles",
+        "air is enclosed in oil or mounting medium",
+        ((5, 10), (7, 10), (10, 10), (12, 12), (15, 12)),
+        _bubbles,
+    ),
+)
+CORRUPTIONS: dict[str, Corruption] = {way.name: way for way in _WAYS}
