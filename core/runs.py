@@ -32,6 +32,7 @@ PACKED_ONNX = "model.onnx.gz"  # a graph that holds all its weights itself: tree
 GATE_MEANS = "gate_means.safetensors"
 IMPORTANCES = "importances.json"
 CORRUPTIONS = "corruptions.json"
+GUARD = "guard.safetensors"
 CARD = "card.md"
 REQUIRED = (CONFIG, METRICS, PREDICTIONS)  # and the graph, unless it answers through its members
 
@@ -172,6 +173,11 @@ class Run:
         """What spoilt pictures cost it, see `core.evaluation.robustness.summarize`; None where nobody measured it."""
         path = self.path / CORRUPTIONS
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    @property
+    def guard_path(self) -> Path:
+        """The file of its `core.serving.guard.Guard`, which need not be there: `core.serving.guarding` reads it."""
+        return self.path / GUARD
 
     @property
     def onnx_path(self) -> Path:

@@ -1,0 +1,171 @@
+"""Three voices: what is known, what is doubtful, what is foreign; and the file that tells."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from core.datasets.drawing import draw
+from core.evaluation import softmax
+from core.serving.guard import BadGuard, Guard, fit_guard, voices
+
+SIZE = 28
+CLASSES = 4
+
+
+def cells(n: int, seed: int):
+    """n drawn cells of four classes: embeddings (n, 12), labels, probabilities, frames."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, n)
+    centres = 4 * np.eye(CLASSES, 12)
+    embeddings = (centres[labels] + rng.normal(size=(n, 12)) @ np.diag(np.linspace(0.1, 1, 12))).astype("f4")
+    probabilities = softmax(embeddings[:, :CLASSES] * 1.5 + rng.normal(size=(n, CLASSES)))
+    return embeddings, labels, probabilities, draw(labels, SIZE, seed)
+
+
+@pytest.fixture(scope="module")
+def known():
+    """A guard, and 1,500 cells like those that it was fitted on."""
+    embeddings, labels, _, frames = cells(1000, 0)
+    val_embeddings, val_labels, val_probabilities, val_frames = cells(600, 1)
+    guard = fit_guard(embeddings, labels, val_embeddings, val_probabilities, val_labels, frames, val_frames)
+    return guard, cells(1500, 2)
+
+
+def share(found, kind: str) -> float:
+    return float(np.mean([voice.kind == kind for voice in found]))
+
+
+def test_known_cells_are_kept_and_named(known):
+    guard, (embeddings, labels, probabilities, frames) = known
+    found = voices(guard, probabilities, embeddings, frames, 0.9)
+    assert share(found, "foreign") <= 0.025
+    assert share(found, "sure") > 0.9
+    for voice, row in zip(found, probabilities, strict=True):
+        if voice.kind == "sure":
+            assert voice.classes == (row.argmax(),)
+            assert voice.strangeness < 1
+            assert voice.off == ()
+    held = [label in voice.classes for voice, label in zip(found, labels, strict=True) if voice.kind == "unsure"]
+    assert np.mean(held) > 0.95
+
+
+def test_a_short_list_has_the_two_likeliest_and_whatever_the_promise_asks(known):
+    guard, _ = known
+    embedding, frame = np.zeros((1, 12), "f4"), draw(np.array([0]), SIZE, 0)
+    lenient = Guard(np.float32([0.5, 0.01, 0.01, 0.5]), 0.99, guard.embedding, {}, 1e9)
+    row = np.array([[0.30, 0.05, 0.25, 0.40]])
+    assert voices(lenient, row, embedding, frame, 0.9)[0].classes == (3, 0, 2, 1)
+    strict = Guard(np.ones(4, "f4"), 0.99, guard.embedding, {}, 1e9)
+    assert voices(strict, row, embedding, frame, 0.9)[0].classes == (3, 0)
+    assert voices(strict, row, embedding, frame, 0.4)[0].kind == "sure"
+
+
+def test_strange_pictures_are_foreign_even_where_the_network_takes_them_for_a_cell(known):
+    guard, (embeddings, _, probabilities, frames) = known
+    rng = np.random.default_rng(3)
+    strange = {
+        "blank": np.full((20, SIZE, SIZE, 3), 255, np.uint8),
+        "noise": rng.integers(0, 256, (20, SIZE, SIZE, 3), dtype=np.uint8),
+        "inverted": 255 - frames[:20],
+    }
+    for name, pictures in strange.items():
+        found = voices(guard, probabilities[:20], embeddings[:20], pictures, 0.9)
+        assert share(found, "foreign") == 1, name
+        assert all("colour" in voice.off for voice in found), name
+        assert found[0].classes[0] == probabilities[0].argmax()
+
+
+def test_a_strange_embedding_is_foreign_too(known):
+    guard, (embeddings, _, probabilities, frames) = known
+    found = voices(guard, probabilities, embeddings + 5, frames, 0.9)
+    assert share(found, "foreign") == 1
+    assert np.mean([voice.off == () for voice in found]) > 0.9  # nothing is wrong with the picture
+
+
+def test_colour_scale_and_texture_are_told_apart(known):
+    guard, (embeddings, _, probabilities, frames) = known
+    grainy = np.clip(frames + np.random.default_rng(0).normal(0, 12, (*frames.shape[:3], 1)), 0, 255).astype("u1")
+    redder = frames.copy()
+    redder[..., 1] = redder[..., 1] * 0.6
+    for pictures, kind in ((grainy, "texture"), (redder, "colour")):
+        found = voices(guard, probabilities, embeddings, pictures, 0.9)
+        first = [voice.off[0] for voice in found if voice.off]
+        assert len(first) > 1000
+        assert np.mean([kind == one for one in first]) > 0.8, kind
+
+
+def test_without_a_guard_there_are_two_voices():
+    found = voices(None, np.array([[0.95, 0.03, 0.02], [0.2, 0.5, 0.3]]), None, None, 0.9)
+    assert [(voice.kind, voice.classes, voice.strangeness) for voice in found] == [
+        ("sure", (0,), 0.0),
+        ("unsure", (1, 2), 0.0),
+    ]
+    assert voices(None, np.zeros((0, 3)), None, None, 0.9) == []
+
+
+def test_fitted_without_pictures_the_embedding_decides(known):
+    embeddings, labels, probabilities, _ = cells(1000, 0)
+    guard = fit_guard(embeddings[:500], labels[:500], embeddings[500:], probabilities[500:], labels[500:])
+    assert guard.appearance == {}
+    assert (guard.strangeness(embeddings[500:]) < 1).mean() >= 0.99
+    found = voices(guard, probabilities, embeddings + 5, None, 0.9)
+    assert share(found, "foreign") == 1
+
+
+def test_few_cells_of_some_classes_are_enough_to_fit():
+    """A laboratory's profile: 25 cells of two of the four classes, and more numbers than cells."""
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(60, 100)).astype("f4")
+    labels = np.repeat([0, 2], 30)
+    embeddings[labels == 2] += 3
+    probabilities = np.full((60, CLASSES), 0.25)
+    guard = fit_guard(embeddings[::2], labels[::2], embeddings[1::2], probabilities[1::2], labels[1::2], kept=0.9)
+    assert guard.thresholds.tolist() == [0, 0, 0, 0]
+    assert (guard.strangeness(embeddings[1::2]) < 1).mean() >= 0.9
+    assert (guard.strangeness(rng.normal(size=(20, 100)) * 4) >= 1).all()
+
+
+def test_a_large_embedding_still_makes_a_small_file(tmp_path):
+    rng = np.random.default_rng(0)
+    basis = rng.normal(size=(10, 600))
+    labels = rng.integers(0, 8, 2000)
+    embeddings = (rng.normal(size=(2000, 10)) @ basis + 0.1 * rng.normal(size=(2000, 600)) + labels[:, None]).astype(
+        "f4"
+    )
+    probabilities = np.full((2000, 8), 1 / 8)
+    frames = draw(labels, SIZE, 0)
+    guard = fit_guard(
+        embeddings[:1500], labels[:1500], embeddings[1500:], probabilities[1500:], labels[1500:],
+        frames[:1500], frames[1500:],
+    )  # fmt: skip
+    guard.save(tmp_path / "guard.safetensors")
+    assert (tmp_path / "guard.safetensors").stat().st_size < 80_000
+    beside = embeddings[1500:] + rng.normal(size=(500, 600))  # off the ten directions in which cells differ
+    assert (guard.strangeness(beside, frames[1500:]) >= 1).all()
+
+
+def test_a_guard_comes_back_as_it_was_saved(known, tmp_path):
+    guard, (embeddings, _, probabilities, frames) = known
+    path = tmp_path / "guard.safetensors"
+    guard.save(path)
+    assert path.stat().st_size < 60_000
+    again = Guard.load(path)
+    assert (again.limit, again.coverage) == (guard.limit, guard.coverage)
+    assert voices(again, probabilities, embeddings, frames, 0.9) == voices(
+        guard, probabilities, embeddings, frames, 0.9
+    )
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a guard", "other", "newer"])
+def test_a_broken_file_is_told(known, tmp_path, content):
+    path = tmp_path / "guard.safetensors"
+    if content == "other":
+        save_file({"a": np.zeros(3)}, path)
+    elif content == "newer":
+        save_file({"a": np.zeros(3)}, path, {"guard": json.dumps({"version": 99})})
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadGuard, match="core guard RUN"):
+        Guard.load(path)
