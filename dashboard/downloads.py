@@ -6,31 +6,34 @@ import json
 from collections.abc import Sequence
 
 from core.datasets import DatasetSpec
-from core.runs import Run
+from core.serving.reader import Reader
 from core.serving.wording import RESEARCH_LINE
-from dashboard.cells import Answered, Failure
+from dashboard.cells import Answered, Failure, Reading
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def as_csv(answered: Sequence[Answered], failures: Sequence[Failure], runs: Sequence[Run], spec: DatasetSpec) -> bytes:
+def as_csv(
+    answered: Sequence[Answered], failures: Sequence[Failure], readers: Sequence[Reader], spec: DatasetSpec
+) -> bytes:
     """A row for each cell and model, and one for each failed file; UTF-8 with a mark that spreadsheets understand."""
     columns = ["file", "class", "name", "verdict", "models_agree", *(f"p_{c}" for c in spec.codes)]
-    columns += ["milliseconds", "model", "trained_on", "framing", "notes", "error"]
+    columns += ["milliseconds", "model", "trained_on", "white_cell_found", "framing", "notes", "error"]
     text = io.StringIO()
     table = csv.DictWriter(text, columns, restval="", lineterminator="\r\n")
     table.writeheader()
     for entry in answered:
-        for run, reading in zip(runs, entry.readings, strict=True):
+        for reader, reading in zip(readers, entry.readings, strict=True):
             row = {
                 "file": _plain(entry.cell.name),
                 "class": spec.codes[reading.winner],
                 "name": spec.class_names[reading.winner],
                 "verdict": "sure" if reading.sure else "unsure",
-                "models_agree": ("yes" if entry.agree else "no") if len(runs) > 1 else "",
+                "models_agree": ("yes" if entry.agree else "no") if len(readers) > 1 else "",
                 "milliseconds": f"{reading.milliseconds:.2f}",
-                "model": run.name,
-                "trained_on": run.provenance,
+                "model": reader.run.name,
+                "trained_on": reader.run.provenance,
+                "white_cell_found": _found(reading),
                 "framing": reading.framed.note,
                 "notes": "; ".join(entry.cell.notes),
             }
@@ -41,14 +44,16 @@ def as_csv(answered: Sequence[Answered], failures: Sequence[Failure], runs: Sequ
     return text.getvalue().encode("utf-8-sig")
 
 
-def as_json(answered: Sequence[Answered], failures: Sequence[Failure], runs: Sequence[Run], spec: DatasetSpec) -> bytes:
+def as_json(
+    answered: Sequence[Answered], failures: Sequence[Failure], readers: Sequence[Reader], spec: DatasetSpec
+) -> bytes:
     """The same, nested: the models once, then every picture (in ``cells`` or ``fields``) with each model's answer."""
     document = {
         "research_use": RESEARCH_LINE,
         "dataset": spec.name,
         "domain": spec.domain,
         "classes": dict(zip(spec.codes, spec.class_names, strict=True)),
-        "models": [{"run": r.name, "title": r.title, "provenance": r.provenance} for r in runs],
+        "models": [{"run": r.run.name, "title": r.run.title, "provenance": r.run.provenance} for r in readers],
         f"{spec.unit}s": [
             {
                 "file": entry.cell.name,
@@ -57,7 +62,7 @@ def as_json(answered: Sequence[Answered], failures: Sequence[Failure], runs: Seq
                 "notes": list(entry.cell.notes),
                 "answers": [
                     {
-                        "run": run.name,
+                        "run": reader.run.name,
                         "class": spec.codes[reading.winner],
                         "verdict": "sure" if reading.sure else "unsure",
                         "probabilities": {
@@ -65,9 +70,13 @@ def as_json(answered: Sequence[Answered], failures: Sequence[Failure], runs: Seq
                         },
                         "milliseconds": round(reading.milliseconds, 3),
                         "sure_from": round(reading.threshold, 4),
-                        "framing": {"box": list(reading.framed.box), "note": reading.framed.note},
+                        "framing": {
+                            "box": list(reading.framed.box),
+                            "note": reading.framed.note,
+                            "cell_found": bool(reading.place.found) if reading.place.sought else None,
+                        },
                     }
-                    for run, reading in zip(runs, entry.readings, strict=True)
+                    for reader, reading in zip(readers, entry.readings, strict=True)
                 ],
             }
             for entry in answered
@@ -75,6 +84,11 @@ def as_json(answered: Sequence[Answered], failures: Sequence[Failure], runs: Seq
         "failed": [{"file": f.name, "error": f.reason, "advice": f.advice} for f in failures],
     }
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+
+def _found(reading: Reading) -> str:
+    """'yes' or 'no' where a white cell was looked for, else ''."""
+    return ("no" if reading.place.missing else "yes") if reading.place.sought else ""
 
 
 def _plain(name: str) -> str:

@@ -9,10 +9,13 @@ Use it around a widget that has the same ``key``::
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import streamlit as st
+
+if TYPE_CHECKING:
+    from core.serving.framing import Place
 
 DEFAULT_DATASET = "bloodmnist"
 _KEPT = "_kept"  # what each key had last, by key: survives leaving the page, unlike a widget's own state
@@ -111,16 +114,20 @@ def _first(value: str | Sequence[str] | None) -> str | None:
 
 
 class HandedImage(NamedTuple):
-    """A picture passed from one page to another: ``name``, ``pixels`` uint8 (H, W, 3) as uploaded, ``truth`` code."""
+    """A picture passed from one page to another: ``name``, ``pixels`` uint8 (H, W, 3) as uploaded, ``truth`` code.
+
+    ``place``: where the models look in it; None leaves it to its shape.
+    """
 
     name: str
     pixels: np.ndarray
     truth: str | None = None
+    place: "Place | None" = None
 
 
-def hand_over_image(name: str, pixels: np.ndarray, truth: str | None = None) -> None:
+def hand_over_image(name: str, pixels: np.ndarray, truth: str | None = None, place: "Place | None" = None) -> None:
     """Leave a picture for another page of this session ('Explain this cell')."""
-    st.session_state[_HANDED] = HandedImage(name, pixels, truth)
+    st.session_state[_HANDED] = HandedImage(name, pixels, truth, place)
 
 
 def handed_image() -> HandedImage | None:

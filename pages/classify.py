@@ -4,12 +4,14 @@ import streamlit as st
 
 from core.datasets import get_dataset
 from core.runs import best_run
-from core.serving import engine
 from core.serving.domain import known, trusted
+from core.serving.reader import RunReader
 from dashboard import catalogue
 from dashboard.cells import in_order
 from dashboard.widgets import answers
+from dashboard.widgets.card import card
 from dashboard.widgets.dataset_switch import titled
+from dashboard.widgets.framing import framing_line
 from dashboard.widgets.runs import domain_line, of_same_classes, run_picker
 from dashboard.widgets.samples import Sample, sample_row, samples
 from dashboard.widgets.strangers import strangers
@@ -90,24 +92,25 @@ if files:
     answers.forget_choice()
     st.rerun()
 
-for run in runs:  # opened before the first cell comes
-    engine.load(run)
+readers = [RunReader(run) for run in runs]
+for reader in readers:  # opened before the first cell comes
+    reader.load()
 
-if tray.busy(runs):
+if tray.busy(readers):
     working = st.empty()
     with working.container(horizontal=True, vertical_alignment="center"):
         bar = st.progress(0.0, text="Reading")
         st.button("Stop and keep what is done", key="classify_stop", on_click=tray.stop)
-    for step in tray.work(runs, spec):
+    for step in tray.work(readers, spec):
         bar.progress(step.done / step.total, text=step.message)
     if tray.drop.total == 1 and tray.drop.last:
         answers.choose(tray.drop.last)
-    if not tray.busy(runs):
+    if not tray.busy(readers):
         working.empty()
 
-answered = tray.answered(runs)
+answered = tray.answered(readers)
 failures = list(tray.failures.values())
-if not answered and not tray.busy(runs):
+if not answered and not tray.busy(readers):
     if failures:
         st.warning("None of the files could be used.", icon=":material/warning:")
         answers.failed_table(failures)
@@ -117,26 +120,27 @@ if not answered and not tray.busy(runs):
     st.stop()
 if answered:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        answers.summary_line(answered, runs, spec.unit)
+        answers.summary_line(answered, readers, spec.unit)
         answers.failed_files(failures)
-        answers.downloads(answered, failures, runs, spec)
+        answers.downloads(answered, failures, readers, spec)
     if news := answers.news(tray.drop):
         st.caption(news)
+    framing_line(tray, readers[0], spec)
     strangers(tray, spec)
     groups = in_order(answered)
     order = [entry.cell.id for _, cells in groups for entry in cells]
     answers.choose_first(order)
     shown = next(entry for entry in answered if entry.cell.id == st.session_state[answers.CHOSEN])
     if len(answered) == 1:
-        answers.card(tray, shown, order, runs, spec)
+        card(tray, shown, order, readers, spec)
     else:
         with st.container(horizontal=True, gap="medium"):
             left, right = st.container(width=answers.PANE), st.container(width=answers.PANE)
         left.caption(f"Click a {spec.unit} to see it, or step through with the arrow keys.")
         with right:  # first: text is there before a chart is
-            answers.card(tray, shown, order, runs, spec)
+            card(tray, shown, order, readers, spec)
         with left:
             answers.wall(groups, spec)
-        answers.tables(answered, runs, spec)
-if tray.busy(runs):  # what is done is shown; go on with the rest
+        answers.tables(answered, readers, spec)
+if tray.busy(readers):  # what is done is shown; go on with the rest
     st.rerun()

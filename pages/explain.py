@@ -5,7 +5,6 @@ import streamlit as st
 from core.errors import HemaLensError
 from core.serving.domain import known, trusted
 from core.serving.predict import classify
-from core.serving.preprocess import frame
 from dashboard import catalogue, looks
 from dashboard.state import prepare, share
 from dashboard.widgets import explain, looked_at, maps
@@ -75,7 +74,7 @@ if cell is None:
 
 shown, short = [], labels(installed)
 for run in runs:
-    framed = frame(cell.pixels, run.size, spec)
+    framed = cell.frame(run.size, spec)
     try:
         probabilities = classify(framed.pixels[None], run).probabilities[0]
     except HemaLensError as error:
@@ -86,7 +85,7 @@ for run in runs:
 
 tiles = st.grid(columns=4, min_column_width=230, gap="medium")
 with tiles, st.container(gap="small"):
-    looked_at.cell_tile(cell, frame(cell.pixels, size, spec), spec)
+    looked_at.cell_tile(cell, cell.frame(size, spec), spec)
     looked_at.cell_buttons(cell, spec, size)
 with tiles:
     draw_maps = [maps.map_tile(look, cell, drawing, spec) for look in shown]

@@ -32,6 +32,10 @@ _FAINTEST = 0.12
 _LEAST_SHARE = 0.25
 
 
+# Shares of the circles of `_RADII` that are seen, float (31,), and px of the picture per px of the working picture.
+Circles = tuple[np.ndarray, float]
+
+
 @dataclass(frozen=True)
 class Ruler:
     """``diameter`` of a red cell in px, ``spread`` (standard error in px), ``pictures`` in which one was measured.
@@ -50,15 +54,15 @@ def red_cell_diameter(pictures: Sequence[np.ndarray]) -> Ruler | None:
 
     At most `MOST_PICTURES` are looked at, spread evenly over the batch. None where no size stands out.
     """
-    if not len(pictures):
-        return None
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, MOST_PICTURES).astype(int))
-    measured = [_coverage(pictures[i]) for i in chosen]
-    return _read([m for m in measured if m is not None])
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, MOST_PICTURES).astype(int)) if len(pictures) else []
+    return read([measure(pictures[i]) for i in chosen])
 
 
-def _coverage(pixels: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """How much of a circle of each of `_RADII` is seen at its best place, and px of the picture per px there."""
+def measure(pixels: np.ndarray) -> Circles | None:
+    """How much of a circle of each radius is seen in ``pixels`` uint8 (H, W, 3) at its best place; None if too small.
+
+    `read` makes a diameter of the measures of several pictures.
+    """
     small, factor = reduce(pixels, WORKING_SIDE)
     height, width = small.shape[:2]
     if min(height, width) < 3 * _RADII[0]:
@@ -105,8 +109,12 @@ def _borders(dark: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndar
     return x[ridge].astype(float), y[ridge].astype(float), dx[ridge], dy[ridge]
 
 
-def _read(measured: list[tuple[np.ndarray, float]]) -> Ruler | None:
-    """The diameter at which the pictures' mean coverage is highest, against what scattered votes give."""
+def read(measures: Sequence[Circles | None]) -> Ruler | None:
+    """The diameter at which the pictures' mean coverage is highest, against what scattered votes give.
+
+    ``measures`` are those of `measure` for pictures of one physical scale. None where no size stands out.
+    """
+    measured = [m for m in measures if m is not None]
     if not measured:
         return None
     factors = np.array([factor for _, factor in measured])

@@ -174,7 +174,10 @@ def probability_bars(
 
 
 def framed_upload(pixels: np.ndarray, box: tuple[int, int, int, int], side: int, colour: str) -> np.ndarray:
-    """The upload uint8 (h, w, 3), fitted into ``side`` px, the frame ``box`` drawn, what lies outside it paler."""
+    """The upload uint8 (h, w, 3), fitted into ``side`` px, the frame ``box`` drawn, what lies outside it paler.
+
+    A frame that reaches over the picture's border is drawn along it.
+    """
     height, width = pixels.shape[:2]
     scale = side / max(width, height)
     kind = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
@@ -182,6 +185,7 @@ def framed_upload(pixels: np.ndarray, box: tuple[int, int, int, int], side: int,
     image = image.resize((max(1, round(width * scale)), max(1, round(height * scale))), kind)
     left, top, right, bottom = (round(v * scale) for v in box)
     shown = np.array(image)
+    left, top, right, bottom = max(0, left), max(0, top), min(shown.shape[1], right), min(shown.shape[0], bottom)
     inside = shown[top:bottom, left:right].copy()
     shown = (shown * 0.55 + 255 * 0.45).astype(np.uint8)
     shown[top:bottom, left:right] = inside

@@ -1,4 +1,4 @@
-"""The pieces of the answer: summary line, wall, one cell's card, tables, downloads, failed files."""
+"""The pieces of the answer: summary line, wall, tables, downloads, failed files."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,14 @@ import pandas as pd
 import streamlit as st
 
 from core.datasets import DatasetSpec
-from core.runs import Run
 from core.serving.predict import SURE_PRECISION
-from core.serving.wording import count, milliseconds, percent, sentence_case
-from dashboard import state
+from core.serving.reader import Reader
+from core.serving.wording import count, percent, sentence_case
 from dashboard.cells import Answered, Drop, Failure, Tray, in_order, tile
 from dashboard.downloads import as_csv, as_json
 from dashboard.figures import classify as figures
-from dashboard.figures.style import PRIMARY, class_colours, ground
-from dashboard.widgets.page import go, is_dark, plot
-from dashboard.widgets.pictures import enlarge
+from dashboard.figures.style import class_colours, ground
+from dashboard.widgets.page import is_dark
 from dashboard.widgets.runs import labels
 
 CHOSEN = "classify_cell"
@@ -23,8 +21,6 @@ TRAYS = "classify_trays"
 _BY_HAND = "classify_by_hand"
 WALL = "classify_wall"
 PANE = 616  # a wall of six cells; two panes stand side by side at 1440 px, one below the other on less
-_PICTURE, _BETWEEN = 224, 16
-_MODES = {"auto": "As it fits", "parent": "Centre crop", "whole": "Whole"}
 
 
 def tray_of(dataset: str) -> Tray:
@@ -32,20 +28,23 @@ def tray_of(dataset: str) -> Tray:
     return st.session_state.setdefault(TRAYS, {}).setdefault(dataset, Tray())
 
 
-def summary_line(answered: Sequence[Answered], runs: Sequence[Run], unit: str) -> None:
+def summary_line(answered: Sequence[Answered], readers: Sequence[Reader], unit: str) -> None:
     """'37 cells: 33 sure, 4 unsure', and what sure means; ``unit`` is what one picture shows."""
     sure = sum(a.lead.sure for a in answered)
     line = f"{count(len(answered), unit)}: {sure} sure, {len(answered) - sure} unsure"
-    if len(runs) > 1:
+    if len(readers) > 1:
         line += f", models disagree on {sum(not a.agree for a in answered)}"
-    st.subheader(line, anchor=False, width="stretch", help=_what_sure_means(runs[0], answered[0].lead.threshold, unit))
+    if missing := sum(a.missing for a in answered):
+        line += f", no white cell found in {missing}"
+    st.subheader(line, anchor=False, width="stretch", help=_what_sure_means(readers[0], unit))
 
 
-def _what_sure_means(run: Run, threshold: float, unit: str) -> str:
+def _what_sure_means(reader: Reader, unit: str) -> str:
+    run = reader.run
     calibrated = f"calibrated on validation {unit}s" if "temperature" in run.metrics else "not calibrated"
     text = (
-        f"Sure: {run.title} gives its first class at least {percent(threshold)}. At or above that, its answers on "
-        f"validation {unit}s were right in {SURE_PRECISION:.1%} of cases. The percentages are {calibrated}"
+        f"Sure: {run.title} gives its first class at least {percent(reader.threshold)}. At or above that, its answers "
+        f"on validation {unit}s were right in {SURE_PRECISION:.1%} of cases. The percentages are {calibrated}"
     )
     if (ece := run.metrics["test"].get("ece")) is not None:
         text += f"; on test {unit}s they were off by {100 * ece:.1f} points on average"
@@ -103,6 +102,8 @@ def _tile(answered: Answered, spec: DatasetSpec, caption: bool) -> figures.Tile:
     hover = f"{name}<br>{spec.class_names[lead.winner]}, {percent(lead.top)}" + ("" if lead.sure else ", unsure")
     if not answered.agree:
         hover += "<br>the models disagree"
+    if answered.missing:
+        hover += "<br>no white cell found: look yourself"
     return figures.Tile(answered.cell.id, tile(answered), hover, said if caption else "")
 
 
@@ -113,140 +114,7 @@ def _clicked() -> None:
         choose(found[0] if isinstance(found, list) else found)
 
 
-def _step(order: list[str], by: int) -> None:
-    now = order.index(st.session_state[CHOSEN]) if st.session_state.get(CHOSEN) in order else 0
-    choose(order[(now + by) % len(order)])
-
-
-def _remove(tray: Tray, order: list[str], identity: str) -> None:
-    if len(order) > 1:
-        _step(order, 1)
-    tray.remove(identity)
-
-
-def card(tray: Tray, answered: Answered, order: list[str], runs: Sequence[Run], spec: DatasetSpec) -> None:
-    """One cell: the upload with the frame, what the model saw, the likeliest classes, how it was framed."""
-    cell, dark = answered.cell, is_dark()
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if len(order) > 1:
-            place = order.index(cell.id) + 1
-            st.button("Previous", key="classify_previous", shortcut="Left", on_click=_step, args=(order, -1))
-            st.button("Next", key="classify_next", shortcut="Right", on_click=_step, args=(order, 1))
-            st.caption(f"{place} of {len(order)}", width="content")
-        if st.button(f"Explain this {spec.unit}", key="classify_explain", icon=":material/visibility:"):
-            state.hand_over_image(cell.name, cell.pixels, cell.truth)
-            go("explain")
-        st.button(
-            "Remove",
-            key="classify_remove",
-            icon=":material/close:",
-            type="tertiary",
-            on_click=_remove,
-            args=(tray, order, cell.id),
-        )
-    with st.container(horizontal=True, gap="medium"):  # beside each other where there is room
-        with st.container(width=PANE):
-            _verdict(answered, spec)
-            with st.container(horizontal=True, gap="small"):
-                _pictures(answered, runs)
-        with st.container(width=PANE):
-            _bars(answered, runs, spec, dark)
-            _facts(tray, answered, spec)
-
-
-def _verdict(answered: Answered, spec: DatasetSpec) -> None:
-    lead = answered.lead
-    badges = ":green-badge[sure]" if lead.sure else ":orange-badge[unsure]"
-    if not answered.agree:
-        badges += " :orange-badge[models disagree]"
-    st.subheader(
-        f"{spec.codes[lead.winner]}  {spec.class_names[lead.winner]}, {_escaped(percent(lead.top))} {badges}",
-        anchor=False,
-    )
-
-
-def _pictures(answered: Answered, runs: Sequence[Run]) -> None:
-    cell, framed = answered.cell, answered.lead.framed
-    height, width = cell.pixels.shape[:2]
-    seen = {run.size: reading.framed.pixels for run, reading in zip(runs, answered.readings, strict=True)}
-    side = min(_PICTURE, PANE // (len(seen) + 1) - _BETWEEN)
-    with st.container(width=side, gap="xxsmall"):
-        shown = figures.framed_upload(cell.pixels, framed.box, 2 * side, PRIMARY[False])
-        st.image(shown, width=max(1, shown.shape[1] // 2), alt=f"{cell.name} with the frame that the model saw")
-        st.caption(f"Your picture, {width} x {height} px" if cell.truth is None else f"{width} x {height} px")
-    for size, pixels in seen.items():
-        with st.container(width=side, gap="xxsmall"):
-            st.image(enlarge(pixels, 2 * side), width=side, alt=f"The {size} px picture that the model saw")
-            st.caption(f"What the model saw, {size} px")
-
-
-def _bars(answered: Answered, runs: Sequence[Run], spec: DatasetSpec, dark: bool) -> None:
-    colours, short = class_colours(spec.codes, dark), labels(runs)
-    for number, (run, reading) in enumerate(zip(runs, answered.readings, strict=True)):
-        title = "Likeliest classes"
-        if len(runs) > 1:
-            verdict = "sure" if reading.sure else "unsure"
-            title = f"{short[run.name]}: {spec.class_names[reading.winner]}, {verdict}"
-        figure = figures.probability_bars(
-            reading.probabilities,
-            spec.codes,
-            spec.class_names,
-            colours,
-            title=title,
-            dark=dark,
-            shown=figures.SHOWN if len(runs) == 1 else 3,
-        )
-        plot(figure, key=f"classify_bars_{number}", alt=f"Probabilities by {run.title}")
-    times = ", ".join(
-        f"{short[r.name]} in {milliseconds(a.milliseconds)}" for r, a in zip(runs, answered.readings, strict=True)
-    )
-    st.caption(f"Answered by {times}.")
-
-
-def _facts(tray: Tray, answered: Answered, spec: DatasetSpec) -> None:
-    cell, framed = answered.cell, answered.lead.framed
-    lines = [f"**{_escaped(cell.name)}**"]
-    if cell.truth:
-        name = dict(zip(spec.codes, spec.class_names, strict=True)).get(cell.truth, cell.truth)
-        lines.append(f"Labelled {name} ({cell.source}).")
-    lines.append(framed.note)
-    lines += [f"{note[0].upper()}{note[1:]}." for note in cell.notes]
-    st.markdown(" ".join(lines))
-    key = f"classify_mode_{cell.id}"
-
-    def choose() -> None:
-        tray.modes[cell.id] = st.session_state[key] or "auto"
-
-    st.session_state[key] = tray.mode(cell.id)
-    if spec.squeezed:  # the whole picture is always used
-        return
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.segmented_control(
-            "What to cut out",
-            list(_MODES),
-            format_func=_MODES.get,
-            key=key,
-            required=True,
-            on_change=choose,
-            help="As it fits: decided by the picture's shape. Centre crop: the middle, in the proportion of the crops "
-            "that the models learnt from. Whole: the largest square in the middle.",
-        )
-        st.button(
-            f"Use for all {spec.unit}s",
-            key="classify_mode_all",
-            type="tertiary",
-            on_click=tray.use_mode_for_all,
-            args=(tray.mode(cell.id),),
-            disabled=len(tray.cells) < 2,
-        )
-
-
-def _escaped(name: str) -> str:
-    """A file's name as plain text inside Markdown."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()#+-.!|<>~$:" else c for c in name)
-
-
-def tables(answered: Sequence[Answered], runs: Sequence[Run], spec: DatasetSpec) -> None:
+def tables(answered: Sequence[Answered], readers: Sequence[Reader], spec: DatasetSpec) -> None:
     """Counts by class beside the list of all answers."""
     left, right = st.columns([2, 3], gap="medium")
     with left:
@@ -273,7 +141,7 @@ def tables(answered: Sequence[Answered], runs: Sequence[Run], spec: DatasetSpec)
     with right:
         st.subheader("All answers", anchor=False)
         st.dataframe(
-            _answers_table(answered, runs, spec),
+            _answers_table(answered, readers, spec),
             hide_index=True,
             height=36 * (len(spec.codes) + 1),
             column_config={
@@ -287,8 +155,9 @@ def tables(answered: Sequence[Answered], runs: Sequence[Run], spec: DatasetSpec)
         )
 
 
-def _answers_table(answered: Sequence[Answered], runs: Sequence[Run], spec: DatasetSpec) -> pd.DataFrame:
-    short, rows = labels(runs), []
+def _answers_table(answered: Sequence[Answered], readers: Sequence[Reader], spec: DatasetSpec) -> pd.DataFrame:
+    short, rows = labels([r.run for r in readers]), []
+    any_missing = any(a.missing for a in answered)
     for a in (a for _, cells in in_order(answered) for a in cells):
         row = {
             "File": a.cell.name,
@@ -296,21 +165,23 @@ def _answers_table(answered: Sequence[Answered], runs: Sequence[Run], spec: Data
             "Probability": min(100 * a.lead.top, 99.4),  # shown as 99 %: never 100 %
             "Verdict": "sure" if a.lead.sure else "unsure",
         }
-        for run, reading in list(zip(runs, a.readings, strict=True))[1:]:
-            row[short[run.name]] = f"{spec.codes[reading.winner]}  {percent(reading.top)}"
+        if any_missing:
+            row["Look yourself"] = "no white cell found" if a.missing else ""
+        for reader, reading in list(zip(readers, a.readings, strict=True))[1:]:
+            row[short[reader.run.name]] = f"{spec.codes[reading.winner]}  {percent(reading.top)}"
         rows.append(row | {"ms": a.lead.milliseconds})
     return pd.DataFrame(rows)
 
 
 def downloads(
-    answered: Sequence[Answered], failures: Sequence[Failure], runs: Sequence[Run], spec: DatasetSpec
+    answered: Sequence[Answered], failures: Sequence[Failure], readers: Sequence[Reader], spec: DatasetSpec
 ) -> None:
     """Results to keep, made when the button is pressed."""
     with st.container(horizontal=True, width="content", gap="small"):
         for kind, make, mime in (("CSV", as_csv, "text/csv"), ("JSON", as_json, "application/json")):
             st.download_button(
                 f"Download results ({kind})",
-                data=lambda make=make: make(answered, failures, runs, spec),
+                data=lambda make=make: make(answered, failures, readers, spec),
                 file_name=f"hemalens-answers.{kind.lower()}",
                 mime=mime,
                 key=f"classify_{kind.lower()}",

@@ -10,9 +10,11 @@ from core.datasets import DatasetSpec, DatasetUnavailable, get_dataset
 from core.errors import HemaLensError
 from core.serving.decode import decode
 from core.serving.domain import stranger
+from core.serving.framing import Place
 from core.serving.preprocess import Framed
 from dashboard import catalogue
 from dashboard.state import handed_image, parameter, prepare, put, share
+from dashboard.widgets.answers import tray_of
 from dashboard.widgets.pictures import enlarge
 from dashboard.widgets.samples import DRAWN, Sample, samples
 
@@ -26,7 +28,7 @@ class Cell:
     """The cell looked at: ``pixels`` uint8 (H, W, 3) as it came, ``truth`` code where known, ``source`` in words.
 
     ``linked`` is True where a link can carry it (a cell of the test split or a drawn one). ``unit`` is what the
-    pictures of its data set show: a cell, or a field with several.
+    pictures of its data set show: a cell, or a field with several. ``place`` is where models look in it.
     """
 
     name: str
@@ -35,6 +37,11 @@ class Cell:
     source: str
     linked: bool
     unit: str = "cell"
+    place: Place = Place()
+
+    def frame(self, size: int, spec: DatasetSpec) -> Framed:
+        """What models of ``spec`` at ``size`` px see of it."""
+        return self.place.frame(self.pixels, size, spec)
 
     @property
     def drawn(self) -> bool:
@@ -54,7 +61,8 @@ def current_cell(spec: DatasetSpec, size: int) -> tuple[Cell | None, str | None]
         if handed.name in known:
             _take_sample(handed.name, spec.name)
         else:
-            cell = Cell(handed.name, handed.pixels, handed.truth, "from Classify", linked=False, unit=spec.unit)
+            place = handed.place or Place()
+            cell = Cell(handed.name, handed.pixels, handed.truth, "from Classify", False, spec.unit, place)
             _take_own(cell, spec.name)
     elif parameter("cell"):
         _own().pop(spec.name, None)  # an own picture leaves no name in the address
@@ -180,4 +188,5 @@ def _take_file(spec: DatasetSpec) -> None:
         st.session_state[_TROUBLE] = str(error)
         return
     source = "; ".join(["your picture", *decoded.notes])
-    _take_own(Cell(file.name, decoded.pixels, None, source, linked=False, unit=spec.unit), spec.name)
+    place = tray_of(spec.name).place_beside(decoded.pixels, spec)  # framed as what was dropped on Classify
+    _take_own(Cell(file.name, decoded.pixels, None, source, False, spec.unit, place), spec.name)

@@ -6,20 +6,23 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from core.datasets import get_dataset
+from core.serving.reader import RunReader
 from dashboard.cells import BATCH, TILE, Tray, in_order, tile
 from dashboard.downloads import as_csv, as_json
 from tests.stub_runs import make_run
 
 SPEC = get_dataset("bloodmnist")
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (130, 128, 126)
+NUCLEUS = (60, 0, 40)
 __all__ = ["make_run"]
 
 
 def png(colour, side=64, mark=0):
     image = Image.new("RGB", (side, side), colour)
+    ImageDraw.Draw(image).ellipse([side * 0.4] * 2 + [side * 0.6] * 2, fill=NUCLEUS)
     image.putpixel((0, 0), (mark, 1, 2))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
@@ -34,7 +37,7 @@ def finish(tray, runs):
 
 @pytest.fixture
 def run(make_run):
-    return make_run()
+    return RunReader(make_run())
 
 
 def filled(*colours):
@@ -46,7 +49,8 @@ def filled(*colours):
 def test_files_become_answered_cells_in_the_order_of_arrival(run):
     tray = filled(RED, GREEN, BLUE)
     last = finish(tray, [run])[-1]
-    assert (last.done, last.total) == (3, 3)
+    assert last.done == last.total
+    assert last.message == "3 of 3 cells"
     answered = tray.answered([run])
     assert [a.cell.name for a in answered] == ["0.png", "1.png", "2.png"]
     assert [SPEC.codes[a.lead.winner] for a in answered] == ["BA", "EO", "ERB"]
@@ -78,7 +82,7 @@ def test_a_second_model_answers_what_is_there(run, make_run):
     finish(tray, [run])
     swapped = np.zeros((3, 8))
     swapped[0, 0], swapped[1, 4] = 20, 20
-    other = make_run("other-28-111111", size=28, weights=swapped)
+    other = RunReader(make_run("other-28-111111", size=28, weights=swapped))
     assert tray.busy([run, other])
     assert tray.answered([run, other]) == []
     finish(tray, [run, other])

@@ -10,23 +10,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import streamlit as st
-from PIL import Image
+from PIL import Image, ImageDraw
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from core.datasets import get_dataset
+from core.serving.reader import RunReader
 from dashboard.downloads import as_csv, as_json
 from tests.stub_runs import make_run
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "pages" / "classify.py"
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)  # BA, EO and ERB to the stub model
+NUCLEUS = (60, 0, 40)
 TIMEOUT = 300  # seconds: a busy machine must not fail a test
 __all__ = ["make_run"]
 
 
 def png(colour, width=360, height=363, mark=0):
-    image = Image.new("RGB", (width, height), colour)
+    image, centre = Image.new("RGB", (width, height), colour), (width / 2, height / 2)
+    radius = 0.1 * height
+    ImageDraw.Draw(image).ellipse([*(c - radius for c in centre), *(c + radius for c in centre)], fill=NUCLEUS)
     image.putpixel((0, 0), (mark % 256, mark // 256, 7))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
@@ -72,7 +76,8 @@ def downloaded(page, make, runs):
     """What the download button's function gives (only a browser presses the button itself)."""
     assert {b.label for b in page.get("download_button")} == {"Download results (CSV)", "Download results (JSON)"}
     tray = page.session_state["classify_trays"]["bloodmnist"]
-    return make(tray.answered(runs), list(tray.failures.values()), runs, get_dataset("bloodmnist"))
+    readers = [RunReader(run) for run in runs]
+    return make(tray.answered(readers), list(tray.failures.values()), readers, get_dataset("bloodmnist"))
 
 
 def test_before_anything_there_are_a_drop_zone_and_samples(page):
