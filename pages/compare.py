@@ -12,6 +12,7 @@ from dashboard.widgets.compare.filters import filters
 from dashboard.widgets.compare.hardest import hardest
 from dashboard.widgets.compare.overview import overview
 from dashboard.widgets.compare.pair import pair
+from dashboard.widgets.compare.robustness import robustness
 from dashboard.widgets.compare.studies import studies
 from dashboard.widgets.dataset_switch import cautions, titled
 from dashboard.widgets.leaderboard import ticked
@@ -26,6 +27,7 @@ VIEWS = {
     "pair": (":material/compare_arrows: Two runs", pair),
     "classes": (":material/category: Classes", classes),
     "hardest": (":material/troubleshoot: Hardest {unit}s", hardest),
+    "quality": (":material/blur_on: Picture quality", robustness),
     "studies": (":material/science: Studies", studies),
 }
 
