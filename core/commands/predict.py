@@ -18,8 +18,10 @@ from core.runs import Run
 from core.serving import engine, predict
 from core.serving.decode import MAX_BYTES, SUFFIXES, DecodeError, decode
 from core.serving.domain import known, share_of_classes, stranger, trusted
+from core.serving.guard import Voice
+from core.serving.guarding import voiced
 from core.serving.preprocess import Framed, frame
-from core.serving.wording import RESEARCH_LINE, milliseconds, percent
+from core.serving.wording import RESEARCH_LINE, listed, milliseconds, percent
 
 DEFAULT_DATASET = "bloodmnist"
 SHOWN = 3
@@ -34,7 +36,8 @@ def add_parser(subparsers: Any) -> None:
         "predict",
         help="say the class of pictures of cells, or of whole fields",
         description="Say the class of pictures (of single cells, or of whole fields where the data set teaches these), "
-        "with probabilities and milliseconds. "
+        "with probabilities and milliseconds, in one of three voices: sure, unsure (with a short list of classes), or "
+        "foreign (the picture does not look like those that the model knows). "
         "A file that can't be read gets an error line of its own, the others are still answered; "
         f"the exit status is then 1. {RESEARCH_LINE}",
     )
@@ -152,13 +155,14 @@ class _Writer:
     def __init__(self, run: Run, spec: DatasetSpec, threshold: float):
         self.run, self.spec, self.threshold = run, spec, threshold
 
-    def answer(self, batch: list[Item]) -> Iterator[tuple[np.ndarray, float] | None]:
-        """(probabilities (C,), milliseconds) of each item of ``batch`` in its order, None for a failed one."""
+    def answer(self, batch: list[Item]) -> Iterator[tuple[np.ndarray, float, Voice] | None]:
+        """(probabilities (C,), milliseconds, voice) of each item of ``batch`` in its order, None for a failed one."""
         good = [framed.pixels for _, framed, _ in batch if isinstance(framed, Framed)]
         answers = iter(())
         if good:
-            found = predict.classify(np.stack(good), self.run)
-            answers = zip(found.probabilities, found.milliseconds, strict=True)
+            frames = np.stack(good)
+            found = predict.classify(frames, self.run)
+            answers = zip(found.probabilities, found.milliseconds, voiced(self.run, found, frames), strict=True)
         for _, framed, _ in batch:
             yield None if isinstance(framed, DecodeError) else next(answers)
 
@@ -184,17 +188,26 @@ class _Text(_Writer):
             if answer is None:
                 print(f"error: {printable(str(framed))}", file=sys.stderr, flush=True)
                 continue
-            probabilities, elapsed = answer
+            probabilities, elapsed, voice = answer
+            notes = (*self._heard(voice), *notes)
             order = np.argsort(-probabilities)[:SHOWN]
             cells = (f"{self.spec.codes[i]:<3} {percent(probabilities[i]):>6}" for i in order)
             winner = self.spec.classes[order[0]]
-            verdict = predict.verdicts(probabilities[None], self.threshold)[0]
             print(
                 f"{printable(str(path)):<{self.name_width}}  "
-                f"{winner.code + '  ' + winner.name:<{self.class_width}}  {verdict:<6}  "
+                f"{winner.code + '  ' + winner.name:<{self.class_width}}  {voice.kind:<7}  "
                 f"{'   '.join(cells)}  {milliseconds(elapsed):>8}" + (f"  ({'; '.join(notes)})" if notes else ""),
                 flush=True,
             )
+
+    def _heard(self, voice: Voice) -> tuple[str, ...]:
+        """What the voice adds to the answer, for a person."""
+        if voice.kind == "sure":
+            return ()
+        if voice.kind == "unsure":
+            return (f"one of {', '.join(self.spec.codes[k] for k in voice.classes)}",)
+        off = f": {listed(voice.off)} unusual" if voice.off else ""
+        return (f"does not look like the {self.spec.unit}s this model knows{off}",)
 
     def close(self) -> None:
         """Nothing is kept back."""
@@ -212,14 +225,18 @@ class _Json(_Writer):
             if answer is None:
                 self.results.append({"file": str(path), "error": framed.reason, "advice": framed.advice})
                 continue
-            probabilities, elapsed = answer
+            probabilities, elapsed, voice = answer
             winner = int(probabilities.argmax())
             self.results.append(
                 {
                     "file": str(path),
                     "class": self.spec.codes[winner],
                     "name": self.spec.class_names[winner],
-                    "verdict": predict.verdicts(probabilities[None], self.threshold)[0],
+                    "verdict": voice.kind,  # the name it had before there were three
+                    "voice": voice.kind,
+                    "set": [self.spec.codes[k] for k in voice.classes],
+                    "strangeness": round(voice.strangeness, 4),
+                    "off": list(voice.off),
                     "probabilities": {
                         c: round(float(p), 6) for c, p in zip(self.spec.codes, probabilities, strict=True)
                     },

@@ -16,7 +16,7 @@ from core.serving.embedding import has_embedding
 from core.serving.guard import Guard, Voice, fit_guard, voices
 from core.serving.predict import Answers, sure_threshold
 
-MOST_CELLS = 6000  # of the train split: more tell where the classes lie no better, and take longer
+MOST_CELLS = 4000  # of the train split: more tell where the classes lie no better, and take longer
 
 Report = Callable[[Progress], None]
 

@@ -1,4 +1,4 @@
-"""From the best weights to a whole run: calibrate on val, score val and test once, write folder and card."""
+"""From the best weights to a whole run: calibrate on val, score val and test once, write folder, card and guard."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from core.explain.gates import gate_means
 from core.models import ImageClassifier
 from core.models.export import export_graph, round_to_stored, storable
 from core.runs import Predictions, Run, write_run
+from core.serving.guarding import make_guard
 from core.training.card import card
 from core.training.checkpoint import Progressed
 from core.training.config import TrainConfig
@@ -54,7 +55,7 @@ def finish(
     }
     stored_config = run_config(config, name, data, "torch", "torchvision", "numpy", "onnx")
     network = network.cpu()
-    return write_run(
+    run = write_run(
         root,
         name,
         config=stored_config,
@@ -66,3 +67,5 @@ def finish(
         card=card(stored_config, metrics, data.spec),
         export=lambda graph, weights: export_graph(network, config.size, graph, weights),
     )
+    make_guard(run, data)
+    return run

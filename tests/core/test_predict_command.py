@@ -14,6 +14,7 @@ from PIL import Image
 from core import paths, runs
 from core.cli import main
 from core.commands.predict import expand, printable
+from core.datasets.drawing import draw
 from tests.fake_datasets import added, fake_spec
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
@@ -82,7 +83,9 @@ def test_json_holds_answers_errors_and_where_they_come_from(run, cells, capsys):
     good, bad = found["results"]
     assert good["class"] == "BA"
     assert good["name"] == "basophil"
-    assert good["verdict"] == "sure"
+    assert good["verdict"] == good["voice"] == "sure"
+    assert good["set"] == ["BA"]
+    assert (good["strangeness"], good["off"]) == (0, [])  # the run has no guard
     assert sum(good["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     assert list(good["probabilities"]) == ["BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT"]
     assert good["milliseconds"] > 0
@@ -104,6 +107,35 @@ def test_folders_and_globs_stand_for_their_pictures(cells, monkeypatch):
     bracketed = cells / "cell [1].png"
     Image.new("RGB", (64, 64)).save(bracketed)
     assert expand([str(bracketed)]) == [bracketed]
+
+
+def test_a_blank_picture_is_foreign_in_text_and_json(tiny_run, tmp_path, capsys):
+    """A network trained on drawn cells has a guard of its own."""
+    blank, cell = tmp_path / "blank.png", tmp_path / "cell.png"
+    Image.new("RGB", (28, 28), (255, 255, 255)).save(blank)
+    Image.fromarray(draw(np.array([4]), 28, 77)[0]).save(cell)
+    files = ["--model", str(tiny_run.path), "--image-path", str(blank), str(cell)]
+    assert main(["predict", *files]) == 0
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert "foreign" in first
+    assert "does not look like the cells this model knows: " in first
+    assert "foreign" not in second
+    assert main(["predict", "--json", *files]) == 0
+    strange, known = json.loads(capsys.readouterr().out)["results"]
+    assert strange["voice"] == "foreign"
+    assert strange["strangeness"] > 1
+    assert "colour" in strange["off"]
+    assert set(strange["off"]) <= {"colour", "scale", "texture"}
+    assert len(strange["set"]) == 2
+    assert known["voice"] in ("sure", "unsure")
+    assert known["strangeness"] < 1
+
+
+def test_an_unsure_answer_names_what_it_may_be(make_run, cells, monkeypatch, capsys):
+    shy = make_run("shy", weights=np.zeros((3, 8)))
+    assert main(["predict", "--model", str(shy.path), "--image-path", str(cells / "green.png")]) == 0
+    assert "unsure" in (line := capsys.readouterr().out.splitlines()[-1])
+    assert "one of BA, EO" in line
 
 
 @pytest.mark.parametrize("name", ["nothing*.png", "empty"])

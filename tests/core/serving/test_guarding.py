@@ -1,0 +1,62 @@
+"""A run's guard: made with the run, read once, and told where there can be none."""
+
+import os
+
+import numpy as np
+import pytest
+
+from core.datasets import get_dataset
+from core.errors import HemaLensError
+from core.serving.guard import BadGuard
+from core.serving.guarding import guard_of, make_guard, voiced
+from core.serving.predict import classify
+
+
+def test_a_newly_trained_network_has_a_guard_that_keeps_its_own_cells(tiny_run):
+    assert tiny_run.guard_path.stat().st_size < 60_000
+    test = get_dataset("synthetic").load(28)["test"]
+    found = voiced(tiny_run, classify(test.images, tiny_run), test.images)
+    assert np.mean([voice.kind == "foreign" for voice in found]) < 0.04
+    held = [label in voice.classes for voice, label in zip(found, test.labels, strict=True) if voice.kind != "foreign"]
+    assert np.mean(held) > 0.95
+    strange = np.random.default_rng(0).integers(0, 256, (20, 28, 28, 3), dtype=np.uint8)
+    assert {voice.kind for voice in voiced(tiny_run, classify(strange, tiny_run), strange)} == {"foreign"}
+
+
+def test_a_guard_made_again_is_the_same(tiny_run):
+    before, steps = tiny_run.guard_path.read_bytes(), []
+    make_guard(tiny_run, report=steps.append)
+    assert tiny_run.guard_path.read_bytes() == before
+    assert steps[-1].done == steps[-1].total == 1600 + 320
+
+
+def test_runs_without_one_have_two_voices(make_run, colour):
+    run, images = make_run(), np.stack([colour((255, 0, 0)), colour((128, 128, 128))])
+    assert guard_of(run) is None
+    assert [voice.kind for voice in voiced(run, classify(images, run), images)] == ["sure", "unsure"]
+
+
+def test_what_is_no_network_can_have_none(make_run):
+    with pytest.raises(HemaLensError, match="no single network"):
+        make_guard(make_run(kind="classical"))
+
+
+def test_other_cells_than_its_own_are_refused(tiny_run):
+    other = type(tiny_run)(tiny_run.path)
+    other.__dict__["config"] = tiny_run.config | {
+        "dataset": tiny_run.config["dataset"] | {"provenance": {"label": "other", "content_hash": "0" * 12}}
+    }
+    with pytest.raises(HemaLensError):
+        make_guard(other)
+
+
+def test_a_file_is_read_once_and_anew_when_it_changed(make_run, tiny_run):
+    run = make_run()
+    run.guard_path.write_bytes(tiny_run.guard_path.read_bytes())
+    first = guard_of(run)
+    assert guard_of(run) is first
+    os.utime(run.guard_path, ns=(1, 1))
+    assert guard_of(run) is not first
+    run.guard_path.write_bytes(b"broken")
+    with pytest.raises(BadGuard, match="core guard RUN"):
+        guard_of(run)
