@@ -14,6 +14,7 @@ from core.datasets import DatasetSpec
 from core.progress import Progress
 from core.serving.decode import DecodeError, decode
 from core.serving.framing import Place, Survey, piece
+from core.serving.guard import Voice
 from core.serving.preprocess import Framed, Mode
 from core.serving.reader import Reader
 from dashboard.uploads import Uploads, is_stranger
@@ -25,6 +26,7 @@ SLICE, LONGEST_SLICE = 1.5, 20.0  # seconds
 
 
 Framing = Mode | Literal["search"]
+Group = int | Literal["foreign", "check"]
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,16 @@ class Failure:
 
 @dataclass(frozen=True)
 class Reading:
-    """One reader's answer for one cell: where it looked, what it saw, probabilities float64 (C,), ms, its threshold."""
+    """One reader's answer for one cell: where it looked, what it saw, probabilities float64 (C,), milliseconds.
+
+    ``voice``: how it may be said; ``threshold``: the top probability from which the reader is sure.
+    """
 
     place: Place
     framed: Framed
     probabilities: np.ndarray
     milliseconds: float
+    voice: Voice
     threshold: float
 
     @property
@@ -70,8 +76,13 @@ class Reading:
         return float(self.probabilities.max())
 
     @property
+    def nearest(self) -> int:
+        """The class that the voice names first: of a foreign picture the nearest, which may not be the likeliest."""
+        return self.voice.classes[0]
+
+    @property
     def sure(self) -> bool:
-        return self.top >= self.threshold
+        return self.voice.kind == "sure"
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ class Answered:
 
     @property
     def to_check(self) -> bool:
-        """True where the leading model is unsure, the models disagree, or no white cell was found."""
+        """True where the leading model is not sure, the models disagree, or no white cell was found."""
         return not self.lead.sure or not self.agree or self.missing
 
     @property
@@ -279,13 +290,14 @@ class Tray:
             return
         places = [self._place(c, reader) for c in cells]
         framed = [reader.frame(c.pixels, place) for c, place in zip(cells, places, strict=True)]
-        answers = reader.answer(np.stack([f.pixels for f in framed]))
+        answers, voices = reader.answer(np.stack([f.pixels for f in framed]))
         for number, cell in enumerate(cells):
             self._readings[cell.id, reader.key] = Reading(
                 places[number],
                 framed[number],
                 answers.probabilities[number],
                 float(answers.milliseconds[number]),
+                voices[number],
                 reader.threshold,
             )
 
@@ -305,13 +317,15 @@ class Tray:
             )
 
 
-def in_order(answered: Sequence[Answered]) -> list[tuple[int | None, list[Answered]]]:
-    """The wall's groups: first those to check (None), the least sure at the top, then the others by class index."""
-    by_doubt = sorted(answered, key=lambda a: (a.agree, a.lead.top))
-    groups: list[tuple[int | None, list[Answered]]] = [(None, [a for a in by_doubt if a.to_check])]
+def in_order(answered: Sequence[Answered]) -> list[tuple[Group, list[Answered]]]:
+    """The wall's groups: to check first 'foreign' and 'check', the least sure at the top, then by class index."""
+    by_doubt = sorted(answered, key=lambda a: (a.agree, not a.missing, a.lead.top))
+    foreign = [a for a in by_doubt if a.lead.voice.kind == "foreign"]
+    groups: list[tuple[Group, list[Answered]]] = [("foreign", sorted(foreign, key=lambda a: -a.lead.voice.strangeness))]
+    groups.append(("check", [a for a in by_doubt if a.to_check and a.lead.voice.kind != "foreign"]))
     winners = sorted({a.lead.winner for a in answered})
     groups += [(w, [a for a in by_doubt if a.lead.winner == w and not a.to_check]) for w in winners]
-    return [(number, cells) for number, cells in groups if cells]
+    return [(group, cells) for group, cells in groups if cells]
 
 
 def tile(answered: Answered) -> np.ndarray:

@@ -17,7 +17,17 @@ def as_csv(
     answered: Sequence[Answered], failures: Sequence[Failure], readers: Sequence[Reader], spec: DatasetSpec
 ) -> bytes:
     """A row for each cell and model, and one for each failed file; UTF-8 with a mark that spreadsheets understand."""
-    columns = ["file", "class", "name", "verdict", "models_agree", *(f"p_{c}" for c in spec.codes)]
+    columns = [
+        "file",
+        "class",
+        "name",
+        "voice",
+        "set",
+        "strangeness",
+        "unusual",
+        "models_agree",
+        *(f"p_{c}" for c in spec.codes),
+    ]
     columns += ["milliseconds", "model", "trained_on", "white_cell_found", "framing", "notes", "error"]
     text = io.StringIO()
     table = csv.DictWriter(text, columns, restval="", lineterminator="\r\n")
@@ -28,7 +38,10 @@ def as_csv(
                 "file": _plain(entry.cell.name),
                 "class": spec.codes[reading.winner],
                 "name": spec.class_names[reading.winner],
-                "verdict": "sure" if reading.sure else "unsure",
+                "voice": reading.voice.kind,
+                "set": " ".join(spec.codes[k] for k in reading.voice.classes),
+                "strangeness": f"{reading.voice.strangeness:.3f}",
+                "unusual": " ".join(reading.voice.off),
                 "models_agree": ("yes" if entry.agree else "no") if len(readers) > 1 else "",
                 "milliseconds": f"{reading.milliseconds:.2f}",
                 "model": reader.run.name,
@@ -64,7 +77,10 @@ def as_json(
                     {
                         "run": reader.run.name,
                         "class": spec.codes[reading.winner],
-                        "verdict": "sure" if reading.sure else "unsure",
+                        "voice": reading.voice.kind,
+                        "set": [spec.codes[k] for k in reading.voice.classes],
+                        "strangeness": round(reading.voice.strangeness, 4),
+                        "off": list(reading.voice.off),
                         "probabilities": {
                             c: round(float(p), 6) for c, p in zip(spec.codes, reading.probabilities, strict=True)
                         },

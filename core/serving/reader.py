@@ -13,6 +13,8 @@ from core.runs import Run
 from core.serving import engine
 from core.serving.domain import known
 from core.serving.framing import Place
+from core.serving.guard import Voice
+from core.serving.guarding import guard_of, voiced
 from core.serving.predict import Answers, classify, sure_threshold
 from core.serving.preprocess import Framed
 
@@ -34,6 +36,11 @@ class Reader(Protocol):
         """The top probability, 0 to 1, from which an answer counts as sure."""
         ...
 
+    @property
+    def tells_strangers(self) -> bool:
+        """Whether it can call a picture foreign."""
+        ...
+
     def load(self) -> None:
         """Get ready now, so that the first answer needn't wait. Raises `EngineError`."""
         ...
@@ -42,8 +49,8 @@ class Reader(Protocol):
         """What the reader sees of ``pixels`` uint8 (H, W, 3) at ``place``."""
         ...
 
-    def answer(self, frames: np.ndarray) -> Answers:
-        """Answers for ``frames`` uint8 (N, S, S, 3), made by `frame`. Raises `EngineError`."""
+    def answer(self, frames: np.ndarray) -> tuple[Answers, list[Voice]]:
+        """Answers for ``frames`` uint8 (N, S, S, 3), made by `frame`, and their voices. Raises `EngineError`."""
         ...
 
 
@@ -62,11 +69,16 @@ class RunReader:
     def threshold(self) -> float:
         return sure_threshold(self.run)
 
+    @property
+    def tells_strangers(self) -> bool:
+        return guard_of(self.run) is not None
+
     def load(self) -> None:
         engine.load(self.run)
 
     def frame(self, pixels: np.ndarray, place: Place) -> Framed:
         return place.frame(pixels, self.run.size, known(self.run))
 
-    def answer(self, frames: np.ndarray) -> Answers:
-        return classify(frames, self.run)
+    def answer(self, frames: np.ndarray) -> tuple[Answers, list[Voice]]:
+        answers = classify(frames, self.run)
+        return answers, voiced(self.run, answers, frames)

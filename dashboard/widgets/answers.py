@@ -9,7 +9,7 @@ from core.datasets import DatasetSpec
 from core.serving.predict import SURE_PRECISION
 from core.serving.reader import Reader
 from core.serving.wording import count, percent, sentence_case
-from dashboard.cells import Answered, Drop, Failure, Tray, in_order, tile
+from dashboard.cells import Answered, Drop, Failure, Group, Tray, in_order, tile
 from dashboard.downloads import as_csv, as_json
 from dashboard.figures import classify as figures
 from dashboard.figures.style import class_colours, ground
@@ -29,17 +29,23 @@ def tray_of(dataset: str) -> Tray:
 
 
 def summary_line(answered: Sequence[Answered], readers: Sequence[Reader], unit: str) -> None:
-    """'37 cells: 33 sure, 4 unsure', and what sure means; ``unit`` is what one picture shows."""
-    sure = sum(a.lead.sure for a in answered)
-    line = f"{count(len(answered), unit)}: {sure} sure, {len(answered) - sure} unsure"
+    """'37 cells: 33 sure, 3 unsure, 1 foreign', and what that means; ``unit`` is what one picture shows."""
+    lead = readers[0]
+    line = f"{count(len(answered), unit)}: {_heard(answered, 'sure')} sure, {_heard(answered, 'unsure')} unsure"
+    if lead.tells_strangers:
+        line += f", {_heard(answered, 'foreign')} foreign"
     if len(readers) > 1:
         line += f", models disagree on {sum(not a.agree for a in answered)}"
     if missing := sum(a.missing for a in answered):
         line += f", no white cell found in {missing}"
-    st.subheader(line, anchor=False, width="stretch", help=_what_sure_means(readers[0], unit))
+    st.subheader(line, anchor=False, width="stretch", help=_what_voices_mean(lead, unit))
 
 
-def _what_sure_means(reader: Reader, unit: str) -> str:
+def _heard(answered: Sequence[Answered], kind: str) -> int:
+    return sum(a.lead.voice.kind == kind for a in answered)
+
+
+def _what_voices_mean(reader: Reader, unit: str) -> str:
     run = reader.run
     calibrated = f"calibrated on validation {unit}s" if "temperature" in run.metrics else "not calibrated"
     text = (
@@ -48,21 +54,26 @@ def _what_sure_means(reader: Reader, unit: str) -> str:
     )
     if (ece := run.metrics["test"].get("ece")) is not None:
         text += f"; on test {unit}s they were off by {100 * ece:.1f} points on average"
-    return f"{text}. All this holds for {unit}s like those; other stains and microscopes can mislead the model."
+    text += f". All this holds for {unit}s like those; other stains and microscopes can mislead the model."
+    if reader.tells_strangers:
+        return f"{text} Foreign: the picture lies farther from what the model learnt from than 99 of 100 such {unit}s."
+    return f"{text} This model can't tell pictures that are foreign to it."
 
 
-def wall(groups: Sequence[tuple[int | None, Sequence[Answered]]], spec: DatasetSpec) -> None:
+def wall(groups: Sequence[tuple[Group, Sequence[Answered]]], spec: DatasetSpec) -> None:
     """The cells in the ``groups`` of `in_order`; a click shows that cell's card."""
     dark = is_dark()
     colours = class_colours(spec.codes, dark)
     drawn = []
-    for number, cells in groups:
-        if number is None:
-            heading, colour = f"To check first: {len(cells)}", ground(dark)["quiet"]
+    for number, (group, cells) in enumerate(groups):
+        to_check = isinstance(group, str)
+        if to_check:
+            first = " first" if number == 0 else ""
+            heading, colour = f"To check{first}, {_why(cells)}: {len(cells)}", ground(dark)["quiet"]
         else:
-            code = spec.codes[number]
-            heading, colour = f"{code}  {spec.class_names[number]}: {len(cells)}", colours[code]
-        drawn.append(figures.Group(heading, colour, [_tile(a, spec, caption=number is None) for a in cells]))
+            code = spec.codes[group]
+            heading, colour = f"{code}  {spec.class_names[group]}: {len(cells)}", colours[code]
+        drawn.append(figures.Group(heading, colour, [_tile(a, spec, caption=to_check) for a in cells]))
     figure = figures.wall(drawn, st.session_state[CHOSEN], dark)
     with st.container(height=min(620, int(figure.layout.height) + 34), border=False):
         st.plotly_chart(
@@ -75,6 +86,18 @@ def wall(groups: Sequence[tuple[int | None, Sequence[Answered]]], spec: DatasetS
             config={"displayModeBar": False, "scrollZoom": False},
             alt=f"Wall of the {spec.unit}s, grouped by class",
         )
+
+
+def _why(cells: Sequence[Answered]) -> str:
+    """What the ``cells`` of one group to check have: 'foreign', 'unsure', 'unsure or no white cell found'."""
+    if cells[0].lead.voice.kind == "foreign":
+        return "foreign"
+    reasons = {
+        "unsure": any(a.lead.voice.kind == "unsure" for a in cells),
+        "models disagree": any(not a.agree for a in cells),
+        "no white cell found": any(a.missing for a in cells),
+    }
+    return " or ".join(reason for reason, there in reasons.items() if there)
 
 
 def choose(identity: str) -> None:
@@ -96,10 +119,14 @@ def choose_first(order: Sequence[str]) -> None:
 
 def _tile(answered: Answered, spec: DatasetSpec, caption: bool) -> figures.Tile:
     lead = answered.lead
-    said = f"{spec.codes[lead.winner]} {percent(lead.top)}"
+    foreign = lead.voice.kind == "foreign"
+    said = f"like {spec.codes[lead.nearest]}" if foreign else f"{spec.codes[lead.winner]} {percent(lead.top)}"
     name = answered.cell.name if len(answered.cell.name) <= 40 else answered.cell.name[:37] + "..."
     name = name.replace("<", "&lt;")
-    hover = f"{name}<br>{spec.class_names[lead.winner]}, {percent(lead.top)}" + ("" if lead.sure else ", unsure")
+    if foreign:
+        hover = f"{name}<br>not like the {spec.unit}s this model knows<br>nearest: {spec.class_names[lead.nearest]}"
+    else:
+        hover = f"{name}<br>{spec.class_names[lead.winner]}, {percent(lead.top)}" + ("" if lead.sure else ", unsure")
     if not answered.agree:
         hover += "<br>the models disagree"
     if answered.missing:
@@ -122,10 +149,13 @@ def tables(answered: Sequence[Answered], readers: Sequence[Reader], spec: Datase
         rows = []
         for number, code in enumerate(spec.codes):
             mine = [a for a in answered if a.lead.winner == number]
-            sure = sum(a.lead.sure for a in mine)
             share = 100 * len(mine) / len(answered)
-            rows.append((code, spec.class_names[number], len(mine), sure, len(mine) - sure, share))
-        table = pd.DataFrame(rows, columns=["Code", "Class", f"{sentence_case(spec.unit)}s", "Sure", "Unsure", "Share"])
+            voices = [_heard(mine, kind) for kind in ("sure", "unsure", "foreign")]
+            rows.append((code, spec.class_names[number], len(mine), *voices, share))
+        columns = ["Code", "Class", f"{sentence_case(spec.unit)}s", "Sure", "Unsure", "Foreign", "Share"]
+        table = pd.DataFrame(rows, columns=columns)
+        if not readers[0].tells_strangers:
+            table = table.drop(columns="Foreign")
         st.dataframe(
             table,
             hide_index=True,
@@ -157,14 +187,17 @@ def tables(answered: Sequence[Answered], readers: Sequence[Reader], spec: Datase
 
 def _answers_table(answered: Sequence[Answered], readers: Sequence[Reader], spec: DatasetSpec) -> pd.DataFrame:
     short, rows = labels([r.run for r in readers]), []
-    any_missing = any(a.missing for a in answered)
+    any_unsure, any_missing = _heard(answered, "unsure") > 0, any(a.missing for a in answered)
     for a in (a for _, cells in in_order(answered) for a in cells):
         row = {
             "File": a.cell.name,
             "Class": f"{spec.codes[a.lead.winner]}  {spec.class_names[a.lead.winner]}",
             "Probability": min(100 * a.lead.top, 99.4),  # shown as 99 %: never 100 %
-            "Verdict": "sure" if a.lead.sure else "unsure",
+            "Verdict": a.lead.voice.kind,
         }
+        if any_unsure:
+            unsure = a.lead.voice.kind == "unsure"
+            row["One of"] = ", ".join(spec.codes[k] for k in a.lead.voice.classes) if unsure else ""
         if any_missing:
             row["Look yourself"] = "no white cell found" if a.missing else ""
         for reader, reading in list(zip(readers, a.readings, strict=True))[1:]:

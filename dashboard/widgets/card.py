@@ -6,17 +6,23 @@ import streamlit as st
 
 from core.datasets import DatasetSpec
 from core.serving.reader import Reader
-from core.serving.wording import milliseconds, percent
+from core.serving.wording import listed, milliseconds, percent
 from dashboard import state
-from dashboard.cells import Answered, Cell, Tray
+from dashboard.cells import Answered, Cell, Reading, Tray
 from dashboard.figures import classify as figures
 from dashboard.figures.style import PRIMARY, class_colours
 from dashboard.widgets.answers import CHOSEN, PANE, choose
-from dashboard.widgets.page import go, is_dark, plot
+from dashboard.widgets.page import PAGES, go, is_dark, link, plot
 from dashboard.widgets.pictures import enlarge
 from dashboard.widgets.runs import labels
 
 _PICTURE, _BETWEEN = 224, 16
+_BADGES = {
+    "sure": ":green-badge[sure]",
+    "unsure": ":orange-badge[unsure]",
+    "foreign": ":violet-badge[foreign]",
+}
+_OFF = {"colour": "the colours", "scale": "the size of things", "texture": "the sharpness or grain"}
 _MODES = {"search": "Round the cell", "auto": "As it fits", "parent": "Centre crop", "whole": "Whole"}
 
 
@@ -52,15 +58,36 @@ def card(tray: Tray, answered: Answered, order: list[str], readers: Sequence[Rea
 
 def _verdict(answered: Answered, spec: DatasetSpec) -> None:
     lead = answered.lead
-    badges = ":green-badge[sure]" if lead.sure else ":orange-badge[unsure]"
+    badges = _BADGES[lead.voice.kind]
     if not answered.agree:
         badges += " :orange-badge[models disagree]"
     if answered.missing:
         badges += " :orange-badge[no white cell found: look yourself]"
+    if lead.voice.kind == "foreign":
+        nearest = lead.nearest
+        st.subheader(f"Nearest to {spec.codes[nearest]}  {spec.class_names[nearest]} {badges}", anchor=False)
+        _foreign(lead, spec)
+        return
     st.subheader(
         f"{spec.codes[lead.winner]}  {spec.class_names[lead.winner]}, {_escaped(percent(lead.top))} {badges}",
         anchor=False,
     )
+    if lead.voice.kind == "unsure":
+        some = [f"**{spec.class_names[k]}** ({_escaped(percent(lead.probabilities[k]))})" for k in lead.voice.classes]
+        st.markdown(f"The model is not sure: {' or '.join([', '.join(some[:-1]), some[-1]])}.")
+
+
+def _foreign(lead: Reading, spec: DatasetSpec) -> None:
+    """In what the picture differs, and the way to a model that knows such pictures."""
+    off = [_OFF[kind] for kind in lead.voice.off]
+    what = f"unusual {'is' if len(off) == 1 else 'are'} {listed(off)}" if off else "no single thing, but all together"
+    st.markdown(
+        f"This does not look like the {spec.unit}s that the model knows: {what}. Don't rely on its class.",
+        help=f"It lies {lead.voice.strangeness:.1f} times as far from the {spec.unit}s that the model learnt from as "
+        f"99 of 100 of their kind do.",
+    )
+    if "lab" in st.session_state.get(PAGES, {}):
+        link("lab", "Adapt HemaLens to your laboratory", icon=":material/tune:")
 
 
 def _pictures(answered: Answered, readers: Sequence[Reader]) -> None:
@@ -81,9 +108,9 @@ def _pictures(answered: Answered, readers: Sequence[Reader]) -> None:
 def _bars(answered: Answered, readers: Sequence[Reader], spec: DatasetSpec, dark: bool) -> None:
     colours, short = class_colours(spec.codes, dark), labels([r.run for r in readers])
     for number, (reader, reading) in enumerate(zip(readers, answered.readings, strict=True)):
-        title = "Likeliest classes"
+        title = "Likeliest classes" + (", if it were one" if reading.voice.kind == "foreign" else "")
         if len(readers) > 1:
-            verdict = "sure" if reading.sure else "unsure"
+            verdict = reading.voice.kind
             title = f"{short[reader.run.name]}: {spec.class_names[reading.winner]}, {verdict}"
         figure = figures.probability_bars(
             reading.probabilities,

@@ -153,7 +153,7 @@ def test_the_wall_begins_with_what_to_check_and_goes_on_by_class(run):
     finish(tray, [run])
     groups = in_order(tray.answered([run]))
     assert [(number, [a.cell.name for a in cells]) for number, cells in groups] == [
-        (None, ["2.png"]),
+        ("check", ["2.png"]),
         (0, ["1.png", "4.png"]),
         (1, ["3.png"]),
         (2, ["0.png"]),
@@ -180,8 +180,8 @@ def test_files_to_keep(run):
     rows = list(csv.DictReader(io.StringIO(as_csv(answered, failures, [run], SPEC).decode("utf-8-sig"))))
     by_file = {r["file"]: r for r in rows}
     assert by_file["0.png"]["class"] == "BA"
-    assert by_file["0.png"]["verdict"] == "sure"
-    assert by_file["1.png"]["verdict"] == "unsure"
+    assert by_file["0.png"]["voice"] == "sure"
+    assert by_file["1.png"]["voice"] == "unsure"
     assert by_file["sample"]["class"] == "EO"
     assert by_file["'@formula.png"]["error"].startswith("this is text")
     assert sum(float(by_file["1.png"][f"p_{c}"]) for c in SPEC.codes) == pytest.approx(1, abs=1e-3)
