@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from core.datasets.twins import Member, identical_images
 from core.evaluation import softmax
 from core.evaluation.curves import ClassCurves, class_curves
+from core.evaluation.doubt import doubt
 from core.evaluation.hardest import Combined, Hardness, Votes, combined, gather, hardness
 from core.runs import Run
+from core.serving.predict import list_thresholds, sure_threshold
 from dashboard import catalogue
 
 
@@ -34,6 +37,18 @@ def curves(run: Run, index: int) -> ClassCurves | None:
 def _curves(path: str, changed: int, index: int) -> ClassCurves | None:
     answers = catalogue.predictions(Run(Path(path)))
     return class_curves(answers.labels, softmax(answers.logits), index)
+
+
+def doubt_at_home(run: Run) -> dict[str, Any]:
+    """How far the run's certainty can be trusted on its test images, see `core.evaluation.doubt.doubt`."""
+    return _doubt(*catalogue.mark(run))
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _doubt(path: str, changed: int) -> dict[str, Any]:
+    run = Run(Path(path))
+    answers = catalogue.predictions(run)
+    return doubt(answers.labels, softmax(answers.logits), list_thresholds(run), sure_threshold(run))
 
 
 def voters(runs: Sequence[Run]) -> list[Run]:

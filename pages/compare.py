@@ -8,6 +8,7 @@ from dashboard import catalogue
 from dashboard.widgets.choice import choice
 from dashboard.widgets.compare.bench import Bench
 from dashboard.widgets.compare.classes import classes
+from dashboard.widgets.compare.doubt import doubt
 from dashboard.widgets.compare.filters import filters
 from dashboard.widgets.compare.hardest import hardest
 from dashboard.widgets.compare.overview import overview
@@ -27,6 +28,7 @@ VIEWS = {
     "pair": (":material/compare_arrows: Two runs", pair),
     "classes": (":material/category: Classes", classes),
     "hardest": (":material/troubleshoot: Hardest {unit}s", hardest),
+    "doubt": (":material/help_center: Doubt", doubt),
     "quality": (":material/blur_on: Picture quality", robustness),
     "studies": (":material/science: Studies", studies),
 }

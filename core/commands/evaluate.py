@@ -128,11 +128,16 @@ def _evaluate_corrupted(run: Run, data: LoadedDataset, options: argparse.Namespa
 
 
 def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
-    from core.serving.laboratory import evaluate_on, lab_pictures
+    from core.serving.laboratory import evaluate_on, keep, lab_pictures
 
     with TerminalBar(options.on) as bar:
         lab = lab_pictures(options.on, bar)
-    figures, framed = evaluate_on(run, lab)
+        figures, framed = evaluate_on(run, lab, bar)
+    try:
+        keep(run, options.on, figures)
+    except OSError as error:
+        print(f"note: Compare won't show this, the cache can't be written: {error}", file=sys.stderr)
+    del figures["doubt"]  # curves, for drawing
     lab_codes = figures["lab_codes"]
     if options.json:
         facts = {
@@ -154,6 +159,11 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
     print(
         f"  mean confidence {figures['mean_confidence']:.0%}; sure of {figures['sure']:.1%} of the cells, "
         f"sure and wrong: {figures['sure_and_wrong']:.1%}"
+    )
+    voices = figures["voices"]
+    print(
+        f"  said to a person: sure {voices['sure']:.1%}, unsure {voices['unsure']:.1%}, "
+        f"foreign {voices['foreign']:.1%}; sure and wrong: {voices['sure_and_wrong']:.1%}"
     )
     print("       " + "".join(f"{code:>6}" for code in run.codes))
     for code, row in zip(lab_codes, figures["confusion"], strict=True):

@@ -1,20 +1,26 @@
 """Another laboratory's pictures with their labels, read as uploads are, and what a run says of them."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from core.datasets import DatasetUnavailable, get_dataset
+from core import paths
+from core.datasets import DatasetUnavailable, dataset_names, get_dataset
+from core.datasets.folders import registered
 from core.datasets.own import folder_of
-from core.evaluation import softmax
+from core.evaluation.doubt import doubt
 from core.evaluation.elsewhere import score_elsewhere
 from core.progress import Progress
-from core.runs import Run
+from core.runs import Run, write_json
 from core.serving import engine
 from core.serving.decode import DecodeError, decode
 from core.serving.framing import FramedBatch, frame_batch
-from core.serving.predict import sure_threshold
+from core.serving.guarding import voiced
+from core.serving.predict import classify_in_batches, list_thresholds, sure_threshold
 
 
 @dataclass(frozen=True)
@@ -79,16 +85,57 @@ def in_terms_of(lab: LabPictures, run: Run) -> tuple[np.ndarray, list[int]]:
     return place[lab.labels], sorted(place[np.unique(lab.labels)].tolist())
 
 
-def evaluate_on(run: Run, lab: LabPictures) -> tuple[dict, FramedBatch]:
+def evaluate_on(
+    run: Run, lab: LabPictures, report: Callable[[Progress], None] = lambda progress: None
+) -> tuple[dict, FramedBatch]:
     """Figures of ``run`` on the laboratory's pictures (see `score_elsewhere`), and how they were framed.
 
     ``lab_codes`` are the classes that have readable pictures there, in the run's order: the rows of ``confusion``.
+    ``voices``: the share of each voice, and of all cells that are answered sure and wrong (`core.serving.guard`);
+    ``doubt``: how far its certainty goes, see `core.evaluation.doubt.doubt`.
     """
     labels, there = in_terms_of(lab, run)
     framed = frame_batch(lab.pixels, get_dataset(run.dataset), run.size)
-    logits = [
-        engine.logits(run, framed.pixels[start : start + engine.BATCH]) for start in range(0, len(lab), engine.BATCH)
-    ]
-    probabilities = softmax(np.concatenate(logits))
-    figures = score_elsewhere(labels, probabilities, there, lab.slides, sure_threshold(run))
+    batches = [framed.pixels[start : start + engine.BATCH] for start in range(0, len(lab), engine.BATCH)]
+    parts, heard = [], []
+    for frames, answers in zip(batches, classify_in_batches(batches, run), strict=True):
+        parts.append(answers.probabilities)
+        heard += voiced(run, answers, frames)
+        report(Progress(len(heard), len(lab), "asking the model", "picture"))
+    probabilities, sure_from = np.concatenate(parts), sure_threshold(run)
+    wrong = probabilities.argmax(1) != labels
+    spoken = np.array([voice.kind for voice in heard])
+    shares = {kind: float((spoken == kind).mean()) for kind in ("sure", "unsure", "foreign")}
+    figures = score_elsewhere(labels, probabilities, there, lab.slides, sure_from) | {
+        "voices": shares | {"sure_and_wrong": float(((spoken == "sure") & wrong).mean())},
+        "doubt": doubt(labels, probabilities, list_thresholds(run), sure_from),
+    }
     return {"lab_codes": [run.codes[k] for k in there], **figures}, framed
+
+
+def labs_for(run: Run) -> list[str]:
+    """The names of the laboratories that the user added for the data set of ``run`` whose classes it knows."""
+    return [
+        name
+        for name in dataset_names()
+        if registered(name).get("maps_to") == run.dataset and set(get_dataset(name).codes) <= set(run.codes)
+    ]
+
+
+def keep(run: Run, name: str, figures: Mapping[str, Any]) -> None:
+    """Remember `evaluate_on`'s figures of ``run`` on laboratory ``name`` in the user's cache, for Compare."""
+    path = _kept_in(run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {**kept(run), name: figures})
+
+
+def kept(run: Run) -> dict[str, dict[str, Any]]:
+    """The figures that `keep` remembers of ``run``, by the laboratory's name."""
+    try:
+        return json.loads(_kept_in(run).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # never asked, or a file that is worth asking anew
+        return {}
+
+
+def _kept_in(run: Run) -> Path:
+    return paths.cache_root() / "elsewhere" / run.dataset / f"{run.name}.json"

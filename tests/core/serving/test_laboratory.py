@@ -8,7 +8,7 @@ from PIL import Image
 
 from core.cli import main
 from core.datasets import DatasetUnavailable, own
-from core.serving.laboratory import evaluate_on, in_terms_of, lab_pictures
+from core.serving.laboratory import evaluate_on, in_terms_of, keep, kept, lab_pictures, labs_for
 from tests.stub_runs import make_run
 
 __all__ = ["make_run"]
@@ -74,3 +74,23 @@ def test_the_shell_prints_it_and_gives_json(lab, make_run, tmp_path, monkeypatch
     assert "over 4 slides" in said
     assert "broken.png" in said
     assert main(["evaluate", str(run.path), "--on", "nowhere"]) == 1
+
+
+def test_voices_and_doubt_stand_beside_the_figures(lab, make_run):
+    figures, _ = evaluate_on(make_run(), lab_pictures(lab))
+    assert sum(figures["voices"][kind] for kind in ("sure", "unsure", "foreign")) == pytest.approx(1)
+    assert figures["voices"]["sure_and_wrong"] == 0
+    assert figures["doubt"]["n"] == 12
+    assert figures["doubt"]["lists"]["coverage"][:2] == [1, 1]
+
+
+def test_what_a_run_was_asked_is_kept_by_laboratory(lab, make_run, capsys):
+    run = make_run()
+    assert kept(run) == {}
+    assert main(["evaluate", str(run.path), "--on", lab, "--json"]) == 0
+    assert "doubt" not in json.loads(capsys.readouterr().out)
+    keep(run, "other", {"n": 1})
+    assert set(kept(run)) == {lab, "other"}
+    assert kept(run)[lab]["doubt"]["n"] == 12
+    assert labs_for(run) == [lab]
+    assert labs_for(make_run("narrow", codes=("EO", "ERB"))) == []

@@ -1,0 +1,38 @@
+"""Figures of doubt: from answers to something that JSON can hold."""
+
+import json
+
+import numpy as np
+
+from core.evaluation import softmax
+from core.evaluation.conformal import class_thresholds
+from core.evaluation.doubt import MOST_POINTS, doubt
+
+
+def test_all_figures_fit_together_and_into_json():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 3000)  # of four classes
+    logits = rng.normal(size=(3000, 4))
+    logits[np.arange(3000), labels] += 4
+    probabilities = softmax(logits)
+    thresholds = class_thresholds(labels[:1500], probabilities[:1500], 0.95)
+    found = doubt(labels[1500:], probabilities[1500:], thresholds, sure_from=0.9, nominal=0.95)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found["n"], found["nominal"]) == (1500, 0.95)
+    assert found["lists"]["coverage"][3] is None
+    assert min(found["lists"]["coverage"][:3]) > 0.92
+    assert sum(found["reliability"]["counts"]) == 1500
+    risk = found["risk"]
+    assert len(risk["risk"]) == MOST_POINTS
+    assert risk["coverage"][-1] == 1
+    wrong = (probabilities[1500:].argmax(1) != labels[1500:]).mean()
+    assert abs(risk["risk"][-1] - wrong) < 1e-6
+    assert found["sure_right"] > 0.95
+    assert 0 < found["sure"] < 1
+
+
+def test_nothing_sure_is_said():
+    found = doubt(np.array([0, 1]), np.full((2, 2), 0.5), np.zeros(2), sure_from=0.9)
+    assert found["sure"] == 0
+    assert found["sure_right"] is None
+    assert found["risk"]["coverage"] == [1]

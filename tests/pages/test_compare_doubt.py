@@ -1,0 +1,88 @@
+"""The Compare page's view of doubt, at home and on another laboratory's cells, driven as a visitor would."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from core.datasets import own
+from core.progress import Progress
+from core.serving.laboratory import keep, kept
+from dashboard.scored import doubt_at_home
+
+PAGE = Path(__file__).resolve().parents[2] / "pages" / "compare.py"
+
+
+@pytest.fixture
+def lab(three, tmp_path):
+    """A laboratory with four pictures, registered for BloodMNIST."""
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    rows = ["file,label"]
+    for number in range(4):
+        Image.new("RGB", (80, 80), (230, 20, 20)).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{'baso' if number % 2 else 'mono'}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    own.define("my_lab", folder, title="My lab", table=folder / "labels.csv", maps_to="bloodmnist")
+    return "my_lab"
+
+
+def open_page(**link) -> AppTest:
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
+    for key, value in link.items():
+        page.query_params[key] = value
+    return shown(page.run())
+
+
+def shown(page: AppTest) -> AppTest:
+    assert not page.exception
+    assert not page.error, page.error[0].value
+    return page
+
+
+def said(page) -> str:
+    return "\n".join(e.value for kind in (page.markdown, page.info, page.caption) for e in kind)
+
+
+def test_at_home_the_ticked_runs_stand_side_by_side(three):
+    page = open_page(view="doubt", runs="fair-64-1,good-64-1")
+    table = page.dataframe[0].value
+    assert table["name"].tolist() == ["Fair, 64 px", "Good, 64 px"]
+    home = doubt_at_home(three[0])
+    assert table["size"].iloc[1] == pytest.approx(home["lists"]["mean_size"])
+    assert "99 % of each class" in said(page)
+    assert not [box for box in page.selectbox if box.key == "cells"]  # there is no laboratory
+
+
+def test_nothing_ticked_says_what_to_do(three):
+    page = open_page(view="doubt", runs="none")
+    if not page.dataframe:
+        assert "Choose a run above" in said(page)
+
+
+def test_a_laboratory_is_asked_by_a_button_and_then_drawn(three, lab, monkeypatch):
+    page = open_page(view="doubt", runs="good-64-1", cells=lab)
+    assert "has not been asked about My lab yet" in said(page)
+    assert not page.dataframe
+    asked = []
+
+    def fake(run, pictures, report):
+        asked.append((run.name, len(pictures)))
+        report(Progress(4, 4, "asking the model", "picture"))
+        return {"doubt": doubt_at_home(run)}, None
+
+    monkeypatch.setattr("core.serving.laboratory.evaluate_on", fake)
+    monkeypatch.setattr("dashboard.widgets.compare.doubt.evaluate_on", fake)
+    shown(page.button(key="ask_elsewhere").click().run())
+    assert asked == [("good-64-1", 4)]
+    assert len(page.dataframe[0].value) == 1
+    assert "nothing is promised" in said(page)
+    assert list(kept(three[0])) == [lab]
+
+
+def test_what_was_asked_in_the_shell_is_there(three, lab):
+    keep(three[1], lab, {"doubt": doubt_at_home(three[1])})
+    page = open_page(view="doubt", runs="good-64-1,fair-64-1", cells=lab)
+    assert page.dataframe[0].value["name"].tolist() == ["Fair, 64 px"]
+    assert "Good, 64 px has not been asked" in said(page)
