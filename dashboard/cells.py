@@ -13,11 +13,12 @@ from PIL import Image
 from core.datasets import DatasetSpec
 from core.progress import Progress
 from core.serving.decode import DecodeError, decode
+from core.serving.domain import looks_like
 from core.serving.framing import Place, Survey, piece
 from core.serving.guard import Voice
 from core.serving.preprocess import Framed, Mode
 from core.serving.reader import Reader
-from dashboard.uploads import Uploads, is_stranger
+from dashboard.uploads import Uploads
 
 BATCH = 16
 KEPT_BYTES = 512 * 2**20
@@ -189,7 +190,8 @@ class Tray:
 
     def strangers(self, spec: DatasetSpec) -> list[Cell]:
         """The uploads whose shape is plainly that of another domain than ``spec``'s."""
-        return [c for c in self.cells.values() if c.truth is None and is_stranger(c.pixels, spec)]
+        mine = [c for c in self.cells.values() if c.truth is None]
+        return [c for c in mine if looks_like(c.pixels.shape[1], c.pixels.shape[0], spec) != spec.unit]
 
     def remove(self, identity: str) -> None:
         """Forget one cell and all that was answered for it."""
@@ -241,7 +243,7 @@ class Tray:
         while self.busy(readers):
             for _ in range(min(BATCH, len(self.queue))):
                 self.drop.last = self.add_file(*self.queue.popleft())
-            self.uploads.look(spec, complete=not self.queue)
+            self.uploads.look(complete=not self.queue)
             for reader in readers:
                 self._answer(reader, spec)
             yield self._progress(readers, spec.unit)

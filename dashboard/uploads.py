@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from core.datasets import DatasetSpec
-from core.serving.domain import looks_like
 from core.serving.framing import Picture, Place, Survey, survey
 
 FIRST = 48  # pictures that are placed while others are unread, at the scale that these show by themselves
@@ -21,7 +20,6 @@ class Uploads:
 
     pictures: dict[str, Picture] = field(default_factory=dict)
     _seen: frozenset[str] = frozenset()
-    _akin: frozenset[str] = frozenset()
     _surveys: dict[float | None, Survey] = field(default_factory=dict)
     _places: dict[tuple[str, float | None], Place] = field(default_factory=dict)
 
@@ -34,15 +32,12 @@ class Uploads:
         self.pictures.pop(identity, None)
         self._places = {key: place for key, place in self._places.items() if key[0] != identity}
 
-    def look(self, spec: DatasetSpec, complete: bool) -> None:
+    def look(self, complete: bool) -> None:
         """Have the scale found anew where pictures have come since; unless ``complete``, over the `FIRST` only."""
         ids = list(self.pictures)[: None if complete else FIRST]
         if self._seen.issuperset(ids):
             return
         self._seen = frozenset(ids)
-        # A whole field among crops has another scale.
-        akin = [i for i in ids if not is_stranger(self.pictures[i].pixels, spec)]
-        self._akin = frozenset(akin or ids)
         self._surveys.clear()
         self._places.clear()
 
@@ -59,20 +54,13 @@ class Uploads:
         if identity not in self._seen:
             return None
         if side not in self._surveys:
-            akin = [picture for i, picture in self.pictures.items() if i in self._akin]
-            self._surveys[side] = survey(akin, spec, side)
+            here = [picture for i, picture in self.pictures.items() if i in self._seen]
+            self._surveys[side] = survey(here, spec, side)
         if (identity, side) not in self._places:
-            place = self._surveys[side].place(self.pictures[identity]) if identity in self._akin else Place()
-            self._places[identity, side] = place
+            self._places[identity, side] = self._surveys[side].place(self.pictures[identity])
         return self._places[identity, side]
 
     def place_beside(self, pixels: np.ndarray, side: float | None, spec: DatasetSpec) -> Place:
         """Where the frame lies in a picture that isn't among these, taken for one of the same laboratory."""
         picture = Picture(pixels)
         return (self._surveys.get(side) or survey([picture], spec, side)).place(picture)
-
-
-def is_stranger(pixels: np.ndarray, spec: DatasetSpec) -> bool:
-    """Whether a picture (H, W, 3) is plainly of another domain than ``spec``'s by its shape."""
-    height, width = pixels.shape[:2]
-    return looks_like(width, height, spec) != spec.unit

@@ -1,10 +1,12 @@
 """``python -m core predict``: the class of each picture, from the shell."""
 
 import argparse
+import contextlib
 import glob
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +17,31 @@ from core.datasets import get_dataset
 from core.datasets.base import DatasetSpec
 from core.errors import HemaLensError
 from core.runs import Run
-from core.serving import engine, predict
+from core.serving import engine
 from core.serving.decode import MAX_BYTES, SUFFIXES, DecodeError, decode
 from core.serving.domain import known, share_of_classes, stranger, trusted
+from core.serving.framing import MOST_SURVEYED, Picture, Place, Survey, spread_evenly, survey
 from core.serving.guard import Voice
-from core.serving.guarding import voiced
-from core.serving.preprocess import Framed, frame
+from core.serving.preprocess import Framed
+from core.serving.reader import Reader, RunReader
 from core.serving.wording import RESEARCH_LINE, listed, milliseconds, percent
 
 DEFAULT_DATASET = "bloodmnist"
 SHOWN = 3
 _WIDEST_NAME = 60
 
-Item = tuple[Path, Framed | DecodeError, tuple[str, ...]]
+_MODES = {"shape": Place(), "parent": Place(mode="parent"), "whole": Place(mode="whole")}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file: where the frame lies in it and what it holds, or why it can't be read; ``notes`` for a person."""
+
+    path: Path
+    place: Place = Place()
+    framed: Framed | None = None
+    notes: tuple[str, ...] = ()
+    error: DecodeError | None = None
 
 
 def add_parser(subparsers: Any) -> None:
@@ -55,9 +69,14 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
         "--framing",
-        choices=("auto", "parent", "whole"),
+        choices=("auto", "shape", "parent", "whole"),
         default="auto",
-        help="what to cut out: decide by shape, the centre as the parent set's crops, or the whole central square",
+        help="what to cut out: one square of one size round the cell in each picture (auto: all pictures are taken for "
+        "one laboratory's, whose scale is measured), what the picture's shape suggests, the centre as the parent set's "
+        "crops, or the whole central square",
+    )
+    parser.add_argument(
+        "--side", type=_pixels, metavar="PX", help="the square's side in px of the pictures, instead of measuring it"
     )
     parser.set_defaults(handler=handle)
 
@@ -66,13 +85,16 @@ def handle(arguments: argparse.Namespace) -> int:
     """Answer every file; 0 if all were answered, 1 if any failed."""
     run = _run(arguments)
     spec = known(run)
-    threshold = predict.sure_threshold(run)
-    engine.load(run)
+    if arguments.side and arguments.framing != "auto":
+        raise HemaLensError(f"--side goes with --framing auto, not with --framing {arguments.framing}: leave one out")
+    reader = RunReader(run)
+    reader.load()
     files = expand(arguments.image_path)
-    writer = _Json(run, spec, threshold) if arguments.json else _Text(run, spec, threshold, files)
+    known_scale = _survey(files, spec, arguments.side) if arguments.framing == "auto" else None
+    writer = (_Json if arguments.json else _Text)(reader, spec, known_scale, files)
     failed = 0
-    for batch in _batches(_read(files, run, spec, arguments.framing)):
-        failed += sum(isinstance(item[1], DecodeError) for item in batch)
+    for batch in _batches(_read(files, reader, spec, known_scale or _MODES[arguments.framing])):
+        failed += sum(item.framed is None for item in batch)
         writer.write(batch)
     writer.close()
     return 1 if failed else 0
@@ -113,17 +135,27 @@ def expand(patterns: list[str]) -> list[Path]:
     return list(found)
 
 
-def _read(files: list[Path], run: Run, spec: DatasetSpec, framing: Any) -> Iterator[Item]:
+def _survey(files: list[Path], spec: DatasetSpec, side: float | None) -> Survey:
+    """What the files say together, from a sample of them."""
+    pictures = []
+    for path in spread_evenly(files, MOST_SURVEYED):
+        with contextlib.suppress(DecodeError):  # told when its turn comes
+            pictures.append(Picture(decode(_bytes(path), str(path)).pixels))
+    return survey(pictures, spec, side)
+
+
+def _read(files: list[Path], reader: Reader, spec: DatasetSpec, framing: Survey | Place) -> Iterator[Item]:
     for path in files:
         try:
             picture = decode(_bytes(path), str(path))
         except DecodeError as error:
-            yield path, error, ()
+            yield Item(path, error=error)
         else:
             height, width = picture.pixels.shape[:2]
+            place = framing.place(Picture(picture.pixels)) if isinstance(framing, Survey) else framing
             strange = stranger(width, height, spec)
             notes = (*picture.notes, strange.rstrip(".")) if strange else picture.notes
-            yield path, frame(picture.pixels, run.size, spec, framing), notes
+            yield Item(path, place, reader.frame(picture.pixels, place), notes)
 
 
 def _bytes(path: Path) -> bytes:
@@ -152,27 +184,30 @@ def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
 class _Writer:
     """What both kinds of output share: the answers of one batch."""
 
-    def __init__(self, run: Run, spec: DatasetSpec, threshold: float):
-        self.run, self.spec, self.threshold = run, spec, threshold
+    def __init__(self, reader: Reader, spec: DatasetSpec, survey: Survey | None, files: list[Path]):
+        self.reader, self.run, self.spec, self.survey, self.files = reader, reader.run, spec, survey, files
+        self.begin()
+
+    def begin(self) -> None:
+        """What comes before the first answer."""
 
     def answer(self, batch: list[Item]) -> Iterator[tuple[np.ndarray, float, Voice] | None]:
         """(probabilities (C,), milliseconds, voice) of each item of ``batch`` in its order, None for a failed one."""
-        good = [framed.pixels for _, framed, _ in batch if isinstance(framed, Framed)]
+        good = [item.framed.pixels for item in batch if item.framed]
         answers = iter(())
         if good:
-            frames = np.stack(good)
-            found = predict.classify(frames, self.run)
-            answers = zip(found.probabilities, found.milliseconds, voiced(self.run, found, frames), strict=True)
-        for _, framed, _ in batch:
-            yield None if isinstance(framed, DecodeError) else next(answers)
+            found, voices = self.reader.answer(np.stack(good))
+            answers = zip(found.probabilities, found.milliseconds, voices, strict=True)
+        for item in batch:
+            yield next(answers) if item.framed else None
 
 
 class _Text(_Writer):
     """Aligned lines, one a file, as they come; errors on stderr."""
 
-    def __init__(self, run: Run, spec: DatasetSpec, threshold: float, files: list[Path]):
-        super().__init__(run, spec, threshold)
-        self.name_width = min(_WIDEST_NAME, max(len(printable(str(f))) for f in files))
+    def begin(self) -> None:
+        run, spec = self.run, self.spec
+        self.name_width = min(_WIDEST_NAME, max(len(printable(str(f))) for f in self.files))
         self.class_width = max(len(f"{c.code:<4}{c.name}") for c in spec.classes)
         score = run.metrics["test"]
         low, high = score["accuracy_interval"]
@@ -181,20 +216,24 @@ class _Text(_Writer):
             f"test accuracy {score['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"
         )
         some = share_of_classes(run)
-        print(f"{RESEARCH_LINE} Domain: {spec.domain}.{f' It knows {some}.' if some else ''}\n", flush=True)
+        print(f"{RESEARCH_LINE} Domain: {spec.domain}.{f' It knows {some}.' if some else ''}")
+        if self.survey and self.survey.scale.source != "official":
+            print(f"Framing: {self.survey.scale.note}")
+        print(flush=True)
 
     def write(self, batch: list[Item]) -> None:
-        for (path, framed, notes), answer in zip(batch, self.answer(batch), strict=True):
+        for item, answer in zip(batch, self.answer(batch), strict=True):
             if answer is None:
-                print(f"error: {printable(str(framed))}", file=sys.stderr, flush=True)
+                print(f"error: {printable(str(item.error))}", file=sys.stderr, flush=True)
                 continue
             probabilities, elapsed, voice = answer
-            notes = (*self._heard(voice), *notes)
+            missing = ("no white cell found: look yourself",) if item.place.missing else ()
+            notes = (*missing, *self._heard(voice), *item.notes)
             order = np.argsort(-probabilities)[:SHOWN]
             cells = (f"{self.spec.codes[i]:<3} {percent(probabilities[i]):>6}" for i in order)
             winner = self.spec.classes[order[0]]
             print(
-                f"{printable(str(path)):<{self.name_width}}  "
+                f"{printable(str(item.path)):<{self.name_width}}  "
                 f"{winner.code + '  ' + winner.name:<{self.class_width}}  {voice.kind:<7}  "
                 f"{'   '.join(cells)}  {milliseconds(elapsed):>8}" + (f"  ({'; '.join(notes)})" if notes else ""),
                 flush=True,
@@ -216,20 +255,19 @@ class _Text(_Writer):
 class _Json(_Writer):
     """One document on stdout when all is done."""
 
-    def __init__(self, run: Run, spec: DatasetSpec, threshold: float):
-        super().__init__(run, spec, threshold)
+    def begin(self) -> None:
         self.results: list[dict[str, Any]] = []
 
     def write(self, batch: list[Item]) -> None:
-        for (path, framed, notes), answer in zip(batch, self.answer(batch), strict=True):
+        for item, answer in zip(batch, self.answer(batch), strict=True):
             if answer is None:
-                self.results.append({"file": str(path), "error": framed.reason, "advice": framed.advice})
+                self.results.append({"file": str(item.path), "error": item.error.reason, "advice": item.error.advice})
                 continue
             probabilities, elapsed, voice = answer
             winner = int(probabilities.argmax())
             self.results.append(
                 {
-                    "file": str(path),
+                    "file": str(item.path),
                     "class": self.spec.codes[winner],
                     "name": self.spec.class_names[winner],
                     "verdict": voice.kind,  # the name it had before there were three
@@ -241,8 +279,12 @@ class _Json(_Writer):
                         c: round(float(p), 6) for c, p in zip(self.spec.codes, probabilities, strict=True)
                     },
                     "milliseconds": round(elapsed, 3),
-                    "framing": {"box": list(framed.box), "note": framed.note},
-                    "notes": list(notes),
+                    "framing": {
+                        "box": list(item.framed.box),
+                        "note": item.framed.note,
+                        "cell_found": item.place.found is not None if item.place.sought else None,
+                    },
+                    "notes": list(item.notes),
                 }
             )
 
@@ -255,10 +297,26 @@ class _Json(_Writer):
             "domain": self.spec.domain,
             "classes": dict(zip(self.spec.codes, self.spec.class_names, strict=True)),
             "research_use": RESEARCH_LINE,
-            "sure_from": round(self.threshold, 4),
+            "sure_from": round(self.reader.threshold, 4),
+            "scale": self._scale(),
             "results": self.results,
         }
         print(json.dumps(document, indent=1, ensure_ascii=False))
+
+    def _scale(self) -> dict[str, Any] | None:
+        """How large the square was that was cut out of all pictures, and how that was found."""
+        if self.survey is None or not self.survey.seeks:
+            return None
+        known, ruler = self.survey.scale, self.survey.ruler
+        red_cell = round(ruler.diameter, 1) if ruler else None
+        return {"side": known.side, "source": known.source, "note": known.note, "red_cell": red_cell}
+
+
+def _pixels(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text} is no side in px: give a number from 1 to 10000")
+    return value
 
 
 def printable(text: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from core.datasets.base import DatasetSpec
 from core.serving import preprocess, ruler, scale
+from core.serving.domain import looks_like
 from core.serving.nucleus import Found, find_cell
 from core.serving.preprocess import Framed, Mode
 from core.serving.ruler import Circles, Ruler
@@ -85,7 +86,8 @@ class Place:
 class Survey:
     """What the pictures of one laboratory say together: their ``scale``, red cells, and least contrast of a nucleus.
 
-    ``seeks``: whether cells are looked for at all; not where a picture shows a whole field.
+    ``seeks``: whether cells are looked for at all; not where models take whole fields. ``alike``: whether all pictures
+    have the shapes of one domain; a whole field among crops has another scale and is left to its shape.
     """
 
     spec: DatasetSpec
@@ -93,10 +95,11 @@ class Survey:
     ruler: Ruler | None
     least_contrast: float
     seeks: bool = True
+    alike: bool = False
 
     def place(self, picture: Picture) -> Place:
         """Where in ``picture``, of the same laboratory, the frame lies."""
-        if not self.seeks:
+        if not self.seeks or (not self.alike and _is_strange(picture.shape, self.spec)):
             return Place()
         found = picture.cell(_red_cell(self.ruler))
         if found and found.contrast < self.least_contrast:
@@ -161,10 +164,12 @@ def survey(
     """
     if spec.squeezed or spec.unit != "cell":
         return Survey(spec, scale.OFFICIAL, None, 0.0, seeks=False)
+    akin = [p for p in pictures if not _is_strange(p.shape, spec)]
+    pictures, alike = (akin, len(akin) == len(pictures)) if akin else (pictures, True)
     measured = _ruler([p for p in pictures if side is not None or not _is_proof(p.shape, spec)])
     red_cell = _red_cell(measured)
     least = _least_contrast([p.cell(red_cell) for p in spread_evenly(pictures, MOST_SURVEYED)])
-    known = Survey(spec, scale.OFFICIAL, measured, least)
+    known = Survey(spec, scale.OFFICIAL, measured, least, alike=alike)
     if side is not None:
         return replace(known, scale=scale.given(side))
     others = [p for p in pictures if not _is_official(p.shape, measured, spec)]
@@ -213,6 +218,11 @@ def _ruler(pictures: Sequence[Picture]) -> Ruler | None:
 
 def _red_cell(measured: Ruler | None) -> float | None:
     return measured.diameter if measured else None
+
+
+def _is_strange(shape: tuple[int, int], spec: DatasetSpec) -> bool:
+    height, width = shape
+    return looks_like(width, height, spec) != spec.unit
 
 
 def _is_proof(shape: tuple[int, int], spec: DatasetSpec) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from core import paths, runs
 from core.cli import main
@@ -18,6 +18,14 @@ from core.datasets.drawing import draw
 from tests.fake_datasets import added, fake_spec
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+
+
+def drawn(colour, width=64, height=64, at=(0.5, 0.5)):
+    """A picture of ``colour`` with a dark nucleus ``at`` shares of its sides."""
+    image, radius = Image.new("RGB", (width, height), COLOURS[colour]), 0.1 * height
+    places = [a * side for a, side in zip(at, (width, height), strict=True)]
+    ImageDraw.Draw(image).ellipse([*(p - radius for p in places), *(p + radius for p in places)], fill=(60, 0, 40))
+    return image
 
 
 @pytest.fixture
@@ -32,9 +40,9 @@ def run(make_run, monkeypatch):
 def cells(tmp_path):
     folder = tmp_path / "cells"
     (folder / "below").mkdir(parents=True)
-    Image.new("RGB", (360, 363), COLOURS["red"]).save(folder / "a red.jpg")
-    Image.new("RGB", (64, 64), COLOURS["green"]).save(folder / "green.png")
-    Image.new("RGB", (300, 200), COLOURS["blue"]).save(folder / "below" / "BLUE.TIF")
+    drawn("red", 360, 363).save(folder / "a red.jpg")
+    drawn("green").save(folder / "green.png")
+    drawn("blue", 300, 200).save(folder / "below" / "BLUE.TIF")
     (folder / "notes.txt").write_text("not a picture")
     (folder / "broken.png").write_bytes((folder / "green.png").read_bytes()[:60])
     return folder
@@ -223,6 +231,52 @@ def test_the_shell_gets_the_exit_status(run, cells):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=paths.__file__.rsplit(os.sep, 2)[0])
     assert done.returncode == 1
     assert json.loads(done.stdout)["results"][0]["error"].startswith("this is text")
+
+
+def test_all_files_of_a_call_are_cut_at_one_size_round_their_cells(run, tmp_path, capsys):
+    places = [(0.4, 0.5), (0.6, 0.4), (0.5, 0.6), (0.35, 0.35), (0.6, 0.6), (0.5, 0.5)]
+    files = [str(tmp_path / f"{number}.png") for number in range(len(places))]
+    for file, at in zip(files, places, strict=True):
+        drawn("green", 300, 300, at).save(file)
+    assert main(["predict", "--json", "--side", "120", "--image-path", *files]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["scale"] == {"side": 120, "source": "given", "note": found["scale"]["note"], "red_cell": None}
+    for result, (x, y) in zip(found["results"], places, strict=True):
+        left, top, right, bottom = result["framing"]["box"]
+        assert right - left == bottom - top == 120
+        assert (left + right) / 2 == pytest.approx(300 * x, abs=3)
+        assert (top + bottom) / 2 == pytest.approx(300 * y, abs=3)
+        assert result["framing"]["cell_found"] is True
+    assert main(["predict", "--json", "--image-path", *files]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["scale"]["source"] == "nuclei"
+    assert len({r["framing"]["box"][2] - r["framing"]["box"][0] for r in found["results"]}) == 1
+    assert main(["predict", "--json", "--framing", "shape", "--image-path", *files]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["scale"] is None
+    assert {tuple(r["framing"]["box"]) for r in found["results"]} == {(0, 0, 300, 300)}
+
+
+def test_where_no_cell_is_found_that_is_said(run, tmp_path, capsys):
+    Image.new("RGB", (360, 363), COLOURS["red"]).save(tmp_path / "empty.png")
+    assert main(["predict", "--image-path", str(tmp_path / "empty.png")]) == 0
+    assert "(no white cell found: look yourself)" in capsys.readouterr().out
+    assert main(["predict", "--json", "--image-path", str(tmp_path / "empty.png")]) == 0
+    framing = json.loads(capsys.readouterr().out)["results"][0]["framing"]
+    assert framing["cell_found"] is False
+    assert framing["box"] == [80, 82, 280, 282]
+
+
+@pytest.mark.parametrize("side", ["0", "wide"])
+def test_a_side_that_is_no_size_is_refused(capsys, side):
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", "--side", side, "--image-path", "a.png"])
+    assert "--side" in capsys.readouterr().err
+
+
+def test_a_side_goes_with_looking_for_cells_only(run, cells, capsys):
+    assert main(["predict", "--side", "100", "--framing", "whole", "--image-path", str(cells)]) == 1
+    assert "--side goes with --framing auto" in capsys.readouterr().err
 
 
 @pytest.mark.realdata
