@@ -76,7 +76,7 @@ def damage_title(points: pd.DataFrame, corruption: str) -> str:
         return f"{title}: the highest severity {costs}"
     severity, losses = failed.index[0], failed.iloc[0].sort_values(ascending=False, kind="stable")
     others = f", {losses.index[1]} {losses.iloc[1]:.0f}" if len(losses) == 2 else ""
-    return f"{title}, severity {severity}: costs {losses.index[0]} {losses.iloc[0]:.0f} points{others}"
+    return f"{title}, severity {severity}: {losses.index[0]} loses {losses.iloc[0]:.0f} points{others}"
 
 
 def without_size(labels: Mapping[str, str], size: int) -> dict[str, str]:

@@ -54,7 +54,7 @@ def severity_panels(
             "zeroline": False,
             "fixedrange": True,
             "showticklabels": place % _COLUMNS == 0,
-        }
+        } | ({} if place % _COLUMNS else {"title": {"text": "Right (%)"}})
         outstanding = corruption == chosen
         heading = points.loc[points["corruption"] == corruption, "title"].iloc[0]
         headings.append(
@@ -99,7 +99,6 @@ def severity_panels(
     fig = go.Figure({"data": traces, "layout": axes | {"annotations": headings, "shapes": shapes}})
     finish(fig, title=title, height=200 * rows + 60, dark=dark)
     fig.update_layout(margin={"t": 76, "l": 8})
-    fig.update_layout(yaxis_title="Right (%)")
     if len(panels) % _COLUMNS:  # the legend fills the place that is left over
         fig.update_layout(
             legend={

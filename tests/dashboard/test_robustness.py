@@ -41,14 +41,14 @@ def test_the_table_puts_the_least_harmed_first(found):
 
 def test_titles(found):
     points = severity_points(found, NAMES)
-    assert damage_title(points, "bubble") == "Bubbles, severity 1: costs B 15 points, A 2"
-    assert damage_title(points, "defocus_blur") == "Out of focus, severity 4: costs A 12 points, B 8"
+    assert damage_title(points, "bubble") == "Bubbles, severity 1: B loses 15 points, A 2"
+    assert damage_title(points, "defocus_blur") == "Out of focus, severity 4: A loses 12 points, B 8"
     mild = points.assign(accuracy=np.where(points["severity"] > 0, 95, 96))
     assert damage_title(mild, "saturate") == "Stronger colour: the highest severity costs 1.0 points at most"
     none = points.assign(accuracy=96)
     assert damage_title(none, "saturate") == "Stronger colour: the highest severity costs nothing"
     alone = points[points["run"] == "b-64-1"]
-    assert damage_title(alone, "bubble") == "Bubbles, severity 1: costs B 15 points"
+    assert damage_title(alone, "bubble") == "Bubbles, severity 1: B loses 15 points"
 
 
 @pytest.mark.parametrize("dark", [False, True])

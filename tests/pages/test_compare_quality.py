@@ -51,7 +51,7 @@ def test_without_figures_it_says_how_to_make_them(three):
 def test_two_runs_over_eleven_kinds_of_damage(measured):
     page = open_page(runs="good-64-1,fair-64-1")
     fig = figure(page)
-    assert fig["layout"]["title"]["text"] == "Out of focus, severity 1: costs Fair 12 points, Good 6"
+    assert fig["layout"]["title"]["text"] == "Out of focus, severity 1: Fair loses 12 points, Good 6"
     assert len(fig["data"]) == 2 * len(CORRUPTIONS)
     assert {trace["name"] for trace in fig["data"]} == {"Good", "Fair"}
     assert len(page.get("image")) == 6
@@ -72,7 +72,7 @@ def test_the_table_has_every_measured_run_and_names_the_worst(measured):
 
 def test_another_damage_is_chosen_and_shared(measured):
     page = open_page(runs="fair-64-1,good-64-1", damage="bubble", on="LY")
-    assert figure(page)["layout"]["title"]["text"].startswith("Bubbles, severity 5: costs ")
+    assert figure(page)["layout"]["title"]["text"].startswith("Bubbles, severity 5: ")
     assert "air is enclosed" in said(page)
     assert "LY, drawn, not real" in said(page)
     page.selectbox(key="damage").set_value("brightness_down").run()

@@ -91,7 +91,7 @@ def _strip(cell: Sample | None, damage: str, found: Figures, names: Mapping[str,
     if cell is None:
         st.caption(":material/image: Example pictures appear here once the data set is on this computer (see Dataset).")
     picture = None if cell is None else _at(cell.pixels, size)
-    with st.grid(6, min_column_width=110, gap="small"):
+    with st.grid(6, min_column_width=100, gap="small"):
         for severity in (0, *SEVERITIES):
             with st.container(gap="xxsmall"):
                 title = f"Severity {severity}" if severity else "As it came"
