@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from core.evaluation.metrics import accuracy_interval
+from core.serving.wording import of_class
 
 Figures = Mapping[str, Any]  # of one run on one set of cells: see `core.evaluation.doubt.doubt`
 
@@ -49,10 +50,14 @@ def coverage_points(found: Mapping[str, Figures], codes: Sequence[str]) -> pd.Da
 
 
 def doubt_table(found: Mapping[str, Figures]) -> pd.DataFrame:
-    """A row a name: cells, calibration error, share sure and right of these, lists, and what silence buys; percent."""
+    """A row a name: cells, calibration error, share sure and right of these, lists, and what silence buys; percent.
+
+    ``foreign`` and ``sure_and_wrong`` are NaN where ``found`` has no ``voices``.
+    """
     rows = []
     for name, figures in found.items():
         lists, right = figures["lists"], figures["sure_right"]
+        voices = figures.get("voices") or {"foreign": np.nan, "sure_and_wrong": np.nan}
         rows.append(
             {
                 "name": name,
@@ -65,6 +70,8 @@ def doubt_table(found: Mapping[str, Figures]) -> pd.DataFrame:
                 "size": lists["mean_size"],
                 "single": 100 * lists["single"],
                 "answered": 100 * answered_at(figures),
+                "foreign": 100 * voices["foreign"],
+                "sure_and_wrong": 100 * voices["sure_and_wrong"],
             }
         )
     return pd.DataFrame(rows)
@@ -95,14 +102,18 @@ def risk_title(found: Mapping[str, Figures], unit: str = "cell") -> str:
     return f"{of} of the {unit}s can be answered with {100 * TARGET:.0f} % wrong"
 
 
-def coverage_title(points: pd.DataFrame, names: Mapping[str, str], nominal: float) -> str:
+def coverage_title(points: pd.DataFrame, names: Mapping[str, str], nominal: float, unit: str = "cell") -> str:
     """Which class the short lists hold least often, in a line."""
     known = points.dropna(subset="held")
     if known.empty:
         return "Nothing was scored"
     worst = known.loc[known["held"].idxmin()]
-    promise = f"{100 * nominal:.0f} % promised"
-    return f"Short lists hold {names[worst['code']]} least often: {worst['held']:.1f} % ({promise})"
+    if worst["held"] == 100:
+        return f"Short lists hold the right class of every {unit}"
+    promise = f"{100 * (1 - nominal):.0f} % allowed"
+    return (
+        f"Short lists miss {of_class(names[worst['code']], unit)} most often: {100 - worst['held']:.1f} % ({promise})"
+    )
 
 
 def _share(value: float) -> str:

@@ -18,15 +18,16 @@ def class_thresholds(labels: np.ndarray, probabilities: np.ndarray, coverage: fl
     """From which probability on a class belongs into the set: float64 (C,), each in 0 to 1.
 
     From cells that the model did not learn from. Of further cells of class c a share of ``coverage`` or more gets c
-    into its set, whatever the model is worth, as long as they are like those. A class with too few cells for that
-    promise (fewer than coverage / (1 - coverage)) is always in the set: its threshold is 0.
+    into its set, whatever the model is worth, as long as they are like those. A class of n cells, too few for that
+    promise (fewer than coverage / (1 - coverage)), gets the one that n cells can give, n / (n + 1); a class without
+    cells is always in the set.
     """
     found = np.zeros(probabilities.shape[1])
     for c in range(len(found)):
         own = np.sort(probabilities[labels == c, c])
         left_out = int(np.floor((len(own) + 1) * (1 - coverage) + 1e-9))  # so many of the lowest may be missed
-        if left_out:
-            found[c] = own[left_out - 1]
+        if len(own):
+            found[c] = own[max(1, left_out) - 1]
     return found
 
 

@@ -20,10 +20,10 @@ def reliability_figure(points: pd.DataFrame, *, title: str, unit: str = "cell", 
     ``points`` is `dashboard.doubt.reliability_points` of `MOST` names at most; larger dots stand for more cells.
     """
     fig = go.Figure()
-    low = 5 * np.floor(min(points[["said", "low"]].min().min(), 95) / 5)
+    left, low = (10 * np.floor(min(values.min(), 89) / 10) for values in (points["said"], points["right"]))
     fig.add_scatter(
-        x=[low, 100],
-        y=[low, 100],
+        x=[max(left, low), 100],
+        y=[max(left, low), 100],
         mode="lines",
         line={"color": ground(dark)["quiet"], "dash": "dot", "width": 1},
         hoverinfo="skip",
@@ -45,10 +45,10 @@ def reliability_figure(points: pd.DataFrame, *, title: str, unit: str = "cell", 
             hovertemplate=f"<b>{name}</b><br>said %{{x:.1f}} %, right %{{y:.1f}} %<br>95 % interval "
             f"%{{customdata[1]:.1f}} to %{{customdata[2]:.1f}}, %{{customdata[0]:,}} {unit}s<extra></extra>",
         )
-    room = 0.02 * (100 - low)
-    fig.update_xaxes(title="Said: probability of the answer (%)", range=[low - room, 100 + room], zeroline=False)
-    fig.update_yaxes(title="Right (%)", range=[low - room, 100 + room], zeroline=False)
-    return _finished(fig, title, dark, right=True, bottom=True)
+    across, up = 0.03 * (100 - left), 0.03 * (100 - low)
+    fig.update_xaxes(title="Said: probability of the answer (%)", range=[left - across, 100 + across], zeroline=False)
+    fig.update_yaxes(title="Right (%)", range=[low - up, 100 + up], zeroline=False)
+    return _finished(fig, title, dark, bottom=False)
 
 
 def risk_figure(points: pd.DataFrame, *, title: str, unit: str = "cell", dark: bool = False) -> go.Figure:
@@ -69,11 +69,12 @@ def risk_figure(points: pd.DataFrame, *, title: str, unit: str = "cell", dark: b
             hovertemplate=f"<b>{name}</b><br>the surest %{{x:.1f}} % of the {unit}s: %{{y:.2f}} % wrong"
             "<br>probability from %{customdata:.1f} %<extra></extra>",
         )
-    high = max(points["wrong"].max(), 1.5 * 100 * TARGET)
+    # One wrong answer among the ten surest cells is a tenth: the first twentieth would be all that one sees.
+    high = max(points.loc[points["answered"] >= 5, "wrong"].max(), 1.5 * 100 * TARGET)
     fig.add_hline(100 * TARGET, line={"color": ground(dark)["quiet"], "width": 1, "dash": "dot"})
     fig.update_xaxes(title=f"{unit.capitalize()}s answered, the surest first (%)", range=[-1, 101], zeroline=False)
     fig.update_yaxes(title="Wrong among them (%)", range=[-0.02 * high, 1.05 * high], zeroline=False)
-    return _finished(fig, title, dark, right=False, bottom=False)
+    return _finished(fig, title, dark, bottom=points["wrong"].median() > high / 2)
 
 
 def coverage_figure(
@@ -151,11 +152,11 @@ def _by_name(points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return found
 
 
-def _finished(fig: go.Figure, title: str, dark: bool, *, right: bool, bottom: bool) -> go.Figure:
+def _finished(fig: go.Figure, title: str, dark: bool, *, bottom: bool) -> go.Figure:
     finish(fig, title=title, height=HEIGHT, dark=dark)
     colours = ground(dark)
     legend = {"orientation": "v", "bgcolor": colours["background"], "bordercolor": colours["line"], "borderwidth": 1}
-    legend |= {"x": 0.985, "xanchor": "right"} if right else {"x": 0.015, "xanchor": "left"}
-    legend |= {"y": 0.03, "yanchor": "bottom"} if bottom else {"y": 0.97, "yanchor": "top"}
+    legend |= {"x": 0.015, "xanchor": "left"}
+    legend |= {"y": 0.06, "yanchor": "bottom"} if bottom else {"y": 0.97, "yanchor": "top"}
     fig.update_layout(legend=legend | {"font": {"size": 13}}, margin={"t": 52, "r": 16})
     return fig

@@ -72,7 +72,8 @@ def test_short_lists_are_told_by_class(found):
     assert len(points) == 6
     title = coverage_title(points, NAMES, 0.99)
     worst = points.loc[points["held"].idxmin()]
-    assert NAMES[worst["code"]] in title
+    assert f"miss {NAMES[worst['code']]}s most often" in title
+    assert "1 % allowed" in title
     fig = coverage_figure(points, CODES, NAMES, 0.99, title=title)
     assert len(fig.data) == 4  # held and size, of two runs
     assert list(fig.layout.yaxis.ticktext)[0] == "<b>AA</b>  alpha"

@@ -64,7 +64,7 @@ def _elsewhere(runs: Sequence[Run], place: str, bench: Bench) -> dict[Run, Figur
         if st.button("Ask now", icon=":material/play_arrow:", key="ask_elsewhere"):
             _ask(missing, place, bench)
             st.rerun()
-    return {run: figures["doubt"] for run, figures in stored.items() if figures}
+    return {run: figures["doubt"] | {"voices": figures.get("voices")} for run, figures in stored.items() if figures}
 
 
 def _ask(runs: Sequence[Run], place: str, bench: Bench) -> None:
@@ -85,7 +85,7 @@ def _draw(by_run: Mapping[Run, Figures], place: str, title: str, bench: Bench) -
     found = {bench.names[run.name]: figures for run, figures in by_run.items()}
     spec = known(runs[-1])
     codes, names = list(spec.codes), dict(zip(spec.codes, spec.class_names, strict=True))
-    key = (place, tuple((*catalogue.mark(run), by_run[run]["n"]) for run in runs), tuple(found), bench.dark)
+    key = (place, tuple((*catalogue.mark(run), by_run[run]["risk"]["area"]) for run in runs), tuple(found), bench.dark)
     look = {"unit": bench.unit, "dark": bench.dark}
     nominal = next(iter(found.values()))["nominal"]
     halves = st.grid(2, min_column_width=400, gap="medium")
@@ -105,7 +105,7 @@ def _draw(by_run: Mapping[Run, Figures], place: str, title: str, bench: Bench) -
         f"{bench.unit}s did."
     )
     held = coverage_points(found, codes)
-    name = coverage_title(held, names, nominal)
+    name = coverage_title(held, names, nominal, bench.unit)
     fig = drawn(("lists", *key), lambda: coverage_figure(held, codes, names, nominal, title=name, **look))
     exported(fig, held, "short-lists", "short_lists")
     promise = (
@@ -113,7 +113,9 @@ def _draw(by_run: Mapping[Run, Figures], place: str, title: str, bench: Bench) -
         "of val (conformal prediction for each class: Sadinle, Lei and Wasserman 2019, arXiv:1609.00451)."
     )
     away = f" For {bench.unit}s of another laboratory nothing is promised." if place != _HOME else ""
-    st.caption(f"On {title}. {promise} An unsure answer shows its list.{away}")
+    where = f"{title}, framed as uploads are" if place != _HOME else f"test {bench.unit}s of {runs[-1].provenance}"
+    counts = listed(sorted({f"{figures['n']:,}" for figures in found.values()}))
+    st.caption(f"On {counts} {bench.unit}s: {where}. {promise} An unsure answer shows its list.{away}")
     _table(found, bench)
 
 
@@ -145,7 +147,16 @@ def _table(found: Mapping[str, Figures], bench: Bench) -> None:
             help=f"The largest share of the {units}, surest first, of which 1 % of the answers are wrong.",
         ),
     }
-    st.dataframe(table, hide_index=True, column_config=config, placeholder="–")
+    config |= {
+        "foreign": number(
+            "Foreign", format="%.1f %%", help=f"Share of the {units} answered as not looking like those it knows."
+        ),
+        "sure_and_wrong": number(
+            "Sure and wrong", format="%.1f %%", help=f"Share of all {units}, after the foreign ones were told apart."
+        ),
+    }
+    order = [column for column in config if not table[column].isna().all()]
+    st.dataframe(table, hide_index=True, column_config=config, column_order=order, placeholder="–")
     st.download_button(
         "Download table (CSV)",
         lambda: csv_text(table),

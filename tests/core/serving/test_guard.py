@@ -122,7 +122,8 @@ def test_few_cells_of_some_classes_are_enough_to_fit():
     embeddings[labels == 2] += 3
     probabilities = np.full((60, CLASSES), 0.25)
     guard = fit_guard(embeddings[::2], labels[::2], embeddings[1::2], probabilities[1::2], labels[1::2], kept=0.9)
-    assert guard.thresholds.tolist() == [0, 0, 0, 0]
+    assert (guard.thresholds[[1, 3]] == 0).all()  # without cells nothing can be ruled out
+    assert (guard.thresholds[[0, 2]] > 0.2).all()
     assert (guard.strangeness(embeddings[1::2]) < 1).mean() >= 0.9
     assert (guard.strangeness(rng.normal(size=(20, 100)) * 4) >= 1).all()
 
