@@ -133,17 +133,13 @@ def _panels(
 
     exported(fig, points, "picture-quality", "damage_panels", on_select=choose, selection_mode="points")
     one, kinds = found[runs[-1].name], {_cells_of(figures, bench.unit) for figures in found.values()}
-    sizes = {run.size for run in runs}
-    apart = (
-        " The runs see pictures of different sizes: blur and dirt were scaled with them, but pixelation and JPEG harm "
-        "small pictures more."
-        if len(sizes) > 1
-        else ""
-    )
+    apart = " These runs see pictures of different sizes." if len({run.size for run in runs}) > 1 else ""
     st.caption(
         f"On {' and '.join(sorted(kinds))}, spoilt by code; 95 % intervals on hover (about "
         f"{_half_width(one):.0f} points either way at half right). Kinds and severities follow MedMNIST-C (Di Salvo et "
-        f"al. 2024, arXiv:2406.17536). Click a dot to see that damage on the {bench.unit} above.{apart}"
+        "al. 2024, arXiv:2406.17536), meant for 224 px: blur and dirt are scaled to the size that a run sees, while too "
+        f"few pixels and JPEG act on that small picture itself and harm it more.{apart} Click a dot to see that damage "
+        f"on the {bench.unit} above."
     )
 
 
