@@ -13,13 +13,14 @@ class ImageClassifier(nn.Module):
     Input: float (N, 3, S, S) in [0, 1]. Output: logits (N, classes). ``body`` yields the last feature
     map (N, K, h, w), which Grad-CAM reads; ``head``, whose last layer is dense, turns it into
     logits. The mean and deviation of the training pixels are buffers, so that they always travel with
-    the weights.
+    the weights. ``balance`` may change the pictures before they are normalised (see `core.models.balance`).
     """
 
-    def __init__(self, body: nn.Module, head: nn.Sequential) -> None:
+    def __init__(self, body: nn.Module, head: nn.Sequential, balance: nn.Module | None = None) -> None:
         super().__init__()
         self.body = body
         self.head = head
+        self.balance = balance or nn.Identity()
         self.register_buffer("mean", torch.full((1, 3, 1, 1), 0.5))
         self.register_buffer("std", torch.full((1, 3, 1, 1), 0.25))
 
@@ -42,7 +43,7 @@ class ImageClassifier(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Last feature map (N, K, h, w) of pictures ``x``."""
-        return self.body((x - self.mean) / self.std)
+        return self.body((self.balance(x) - self.mean) / self.std)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))

@@ -3,6 +3,7 @@
 from functools import partial
 
 from core.models.attention import SqueezeExcitation
+from core.models.balance import ColourBalance
 from core.models.base import ImageClassifier
 from core.models.compact import compact_network
 from core.models.registry import register
@@ -18,5 +19,9 @@ from core.models.registry import register
     published={64: 0.9503},
     tunable={"width": ("int", 16, 48), "dropout": ("float", 0.0, 0.5), "reduction": ("choice", 4, 8, 16)},
 )
-def cnn_se(classes: int, size: int, width: int = 32, dropout: float = 0.0, reduction: int = 8) -> ImageClassifier:
-    return compact_network(classes, size, width, dropout, partial(SqueezeExcitation, reduction=reduction))
+def cnn_se(
+    classes: int, size: int, width: int = 32, dropout: float = 0.0, reduction: int = 8, balanced: bool | None = None
+) -> ImageClassifier:
+    """``balanced``: whether each picture's light and stain are evened out first, for cells of any laboratory."""
+    attention = partial(SqueezeExcitation, reduction=reduction)
+    return compact_network(classes, size, width, dropout, attention, ColourBalance() if balanced else None)

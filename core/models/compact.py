@@ -37,16 +37,21 @@ class ResidualBlock(nn.Module):
 
 
 def compact_network(
-    classes: int, size: int, width: int, dropout: float, attention: Callable[[int], nn.Module]
+    classes: int,
+    size: int,
+    width: int,
+    dropout: float,
+    attention: Callable[[int], nn.Module],
+    balance: nn.Module | None = None,
 ) -> ImageClassifier:
-    """The body with ``attention(channels)`` in each block, and a pooled linear head."""
+    """The body with ``attention(channels)`` in each block, and a pooled linear head; ``balance`` comes first."""
     stem = (5, 2) if size > 32 else (3, 1)
     layers: list[nn.Module] = [conv_norm(3, width, *stem), nn.ReLU()]
     channels = width
     for outputs, stride in ((width, 1), (2 * width, 2), (2 * width, 1), (4 * width, 2), (4 * width, 1)):
         layers.append(ResidualBlock(channels, outputs, stride, attention))
         channels = outputs
-    network = ImageClassifier(nn.Sequential(*layers), pooled_head(channels, classes, dropout))
+    network = ImageClassifier(nn.Sequential(*layers), pooled_head(channels, classes, dropout), balance)
     initialise(network)
     for block in layers[2:]:
         # A residual branch that starts at zero makes the deep net begin as a shallow one (Goyal et al. 2017).

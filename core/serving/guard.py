@@ -65,16 +65,38 @@ class Guard:
             total = total + self.appearance["all"].distances(looks).min(1)
         return np.sqrt(total) / self.limit
 
-    def save(self, path: Path) -> None:
-        """Write it as one safetensors file, whole or not at all."""
+    def parts(self) -> tuple[dict[str, np.ndarray], str]:
+        """All that it consists of, for a file that may hold more: arrays by name, and the rest as JSON."""
         arrays = {"thresholds": self.thresholds}
         facts = {"version": _VERSION, "coverage": self.coverage, "limit": self.limit, "clouds": {}}
         for name, cloud in {"embedding": self.embedding, **self.appearance}.items():
             for field in _FIELDS:
                 arrays[f"{name}.{field}"] = np.ascontiguousarray(getattr(cloud, field))
             facts["clouds"][name] = {"rest": cloud.rest, "usual": cloud.usual}
+        return arrays, json.dumps(facts)
+
+    @staticmethod
+    def from_parts(arrays: dict[str, np.ndarray], text: str) -> "Guard":
+        """What `parts` gave. Raises whatever broken parts raise: ValueError, KeyError, TypeError."""
+        facts = json.loads(text)
+        if facts["version"] != _VERSION:
+            raise ValueError(f"version {facts['version']}")
+        clouds = {
+            name: Cloud(
+                *(arrays[f"{name}.{field}"] for field in _FIELDS),
+                rest=float(numbers["rest"]),
+                usual=float(numbers["usual"]),
+            )
+            for name, numbers in facts["clouds"].items()
+        }
+        embedding = clouds.pop("embedding")
+        return Guard(arrays["thresholds"], float(facts["coverage"]), embedding, clouds, float(facts["limit"]))
+
+    def save(self, path: Path) -> None:
+        """Write it as one safetensors file, whole or not at all."""
+        arrays, text = self.parts()
         temporary = path.with_suffix(".tmp")
-        save_file(arrays, temporary, {"guard": json.dumps(facts)})
+        save_file(arrays, temporary, {"guard": text})
         temporary.chmod(0o644)  # safetensors leaves the file readable by its owner alone
         temporary.replace(path)
 
@@ -83,20 +105,8 @@ class Guard:
         """Read what `save` wrote. Raises `BadGuard`."""
         try:
             with safe_open(path, framework="numpy") as file:
-                facts = json.loads(file.metadata()["guard"])
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
-            if facts["version"] != _VERSION:
-                raise ValueError(f"version {facts['version']}")
-            clouds = {
-                name: Cloud(
-                    *(arrays[f"{name}.{field}"] for field in _FIELDS),
-                    rest=float(numbers["rest"]),
-                    usual=float(numbers["usual"]),
-                )
-                for name, numbers in facts["clouds"].items()
-            }
-            embedding = clouds.pop("embedding")
-            return Guard(arrays["thresholds"], float(facts["coverage"]), embedding, clouds, float(facts["limit"]))
+                return Guard.from_parts(arrays, file.metadata()["guard"])
         except Exception as error:  # safetensors raises a kind of its own that derives from Exception only
             raise BadGuard(
                 f"{path} can't be read ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "

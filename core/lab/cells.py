@@ -1,0 +1,85 @@
+"""A laboratory's cells as a network sees them: probabilities and embedding, averaged over turned views."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.datasets import get_dataset
+from core.errors import HemaLensError
+from core.evaluation import softmax
+from core.progress import Progress
+from core.runs import Run
+from core.serving import engine
+from core.serving.embedding import has_embedding
+from core.serving.framing import frame_batch
+from core.serving.scale import Scale
+from core.serving.views import views
+
+VIEWS = 4  # quarter turns; eight cost twice as much and tell a strange cell no better
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class LabCells:
+    """N cells of one laboratory as a run of C classes and K features reads them.
+
+    ``frames`` uint8 (N, S, S, 3), ``probabilities`` float64 (N, C), ``embeddings`` float32 (N, K). ``groups``: name of
+    each cell's slide or person, None where nothing tells. ``scale``: how they were framed; ``missing``: numbers of the
+    pictures in which no cell was found.
+    """
+
+    frames: np.ndarray
+    probabilities: np.ndarray
+    embeddings: np.ndarray
+    scale: Scale
+    groups: tuple[str, ...] | None = None
+    missing: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def some(self, chosen: np.ndarray) -> "LabCells":
+        """The cells ``chosen`` (int indexes), as a batch of their own."""
+        groups = tuple(self.groups[i] for i in chosen) if self.groups else None
+        missing = tuple(np.flatnonzero(np.isin(chosen, self.missing)).tolist())
+        return LabCells(
+            self.frames[chosen], self.probabilities[chosen], self.embeddings[chosen], self.scale, groups, missing
+        )
+
+
+def look(run: Run, frames: np.ndarray, report: Report = lambda progress: None) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities float64 (N, C) and embedding float32 (N, K) of ``frames`` uint8 (N, S, S, 3), mean of the views.
+
+    Raises `HemaLensError` for a run without an embedding, `EngineError`.
+    """
+    if not has_embedding(run):
+        raise HemaLensError(
+            f"{run.name} is no single network: only a network can learn to read a laboratory. Choose another model."
+        )
+    step = engine.BATCH // VIEWS
+    probabilities, embeddings = [], []
+    for start in range(0, max(1, len(frames)), step):
+        part = frames[start : start + step]
+        logits, vectors = engine.answers(run, np.concatenate(list(views(part, VIEWS))))
+        if vectors is None:
+            raise HemaLensError(f"the graph of {run.name} has no feature map: train it again, or choose another model.")
+        probabilities.append(softmax(logits).reshape(VIEWS, len(part), -1).mean(0))
+        embeddings.append(vectors.reshape(VIEWS, len(part), -1).mean(0))
+        report(Progress(min(start + step, len(frames)), len(frames), "looking at the cells", "cell"))
+    return np.concatenate(probabilities), np.concatenate(embeddings)
+
+
+def read_cells(
+    run: Run,
+    pictures: Sequence[np.ndarray],
+    groups: Sequence[str] | None = None,
+    side: float | None = None,
+    report: Report = lambda progress: None,
+) -> LabCells:
+    """Frame ``pictures`` uint8 (H, W, 3) of one laboratory at one scale (or ``side`` px) and look at them."""
+    framed = frame_batch(pictures, get_dataset(run.dataset), run.size, side)
+    probabilities, embeddings = look(run, framed.pixels, report)
+    return LabCells(
+        framed.pixels, probabilities, embeddings, framed.scale, tuple(groups) if groups else None, framed.missing
+    )
