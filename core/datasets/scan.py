@@ -107,7 +107,7 @@ def _scan(root: Path, folders: Mapping[str, Sequence[Path]]) -> Scan:
     for name, places in folders.items():
         pictures = []
         for place in places:
-            for path in _walk(place):
+            for path in walk(place):
                 relative = path.relative_to(root).as_posix()
                 (pictures if path.suffix.lower() in SUFFIXES else others).append(relative)
         files[name] = tuple(sorted(pictures, key=natural))
@@ -144,7 +144,7 @@ def _subfolders(folder: Path) -> list[Path]:
     return sorted(inside, key=lambda p: natural(p.name))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def walk(folder: Path) -> Iterator[Path]:
     """All files below ``folder``, each once: a link that leads back up or to a folder seen before is not followed."""
     seen: set[tuple[int, int]] = set()
     for place, inner, names in os.walk(folder, followlinks=True):

@@ -15,9 +15,10 @@ from safetensors.numpy import save_file
 from core import paths
 from core.errors import HemaLensError
 from core.lab.head import Head
-from core.lab.teaching import Estimate, Teaching
+from core.lab.teaching import Teaching
 from core.runs import Run
 from core.serving.guard import Guard, fit_guard
+from core.serving.predict import SURE_FALLBACK
 
 SUFFIX = ".safetensors"
 _VERSION = 1
@@ -56,9 +57,10 @@ class LabProfile:
     guard: Guard | None = None
 
 
-def make_profile(name: str, run: Run, teaching: Teaching, sure_from: float, estimate: Estimate | None) -> LabProfile:
+def make_profile(name: str, run: Run, teaching: Teaching) -> LabProfile:
     """The profile ``name`` of what ``teaching`` about ``run`` has come to."""
     _, labels = teaching.labelled
+    estimate = teaching.estimate()
     counts = np.bincount(labels, minlength=len(run.codes))
     shares = [None, None]
     if estimate:
@@ -72,7 +74,7 @@ def make_profile(name: str, run: Run, teaching: Teaching, sure_from: float, esti
         head=teaching.head,
         cells=len(teaching.cells),
         labelled={code: int(n) for code, n in zip(run.codes, counts, strict=True) if n},
-        sure_from=sure_from,
+        sure_from=SURE_FALLBACK,
         before=shares[0],
         after=shares[1],
         guard=_guard(teaching),
