@@ -137,9 +137,9 @@ def _panels(
     st.caption(
         f"On {' and '.join(sorted(kinds))}, spoilt by code; 95 % intervals on hover (about "
         f"{_half_width(one):.0f} points either way at half right). Kinds and severities follow MedMNIST-C (Di Salvo et "
-        "al. 2024, arXiv:2406.17536), meant for 224 px: blur and dirt are scaled to the size that a run sees, while too "
-        f"few pixels and JPEG act on that small picture itself and harm it more.{apart} Click a dot to see that damage "
-        f"on the {bench.unit} above."
+        "al. 2024, arXiv:2406.17536), meant for 224 px: blur and dirt are scaled to the size that a run sees, while "
+        f"too few pixels and JPEG act on that small picture itself and harm it more.{apart} Click a dot to see that "
+        f"damage on the {bench.unit} above."
     )
 
 
