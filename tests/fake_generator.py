@@ -1,0 +1,54 @@
+"""A generator whose networks have learnt nothing, on disk as a trained one is: for tests of what uses it."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.datasets import get_dataset
+from core.generator import Generator, GeneratorConfig, generator_path
+from core.generator.building import Sampling
+from core.generator.export import export_decoder, export_flow
+from core.generator.networks import Autoencoder, Flow
+from core.generator.sampling import CARD, DECODER, FACTS, FLOW, SHEET, write_sheet
+from core.runs import write_json
+
+CONFIG = GeneratorConfig(size=32, width=16, flow_width=8)
+AGREED = 0.93
+
+
+def networks(config: GeneratorConfig = CONFIG, classes: int = 8) -> tuple[Autoencoder, Flow]:
+    """Networks in eval mode of which every layer does something, though nothing of use."""
+    torch.manual_seed(0)
+    made = Autoencoder(config).eval(), Flow(config, classes).eval()
+    for network in made:
+        for parameter in network.parameters():
+            if parameter.ndim > 1 and not parameter.any():
+                nn.init.normal_(parameter, std=0.1)
+    return made
+
+
+def write_generator(root: Path, dataset: str = "bloodmnist", columns: int = 20) -> Generator:
+    """Write one under ``root``; cell n of class c on its sheet is of the grey level 20 * c + n."""
+    spec = get_dataset(dataset)
+    autoencoder, flow = networks(classes=len(spec.codes))
+    latent = (CONFIG.channels, CONFIG.latent_side, CONFIG.latent_side)
+    folder = generator_path(root, dataset)
+    folder.mkdir(parents=True)
+    export_decoder(autoencoder.decoder, latent, folder / DECODER)
+    export_flow(flow, latent, folder / FLOW)
+    facts = {
+        "codes": list(spec.codes),
+        "config": CONFIG.as_json(),
+        "latent": list(latent),
+        "sampling": Sampling(steps=3).as_json(),
+        "data": {"train": 1234},
+        "figures": {"cells": 800, "agreement": [{"n": 800, "share": AGREED}]},
+    }
+    levels = 20 * np.repeat(np.arange(len(spec.codes)), columns) + np.tile(np.arange(columns), len(spec.codes))
+    cells = np.broadcast_to(levels[:, None, None, None], (len(levels), 32, 32, 3)).astype(np.uint8)
+    write_sheet(folder / SHEET, cells, len(spec.codes), quality=100)
+    (folder / CARD).write_text("# A card\n", encoding="utf-8")
+    write_json(folder / FACTS, facts)
+    return Generator(folder, facts)
