@@ -26,7 +26,7 @@ class LabCells:
 
     ``frames`` uint8 (N, S, S, 3), ``probabilities`` float64 (N, C), ``embeddings`` float32 (N, K). ``groups``: name of
     each cell's slide or person, None where nothing tells. ``scale``: how they were framed; ``missing``: numbers of the
-    pictures in which no cell was found.
+    pictures in which no cell was found. ``boxes``: left, top, right, bottom of each frame in its picture, in px.
     """
 
     frames: np.ndarray
@@ -35,6 +35,7 @@ class LabCells:
     scale: Scale
     groups: tuple[str, ...] | None = None
     missing: tuple[int, ...] = ()
+    boxes: tuple[tuple[int, int, int, int], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -43,8 +44,15 @@ class LabCells:
         """The cells ``chosen`` (int indexes), as a batch of their own."""
         groups = tuple(self.groups[i] for i in chosen) if self.groups else None
         missing = tuple(np.flatnonzero(np.isin(chosen, self.missing)).tolist())
+        boxes = tuple(self.boxes[i] for i in chosen) if self.boxes else None
         return LabCells(
-            self.frames[chosen], self.probabilities[chosen], self.embeddings[chosen], self.scale, groups, missing
+            self.frames[chosen],
+            self.probabilities[chosen],
+            self.embeddings[chosen],
+            self.scale,
+            groups,
+            missing,
+            boxes,
         )
 
 
@@ -81,5 +89,11 @@ def read_cells(
     framed = frame_batch(pictures, get_dataset(run.dataset), run.size, side)
     probabilities, embeddings = look(run, framed.pixels, report)
     return LabCells(
-        framed.pixels, probabilities, embeddings, framed.scale, tuple(groups) if groups else None, framed.missing
+        framed.pixels,
+        probabilities,
+        embeddings,
+        framed.scale,
+        tuple(groups) if groups else None,
+        framed.missing,
+        tuple(f.box for f in framed.frames),
     )
