@@ -2,10 +2,12 @@
 
 For each set that is there: how often the frame's centre lies in the middle half of the hand-drawn box (BCCD, Chula) or
 within 15 px of the nucleus (the originals of BloodMNIST, against a slower search at full size), the side that the
-red cells give beside those at which labelled trials were best, the same for batches of 25, and the processor's
-time a picture in one thread. ``python -m benchmarks.framing [--labs DIR] [--originals DIR] [--sheets DIR]``: DIR of the
-labs holds ``<name>_cells/labels.csv`` with columns file, label and, where known, xmin, ymin, xmax, ymax; that of the
-originals a folder a class. ``--sheets`` writes pictures of 50 cells a set, the farthest off first.
+red cells give beside those at which labelled trials were best, the same for batches of 25, in how many windows beside
+the white cell one is found nevertheless (the window alone, and among the set's pictures; a few hold a platelet or
+another white cell), and the processor's time a picture in one thread. ``python -m benchmarks.framing [--labs DIR]
+[--originals DIR] [--sheets DIR]``: DIR of the labs holds ``<name>_cells/labels.csv`` with columns file, label and,
+where known, xmin, ymin, xmax, ymax; that of the originals a folder a class. ``--sheets`` writes pictures of 50 cells a
+set, the farthest off first.
 """
 
 import argparse
@@ -20,7 +22,7 @@ from scipy import ndimage
 
 from benchmarks.reporting import publish
 from core.datasets.base import get_dataset
-from core.serving.framing import frame_batch
+from core.serving.framing import Picture, frame_batch, survey
 from core.serving.nucleus import Found, find_cell
 from core.serving.ruler import MOST_PICTURES, red_cell_diameter
 from core.serving.scale import RED_CELL_SHARE, nucleus_side
@@ -104,6 +106,21 @@ def centred(lab: Lab, found: list[Found | None]) -> tuple[np.ndarray, str]:
     return off, f"{NEAR} px of the nucleus" if lab.name == "originals" else "a tenth of the middle"
 
 
+def windows(lab: Lab, found: list[Found | None], red_cell: float) -> list[np.ndarray]:
+    """What lies beside the white cells: of each picture the strips to all sides that are wider than a red cell."""
+    strips = []
+    for pixels, cell, box in zip(lab.pictures, found, lab.boxes, strict=True):
+        height, width = pixels.shape[:2]
+        known = [b for b in (box, cell.box if cell else None) if b is not None]
+        if not known:
+            continue
+        rim = 0.15 * red_cell
+        left, top = (max(0, int(min(b[k] for b in known) - rim)) for k in (0, 1))
+        right, bottom = (int(max(b[k] for b in known) + rim) for k in (2, 3))
+        strips += [pixels[:, :left], pixels[:, right:], pixels[:top], pixels[bottom:]]
+    return [s for s in strips if min(s.shape[:2]) >= 1.1 * red_cell]
+
+
 def measure(lab: Lab) -> tuple[dict[str, object], list[Found | None], np.ndarray]:
     """One row of the table, the cells found, and how far off each is."""
     spec = get_dataset("bloodmnist")
@@ -117,6 +134,10 @@ def measure(lab: Lab) -> tuple[dict[str, object], list[Found | None], np.ndarray
     batch = frame_batch(lab.pictures, spec, 64)
     framing = (time.process_time() - started) / len(found)
     off, meaning = centred(lab, found)
+    beside = windows(lab, found, ruler.diameter) if ruler else []
+    taken = [find_cell(w, ruler.diameter) for w in beside]
+    known = survey([Picture(p) for p in lab.pictures], spec)
+    among = [f for f in taken if f and f.contrast >= known.least_contrast]
     rng = np.random.default_rng(0)
     sides = []
     for _ in range(BATCHES):
@@ -135,6 +156,9 @@ def measure(lab: Lab) -> tuple[dict[str, object], list[Found | None], np.ndarray
         f"least of {BATCHES} x {BATCH}": float(np.nanmin(sides)),
         "most": float(np.nanmax(sides)),
         "not measured": int(np.isnan(sides).sum()),
+        "windows": len(beside),
+        "a cell in": sum(f is not None for f in taken) / max(1, len(beside)),
+        "in the batch": len(among) / max(1, len(beside)),
         "used": batch.scale.source,
         "find ms": finding * 1000,
         "measure ms": ruling * 1000,

@@ -14,7 +14,7 @@ from dashboard.widgets.dataset_switch import titled
 from dashboard.widgets.framing import framing_line
 from dashboard.widgets.runs import domain_line, of_same_classes, run_picker
 from dashboard.widgets.samples import Sample, sample_row, samples
-from dashboard.widgets.strangers import strangers
+from dashboard.widgets.strangers import foreign_laboratory, strangers
 
 PAGE = {"title": "Classify", "icon": ":material/biotech:", "path": "classify", "order": 40}
 
@@ -127,6 +127,7 @@ if answered:
         st.caption(news)
     framing_line(tray, readers[0], spec)
     strangers(tray, spec)
+    foreign_laboratory(answered, spec)
     groups = in_order(answered)
     order = [entry.cell.id for _, cells in groups for entry in cells]
     answers.choose_first(order)

@@ -86,8 +86,13 @@ def _foreign(lead: Reading, spec: DatasetSpec) -> None:
         help=f"It lies {lead.voice.strangeness:.1f} times as far from the {spec.unit}s that the model learnt from as "
         f"99 of 100 of their kind do.",
     )
+    lab_link()
+
+
+def lab_link() -> None:
+    """The way to the page where HemaLens learns a laboratory's own cells, where that page is installed."""
     if "lab" in st.session_state.get(PAGES, {}):
-        link("lab", "Adapt HemaLens to your laboratory", icon=":material/tune:")
+        link("lab", "Adapt HemaLens to your laboratory", icon=":material/labs:", width="content")
 
 
 def _pictures(answered: Answered, readers: Sequence[Reader]) -> None:
@@ -108,7 +113,7 @@ def _pictures(answered: Answered, readers: Sequence[Reader]) -> None:
 def _bars(answered: Answered, readers: Sequence[Reader], spec: DatasetSpec, dark: bool) -> None:
     colours, short = class_colours(spec.codes, dark), labels([r.run for r in readers])
     for number, (reader, reading) in enumerate(zip(readers, answered.readings, strict=True)):
-        title = "Likeliest classes" + (", if it were one" if reading.voice.kind == "foreign" else "")
+        title = "Likeliest classes" + (", if it were one of them" if reading.voice.kind == "foreign" else "")
         if len(readers) > 1:
             verdict = reading.voice.kind
             title = f"{short[reader.run.name]}: {spec.class_names[reading.winner]}, {verdict}"

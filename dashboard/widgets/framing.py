@@ -36,7 +36,7 @@ def scale_line(survey: Survey | None, tray: Tray) -> str:
     if scale.source == "given":
         return f"Your pictures: squares of {scale.side} px were cut round each cell, as you set it."
     if scale.source == "official":
-        return "Your pictures: of the size that the models learnt from, and framed as there."
+        return "Your pictures have the size of those that the models learnt from, and were framed like them."
     if scale.side is None:
         return f"Your pictures: {scale.note[0].lower()}{scale.note[1:]}"
     what = f"squares of {scale.side} px were cut round each cell"

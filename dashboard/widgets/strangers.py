@@ -1,4 +1,4 @@
-"""Uploads that are plainly of another domain: said gently, with a way to the models that know it."""
+"""Uploads that are plainly of another domain or laboratory: said gently, with a way to models that know them."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,12 @@ import streamlit as st
 from core.datasets import DatasetSpec, get_dataset
 from core.serving.wording import count
 from dashboard import catalogue
-from dashboard.cells import Cell, Tray
+from dashboard.cells import Answered, Cell, Tray
 from dashboard.widgets import answers
+from dashboard.widgets.card import lab_link
 from dashboard.widgets.dataset_switch import switch_to
+
+FEWEST = 5  # pictures of which most are foreign tell of a laboratory, fewer of themselves
 
 
 def strangers(tray: Tray, spec: DatasetSpec) -> None:
@@ -39,6 +42,22 @@ def strangers(tray: Tray, spec: DatasetSpec) -> None:
                 on_click=_move,
                 args=(tray, found, name),
             )
+
+
+def foreign_laboratory(answered: Sequence[Answered], spec: DatasetSpec) -> None:
+    """Say once where most uploads are foreign to the leading model, with the way to one that learns from them."""
+    mine = [a for a in answered if a.cell.truth is None]
+    foreign = sum(a.lead.voice.kind == "foreign" for a in mine)
+    if len(mine) < FEWEST or foreign <= len(mine) / 2:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.info(
+            f"{foreign} of your {count(len(mine), 'picture')} do not look like the {spec.unit}s that this model knows: "
+            "another stain, camera or scale can do that. Don't rely on their classes.",
+            icon=":material/travel_explore:",
+            width="stretch",
+        )
+        lab_link()
 
 
 def _move(tray: Tray, cells: Sequence[Cell], dataset: str) -> None:

@@ -24,7 +24,7 @@ def drawn(colour, width=64, height=64, at=(0.5, 0.5)):
     """A picture of ``colour`` with a dark nucleus ``at`` shares of its sides."""
     image, radius = Image.new("RGB", (width, height), COLOURS[colour]), 0.1 * height
     places = [a * side for a, side in zip(at, (width, height), strict=True)]
-    ImageDraw.Draw(image).ellipse([*(p - radius for p in places), *(p + radius for p in places)], fill=(60, 0, 40))
+    ImageDraw.Draw(image).ellipse([*(p - radius for p in places), *(p + radius for p in places)], fill=(60, 0, 255))
     return image
 
 

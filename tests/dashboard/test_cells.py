@@ -16,7 +16,7 @@ from tests.stub_runs import make_run
 
 SPEC = get_dataset("bloodmnist")
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (130, 128, 126)
-NUCLEUS = (60, 0, 40)
+NUCLEUS = (60, 0, 255)
 __all__ = ["make_run"]
 
 

@@ -22,7 +22,7 @@ from tests.stub_runs import make_run
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "pages" / "classify.py"
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)  # BA, EO and ERB to the stub model
-NUCLEUS = (60, 0, 40)
+NUCLEUS = (60, 0, 255)
 TIMEOUT = 300  # seconds: a busy machine must not fail a test
 __all__ = ["make_run"]
 

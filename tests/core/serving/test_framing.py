@@ -110,6 +110,18 @@ def test_where_no_white_cell_is_none_is_found(picture):
     assert find_cell(picture) is None
 
 
+@pytest.mark.parametrize("tint", TINTS.values(), ids=TINTS)
+def test_a_dark_red_cell_is_no_nucleus(tint):
+    y, x = np.mgrid[:200, :200]
+    here = (np.hypot(x - 100, y - 100) < 38)[..., None]
+
+    def disc(colour) -> np.ndarray:
+        return np.uint8(np.where(here, colour, PAPER) * np.array(tint))
+
+    assert find_cell(disc((170, 70, 60))) is None
+    assert find_cell(disc((90, 50, 140))) is not None
+
+
 @pytest.mark.parametrize("red_cell", [50, 72, 95])
 @pytest.mark.parametrize("ring", [0.0, 0.9], ids=["discs", "rings"])
 def test_red_cells_are_measured(red_cell, ring):
