@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -155,7 +156,8 @@ def save(profile: LabProfile) -> Path:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise LabError(
             f"The profile can't be written to {path.parent} ({error.strerror}). Free some room or check "
             "the folder's permissions."
