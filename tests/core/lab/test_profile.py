@@ -38,7 +38,8 @@ def test_it_comes_back_as_it_was(profile):
         assert (getattr(again.head, name) == getattr(profile.head, name)).all()
     assert replace(again, head=None, guard=None) == replace(profile, head=None, guard=None)
     assert again.guard.limit == pytest.approx(profile.guard.limit)
-    assert sum(again.labelled.values()) == 20 and again.after[1] <= again.after[0] <= again.after[2]
+    assert sum(again.labelled.values()) == 20
+    assert again.after[1] <= again.after[0] <= again.after[2]
 
 
 def test_the_newest_is_first_and_a_broken_one_is_passed_over(profile):
@@ -111,7 +112,8 @@ def test_a_reader_answers_with_what_was_taught(make_run, colour):
     reader = lab_reader(make_profile("reds", run, taught))
     answers, voices = reader.answer(frames[:2])
     assert [CODES[k] for k in answers.winners] == ["MO", "EO"]
-    assert len(voices) == 2 and reader.threshold == pytest.approx(0.9)
+    assert len(voices) == 2
+    assert reader.threshold == pytest.approx(0.9)
     assert reader.frame(colour((9, 9, 9), 300, 300), Place(side=64)).pixels.shape == (64, 64, 3)
 
 

@@ -36,7 +36,8 @@ def test_25_answers_make_a_shifted_laboratory_readable(lab):
     cells, labels = lab
     start = Teaching(cells, occurring(labels))
     taught = answer(start, labels)
-    assert right(start, labels) < 0.85 and right(taught, labels) > 0.95
+    assert right(start, labels) < 0.85
+    assert right(taught, labels) > 0.95
 
 
 def test_without_an_answer_the_run_decides(lab):
@@ -59,10 +60,12 @@ def test_a_class_that_does_not_occur_is_believed_less_but_not_ruled_out(lab):
 def test_first_questions_stand_for_all_and_the_next_are_in_doubt(lab):
     cells, labels = lab
     start = Teaching(cells, occurring(labels))
-    assert len(start.questions) == FIRST and len(set(start.questions)) == FIRST
+    assert len(start.questions) == FIRST
+    assert len(set(start.questions)) == FIRST
     taught = answer(start, labels, FIRST)
     asked = {cell for cell, _ in taught.answers}
-    assert len(taught.questions) == ROUND and not asked & set(taught.questions)
+    assert len(taught.questions) == ROUND
+    assert not asked & set(taught.questions)
     top = taught.probabilities.max(1)
     rest = [i for i in range(len(labels)) if i not in asked]
     assert top[taught.questions].mean() < top[rest].mean()
@@ -77,7 +80,8 @@ def test_questions_are_the_same_every_time(lab):
 def test_all_cells_answered_leaves_no_question():
     cells, labels = made_up({"LY": 4, "NE": 5})
     taught = answer(Teaching(cells, occurring(labels)), labels, 9)
-    assert len(taught.answers) == 9 and len(taught.questions) == 0
+    assert len(taught.answers) == 9
+    assert len(taught.questions) == 0
 
 
 def test_not_a_cell_and_cant_say_teach_nothing_but_are_not_asked_again(lab):
@@ -112,7 +116,8 @@ def test_home_cells_are_not_forgotten():
     others = ~np.isin(truth, [CODES.index("LY"), CODES.index("NE")])
     before = (home.probabilities.argmax(1) == truth)[others].mean()
     after = (taught.head.probabilities(home.embeddings, home.probabilities).argmax(1) == truth)[others].mean()
-    assert before > 0.9 and after >= 0.9 * before
+    assert before > 0.9
+    assert after >= 0.9 * before
 
 
 def test_a_feature_that_never_varies_does_no_harm(lab):
@@ -176,4 +181,5 @@ def test_a_natural_trial_scores_the_other_cells_too():
 def test_a_budget_of_nothing_only_adapts(lab):
     cells, labels = lab
     trial = run_trials(cells, labels, CODES, budget=0)[0]
-    assert len(trial.asked) == 0 and trial.figures["after"] == trial.figures["adapted"]
+    assert len(trial.asked) == 0
+    assert trial.figures["after"] == trial.figures["adapted"]
