@@ -173,12 +173,6 @@ def _table(measured: Figures, bench: Bench) -> None:
         "mean": number("Spoilt, mean", format="%.1f %%", help="Mean over all kinds of damage and the five severities."),
         "interval": text("95 % interval", alignment="right", help="Of this mean (Wilson), in %."),
         "worst": text("Worst"),
-        "be": number(
-            "Balanced error",
-            format="%.2f",
-            help="MedMNIST-C's BE: balanced error over that of its AlexNet, mean over the kinds; under 1 is better "
-            "than AlexNet. That was measured on the paper's own pictures, of 224 px.",
-        ),
     }
     for name, way in CORRUPTIONS.items():
         config[name] = number(
