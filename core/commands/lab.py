@@ -165,7 +165,7 @@ def _tell(run: Run, pictures: Pictures, cells: LabCells, profile: LabProfile, tr
     print(f"  the profile {profile.name!r} was taught by: {taught}")
     if profile.after:
         print(
-            f"  estimated by cross-validation: {profile.before[0]:.0%} right before, {profile.after[0]:.0%} after "
+            f"  estimated: {profile.before[0]:.0%} right before, {profile.after[0]:.0%} after "
             f"(95 % interval {profile.after[1]:.0%} to {profile.after[2]:.0%})"
         )
 

@@ -72,7 +72,7 @@ def make_profile(name: str, run: Run, teaching: Teaching) -> LabProfile:
         dataset=run.dataset,
         codes=run.codes,
         side=teaching.cells.scale.side,
-        head=teaching.head,
+        head=replace(teaching.head, temperature=estimate.temperature) if estimate else teaching.head,
         cells=len(teaching.cells),
         labelled={code: int(n) for code, n in zip(run.codes, counts, strict=True) if n},
         sure_from=SURE_FALLBACK,

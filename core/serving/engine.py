@@ -58,15 +58,19 @@ def logits(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
     return _outputs(run, images, ("logits",), batch)[0]
 
 
-def answers(run: Run, images: np.ndarray, batch: int = BATCH) -> tuple[np.ndarray, np.ndarray | None]:
+def answers(
+    run: Run, images: np.ndarray, batch: int = BATCH, spread: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
     """What `logits` gives, and the embedding float32 (N, K) from the same pass: the last feature map's mean.
 
-    The embedding is None for a combination and for a graph without feature map. Raises `EngineError`.
+    With ``spread`` the map's deviation over its places stands behind the mean: (N, 2 K). The embedding is None for a
+    combination and for a graph without feature map. Raises `EngineError`.
     """
     if run.kind == "combination" or not _gives_features(run):
         return logits(run, images, batch), None
     found = [_outputs(run, images[i : i + batch], ("logits", "features"), batch) for i in _starts(images, batch)]
-    return np.concatenate([scores for scores, _ in found]), np.concatenate([maps.mean((2, 3)) for _, maps in found])
+    pooled = [np.c_[m.mean((2, 3)), m.std((2, 3))] if spread else m.mean((2, 3)) for _, m in found]
+    return np.concatenate([scores for scores, _ in found]), np.concatenate(pooled)
 
 
 def features(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
