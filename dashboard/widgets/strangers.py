@@ -50,10 +50,12 @@ def foreign_laboratory(answered: Sequence[Answered], spec: DatasetSpec) -> None:
     foreign = sum(a.lead.voice.kind == "foreign" for a in mine)
     if len(mine) < FEWEST or foreign <= len(mine) / 2:
         return
+    every = count(len(mine), "picture")
+    which = f"None of your {every} seems to" if foreign == len(mine) else f"{foreign} of your {every} do not"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.info(
-            f"{foreign} of your {count(len(mine), 'picture')} do not look like the {spec.unit}s that this model knows: "
-            "another stain, camera or scale can do that. Don't rely on their classes.",
+            f"{which} look like the {spec.unit}s that this model knows: another stain, camera or scale can do that. "
+            "Don't rely on their classes.",
             icon=":material/travel_explore:",
             width="stretch",
         )

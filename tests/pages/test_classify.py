@@ -15,6 +15,7 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from core.datasets import get_dataset
+from core.serving.guard import Voice
 from core.serving.reader import RunReader
 from dashboard.downloads import as_csv, as_json
 from tests.stub_runs import make_run
@@ -27,8 +28,8 @@ TIMEOUT = 300  # seconds: a busy machine must not fail a test
 __all__ = ["make_run"]
 
 
-def png(colour, width=360, height=363, mark=0):
-    image, centre = Image.new("RGB", (width, height), colour), (width / 2, height / 2)
+def png(colour, width=360, height=363, mark=0, at=(0.5, 0.5)):
+    image, centre = Image.new("RGB", (width, height), colour), (at[0] * width, at[1] * height)
     radius = 0.1 * height
     ImageDraw.Draw(image).ellipse([*(c - radius for c in centre), *(c + radius for c in centre)], fill=NUCLEUS)
     image.putpixel((0, 0), (mark % 256, mark // 256, 7))
@@ -195,6 +196,80 @@ def test_framing_can_be_changed_for_one_cell_and_for_all(page):
     button(page, "Use for all cells").click().run()
     button(page, "Next").click().run()
     assert "360 px was used, as you asked" in texts(page)
+
+
+PLACES = [(0.4, 0.5), (0.6, 0.4), (0.5, 0.6), (0.35, 0.35), (0.6, 0.6), (0.5, 0.5)]
+
+
+def strange_lab():
+    """Files of 300 x 300 px with a nucleus at each of `PLACES`."""
+    return [(f"{n}.png", png(GREEN, 300, 300, at=at)) for n, at in enumerate(PLACES)]
+
+
+def boxes(page):
+    """Where the frames lie, by file."""
+    tray = page.session_state["classify_trays"]["bloodmnist"]
+    (reader,) = {key[1] for key in tray._readings}
+    return {cell.name: tray._readings[cell.id, reader].framed.box for cell in tray.cells.values()}
+
+
+def test_a_drop_from_elsewhere_is_cut_at_one_size_round_its_cells(page):
+    drop(page, *strange_lab())
+    assert "Your pictures: red cells can't be measured, so squares of" in texts(page)
+    assert len({right - left for left, _, right, _ in boxes(page).values()}) == 1
+    for name, (left, top, right, bottom) in boxes(page).items():
+        x, y = PLACES[int(name[0])]
+        assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((300 * x, 300 * y), abs=4)
+
+
+def test_the_side_can_be_set_by_hand_and_the_search_switched_off(page):
+    drop(page, *strange_lab())
+    page.slider[0].set_value(120).run()
+    assert "squares of 120 px were cut round each cell, as you set it" in texts(page)
+    assert {right - left for left, _, right, _ in boxes(page).values()} == {120}
+    button(page, "Clear all").click().run()
+    drop(page, *strange_lab())
+    assert "squares of 120 px" in texts(page)  # remembered for the session
+    button(page, "As measured").click().run()
+    assert "squares of 120 px" not in texts(page)
+    page.toggle[0].set_value(False).run()
+    assert not page.exception
+    assert "cut by their shape, without looking for the cell" in texts(page)
+    assert set(boxes(page).values()) == {(0, 0, 300, 300)}
+    assert not page.slider
+
+
+def test_a_picture_without_a_cell_says_so_on_the_card_and_in_the_list(page):
+    blank = io.BytesIO()
+    Image.new("RGB", (360, 363), RED).save(blank, "PNG")
+    drop(page, ("blank.png", blank.getvalue()), ("cell.png", png(GREEN)))
+    assert heading(page) == "2 cells: 2 sure, 0 unsure, no white cell found in 1"
+    assert "no white cell found: look yourself" in page.subheader[1].value
+    assert "No white cell was found here." in texts(page)
+    table = page.dataframe[1].value.set_index("File")
+    assert table["Look yourself"].to_dict() == {"blank.png": "no white cell found", "cell.png": ""}
+
+
+def test_foreign_cells_come_first_and_say_what_is_off(page, run, monkeypatch):
+    def voiced(_run, answers, _frames):
+        return [Voice("foreign", (4, 0), 2.5, ("colour", "scale")) if w == 0 else Voice("sure", (w,)) for w in answers]
+
+    monkeypatch.setattr("core.serving.reader.voiced", lambda r, answers, f: voiced(r, answers.winners.tolist(), f))
+    monkeypatch.setattr("core.serving.reader.guard_of", lambda _run: True)
+    drop(page, ("a.png", png(GREEN)), ("b.png", png(RED)))
+    assert heading(page) == "2 cells: 1 sure, 0 unsure, 1 foreign"
+    assert page.subheader[1].value == "Nearest to LY  lymphocyte :violet-badge[foreign]"
+    assert "does not look like the cells that the model knows: unusual are the colours and the size" in texts(page)
+    assert "Adapt HemaLens" not in texts(page)  # no such page here
+    rows = list(csv.DictReader(io.StringIO(downloaded(page, as_csv, [run]).decode("utf-8-sig"))))
+    assert [(r["voice"], r["set"], r["strangeness"], r["unusual"]) for r in rows] == [
+        ("sure", "EO", "0.000", ""),
+        ("foreign", "LY BA", "2.500", "colour scale"),
+    ]
+    answer = json.loads(downloaded(page, as_json, [run]))["cells"][1]["answers"][0]
+    assert (answer["voice"], answer["set"], answer["strangeness"]) == ("foreign", ["LY", "BA"], 2.5)
+    drop(page, *((f"{n}.png", png(RED, mark=n + 1)) for n in range(5)))
+    assert "6 of your 7 pictures do not look like the cells that this model knows" in texts(page)
 
 
 def test_several_models_side_by_side_and_where_they_disagree(run, make_run):
