@@ -48,6 +48,17 @@ def sheet(
     return canvas
 
 
+def framed_tile(image: np.ndarray, colour: str | None, side: int, border: int = 5) -> np.ndarray:
+    """``image`` uint8 (H, W, 3) as a tile of twice ``side`` px, with a border of ``colour`` (hex) or none."""
+    tile = np.array(Image.fromarray(np.ascontiguousarray(image)).resize((2 * side, 2 * side), Image.Resampling.BICUBIC))
+    if colour:
+        wide = 2 * border
+        inner = tile[wide:-wide, wide:-wide].copy()
+        tile[:] = ImageColor.getrgb(colour)
+        tile[wide:-wide, wide:-wide] = inner
+    return tile
+
+
 def as_png(image: np.ndarray) -> bytes:
     """``image`` uint8 (H, W, 3) or (H, W, 4) as the bytes of a PNG file."""
     buffer = io.BytesIO()

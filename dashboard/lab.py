@@ -1,0 +1,326 @@
+"""A visitor's laboratory while it is being taught: pictures, their scale, answers, rounds of questions. No widgets."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from core.datasets import DatasetSpec, DatasetUnavailable
+from core.datasets.mapping import map_labels
+from core.lab import base
+from core.lab.adapt import adapted
+from core.lab.cells import LabCells, Report, read_cells
+from core.lab.profile import LabProfile, make_profile, save
+from core.lab.teaching import Estimate, Teaching
+from core.progress import Progress
+from core.runs import Run, RunNotFound
+from core.serving.framing import piece
+from dashboard.cells import Tray
+
+BUDGET = 25  # answers that make a laboratory's own reading
+MORE = 5  # so many again for who wants to go on
+PER_CLASS = 5  # answers of one class that are worth waiting for
+FEWEST = 5  # cells below which nothing can be told
+ENOUGH = 50  # cells that are asked for
+STEPS = {"scale": "Scale and colour", "adapt": "Adapt", "teach": "Teach", "use": "Use"}
+_TABLES = (".csv", ".tsv", ".txt")
+
+
+Box = tuple[int, int, int, int]
+
+
+class BadTable(ValueError):
+    """A table of labels can't be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Questions put on one screen: indexes of the ``cells``, and what was believed when they were asked.
+
+    ``probabilities`` float64 (N, C) of all cells: the guesses stay as they are until the round is over.
+    """
+
+    cells: tuple[int, ...]
+    probabilities: np.ndarray
+
+
+@dataclass
+class Lab:
+    """Everything of one laboratory in one visitor's session; lives there, so it survives a change of page.
+
+    ``labels``: what tables and folders say, file to class code; ``slides``: file to slide. ``side``: of the square in
+    px, chosen by hand; None measures it. ``occurs``: codes of the classes that can occur, None for all. ``ids``: of the
+    tray's cells that ``teaching`` is about, in its order. ``hand``: ids of those answered on the page, in that order.
+    ``goal``: how many are to be answered so.
+    """
+
+    tray: Tray = field(default_factory=Tray)
+    labels: dict[str, str] = field(default_factory=dict)
+    slides: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    side: int | None = None
+    occurs: tuple[str, ...] | None = None
+    step: str = "scale"
+    teaching: Teaching | None = None
+    ids: tuple[str, ...] = ()
+    hand: list[str] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
+    focus: int | None = None
+    goal: int = BUDGET
+    estimate: Estimate | None = None
+    kept: LabProfile | None = None
+    _read: tuple = ()
+
+    # Pictures
+
+    def take(self, files: Sequence[tuple[str, bytes]], spec: DatasetSpec) -> None:
+        """Have ``files`` (name, bytes) read by `reading`; tables and folders among them say what the cells are."""
+        self.notes = []
+        pictures = []
+        for name, data in files:
+            if PurePosixPath(name).name.startswith("."):  # what systems leave in folders
+                continue
+            if PurePosixPath(name).suffix.lower() in _TABLES:
+                self._take_table(name, data, spec)
+            else:
+                pictures.append((name, data))
+        self._take_folders([name for name, _ in pictures], spec)
+        self.tray.put_in_queue(pictures)
+        if not pictures:  # a table alone speaks of what is here already
+            self._read = ()
+
+    def add_drawn(self, name: str, pixels: np.ndarray, truth: str) -> None:
+        """Take a drawn cell uint8 (H, W, 3) of the class ``truth``, which the questions then tell."""
+        self.tray.add_cell(name, pixels, truth, "drawn, not real")
+
+    def reading(self, spec: DatasetSpec) -> Iterator[Progress]:
+        """Read the files that wait, for a second or two."""
+        return self.tray.work([], spec)
+
+    def _take_table(self, name: str, data: bytes, spec: DatasetSpec) -> None:
+        try:
+            labels, slides, strange = table_labels(data, spec)
+        except BadTable as error:
+            self.notes.append(f"{name}: {error}")
+            return
+        self.labels |= labels
+        self.slides |= slides
+        self.notes.append(f"{name} names the class of {len(labels)} pictures.")
+        if strange:
+            self.notes.append(f"No class is called {', '.join(map(repr, strange[:5]))}: left without an answer.")
+
+    def _take_folders(self, names: Sequence[str], spec: DatasetSpec) -> None:
+        """Folders that are called like classes say what lies in them."""
+        known: dict[str, str | None] = {}
+        for name in names:
+            folder = PurePosixPath(name).parent.name
+            if folder and folder not in known:
+                known[folder] = code_of(folder, spec)
+            if folder and known[folder]:
+                self.labels[name] = known[folder]
+
+    # Cells
+
+    def stale(self, run: Run) -> bool:
+        """Whether the cells must be looked at (again): pictures came or went, or the scale changed."""
+        return self._key(run) != self._read
+
+    def look(self, run: Run, report: Report = lambda progress: None) -> None:
+        """Frame all pictures at one scale and let ``run`` look at them. Answers stay with their cells."""
+        key, ids = self._key(run), tuple(self.tray.cells)
+        pictures = [self.tray.cells[i].pixels for i in ids]
+        names = [short(self.tray.cells[i].name) for i in ids]
+        slides = [self.slides.get(name, name) for name in names] if self.slides else None
+        cells = read_cells(run, pictures, slides, self.side, report)
+        self._begin(run, cells, ids)
+        self._read = key
+
+    def _key(self, run: Run) -> tuple:
+        return run.path, tuple(self.tray.cells), self.side
+
+    def _begin(self, run: Run, cells: LabCells, ids: tuple[str, ...]) -> None:
+        """Take the answers given so far over to newly read cells; what the labels say comes first."""
+        place = {identity: number for number, identity in enumerate(ids)}
+        by_hand = {}
+        if self.teaching:
+            said = {self.ids[cell]: answer for cell, answer in self.teaching.answers}
+            self.hand = [i for i in self.hand if i in place]
+            by_hand = {place[i]: said[i] for i in self.hand}
+        told = {place[i]: run.codes.index(code) for i in ids if (code := self.label(i)) in run.codes}
+        told = {cell: answer for cell, answer in told.items() if cell not in by_hand}
+        self.ids = ids
+        self.teaching = Teaching(cells, self._occurs(run), tuple((told | by_hand).items()), base.home_anchors(run))
+        self.rounds, self.focus = [], None
+        self.estimate = self.teaching.estimate() if told or by_hand else None
+
+    def label(self, identity: str) -> str | None:
+        """The class code that a table or a folder gives a picture; None where none does."""
+        name = self.tray.cells[identity].name
+        return self.labels.get(name) or self.labels.get(short(name))
+
+    def _occurs(self, run: Run) -> np.ndarray:
+        return np.array([self.occurs is None or code in self.occurs for code in run.codes])
+
+    def say_occurs(self, run: Run, codes: Sequence[str]) -> None:
+        """Only ``codes`` can occur; none or all of them leaves all possible."""
+        self.occurs = None if not codes or set(codes) == set(run.codes) else tuple(codes)
+        if self.teaching:
+            now = self.teaching
+            self.teaching = Teaching(now.cells, self._occurs(run), now.answers, now.anchors, now.seed)
+            if self.rounds and not set(self.rounds[-1].cells) & set(self.answers):  # they were chosen otherwise
+                self.rounds.pop()
+            self.estimate = self.teaching.estimate()
+
+    def picture(self, cell: int) -> np.ndarray:
+        """The picture uint8 (H, W, 3) as it came of the cell numbered ``cell``."""
+        return self.tray.cells[self.ids[cell]].pixels
+
+    def box(self, cell: int, side: int | None = None) -> Box:
+        """Left, top, right, bottom of its frame; with ``side`` px, of a square of that side round the same place."""
+        left, top, right, bottom = self.teaching.cells.boxes[cell]
+        if side is None:
+            return left, top, right, bottom
+        left, top = round((left + right - side) / 2), round((top + bottom - side) / 2)
+        return left, top, left + side, top + side
+
+    # Questions
+
+    @property
+    def answers(self) -> dict[int, int]:
+        """What was said of each cell, in the order of answering."""
+        return dict(self.teaching.answers) if self.teaching else {}
+
+    @property
+    def asked(self) -> int:
+        """How many questions were answered; labels that came with the pictures don't count."""
+        return len(self.hand)
+
+    def round(self) -> Round | None:
+        """The questions on the screen; None when the goal is reached or nothing is left to ask."""
+        answers = self.answers
+        if self.rounds and any(cell not in answers for cell in self.rounds[-1].cells):
+            return self.rounds[-1]
+        left = self.goal - self.asked
+        if left <= 0 or self.teaching is None or len(answers) >= len(self.teaching.cells):
+            return None
+        if answers:
+            self.estimate = self.teaching.estimate()
+        chosen = tuple(int(i) for i in self.teaching.questions[:left])
+        self.rounds.append(Round(chosen, self.teaching.probabilities))
+        return self.rounds[-1]
+
+    def focused(self) -> int | None:
+        """The cell that a key speaks of: the one clicked on, else the first that waits; None when none does."""
+        now = self.round()
+        if now is None:
+            return None
+        if self.focus in now.cells:
+            return self.focus
+        return next(cell for cell in now.cells if cell not in self.answers)
+
+    def answer(self, cell: int, answer: int) -> None:
+        """``cell`` is of class ``answer``, or `NOT_A_CELL` or `CANT_SAY`."""
+        self.teaching = self.teaching.answered(cell, answer)
+        self.hand = [i for i in self.hand if i != self.ids[cell]] + [self.ids[cell]]
+        self.focus = None
+        if self.round() is None:
+            self.estimate = self.teaching.estimate()
+
+    def undo(self) -> None:
+        """Take back the answer given last on the page, and ask again."""
+        if not self.hand:
+            return
+        cell = self.ids.index(self.hand.pop())
+        self.teaching = self.teaching.undone()
+        while self.rounds and cell not in self.rounds[-1].cells:
+            self.rounds.pop()
+        if not self.rounds:
+            self.rounds.append(Round((cell,), self.teaching.probabilities))
+        self.focus = cell
+
+    def ask_more(self) -> None:
+        """Go on with some more questions."""
+        self.goal = self.asked + MORE
+
+    # Use
+
+    def keep(self, name: str, run: Run) -> LabProfile:
+        """Write what was taught into the user's folder as ``name``. Raises `LabError`."""
+        profile = make_profile(name, run, self.teaching)
+        save(profile)
+        self.kept = profile
+        return profile
+
+
+def base_run(dataset: str) -> Run | None:
+    """The run that laboratories build on; None where no network is installed."""
+    try:
+        return base.base_run(dataset)
+    except RunNotFound:
+        return None
+
+
+def beliefs(teaching: Teaching) -> dict[str, np.ndarray]:
+    """What the cells are believed to be, float64 (N, C): 'plain' by the model alone, 'adapted' without any answer,
+    'taught' with all answers."""
+    cells = teaching.cells
+    return {
+        "plain": cells.probabilities,
+        "adapted": adapted(teaching).probabilities(cells.embeddings, cells.probabilities),
+        "taught": teaching.probabilities,
+    }
+
+
+def crop(lab: Lab, cell: int, most: int = 320) -> np.ndarray:
+    """What the model looked at of the cell, in the picture's own resolution, uint8 (S, S, 3), S at most ``most``."""
+    pixels = piece(lab.picture(cell), lab.box(cell))
+    side = min(most, min(pixels.shape[:2]))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), Image.Resampling.BOX))
+
+
+def short(name: str) -> str:
+    """A file's name without its folders, which not every browser tells."""
+    return PurePosixPath(name.replace("\\", "/")).name
+
+
+def code_of(label: str, spec: DatasetSpec) -> str | None:
+    """The class code that a laboratory's ``label`` stands for; None where nothing fits."""
+    try:
+        return map_labels([label], spec)[label]
+    except DatasetUnavailable:
+        return None
+
+
+def table_labels(data: bytes, spec: DatasetSpec) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """Class codes and slides by file's name, and labels that no class fits, from a CSV with columns file and label.
+
+    Columns may be parted by commas, semicolons or tabs; ``slide`` is optional. Raises `BadTable`.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadTable("this is no table of text in UTF-8. Save it as CSV (UTF-8).") from None
+    first = text.partition("\n")[0]
+    rows = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
+    columns = {(name or "").strip().lower(): name for name in rows.fieldnames or ()}
+    if not {"file", "label"} <= set(columns):
+        raise BadTable("its first line must name the columns file and label.")
+    labels, slides, codes = {}, {}, {}
+    try:
+        for row in rows:
+            name, label = short(row[columns["file"]] or ""), (row[columns["label"]] or "").strip()
+            if not name or not label:
+                continue
+            if label not in codes:
+                codes[label] = code_of(label, spec)
+            if codes[label]:
+                labels[name] = codes[label]
+            if slide := (row.get(columns.get("slide")) or "").strip():
+                slides[name] = slide
+    except csv.Error as error:
+        raise BadTable(f"it can't be read ({error}).") from None
+    return labels, slides, [label for label, code in codes.items() if code is None]

@@ -1,0 +1,173 @@
+"""Before there are cells: the drop zone, cells to try it with, files that could not be used."""
+
+import numpy as np
+import streamlit as st
+
+from core.datasets import DatasetSpec
+from core.datasets.foreign import foreign_cells, foreign_labels
+from core.datasets.synthetic import SPEC as DRAWN
+from core.serving.wording import count
+from dashboard.lab import ENOUGH, STEPS, Lab
+from dashboard.widgets.answers import failed_files
+
+_LABS, _DROP, _STEP = "labs", "lab_drop", "lab_step"
+SAMPLES = 100
+_SHOWN = 6
+
+
+def lab_of(dataset: str) -> Lab:
+    """The visitor's laboratory for the models of ``dataset``."""
+    return st.session_state.setdefault(_LABS, {}).setdefault(dataset, Lab())
+
+
+def forget(dataset: str) -> None:
+    """Begin anew; profiles that were kept stay."""
+    st.session_state[_LABS].pop(dataset, None)
+
+
+def drop_zone(lab: Lab, spec: DatasetSpec) -> None:
+    """Where pictures, tables and folders are dropped; what was dropped is taken at once."""
+    number = st.session_state.setdefault(_DROP, 0)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        files = st.file_uploader(
+            "Pictures of single cells, all from one microscope: PNG, JPEG, BMP, TIFF or WebP",
+            accept_multiple_files=True,
+            key=f"lab_files_{number}",
+            label_visibility="collapsed" if lab.tray.cells else "visible",
+            help="One scale for all of them. A table (CSV with the columns file and label, and slide where you know "
+            "it) may be dropped with them: its labels count as answers.",
+        )
+        with st.popover("From class folders", icon=":material/folder_open:"):
+            more = st.file_uploader(
+                "A folder with one folder a class",
+                accept_multiple_files="directory",
+                key=f"lab_folder_{number}",
+                help="Folders that are called like classes (code, name or usual synonym) label what lies in them; in "
+                "any other folder pictures have no label.",
+            )
+    if dropped := [*files, *more]:
+        lab.take([(file.name, file.getvalue()) for file in dropped], spec)
+        st.session_state[_DROP] += 1  # a fresh drop zone: the files are with the laboratory now
+        st.rerun()
+
+
+def read_files(lab: Lab, spec: DatasetSpec) -> None:
+    """Read what waits, under a bar that can be stopped; reruns until all is read."""
+    if not lab.tray.queue:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        bar = st.progress(0.0, text="Reading")
+        st.button("Stop and go on with these", key="lab_stop", on_click=lab.tray.stop)
+    for step in lab.reading(spec):
+        bar.progress(step.done / step.total, text=step.message)
+    st.rerun()
+
+
+def samples(lab: Lab, spec: DatasetSpec) -> None:
+    """A hundred drawn cells in a foreign stain, where the classes are those that can be drawn."""
+    if not set(spec.codes) <= set(DRAWN.codes):
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        for image in _few():
+            st.image(image, width=72, alt="a drawn cell in a foreign stain")
+        st.button(
+            f"Try it with {SAMPLES} drawn cells",
+            key="lab_samples",
+            icon=":material/draw:",
+            on_click=_take_samples,
+            args=(lab, spec),
+            help="Drawn, not real: cells as a laboratory with another stain, lamp and camera might show them.",
+        )
+
+
+def _take_samples(lab: Lab, spec: DatasetSpec) -> None:
+    images, labels = _drawn()
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        lab.add_drawn(f"drawn-{number:03d}", image, DRAWN.codes[label])
+
+
+@st.cache_resource(max_entries=1, show_spinner="Drawing cells")
+def _drawn() -> tuple[np.ndarray, np.ndarray]:
+    labels = foreign_labels(SAMPLES)
+    images = foreign_cells(labels)
+    images.setflags(write=False)
+    return images, labels
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _few() -> np.ndarray:
+    return foreign_cells(np.array([6, 4, 1, 5, 0, 3])[:_SHOWN], 96)
+
+
+def state_line(lab: Lab, answers_by: str) -> None:
+    """How many cells there are, who looks at them, and what could not be used."""
+    cells = lab.teaching.cells
+    text = f"**{count(len(cells), 'cell')}**, read by {answers_by}."
+    if cells.missing:
+        text += f" In {count(len(cells.missing), 'picture')} no white cell was found: the middle was taken."
+    if len(cells) < ENOUGH:
+        text += f" With {ENOUGH} or more it learns better."
+    if told := sum(cell not in {lab.ids.index(i) for i in lab.hand} for cell in lab.answers):
+        text += f" {told} are labelled already."
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(text, width="stretch")
+        failed_files(list(lab.tray.failures.values()))
+    if notes := [*lab.notes, *_news(lab)]:
+        st.caption(" ".join(notes))
+
+
+def _news(lab: Lab) -> list[str]:
+    drop = lab.tray.drop
+    news = []
+    if drop.known:
+        news.append(f"{count(drop.known, 'picture')} {'was' if drop.known == 1 else 'were'} here already.")
+    if drop.unread:
+        news.append(f"Stopped: {count(drop.unread, 'file')} not read.")
+    return news
+
+
+def step_choice(lab: Lab, dataset: str) -> None:
+    """The four steps, any of which can be gone to, and the way to begin anew."""
+    names = list(STEPS)
+    st.session_state[_STEP] = lab.step
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.segmented_control(
+            "Step",
+            names,
+            format_func=lambda step: f"{names.index(step) + 1}  {STEPS[step]}",
+            key=_STEP,
+            required=True,
+            on_change=lambda: go_to(lab, st.session_state[_STEP]),
+            label_visibility="collapsed",
+        )
+        st.button(
+            "Begin anew",
+            key="lab_forget",
+            icon=":material/delete_sweep:",
+            type="tertiary",
+            on_click=forget,
+            args=(dataset,),
+            help="Forget these pictures and answers. Laboratories that you kept stay.",
+        )
+
+
+def go_to(lab: Lab, step: str) -> None:
+    """Show another step."""
+    lab.step = step
+
+
+def next_step(lab: Lab) -> None:
+    """A button to the step after this one; none after the last, nor while questions wait."""
+    names = list(STEPS)
+    place = names.index(lab.step)
+    if lab.step in ("teach", "use"):
+        return
+    following = names[place + 1]
+    st.button(
+        f"Next: {STEPS[following].lower()}",
+        key="lab_next",
+        type="primary",
+        icon=":material/arrow_forward:",
+        on_click=go_to,
+        args=(lab, following),
+    )
