@@ -39,7 +39,8 @@ def damage_table(found: Mapping[str, Mapping[str, Any]], labels: Mapping[str, st
     """A row a run, the least harmed first: accuracy (%) as the pictures came, over all, by corruption; the worst.
 
     Columns: model, clean, mean, interval (text, of the mean), worst (title), be (MedMNIST-C's balanced error; None
-    where it has none; only roughly comparable, so it is exported and not shown), then one for each corruption, by its name: the mean over the five severities.
+    where it has none; only roughly comparable, so exported but not shown), then one for each corruption, by its name:
+    the mean over the five severities.
     """
     rows = []
     for run, figures in found.items():
