@@ -51,10 +51,10 @@ def foreign_laboratory(answered: Sequence[Answered], spec: DatasetSpec) -> None:
     if len(mine) < FEWEST or foreign <= len(mine) / 2:
         return
     every = count(len(mine), "picture")
-    which = f"None of your {every} seems to" if foreign == len(mine) else f"{foreign} of your {every} do not"
+    which = f"None of your {every} looks" if foreign == len(mine) else f"{foreign} of your {every} do not look"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.info(
-            f"{which} look like the {spec.unit}s that this model knows: another stain, camera or scale can do that. "
+            f"{which} like the {spec.unit}s that this model knows: another stain, camera or scale can do that. "
             "Don't rely on their classes.",
             icon=":material/travel_explore:",
             width="stretch",

@@ -13,6 +13,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core.runs import list_runs
+from core.serving.framing import Place
 from dashboard.state import HandedImage
 from dashboard.widgets.explain import _png
 from dashboard.widgets.looked_at import as_text
@@ -193,6 +194,16 @@ def test_a_cell_from_classify_is_shown_and_left_again(tiny_runs):
     assert r"my \*cell\*.png" in texts(page)  # it stays while one looks at it
     page.button(key="explain_next").click().run()
     assert address(page, "cell") == "BA drawn 1"
+
+
+def test_a_cell_from_classify_is_seen_as_it_was_framed_there(tiny_runs):
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
+    page.query_params["dataset"] = "synthetic"
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 220, 3), dtype=np.uint8)
+    page.session_state["_handed_image"] = HandedImage("far.png", pixels, None, Place(side=90, sought=True))
+    page.run()
+    assert not page.exception
+    assert "No white cell was found here. 90 x 90 px in the middle were used." in texts(page)
 
 
 def test_own_picture_and_one_that_cannot_be_read(tiny_runs):
