@@ -10,28 +10,25 @@ import streamlit as st
 from core import paths
 from core.datasets import SPLITS, DatasetSpec, DatasetUnavailable, LoadedDataset, get_dataset
 from core.datasets.summary import Summary, load_summary, save_summary, summarize
-from core.datasets.synthetic import LABEL as DRAWN
-from core.datasets.synthetic import SPEC as DRAWN_SPEC
-from core.datasets.synthetic import draw_cells
-from dashboard import catalogue, state
+from dashboard import catalogue, stand_in, state
 
 PER_PAGE = 20
-DRAWN_PAGES = 10
+STAND_IN_PAGES = 10
 
 
 @dataclass(frozen=True)
 class Wall:
-    """One page of cells: ``images`` uint8 (n, S, S, 3), their ``ids``, the first's number, and how many there are."""
+    """One page of cells: ``images`` uint8 (n, S, S, 3), their ``ids``, the first's number, and how many there are.
+
+    ``real`` is False for cells that stand in for real ones.
+    """
 
     images: np.ndarray
     ids: tuple[str, ...]
     first: int
     total: int
     source: str
-
-    @property
-    def drawn(self) -> bool:
-        return self.source == DRAWN
+    real: bool = True
 
 
 def present(name: str, size: int, scheme: str = "") -> tuple[LoadedDataset | None, str | None]:
@@ -42,11 +39,6 @@ def present(name: str, size: int, scheme: str = "") -> tuple[LoadedDataset | Non
         return catalogue.loaded(name, size, scheme=scheme), None
     except DatasetUnavailable as error:
         return None, str(error)
-
-
-def drawable(spec: DatasetSpec) -> bool:
-    """Whether drawn cells can stand in for the data set's: its classes are those that HemaLens draws."""
-    return set(spec.codes) <= set(DRAWN_SPEC.codes)
 
 
 def way_to_images(spec: DatasetSpec, size: int) -> str:
@@ -100,30 +92,34 @@ def pages(count: int) -> int:
 
 
 def count(loaded: LoadedDataset | None, code: str, split: str) -> int:
-    """Pictures of a class in a split; without images some pages of drawn ones."""
+    """Pictures of a class in a split; without images some pages of those that stand in."""
     if loaded is None:
-        return PER_PAGE * DRAWN_PAGES
+        return PER_PAGE * STAND_IN_PAGES
     return int((loaded[split].labels == loaded.spec.codes.index(code)).sum())
 
 
-def wall(loaded: LoadedDataset | None, size: int, code: str, split: str, page: int) -> Wall:
-    """The pictures of one class and split on a page (from 1); drawn ones where the images are not here."""
+def wall(
+    spec: DatasetSpec,
+    loaded: LoadedDataset | None,
+    size: int,
+    code: str,
+    split: str,
+    page: int,
+    report: stand_in.Report = stand_in.silent,
+) -> Wall:
+    """The pictures of one class and split on a page (from 1); where the images are not here, those that stand in.
+
+    These may take seconds, of which ``report`` is told.
+    """
     start = (page - 1) * PER_PAGE
     if loaded is None:
-        images = _drawn(DRAWN_SPEC.codes.index(code), size, SPLITS.index(split), page)
-        ids = tuple(f"drawn {start + i + 1}" for i in range(len(images)))
-        return Wall(images, ids, start + 1, PER_PAGE * DRAWN_PAGES, DRAWN)
+        images = stand_in.page(spec, size, code, STAND_IN_PAGES * SPLITS.index(split) + page - 1, report)
+        ids = tuple(f"{start + i + 1}" for i in range(len(images)))
+        return Wall(images, ids, start + 1, PER_PAGE * STAND_IN_PAGES, stand_in.label(spec), real=False)
     members = np.flatnonzero(loaded[split].labels == loaded.spec.codes.index(code))
     shown = members[start : start + PER_PAGE]
     ids = tuple(str(i) for i in loaded[split].ids[shown])
     return Wall(loaded[split].images[shown], ids, start + 1, len(members), loaded.provenance.label)
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _drawn(label: int, size: int, split: int, page: int) -> np.ndarray:
-    images = draw_cells([label] * PER_PAGE, size, seed=1000 * page + 10 * split + label)
-    images.setflags(write=False)
-    return images
 
 
 def first_page(view: str, count: int) -> tuple[int, str]:

@@ -45,7 +45,8 @@ def card(facts: dict[str, Any]) -> str:
         "",
         f"The first model's early layers also took part in training the decoder; the second one's did not. Fréchet "
         f"distance of the first model's embedding to training cells: {figures['frechet']['generated']:.3f}; of as many "
-        f"held-out val cells: {figures['frechet']['val']:.3f}.",
+        f"held-out val cells: {figures['frechet']['val']:.3f}. On the sheet that the pages show first (`cells.webp`) "
+        "are cells that the first model names as they were asked for; nothing else was sorted out.",
         "",
         "## Is any of them a copy of a training cell?",
         "",

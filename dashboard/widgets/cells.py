@@ -17,15 +17,16 @@ COLUMNS = 5
 _SIDE = {28: 112, 64: 128}  # whole multiples, so that every pixel stays a square; others at their own size
 
 
-def show_wall(wall: Wall, what: str, size: int) -> None:
-    """One page of pictures as one, with ``what`` they are ('lymphocytes')."""
+def show_wall(wall: Wall, what: str, size: int, about: str | None = None) -> None:
+    """One page of pictures as one, with ``what`` they are ('lymphocytes'); ``about`` helps where they stand in."""
     side = _SIDE.get(size, size)
     picture = sheet(wall.images, COLUMNS, side, gap=side // 18, background=ground(is_dark())["background"])
     last = wall.first + len(wall.images) - 1
     st.image(picture, width="stretch", alt=f"{len(wall.images)} pictures of {what}, {wall.source}")
-    zoom = f", each pixel enlarged {side // size} times" if side > size else ""
-    number = "" if wall.drawn else f"{wall.first:,} to {last:,} of {wall.total:,} · "
-    st.caption(f"{number}{size} px{zoom} · {wall.source}")
+    made = wall.images.shape[1] if len(wall.images) else size  # what stands in may be smaller than asked for
+    zoom = f", each pixel enlarged {side // made} times" if side > made else ""
+    number = f"{wall.first:,} to {last:,} of {wall.total:,} · " if wall.real else ""
+    st.caption(f"{number}{made} px{zoom} · {wall.source}", help=about)
 
 
 def show_neighbours(summary: Summary, spec: DatasetSpec, code: str) -> list[str]:

@@ -6,15 +6,15 @@ import streamlit as st
 
 from core.datasets import DatasetSpec, DatasetUnavailable
 from core.progress import Progress
-from dashboard import catalogue
+from dashboard import catalogue, stand_in
 
 _EVERY = 0.2  # seconds between two drawings of the bar
 
 
-def offer_download(spec: DatasetSpec, size: int, *, drawn: bool = True) -> None:
+def offer_download(spec: DatasetSpec, size: int, *, standing_in: bool = True) -> None:
     """Say that the images of ``size`` px are not here, and fetch them on a click; reruns when done.
 
-    ``drawn`` tells whether drawn cells stand in for them.
+    ``standing_in`` tells whether generated or drawn cells are shown in their place.
 
     A bar shows how far it is. Leaving the page or 'Stop' interrupts it; what has arrived is kept, and
     the next click goes on from there.
@@ -29,8 +29,8 @@ def offer_download(spec: DatasetSpec, size: int, *, drawn: bool = True) -> None:
     help_line = f"From {spec.url.removeprefix('https://')}{sum_megabytes(spec, size)}; they stay on this computer."
     with place.container(horizontal=True, vertical_alignment="center"):
         missing = f"the {size} px images are not on this computer."
-        instead = f":material/draw: These cells are **drawn, not real**: {missing}"
-        st.markdown(instead if drawn else f":material/hide_image: {missing.capitalize()}", width="stretch")
+        instead = f":material/draw: These cells are **{stand_in.label(spec)}**: {missing}"
+        st.markdown(instead if standing_in else f":material/hide_image: {missing.capitalize()}", width="stretch")
         clicked = st.button(label, icon=":material/download:", help=help_line, key=f"download_{spec.name}_{size}")
     if not clicked:
         return

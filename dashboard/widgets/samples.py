@@ -1,4 +1,4 @@
-"""Cells to try a page with: real test cells where the data is on this computer, else drawn ones."""
+"""Cells to try a page with: real test cells where the data is on this computer, else some that stand in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ import streamlit as st
 
 from core import paths
 from core.datasets import DatasetUnavailable, get_dataset
-from dashboard import catalogue
-from dashboard.explore import drawable
+from dashboard import catalogue, stand_in
+from dashboard.stand_in import DRAWN, GENERATED
 from dashboard.widgets.pictures import enlarge
 
-DRAWN = "drawn, not real"
+_WORDS = {DRAWN: "drawn", GENERATED: "generated"}  # in a cell's name
 _SIDE = 96
 
 
@@ -26,12 +26,15 @@ class Sample:
     source: str
 
     @property
-    def drawn(self) -> bool:
-        return self.source == DRAWN
+    def real(self) -> bool:
+        """Whether it is a patient's cell, not one that stands in."""
+        return self.source not in _WORDS
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading sample pictures")
-def _samples(dataset: str, size: int, per_class: int, seed: int, available: tuple[int, ...], root: str) -> list[Sample]:
+def _samples(
+    dataset: str, size: int, per_class: int, seed: int, available: tuple[int, ...], root: str, source: str
+) -> list[Sample]:
     spec = get_dataset(dataset)
     # The size asked for, else a larger one (which loses nothing when reduced), else the largest there is.
     for found in sorted(available, key=lambda s: (s != size, s < size, abs(s - size))):
@@ -44,19 +47,15 @@ def _samples(dataset: str, size: int, per_class: int, seed: int, available: tupl
         for number, code in enumerate(loaded.spec.codes):  # the classes that are there
             where = np.flatnonzero(test.labels == number)
             for i in rng.permutation(where)[:per_class]:
-                source = loaded.provenance.label + ", test split"
-                chosen.append(Sample(f"{code} {test.ids[i]}", test.images[i], code, source))
+                real = loaded.provenance.label + ", test split"
+                chosen.append(Sample(f"{code} {test.ids[i]}", test.images[i], code, real))
         return chosen
-    if not drawable(spec):
+    if not stand_in.possible(spec):
         return []
-    from core.datasets.synthetic import SPEC as DRAWN_SPEC
-    from core.datasets.synthetic import draw_cells
-
-    codes = np.repeat(spec.codes, per_class).tolist()
-    drawn = draw_cells(np.array([DRAWN_SPEC.codes.index(code) for code in codes]), size, seed)
     return [
-        Sample(f"{code} drawn {n + 1}", image, code, DRAWN)
-        for n, (code, image) in enumerate(zip(codes, drawn, strict=True))
+        Sample(f"{code} {_WORDS[source]} {n + 1}", image, code, source)
+        for code in spec.codes
+        for n, image in enumerate(stand_in.cells(spec, size, code, per_class))
     ]
 
 
@@ -64,12 +63,12 @@ def samples(dataset: str, size: int, per_class: int = 1, seed: int = 0) -> list[
     """``per_class`` cells of each class in the data set's order, at ``size`` px or the nearest size there is.
 
     Real cells come from the test split, which no model has learnt from; where the data is not on this
-    computer, drawn cells of the same classes stand in, and say so; [] for a data set whose classes can't be drawn.
+    computer, generated or drawn cells of the same classes stand in, and say so; [] where nothing can.
     Shared and cached: don't write into them.
     """
     spec = get_dataset(dataset)
     available = tuple(s for s in spec.sizes if spec.real and catalogue.is_available(dataset, s))
-    return _samples(dataset, size, per_class, seed, available, str(paths.data_root()))
+    return _samples(dataset, size, per_class, seed, available, str(paths.data_root()), stand_in.label(spec))
 
 
 def sample_row(
@@ -89,7 +88,7 @@ def sample_row(
     if not cells:
         st.caption(f"Sample {unit}s appear here once the images of this data set are on this computer (see Dataset).")
         return
-    source = "drawn cells, not real" if cells[0].drawn else cells[0].source
+    source = "drawn cells, not real" if cells[0].source == DRAWN else cells[0].source
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.markdown(f"**Or try sample {unit}s**", width="content")
         st.caption(source, width="content")

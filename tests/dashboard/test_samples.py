@@ -1,4 +1,4 @@
-"""Sample cells: real where the data is, drawn and labelled so where it is not."""
+"""Sample cells: real where the data is, generated or drawn and labelled so where it is not."""
 
 import numpy as np
 import pytest
@@ -21,11 +21,14 @@ def write(path, size, value):
     np.savez(path, **arrays)
 
 
-def test_drawn_cells_stand_in_and_say_so():
+@pytest.mark.parametrize("kind", [DRAWN])
+def test_other_cells_stand_in_and_say_so(kind, tmp_path, monkeypatch):
+    if kind == DRAWN:
+        monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path))  # no generator there
     cells = samples("bloodmnist", 64, per_class=2)
     assert [c.truth for c in cells[::2]] == list(get_dataset("bloodmnist").codes)
     assert len(cells) == 16
-    assert all(c.source == DRAWN and c.drawn for c in cells)
+    assert all(c.source == kind and not c.real for c in cells)
     assert all(c.pixels.shape == (64, 64, 3) for c in cells)
     assert len({c.name for c in cells}) == 16
 
@@ -37,13 +40,13 @@ def test_real_cells_come_from_the_test_split_at_the_size_asked_for(tmp_path):
         cells = samples("bloodmnist", size)
         assert [c.truth for c in cells] == list(get_dataset("bloodmnist").codes)
         assert all((c.pixels == value).all() for c in cells), size
-        assert all("rebuilt" in c.source and "test split" in c.source and not c.drawn for c in cells)
+        assert all("rebuilt" in c.source and "test split" in c.source and c.real for c in cells)
 
 
 def test_a_broken_file_does_not_take_the_page_down(tmp_path):
     (tmp_path / "rebuilt_bloodmnist_64.npz").write_bytes(b"broken")
-    assert samples("bloodmnist", 64)[0].drawn
+    assert not samples("bloodmnist", 64)[0].real
 
 
 def test_drawn_sets_are_never_passed_off_as_real():
-    assert all(c.drawn for c in samples("synthetic", 64))
+    assert all(not c.real for c in samples("synthetic", 64))

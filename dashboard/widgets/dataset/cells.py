@@ -3,12 +3,13 @@
 import streamlit as st
 
 from core.datasets import SPLITS
-from dashboard import explore
+from dashboard import explore, stand_in
 from dashboard.figures.dataset import class_bars, colour_histograms
 from dashboard.widgets import cells as pictures
 from dashboard.widgets.dataset.missing import missing_images
 from dashboard.widgets.dataset.view import View
 from dashboard.widgets.page import plot
+from dashboard.widgets.waiting import Waiting
 
 
 def cells(view: View) -> None:
@@ -58,17 +59,20 @@ def _bar_chosen(key: str) -> None:
 
 def _wall(view: View) -> None:
     missing_images(view)
-    if view.loaded is None and not view.drawable:
+    if view.loaded is None and not view.can_stand_in:
         return
     count = explore.pages(explore.count(view.loaded, view.code, view.split))
     start, pager = explore.first_page(f"{view.name}-{view.size}-{view.scheme}-{view.code}-{view.split}", count)
     place = st.container()
     page = st.pagination(count, default=start, key=pager)
     explore.share_page(page)
-    wall = explore.wall(view.loaded, view.size, view.code, view.split, page)
+    with place:
+        waiting = Waiting("Generating cells")
+    wall = explore.wall(view.spec, view.loaded, view.size, view.code, view.split, page, waiting)
     with place:
         if len(wall.images):
-            pictures.show_wall(wall, view.some(view.code), view.size)
+            about = None if wall.real else stand_in.about(view.spec)
+            pictures.show_wall(wall, view.some(view.code), view.size, about)
         else:
             here = [s for s in SPLITS if explore.count(view.loaded, view.code, s)]
             st.info(f"{view.split} has no {view.some(view.code)}; look in {' or '.join(here)}.")

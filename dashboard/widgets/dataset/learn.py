@@ -26,7 +26,7 @@ def learn(view: View) -> None:
     st.subheader("What brightness, texture and size tell", anchor=False)
     found, note = numbers.statistics(view.name, view.size, view.loaded)
     if found is None:
-        missing_images(view, drawn=False)
+        missing_images(view, standing_in=False)
         st.info(
             f"Brightness and texture are measured on the pictures, which are not on this computer at {view.size} px.",
             icon=":material/hide_image:",

@@ -30,7 +30,7 @@ _ODD = 0.5  # of the ten nearest: a picture with fewer of its own class lies amo
 def map_(view: View) -> None:
     """The map, the pictures chosen on it, and those most similar to one of them."""
     if view.loaded is None:
-        missing_images(view, drawn=False)
+        missing_images(view, standing_in=False)
         st.info(
             "The map shows where a model puts the pictures themselves, so it needs them: get them as said above, or "
             "choose a size that is here.",

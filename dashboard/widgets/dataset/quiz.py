@@ -5,13 +5,11 @@ import secrets
 import numpy as np
 import streamlit as st
 
-from core.datasets.synthetic import LABEL as DRAWN
-from core.datasets.synthetic import draw_cells
 from core.runs import Run, best_run
 from core.serving.engine import EngineError
 from core.serving.predict import classify
 from core.serving.wording import percent, sentence_case
-from dashboard import catalogue
+from dashboard import catalogue, stand_in
 from dashboard import quiz as quizzes
 from dashboard.figures.quiz import quiz_bars
 from dashboard.quiz import Quiz
@@ -21,26 +19,25 @@ from dashboard.widgets.export import exported
 from dashboard.widgets.pictures import enlarge
 
 SPLIT = "test"  # no model has learnt from it, so that a person and a model stand alike
-DRAWN_PER_CLASS = 50
 _SIDE = 384
-_QUIZ = "_quiz"  # (what it is about, the quiz, its seed)
+_QUIZ = "_quiz"  # (what it is about, the quiz)
 _ASKED = "asked"
 
 
 def quiz(view: View) -> None:
     """Ask, tell what is right and why, keep the score."""
     missing_images(view)
-    if view.loaded is None and not view.drawable:
+    if view.loaded is None and not view.can_stand_in:
         return
     asked = _settings(view)
     if len(asked) < 2:
         st.info("Choose two classes or more to be asked about.", icon=":material/quiz:")
         return
-    game, seed = _game(view, asked)
+    game = _game(view, asked)
     if game.question is None:
         st.info(f"These were all {view.spec.unit}s of {SPLIT}. Start again for another order.", icon=":material/flag:")
     else:
-        _question(view, game, seed, asked)
+        _question(view, game, asked)
     if game.answers:
         _score(view, game)
 
@@ -63,27 +60,27 @@ def _forget() -> None:
     st.session_state.pop(_QUIZ, None)
 
 
-def _game(view: View, asked: list[str]) -> tuple[Quiz, int]:
+def _game(view: View, asked: list[str]) -> Quiz:
     """This visitor's quiz about this data set and these classes; another one begins anew."""
     about = (view.name, view.size, view.content, tuple(asked))
     kept = st.session_state.get(_QUIZ)
     if kept is None or kept[0] != about:
         seed = secrets.randbits(32)
         every = range(len(view.spec.codes))
-        labels = view.loaded[SPLIT].labels if view.loaded else np.repeat(every, DRAWN_PER_CLASS)
-        kept = (about, quizzes.start(labels, [view.spec.codes.index(c) for c in asked], seed), seed)
+        labels = view.loaded[SPLIT].labels if view.loaded else np.repeat(every, stand_in.PAGE)
+        kept = (about, quizzes.start(labels, [view.spec.codes.index(c) for c in asked], seed))
         st.session_state[_QUIZ] = kept
-    return kept[1], kept[2]
+    return kept[1]
 
 
-def _question(view: View, game: Quiz, seed: int, asked: list[str]) -> None:
+def _question(view: View, game: Quiz, asked: list[str]) -> None:
     label, row = game.question
-    image = _picture(view, label, row, seed)
+    image = _picture(view, label, row)
     halves = st.grid(2, min_column_width=380, gap="medium")
     with halves.container():
         st.image(enlarge(image, _SIDE), width=_SIDE, alt=f"the {view.spec.unit} to be named")
-        source = f"{view.loaded.provenance.label}, {SPLIT}" if view.loaded else f"**{DRAWN}**"
-        st.caption(f"Number {game.number + 1} · {view.size} px · {source}")
+        source = f"{view.loaded.provenance.label}, {SPLIT}" if view.loaded else f"**{stand_in.label(view.spec)}**"
+        st.caption(f"Number {game.number + 1} · {image.shape[0]} px · {source}")
     with halves.container():
         if game.answer is None:
             _choices(view, game, image, asked)
@@ -91,10 +88,10 @@ def _question(view: View, game: Quiz, seed: int, asked: list[str]) -> None:
             _told(view, game)
 
 
-def _picture(view: View, label: int, row: int, seed: int) -> np.ndarray:
+def _picture(view: View, label: int, row: int) -> np.ndarray:
     if view.loaded is not None:
         return view.loaded[SPLIT].images[row]
-    return draw_cells(np.array([label]), view.size, seed=seed + row)[0]
+    return stand_in.cells(view.spec, view.size, view.spec.codes[label], stand_in.PAGE)[row % stand_in.PAGE]
 
 
 def _choices(view: View, game: Quiz, image: np.ndarray, asked: list[str]) -> None:

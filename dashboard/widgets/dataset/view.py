@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from core.datasets import CellClass, DatasetSpec, LoadedDataset
 from core.datasets.summary import Summary
 from core.serving.wording import count, of_class
-from dashboard import explore
+from dashboard import stand_in
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class View:
         return self.loaded.provenance.content_hash if self.loaded else ""
 
     @property
-    def drawable(self) -> bool:
-        """Whether drawn cells can stand in where the images are not here."""
-        return explore.drawable(self.spec)
+    def can_stand_in(self) -> bool:
+        """Whether generated or drawn cells can stand in where the images are not here."""
+        return stand_in.possible(self.spec)
 
     @property
     def cell(self) -> CellClass:
