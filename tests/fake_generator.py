@@ -1,5 +1,9 @@
 """A generator whose networks have learnt nothing, on disk as a trained one is: for tests of what uses it."""
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +33,22 @@ def networks(config: GeneratorConfig = CONFIG, classes: int = 8) -> tuple[Autoen
     return made
 
 
-def write_generator(root: Path, dataset: str = "bloodmnist", columns: int = 20) -> Generator:
-    """Write one under ``root``; cell n of class c on its sheet is of the grey level 20 * c + n."""
+def write_generator(root: Path, dataset: str = "bloodmnist") -> Generator:
+    """Write one under ``root``; cell n (0 to 19) of class c on its sheet is of the grey level 20 * c + n."""
+    made = _made(dataset)
+    folder = generator_path(root, dataset)
+    shutil.copytree(made.path, folder)
+    return Generator(folder, made.facts)
+
+
+@cache
+def _made(dataset: str, columns: int = 20) -> Generator:
+    """Exported once in a run of tests: that takes seconds."""
     spec = get_dataset(dataset)
     autoencoder, flow = networks(classes=len(spec.codes))
     latent = (CONFIG.channels, CONFIG.latent_side, CONFIG.latent_side)
-    folder = generator_path(root, dataset)
-    folder.mkdir(parents=True)
+    folder = Path(tempfile.mkdtemp(prefix="generator-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     export_decoder(autoencoder.decoder, latent, folder / DECODER)
     export_flow(flow, latent, folder / FLOW)
     facts = {
