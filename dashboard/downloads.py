@@ -28,7 +28,7 @@ def as_csv(
         "models_agree",
         *(f"p_{c}" for c in spec.codes),
     ]
-    columns += ["milliseconds", "model", "trained_on", "white_cell_found", "framing", "notes", "error"]
+    columns += ["milliseconds", "model", "trained_on", "laboratory", "white_cell_found", "framing", "notes", "error"]
     text = io.StringIO()
     table = csv.DictWriter(text, columns, restval="", lineterminator="\r\n")
     table.writeheader()
@@ -46,6 +46,7 @@ def as_csv(
                 "milliseconds": f"{reading.milliseconds:.2f}",
                 "model": reader.run.name,
                 "trained_on": reader.run.provenance,
+                "laboratory": _plain(reader.laboratory),
                 "white_cell_found": _found(reading),
                 "framing": reading.framed.note,
                 "notes": "; ".join(entry.cell.notes),
@@ -66,7 +67,15 @@ def as_json(
         "dataset": spec.name,
         "domain": spec.domain,
         "classes": dict(zip(spec.codes, spec.class_names, strict=True)),
-        "models": [{"run": r.run.name, "title": r.run.title, "provenance": r.run.provenance} for r in readers],
+        "models": [
+            {
+                "run": r.run.name,
+                "title": r.run.title,
+                "provenance": r.run.provenance,
+                "laboratory": r.laboratory or None,
+            }
+            for r in readers
+        ],
         f"{spec.unit}s": [
             {
                 "file": entry.cell.name,

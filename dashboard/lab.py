@@ -14,8 +14,9 @@ from core.datasets.mapping import map_labels
 from core.lab import base
 from core.lab.adapt import adapted
 from core.lab.cells import LabCells, Report, read_cells
+from core.lab.estimate import Estimate
 from core.lab.profile import LabProfile, make_profile, save
-from core.lab.teaching import Estimate, Teaching
+from core.lab.teaching import Teaching
 from core.progress import Progress
 from core.runs import Run, RunNotFound
 from core.serving.framing import piece

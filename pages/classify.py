@@ -12,7 +12,8 @@ from dashboard.widgets import answers
 from dashboard.widgets.card import card
 from dashboard.widgets.dataset_switch import titled
 from dashboard.widgets.framing import framing_line
-from dashboard.widgets.runs import domain_line, of_same_classes, run_picker
+from dashboard.widgets.lab.choice import lab_picker, who_answers
+from dashboard.widgets.runs import of_same_classes, run_picker
 from dashboard.widgets.samples import Sample, sample_row, samples
 from dashboard.widgets.strangers import foreign_laboratory, strangers
 
@@ -59,6 +60,7 @@ def take(cells: list[Sample]) -> None:
 with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
     drop_zone = st.container(width="stretch")
     with st.popover("Models", icon=":material/tune:"):
+        taught = lab_picker(spec.name)
         runs = run_picker(
             "Models that answer (the first leads)",
             installed,
@@ -70,7 +72,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         if not runs:
             runs = [best_run(trusted(installed))]
             st.caption(f"None chosen: {runs[0].title} answers.")
-        runs = of_same_classes(runs)
+        runs = [taught.run] if taught else of_same_classes(runs)
     if tray.cells or tray.failures or tray.queue:
         st.button("Clear all", key="classify_clear", icon=":material/delete_sweep:", on_click=tray.clear)
 
@@ -84,7 +86,7 @@ with drop_zone:
     )
 
 spec = known(runs[0])  # with the classes that these models know
-domain_line(runs)
+who_answers(taught, runs)
 
 if files:
     tray.put_in_queue([(file.name, file.getvalue()) for file in files])
@@ -92,7 +94,7 @@ if files:
     answers.forget_choice()
     st.rerun()
 
-readers = [RunReader(run) for run in runs]
+readers = [taught] if taught else [RunReader(run) for run in runs]
 for reader in readers:  # opened before the first cell comes
     reader.load()
 

@@ -9,6 +9,7 @@ from dashboard import catalogue, looks
 from dashboard.state import prepare, share
 from dashboard.widgets import explain, looked_at, maps
 from dashboard.widgets.dataset_switch import titled
+from dashboard.widgets.lab.choice import plain_line
 from dashboard.widgets.runs import domain_line, labels, of_same_classes, run_picker
 
 MOST_CHIPS = 12  # in one row
@@ -42,6 +43,7 @@ if not runs:
 runs = of_same_classes(runs)
 spec = known(runs[0])  # with the classes that these models know
 domain_line(runs)
+plain_line(spec.name)
 asked = {"answer": "Its answer", "runner-up": "Its runner-up"} | {code: code for code in spec.codes}
 if notice := prepare("class", list(asked), "answer", what="class"):
     notices.info(notice, icon=":material/link:")

@@ -36,7 +36,8 @@ if run is None or spec.unit != "cell" or spec.squeezed:
     st.stop()
 spec = known(run)
 lab = start.lab_of(spec.name)
-start.drop_zone(lab, spec)
+if not lab.tray.cells and not lab.tray.queue:
+    start.drop_zone(lab, spec)
 start.read_files(lab, spec)
 
 if not lab.tray.cells:
@@ -56,8 +57,8 @@ if lab.stale(run):
     lab.look(run, report)
     bar.empty()
 
-start.state_line(lab, labels([run])[run.name])
-start.step_choice(lab, spec.name)
+start.state_line(lab, spec, labels([run])[run.name])
+start.step_choice(lab)
 if lab.step == "scale":
     scale_step(lab, run, spec)
 elif lab.step == "adapt":

@@ -29,6 +29,10 @@ class LabReader:
         return f"{self.run.path} for {self.profile.name}, {self.profile.created}"
 
     @property
+    def laboratory(self) -> str:
+        return self.profile.name
+
+    @property
     def side(self) -> float | None:
         return self.profile.side
 

@@ -32,6 +32,11 @@ class Reader(Protocol):
     def side(self) -> float | None: ...
 
     @property
+    def laboratory(self) -> str:
+        """The name of the laboratory that taught it, '' for a run as it is."""
+        ...
+
+    @property
     def threshold(self) -> float:
         """The top probability, 0 to 1, from which an answer counts as sure."""
         ...
@@ -64,6 +69,10 @@ class RunReader:
     @property
     def key(self) -> str:
         return str(self.run.path)
+
+    @property
+    def laboratory(self) -> str:
+        return ""
 
     @property
     def threshold(self) -> float:

@@ -23,16 +23,16 @@ def counts_table(
 def class_counts(
     table: pd.DataFrame, names: Mapping[str, str], *, title: str, dark: bool = False, height: int = 360
 ) -> go.Figure:
-    """Two bars a class, the second one in the class's full colour; ``table`` is `counts_table`'s."""
+    """A bar a class for each column of counts, the last one in full colour; ``table`` is `counts_table`'s."""
     colours = class_colours(list(table["class"]), dark)
     codes = list(table["class"])
     figure = go.Figure()
-    for number, column in enumerate(table.columns[1:]):
+    for number, column in enumerate(columns := list(table.columns[1:])):
         figure.add_bar(
             x=codes,
             y=table[column],
             name=column,
-            marker={"color": [colours[c] for c in codes], "opacity": 1 if number else _PALE},
+            marker={"color": [colours[c] for c in codes], "opacity": 1 if number == len(columns) - 1 else _PALE},
             text=[str(n) if n else "" for n in table[column]],
             textposition="outside",
             cliponaxis=False,
@@ -41,8 +41,8 @@ def class_counts(
         )
     finish(figure, title=title, height=height, dark=dark)
     figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.05, dragmode=False, showlegend=False)
-    figure.update_yaxes(title_text="cells", rangemode="tozero", nticks=5)
-    figure.update_xaxes(showgrid=False, tickfont={"color": ground(dark)["text"], "size": 14})
+    figure.update_yaxes(title_text="cells", rangemode="tozero", nticks=5, fixedrange=True)
+    figure.update_xaxes(showgrid=False, fixedrange=True, tickfont={"color": ground(dark)["text"], "size": 14})
     return figure
 
 
@@ -113,7 +113,7 @@ def cell_map(
         margin={"b": 40},
     )
     for update in (figure.update_xaxes, figure.update_yaxes):
-        update(showticklabels=False, zeroline=False, showgrid=False, title_text=None)
+        update(showticklabels=False, ticks="", zeroline=False, showgrid=False, showline=False, fixedrange=True)
     return figure
 
 
@@ -130,10 +130,16 @@ def matrix_table(matrix: np.ndarray, codes: Sequence[str]) -> pd.DataFrame:
 
 
 def small_matrix(
-    matrix: np.ndarray, codes: Sequence[str], names: Sequence[str], *, title: str, dark: bool = False, side: int = 340
+    matrix: np.ndarray,
+    there: np.ndarray,
+    codes: Sequence[str],
+    names: Sequence[str],
+    *,
+    title: str,
+    dark: bool = False,
+    side: int = 360,
 ) -> go.Figure:
-    """A confusion matrix of a few dozen cells, of the classes that occur in it; counts stand in the squares."""
-    there = np.flatnonzero(matrix.sum(0) + matrix.sum(1))
+    """The classes ``there`` (indexes) of a confusion matrix of a few dozen cells; counts stand in the squares."""
     shown = matrix[np.ix_(there, there)]
     shares = np.sqrt(shown / np.maximum(shown.sum(1, keepdims=True), 1))
     labels, scale = [codes[i] for i in there], sequential(dark)

@@ -47,6 +47,13 @@ def _heard(answered: Sequence[Answered], kind: str) -> int:
 
 def _what_voices_mean(reader: Reader, unit: str) -> str:
     run = reader.run
+    if reader.laboratory:
+        text = (
+            f"Sure: as taught by {reader.laboratory}, the first class gets at least {percent(reader.threshold)}. All "
+            f"this holds for {unit}s of that laboratory; other stains and microscopes can mislead it."
+        )
+        strange = f"Foreign: the picture lies farther from that laboratory's {unit}s than 99 of 100 of them do."
+        return f"{text} {strange}" if reader.tells_strangers else text
     calibrated = f"calibrated on validation {unit}s" if "temperature" in run.metrics else "not calibrated"
     text = (
         f"Sure: {run.title} gives its first class at least {percent(reader.threshold)}. At or above that, its answers "

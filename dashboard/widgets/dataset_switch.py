@@ -9,7 +9,7 @@ from dashboard.explore import way_to_images
 
 KEY = "dataset"
 # Choices of several runs: none of them is left in another data set, and 'none' would be taken for the visitor's wish.
-_OF_ONE_SET = ("model", "models", "runs")
+_OF_ONE_SET = ("model", "models", "runs", "profile")
 
 
 def titled(title: str) -> DatasetSpec:

@@ -40,7 +40,9 @@ def adapt_step(lab: Lab, run: Run, spec: DatasetSpec) -> None:
 def counts(lab: Lab, before: np.ndarray, after: np.ndarray, spec: DatasetSpec, key: str = "lab_counts") -> None:
     """Bars of how many cells each class has, by probabilities (N, C) ``before`` and ``after``."""
     table = figures.counts_table(before.argmax(1), after.argmax(1), spec.codes)
-    title = "Cells by class: as the model is (pale) and now"
+    changed = (before.argmax(1) != after.argmax(1)).any()
+    title = "Cells by class: as the model is (pale) and now" if changed else "Cells by class"
+    table = table if changed else table.drop(columns="before")
     chart = figures.class_counts(table, _names(spec), title=title, dark=is_dark())
     exported(chart, table, key.replace("_", "-"), key)
 

@@ -61,7 +61,6 @@ def _line(profile: LabProfile) -> None:
 
 def use_on_classify(profile: LabProfile) -> None:
     """Go to Classify, where the profile answers."""
-    st.session_state["profile"] = profile.name
     go("classify", {"profile": profile.name, "dataset": profile.dataset})
 
 

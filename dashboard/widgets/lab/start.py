@@ -33,7 +33,6 @@ def drop_zone(lab: Lab, spec: DatasetSpec) -> None:
             "Pictures of single cells, all from one microscope: PNG, JPEG, BMP, TIFF or WebP",
             accept_multiple_files=True,
             key=f"lab_files_{number}",
-            label_visibility="collapsed" if lab.tray.cells else "visible",
             help="One scale for all of them. A table (CSV with the columns file and label, and slide where you know "
             "it) may be dropped with them: its labels count as answers.",
         )
@@ -99,8 +98,8 @@ def _few() -> np.ndarray:
     return foreign_cells(np.array([6, 4, 1, 5, 0, 3])[:_SHOWN], 96)
 
 
-def state_line(lab: Lab, answers_by: str) -> None:
-    """How many cells there are, who looks at them, and what could not be used."""
+def state_line(lab: Lab, spec: DatasetSpec, answers_by: str) -> None:
+    """How many cells there are, who looks at them, what could not be used; more can be added, or all forgotten."""
     cells = lab.teaching.cells
     text = f"**{count(len(cells), 'cell')}**, read by {answers_by}."
     if cells.missing:
@@ -112,6 +111,17 @@ def state_line(lab: Lab, answers_by: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(text, width="stretch")
         failed_files(list(lab.tray.failures.values()))
+        with st.popover("Add pictures", icon=":material/add_photo_alternate:", type="tertiary"):
+            drop_zone(lab, spec)
+        st.button(
+            "Begin anew",
+            key="lab_forget",
+            icon=":material/delete_sweep:",
+            type="tertiary",
+            on_click=forget,
+            args=(spec.name,),
+            help="Forget these pictures and answers. Laboratories that you kept stay.",
+        )
     if notes := [*lab.notes, *_news(lab)]:
         st.caption(" ".join(notes))
 
@@ -126,29 +136,19 @@ def _news(lab: Lab) -> list[str]:
     return news
 
 
-def step_choice(lab: Lab, dataset: str) -> None:
-    """The four steps, any of which can be gone to, and the way to begin anew."""
+def step_choice(lab: Lab) -> None:
+    """The four steps, any of which can be gone to."""
     names = list(STEPS)
     st.session_state[_STEP] = lab.step
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.segmented_control(
-            "Step",
-            names,
-            format_func=lambda step: f"{names.index(step) + 1}  {STEPS[step]}",
-            key=_STEP,
-            required=True,
-            on_change=lambda: go_to(lab, st.session_state[_STEP]),
-            label_visibility="collapsed",
-        )
-        st.button(
-            "Begin anew",
-            key="lab_forget",
-            icon=":material/delete_sweep:",
-            type="tertiary",
-            on_click=forget,
-            args=(dataset,),
-            help="Forget these pictures and answers. Laboratories that you kept stay.",
-        )
+    st.segmented_control(
+        "Step",
+        names,
+        format_func=lambda step: f"{names.index(step) + 1}  {STEPS[step]}",
+        key=_STEP,
+        required=True,
+        on_change=lambda: go_to(lab, st.session_state[_STEP]),
+        label_visibility="collapsed",
+    )
 
 
 def go_to(lab: Lab, step: str) -> None:

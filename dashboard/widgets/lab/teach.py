@@ -3,10 +3,12 @@
 import streamlit as st
 
 from core.datasets import DatasetSpec
-from core.lab.teaching import CANT_SAY, NOT_A_CELL, Estimate
+from core.lab.estimate import Estimate
+from core.lab.teaching import CANT_SAY, NOT_A_CELL
 from core.serving.wording import percent, plural
 from dashboard.figures.style import PRIMARY, class_colours
 from dashboard.lab import PER_CLASS, Lab, Round, crop
+from dashboard.widgets.looked_at import as_text
 from dashboard.widgets.page import is_dark
 from dashboard.widgets.pictures import framed_tile
 
@@ -27,7 +29,7 @@ def teach_step(lab: Lab, spec: DatasetSpec) -> None:
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=_LARGE):
             _in_focus(lab, now, cell, spec)
-        with st.container(width=300):
+        with st.container(width=280, gap="xsmall"):
             _answers(lab, now, cell, spec)
         with st.container(width="stretch"):
             _round(lab, now, cell, spec)
@@ -48,24 +50,27 @@ def progress(lab: Lab, spec: DatasetSpec) -> None:
 def estimate_line(estimate: Estimate | None) -> str:
     """'About 92 % of all your cells are read right now (81 to 98 %), before 54 %.'"""
     if estimate is None:
-        return "How well it reads your cells is estimated from five answers on."
+        return "How well it reads your cells is estimated after each screen."
     low, high = (100 * v for v in estimate.after_interval)
     return (
-        f"About {percent(estimate.after)} of your cells are read right now ({low:.0f} to {high:.0f} %), "
+        f"About {percent(estimate.after)} of your cells are read right now (95 % interval {low:.0f} to {high:.0f} %), "
         f"{percent(estimate.before)} before."
     )
 
 
 def _in_focus(lab: Lab, now: Round, cell: int, spec: DatasetSpec) -> None:
-    st.image(crop(lab, cell, 2 * _LARGE), width=_LARGE, alt="the cell in question")
+    asked = lab.tray.cells[lab.ids[cell]]
+    st.image(crop(lab, cell, 2 * _LARGE), width=_LARGE, alt=f"asked about: {asked.name}")
     guess = int(now.probabilities[cell].argmax())
     text = f"The model says **{spec.class_names[guess]}**, {percent(now.probabilities[cell, guess])}".replace(
         "<", "\\<"
     )
     st.markdown(text.replace(">", "\\>"))
-    if truth := lab.tray.cells[lab.ids[cell]].truth:
-        name = dict(zip(spec.codes, spec.class_names, strict=True))[truth]
-        st.caption(f"This one is drawn, as a cell of the class {truth} ({name}).")
+    if asked.truth:
+        name = dict(zip(spec.codes, spec.class_names, strict=True))[asked.truth]
+        st.caption(f"This one is drawn, as a cell of the class {asked.truth} ({name}).")
+    else:
+        st.caption(as_text(asked.name))
 
 
 def _answers(lab: Lab, now: Round, cell: int, spec: DatasetSpec) -> None:

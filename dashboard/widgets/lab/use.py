@@ -40,8 +40,9 @@ def use_step(lab: Lab, run: Run, spec: DatasetSpec) -> None:
                     f"95 % interval {low:.0f} to {high:.0f} %",
                     delta_color="off",
                     delta_arrow="off",
-                    help=f"Share of all your cells, estimated from the {estimate.n} that were named: each was left out "
-                    "of teaching in turn and then read (cross-validation), and stands for those that look like it.",
+                    help=f"The share of all your cells that is expected to be right. The {estimate.n} that you named "
+                    "were left out of teaching in turn and then read (cross-validation): that tells how far its "
+                    "confidence in the others may be trusted.",
                 )
         _matrices(lab, spec)
     counts(lab, said["plain"], said["taught"], spec, key="lab_counts_after")
@@ -60,13 +61,14 @@ def _matrices(lab: Lab, spec: DatasetSpec) -> None:
         "before": figures.confusion(estimate.labels, estimate.before_answers, len(codes)),
         "now": figures.confusion(estimate.labels, estimate.after_answers, len(codes)),
     }
+    there = np.flatnonzero(sum(matrix.sum(0) + matrix.sum(1) for matrix in pair.values()))
     st.markdown(figures.worst_mix_up(pair["now"], names))
     with st.container(horizontal=True, gap="medium"):
         for when, matrix in pair.items():
             wrong = int(matrix.sum() - np.trace(matrix))
             title = f"{when.capitalize()}: {wrong} of {estimate.n} named cells wrong"
             with st.container(width=440):
-                chart = figures.small_matrix(matrix, codes, names, title=title, dark=is_dark())
+                chart = figures.small_matrix(matrix, there, codes, names, title=title, dark=is_dark())
                 table = figures.matrix_table(matrix, codes)
                 exported(chart, table, f"lab-matrix-{when}", f"lab_matrix_{when}", index=True)
 
