@@ -33,6 +33,7 @@ GATE_MEANS = "gate_means.safetensors"
 IMPORTANCES = "importances.json"
 CORRUPTIONS = "corruptions.json"
 GUARD = "guard.safetensors"
+ANCHORS = "anchors.safetensors"
 CARD = "card.md"
 REQUIRED = (CONFIG, METRICS, PREDICTIONS)  # and the graph, unless it answers through its members
 
@@ -178,6 +179,11 @@ class Run:
     def guard_path(self) -> Path:
         """The file of its `core.serving.guard.Guard`, which need not be there: `core.serving.guarding` reads it."""
         return self.path / GUARD
+
+    @property
+    def anchors_path(self) -> Path:
+        """The file of its anchors for other laboratories (`core.lab.base`), which need not exist."""
+        return self.path / ANCHORS
 
     @property
     def onnx_path(self) -> Path:

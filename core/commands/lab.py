@@ -10,7 +10,7 @@ import numpy as np
 from core.datasets import get_dataset
 from core.errors import HemaLensError
 from core.lab import profile as profiles
-from core.lab.base import base_run, home_anchors
+from core.lab.base import base_run, home_anchors, make_anchors
 from core.lab.cells import LabCells, read_cells
 from core.lab.pictures import UNKNOWN, Pictures, read_pictures
 from core.lab.profile import LabProfile, make_profile
@@ -44,6 +44,10 @@ def add_parser(subparsers: Any) -> None:
     action.add_argument("--repeats", type=int, default=1, metavar="N", help="repeat with other draws")
     action.add_argument("--json", action="store_true", help="print all figures as JSON")
     action.set_defaults(handler=fit)
+
+    action = actions.add_parser("anchors", help="keep a few home cells with a run, so that laboratories don't spoil it")
+    action.add_argument("run", metavar="RUN")
+    action.set_defaults(handler=anchors)
 
     action = actions.add_parser("list", help="the profiles on this computer")
     action.set_defaults(handler=show)
@@ -81,7 +85,7 @@ def fit(options: argparse.Namespace) -> int:
             f"No picture in {options.folder} has a label, so none can be used. Name a table (--labels), put the "
             "pictures into class folders, or answer questions on the page 'Your lab'."
         )
-    anchors = home_anchors(run)
+    known = home_anchors(run)
     trials: list[Trial] = []
     if limited and len(labelled):
         with TerminalBar(options.name) as bar:
@@ -94,12 +98,12 @@ def fit(options: argparse.Namespace) -> int:
                 choose=options.choose,
                 draw=options.draw,
                 repeats=options.repeats,
-                anchors=anchors,
+                anchors=known,
                 report=bar,
             )
     used = labelled[trials[0].asked] if trials else labelled if not limited else np.array([], int)
     occurs = np.isin(np.arange(len(run.codes)), pictures.labels[labelled])
-    taught = Teaching(cells, occurs if occurs.any() else np.ones(len(run.codes), bool), anchors=anchors)
+    taught = Teaching(cells, occurs if occurs.any() else np.ones(len(run.codes), bool), anchors=known)
     for cell in used:
         taught = taught.answered(int(cell), int(pictures.labels[cell]))
     profile = make_profile(options.name, run, taught)
@@ -168,6 +172,15 @@ def _tell(run: Run, pictures: Pictures, cells: LabCells, profile: LabProfile, tr
             f"  estimated: {profile.before[0]:.0%} right before, {profile.after[0]:.0%} after "
             f"(95 % interval {profile.after[1]:.0%} to {profile.after[2]:.0%})"
         )
+
+
+def anchors(options: argparse.Namespace) -> int:
+    """Compute them from the run's own cells, which must be here."""
+    run = find_run(options.run)
+    with TerminalBar(run.name) as bar:
+        found = make_anchors(run, bar)
+    print(f"{len(found.labels)} anchors, {run.anchors_path.stat().st_size / 1000:.0f} kB, in {run.anchors_path}")
+    return 0
 
 
 def show(options: argparse.Namespace) -> int:

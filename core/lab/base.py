@@ -1,29 +1,93 @@
 """The run that laboratories teach, and the cells of its own laboratory that keep it from forgetting."""
 
-from core.lab.head import Anchors
-from core.runs import Run, RunNotFound, best_run, list_runs
-from core.serving.domain import trusted
-from core.serving.embedding import has_embedding
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 
-ROBUST = "stain"  # the augmentation that makes a run ready for other laboratories
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from core.datasets import get_dataset
+from core.errors import HemaLensError
+from core.lab.cells import look, networks
+from core.lab.head import Anchors
+from core.progress import Progress
+from core.runs import Run, RunNotFound, list_runs
+from core.serving.domain import trusted
+
+ROBUST = "stain"  # the augmentation that makes a network ready for other laboratories
+PER_CLASS = 25  # anchors
+Report = Callable[[Progress], None]
 
 
 def is_robust(run: Run) -> bool:
-    """Whether the run was trained for cells of any laboratory."""
-    return run.config["train"].get("augment") == ROBUST
+    """Whether the run, or each member of the combination, was trained for cells of any laboratory."""
+    return all(member.config["train"].get("augment") == ROBUST for member in run.members or (run,))
 
 
 def base_run(dataset: str) -> Run:
-    """The run to teach: best on val of those made for any laboratory, else of all networks. Raises `RunNotFound`."""
-    networks = [run for run in trusted(list_runs(dataset)) if has_embedding(run)]
-    found = best_run([run for run in networks if is_robust(run)] or networks)
-    if found is None:
+    """The run to teach: of those made for any laboratory a combination before a network, then the best on val.
+
+    Several networks see more than one. Where none is made for it, the best network. Raises `RunNotFound`.
+    """
+    there = [run for run in trusted(list_runs(dataset)) if _can_learn(run)]
+    robust = [run for run in there if is_robust(run)]
+    single = [run for run in there if run.kind == "network"]
+    if not (robust or single):
         raise RunNotFound(
             f"no network for {dataset!r} is here yet: train one with `python -m core train --dataset {dataset}`"
         )
-    return found
+    return max(robust or single, key=lambda run: (len(run.members), run.metrics["val"]["accuracy"]))
+
+
+def _can_learn(run: Run) -> bool:
+    try:
+        return bool(networks(run))
+    except HemaLensError:
+        return False
 
 
 def home_anchors(run: Run) -> Anchors | None:
-    """The run's anchors, None where it has none."""
-    return None
+    """The run's anchors, None where it has none. Raises `HemaLensError` where their file is broken."""
+    try:
+        changed = run.anchors_path.stat().st_mtime_ns
+    except OSError:
+        return None
+    return _read(run.anchors_path, changed)
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, changed: int) -> Anchors:
+    try:
+        found = load_file(path)
+        return Anchors(
+            found["embeddings"].astype(np.float32), found["probabilities"].astype(float), found["labels"].astype(int)
+        )
+    except Exception as error:  # safetensors raises a kind of its own that derives from Exception only
+        raise HemaLensError(
+            f"{path} can't be read. Make it anew: python -m core lab anchors {path.parent.name}"
+        ) from error
+
+
+def make_anchors(run: Run, report: Report = lambda progress: None) -> Anchors:
+    """`PER_CLASS` cells of each class of the run's train split, as the run sees them, stored in its folder.
+
+    Raises `DatasetUnavailable` where the very cells are not on this computer.
+    """
+    dataset = run.config["dataset"]
+    content = dataset["provenance"]["content_hash"]
+    train = get_dataset(run.dataset).load(run.size, content_hash=content, scheme=run.scheme)["train"]
+    rng = np.random.default_rng(0)
+    labels = np.asarray(train.labels)
+    chosen = np.sort(np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:PER_CLASS] for c in set(labels)]))
+    probabilities, embeddings = look(run, np.asarray(train.images[chosen]), report)
+    arrays = {
+        "embeddings": embeddings.astype(np.float16),
+        "probabilities": probabilities.astype(np.float16),
+        "labels": labels[chosen].astype(np.uint8),
+    }
+    temporary = run.anchors_path.with_suffix(".tmp")
+    save_file(arrays, temporary)
+    temporary.chmod(0o644)
+    temporary.replace(run.anchors_path)
+    return Anchors(embeddings, probabilities, labels[chosen].astype(int))

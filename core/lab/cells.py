@@ -56,28 +56,44 @@ class LabCells:
         )
 
 
+def networks(run: Run) -> tuple[Run, ...]:
+    """The networks that look at a cell for ``run``: itself, or the members of a combination.
+
+    Raises `HemaLensError` for a run that is none and has none.
+    """
+    found = run.members or (run,)
+    if not all(has_embedding(network) for network in found):
+        raise HemaLensError(
+            f"{run.name} is no network: only networks can learn to read a laboratory. Choose another model."
+        )
+    return found
+
+
 def look(run: Run, frames: np.ndarray, report: Report = lambda progress: None) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities float64 (N, C) and embedding float32 (N, K) of ``frames`` uint8 (N, S, S, 3), mean of the views.
 
-    The embedding is the mean of the last feature map and its deviation over the places: how evenly a feature lies over
-    the cell tells classes apart that a mean alone confuses, such as granules and smudges.
-    Raises `HemaLensError` for a run without an embedding, `EngineError`.
+    A network's embedding is the mean of the last feature map and its deviation over the places: how evenly a feature
+    lies over the cell tells classes apart that a mean alone confuses, such as granules and smudges. That of a
+    combination is its members' side by side. Raises `HemaLensError` for a run without an embedding, `EngineError`.
     """
-    if not has_embedding(run):
-        raise HemaLensError(
-            f"{run.name} is no single network: only a network can learn to read a laboratory. Choose another model."
-        )
+    asked = networks(run)
     step = engine.BATCH // VIEWS
     probabilities, embeddings = [], []
     for start in range(0, max(1, len(frames)), step):
         part = frames[start : start + step]
-        logits, vectors = engine.answers(run, np.concatenate(list(views(part, VIEWS))), spread=True)
-        if vectors is None:
-            raise HemaLensError(f"the graph of {run.name} has no feature map: train it again, or choose another model.")
-        probabilities.append(softmax(logits).reshape(VIEWS, len(part), -1).mean(0))
-        embeddings.append(vectors.reshape(VIEWS, len(part), -1).mean(0))
+        seen = np.concatenate(list(views(part, VIEWS)))
+        found = [_look_once(network, seen) for network in asked]
+        probabilities.append(np.mean([p.reshape(VIEWS, len(part), -1).mean(0) for p, _ in found], axis=0))
+        embeddings.append(np.concatenate([e.reshape(VIEWS, len(part), -1).mean(0) for _, e in found], axis=1))
         report(Progress(min(start + step, len(frames)), len(frames), "looking at the cells", "cell"))
     return np.concatenate(probabilities), np.concatenate(embeddings)
+
+
+def _look_once(network: Run, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    logits, vectors = engine.answers(network, images, spread=True)
+    if vectors is None:
+        raise HemaLensError(f"the graph of {network.name} has no feature map: train it again, or choose another model.")
+    return softmax(logits), vectors
 
 
 def read_cells(

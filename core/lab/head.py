@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 
 PENALTY = 0.1  # on V, found by how three laboratories are read
 BALANCE = 0.5  # 0: each labelled cell counts alike; 1: each class
+ANCHORED = 1.0  # weight of all anchors, in that of all labelled cells
 FLOOR = 1e-4  # no class is impossible
 FAR = 4.0  # spreads: further away an embedding counts no more
 _STEPS = 100
@@ -84,8 +85,8 @@ def fit_head(
     if anchors is not None:
         z = np.r_[z, inputs(anchors.embeddings, start.centre, start.spread)]
         offset = np.r_[offset, np.log(anchors.probabilities + FLOOR) + np.log(start.prior)]
-        # Together they weigh as much as the labelled cells, so that more of one never drown the other.
-        weight = np.r_[weight, np.full(len(anchors.labels), len(labels) / len(anchors.labels))]
+        # Together they weigh a share of the labelled cells, so that neither drowns the other.
+        weight = np.r_[weight, np.full(len(anchors.labels), ANCHORED * len(labels) / len(anchors.labels))]
         labels = np.r_[labels, anchors.labels]
     shape = start.weights.shape
     truth = np.eye(shape[1])[labels]

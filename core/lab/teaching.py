@@ -1,10 +1,11 @@
 """A person's answers about a laboratory's cells, and what a run makes of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from core.lab.adapt import Adaptation, adapt
 from core.lab.cells import LabCells
 from core.lab.estimate import Estimate, estimate
 from core.lab.head import Anchors, Head, fit_head, plain_head
@@ -17,22 +18,26 @@ ABSENT = 0.02  # odds of a class that is said not to occur: seen plainly, it is 
 @dataclass(frozen=True)
 class Teaching:
     """The cells, the classes that ``occur`` (bool (C,)), and the answers so far: index of the cell to class or
-    `NOT_A_CELL` or `CANT_SAY`, in the order given. Each answer makes a new object (`answered`, `undone`)."""
+    `NOT_A_CELL` or `CANT_SAY`, in the order given. Each answer makes a new object (`answered`, `undone`).
+
+    ``adapts``: whether what the cells teach without a label is used, where there is something.
+    """
 
     cells: LabCells
     occurs: np.ndarray
     answers: tuple[tuple[int, int], ...] = ()
     anchors: Anchors | None = None
     seed: int = 0
+    adapts: bool = True
 
     def answered(self, cell: int, answer: int) -> "Teaching":
         """With one more answer; an earlier one about the same cell is replaced."""
         kept = tuple(a for a in self.answers if a[0] != cell)
-        return Teaching(self.cells, self.occurs, (*kept, (cell, answer)), self.anchors, self.seed)
+        return replace(self, answers=(*kept, (cell, answer)))
 
     def undone(self) -> "Teaching":
         """Without the last answer."""
-        return Teaching(self.cells, self.occurs, self.answers[:-1], self.anchors, self.seed)
+        return replace(self, answers=self.answers[:-1])
 
     @cached_property
     def labelled(self) -> tuple[np.ndarray, np.ndarray]:
@@ -49,15 +54,20 @@ class Teaching:
 
     @cached_property
     def start(self) -> Head:
-        """The head before teaching: the run's answers, with the classes that occur."""
+        """The head before teaching and adapting: the run's answers, with the classes that occur."""
         return plain_head(self.cells.embeddings, self.prior)
 
     @cached_property
+    def adaptation(self) -> Adaptation:
+        """What the cells teach without a label."""
+        return adapt(self.start, self.cells.embeddings, self.cells.probabilities)
+
+    @cached_property
     def head(self) -> Head:
-        """The head after teaching; the run's own answers while nothing was said."""
+        """The head after teaching; while nothing was said, the run's own, adapted where that is safe and wanted."""
         chosen, labels = self.labelled
         if not len(chosen):
-            return self.start
+            return self.adaptation.head if self.adapts else self.start
         return fit_head(
             self.start, self.cells.embeddings[chosen], self.cells.probabilities[chosen], labels, self.anchors
         )

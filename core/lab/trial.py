@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 
 from core.evaluation.elsewhere import balanced
-from core.lab.adapt import adapted
 from core.lab.cells import LabCells
 from core.lab.head import Anchors
 from core.lab.teaching import Teaching
@@ -66,16 +65,15 @@ def run_trials(
     for number in range(repeats):
         rng = np.random.default_rng(number)
         batch = natural_draw(labels, codes, rng) if draw == "natural" else np.arange(len(labels))
-        taught = Teaching(cells.some(batch), occurs, anchors=anchors, seed=number)
-        taught = _teach(taught, labels[batch], budget, per_class, choose, rng)
+        start = Teaching(cells.some(batch), occurs, anchors=anchors, seed=number)
+        taught = _teach(start, labels[batch], budget, per_class, choose, rng)
         asked = np.array([cell for cell, _ in taught.answers], int)
         inside = np.setdiff1d(batch, batch[asked])
         outside = np.setdiff1d(np.arange(len(labels)), batch)
-        start = adapted(taught)
         stages = {
             "base": cells.probabilities,
-            "adapted": start.probabilities(cells.embeddings, cells.probabilities),
-            "after": (taught.head if len(asked) else start).probabilities(cells.embeddings, cells.probabilities),
+            "adapted": start.head.probabilities(cells.embeddings, cells.probabilities),
+            "after": taught.head.probabilities(cells.embeddings, cells.probabilities),
         }
         figures = {stage: _score(answers, labels, occurs, inside, outside) for stage, answers in stages.items()}
         found.append(Trial(batch, batch[asked], figures))
