@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -12,7 +12,6 @@ from PIL import Image
 from core.datasets import DatasetSpec, DatasetUnavailable
 from core.datasets.mapping import map_labels
 from core.lab import base
-from core.lab.adapt import adapted
 from core.lab.cells import LabCells, Report, read_cells
 from core.lab.estimate import Estimate
 from core.lab.profile import LabProfile, make_profile, save
@@ -170,8 +169,7 @@ class Lab:
         """Only ``codes`` can occur; none or all of them leaves all possible."""
         self.occurs = None if not codes or set(codes) == set(run.codes) else tuple(codes)
         if self.teaching:
-            now = self.teaching
-            self.teaching = Teaching(now.cells, self._occurs(run), now.answers, now.anchors, now.seed)
+            self.teaching = replace(self.teaching, occurs=self._occurs(run))
             if self.rounds and not set(self.rounds[-1].cells) & set(self.answers):  # they were chosen otherwise
                 self.rounds.pop()
             self.estimate = self.teaching.estimate()
@@ -263,17 +261,6 @@ def base_run(dataset: str) -> Run | None:
         return base.base_run(dataset)
     except RunNotFound:
         return None
-
-
-def beliefs(teaching: Teaching) -> dict[str, np.ndarray]:
-    """What the cells are believed to be, float64 (N, C): 'plain' by the model alone, 'adapted' without any answer,
-    'taught' with all answers."""
-    cells = teaching.cells
-    return {
-        "plain": cells.probabilities,
-        "adapted": adapted(teaching).probabilities(cells.embeddings, cells.probabilities),
-        "taught": teaching.probabilities,
-    }
 
 
 def crop(lab: Lab, cell: int, most: int = 320) -> np.ndarray:

@@ -8,7 +8,7 @@ from core.evaluation.projection import FEWEST, project, unit
 from core.runs import Run
 from core.serving.wording import count, percent
 from dashboard.figures import lab as figures
-from dashboard.lab import Lab, beliefs, crop
+from dashboard.lab import Lab, crop
 from dashboard.widgets.export import exported
 from dashboard.widgets.page import is_dark
 
@@ -18,8 +18,7 @@ _TILE = 100
 
 def adapt_step(lab: Lab, run: Run, spec: DatasetSpec) -> None:
     """Counts and map of the answers without a label, and the cells that are most in doubt."""
-    said = beliefs(lab.teaching)
-    plain, now = said["plain"], said["taught"] if lab.teaching.labelled[0].size else said["adapted"]
+    plain, now = lab.teaching.cells.probabilities, lab.teaching.probabilities
     changed = int((plain.argmax(1) != now.argmax(1)).sum())
     st.markdown(
         f"{run.title} is on average {percent(float(plain.max(1).mean()))} sure of its answers to your cells as it is. "

@@ -8,7 +8,7 @@ from core.lab.profile import LabError
 from core.runs import Run
 from core.serving.wording import count, percent
 from dashboard.figures import lab as figures
-from dashboard.lab import Lab, beliefs
+from dashboard.lab import Lab
 from dashboard.widgets.export import exported
 from dashboard.widgets.lab.adapt import cell_row, counts
 from dashboard.widgets.lab.profiles import use_on_classify
@@ -24,7 +24,8 @@ def use_step(lab: Lab, run: Run, spec: DatasetSpec) -> None:
         st.info("Answer some questions first: they are what makes the difference.", icon=":material/school:")
         return
     _keep(lab, run)
-    estimate, said = lab.estimate, beliefs(lab.teaching)
+    estimate = lab.estimate
+    plain, taught = lab.teaching.cells.probabilities, lab.teaching.probabilities
     if estimate is None:
         st.info("Five answers that name a class are needed to estimate how well it reads.", icon=":material/info:")
     else:
@@ -45,11 +46,11 @@ def use_step(lab: Lab, run: Run, spec: DatasetSpec) -> None:
                     "confidence in the others may be trusted.",
                 )
         _matrices(lab, spec)
-    counts(lab, said["plain"], said["taught"], spec, key="lab_counts_after")
-    changed = np.flatnonzero(said["plain"].argmax(1) != said["taught"].argmax(1))
-    changed = changed[np.argsort(-said["taught"][changed].max(1), kind="stable")]
+    counts(lab, plain, taught, spec, key="lab_counts_after")
+    changed = np.flatnonzero(plain.argmax(1) != taught.argmax(1))
+    changed = changed[np.argsort(-taught[changed].max(1), kind="stable")]
     st.markdown(f"**{count(len(changed), 'answer')} changed**" + (", the surest first" if len(changed) else ""))
-    cell_row(lab, changed[:_CHANGED], said["taught"], spec, before=said["plain"])
+    cell_row(lab, changed[:_CHANGED], taught, spec, before=plain)
     if len(changed) > _CHANGED:
         st.caption(f"and {len(changed) - _CHANGED} more")
 
