@@ -35,6 +35,7 @@ CORRUPTIONS = "corruptions.json"
 GUARD = "guard.safetensors"
 ANCHORS = "anchors.safetensors"
 CARD = "card.md"
+ROBUST = "stain"  # the augmentation that makes a network ready for other laboratories
 REQUIRED = (CONFIG, METRICS, PREDICTIONS)  # and the graph, unless it answers through its members
 
 
@@ -124,6 +125,11 @@ class Run:
     def scheme(self) -> str:
         """The way in which its data set was split; '' where that comes split."""
         return self.config["dataset"].get("scheme", "")
+
+    @property
+    def robust(self) -> bool:
+        """Whether it was trained for cells of any laboratory; a combination is when all its members are."""
+        return all(run.config["train"].get("augment") == ROBUST for run in self.members or (self,))
 
     @property
     def shipped(self) -> bool:
@@ -256,20 +262,26 @@ def find_run(name: str | os.PathLike, dataset: str | None = None) -> Run:
 
 
 def default_run(dataset: str = "bloodmnist") -> Run:
-    """The run that answers when none is named, by `best_run`'s rule. Raises `RunNotFound` where there is none."""
-    best = best_run(list_runs(dataset))
+    """The run that answers when none is named, by `answering_run`'s rule. Raises `RunNotFound` where there is none."""
+    best = answering_run(list_runs(dataset))
     if best is None:
         raise RunNotFound(f"no run for {dataset!r} yet: train one with `python -m core train --dataset {dataset}`")
     return best
 
 
 def best_run(runs: Iterable[Run]) -> Run | None:
-    """The run of ``runs`` to answer by default: the single network that is best on val (test must not choose).
+    """The single network of ``runs`` that is best on val (test must not choose).
 
     A combination may be better on val, but takes many times as long for an answer and has no maps of its
-    own: it answers where somebody chooses it, or where there is no network at all.
+    own: it is best only where there is no network at all.
     """
     return max(runs, key=lambda r: (r.kind == "network", r.metrics["val"]["accuracy"]), default=None)
+
+
+def answering_run(runs: Iterable[Run]) -> Run | None:
+    """The run of ``runs`` to answer for uploads, which may come from anywhere: a robust network before the best one."""
+    runs = list(runs)
+    return best_run([run for run in runs if run.kind == "network" and run.robust] or runs)
 
 
 def write_run(

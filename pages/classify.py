@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.datasets import get_dataset
-from core.runs import best_run
+from core.runs import answering_run
 from core.serving.domain import known, trusted
 from core.serving.reader import RunReader
 from dashboard import catalogue
@@ -70,7 +70,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             help="Several models answer side by side; where they disagree, look yourself.",
         )
         if not runs:
-            runs = [best_run(trusted(installed))]
+            runs = [answering_run(trusted(installed))]
             st.caption(f"None chosen: {runs[0].title} answers.")
         runs = [taught.run] if taught else of_same_classes(runs)
     if tray.cells or tray.failures or tray.queue:

@@ -106,7 +106,8 @@ def _run(arguments: argparse.Namespace) -> Run:
         get_dataset(arguments.dataset)  # `UnknownDataset` names those there are
     if not arguments.model:
         dataset = arguments.dataset or DEFAULT_DATASET
-        return runs.best_run(trusted(runs.list_runs(dataset))) or runs.default_run(dataset)  # which says what to do
+        found = runs.answering_run(trusted(runs.list_runs(dataset)))
+        return found or runs.default_run(dataset)  # which says what to do
     run = runs.find_run(arguments.model, arguments.dataset)
     if arguments.dataset and run.dataset != arguments.dataset:  # a folder was named
         raise HemaLensError(

@@ -15,14 +15,8 @@ from core.progress import Progress
 from core.runs import Run, RunNotFound, list_runs
 from core.serving.domain import trusted
 
-ROBUST = "stain"  # the augmentation that makes a network ready for other laboratories
 PER_CLASS = 25  # anchors
 Report = Callable[[Progress], None]
-
-
-def is_robust(run: Run) -> bool:
-    """Whether the run, or each member of the combination, was trained for cells of any laboratory."""
-    return all(member.config["train"].get("augment") == ROBUST for member in run.members or (run,))
 
 
 def base_run(dataset: str) -> Run:
@@ -31,7 +25,7 @@ def base_run(dataset: str) -> Run:
     Several networks see more than one. Where none is made for it, the best network. Raises `RunNotFound`.
     """
     there = [run for run in trusted(list_runs(dataset)) if _can_learn(run)]
-    robust = [run for run in there if is_robust(run)]
+    robust = [run for run in there if run.robust]
     single = [run for run in there if run.kind == "network"]
     if not (robust or single):
         raise RunNotFound(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.runs import Run, best_run
+from core.runs import Run, answering_run
 from core.serving.domain import says_what_it_knows, trusted
 from core.serving.wording import listed
 from dashboard.state import prepare, share
@@ -120,7 +120,7 @@ def run_picker(
 ) -> list[Run]:
     """A select box (or several choices) over ``runs``; returns the chosen ones, one or more.
 
-    ``default`` names the runs chosen at first, else the best single network on val. ``linked`` keeps the choice in
+    ``default`` names the runs chosen at first, else the one that answers by default. ``linked`` keeps the choice in
     the address bar under ``key``; a link to a run that is not there is told in a sentence.
     """
     if not runs:
@@ -132,7 +132,7 @@ def run_picker(
         short[name] += FAST
     if quick:
         help = " ".join(filter(None, [help, "Listed by family, type to search; 'fast' marks the quickest quarter."]))
-    chosen = [name for name in default if name in by_name] or [best_run(trusted(runs)).name]
+    chosen = [name for name in default if name in by_name] or [answering_run(trusted(runs)).name]
     if linked:
         notice = prepare(key, names, chosen if multiple else chosen[0], what="run", many=multiple)
         if notice:
