@@ -15,7 +15,7 @@ from core.progress import Progress
 from core.runs import Run, RunNotFound, list_runs
 from core.serving.domain import trusted
 
-PER_CLASS = 25  # anchors
+PER_CLASS = 40  # anchors
 Report = Callable[[Progress], None]
 
 
