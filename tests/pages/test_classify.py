@@ -104,7 +104,7 @@ def test_one_cell_goes_straight_to_its_card(page):
 
 
 def test_many_cells_are_counted_and_the_unsure_ones_come_first(page):
-    grey = (142, 128, 126)
+    grey = (156, 128, 126)
     drop(page, ("a.png", png(RED)), ("b.png", png(grey)), ("c.png", png(GREEN)), ("d.png", png(RED, mark=1)))
     assert heading(page) == "4 cells: 3 sure, 1 unsure"
     assert "unsure" in page.subheader[1].value
