@@ -53,9 +53,9 @@ class Lab:
     """Everything of one laboratory in one visitor's session; lives there, so it survives a change of page.
 
     ``labels``: what tables and folders say, file to class code; ``slides``: file to slide. ``side``: of the square in
-    px, chosen by hand; None measures it. ``occurs``: codes of the classes that can occur, None for all. ``ids``: of the
-    tray's cells that ``teaching`` is about, in its order. ``hand``: ids of those answered on the page, in that order.
-    ``goal``: how many are to be answered so.
+    px, chosen by hand; None measures it. ``occurs``: codes of the classes that can occur, None for all. ``adapts``:
+    whether what the pictures teach without a label is used. ``ids``: of the tray's cells that ``teaching`` is about,
+    in its order. ``hand``: ids of those answered on the page, in that order; ``goal``: how many are to be.
     """
 
     tray: Tray = field(default_factory=Tray)
@@ -64,6 +64,7 @@ class Lab:
     notes: list[str] = field(default_factory=list)
     side: int | None = None
     occurs: tuple[str, ...] | None = None
+    adapts: bool = True
     step: str = "scale"
     teaching: Teaching | None = None
     ids: tuple[str, ...] = ()
@@ -153,7 +154,8 @@ class Lab:
         told = {place[i]: run.codes.index(code) for i in ids if (code := self.label(i)) in run.codes}
         told = {cell: answer for cell, answer in told.items() if cell not in by_hand}
         self.ids = ids
-        self.teaching = Teaching(cells, self._occurs(run), tuple((told | by_hand).items()), base.home_anchors(run))
+        answers = tuple((told | by_hand).items())
+        self.teaching = Teaching(cells, self._occurs(run), answers, base.home_anchors(run), adapts=self.adapts)
         self.rounds, self.focus = [], None
         self.estimate = self.teaching.estimate() if told or by_hand else None
 
@@ -168,11 +170,18 @@ class Lab:
     def say_occurs(self, run: Run, codes: Sequence[str]) -> None:
         """Only ``codes`` can occur; none or all of them leaves all possible."""
         self.occurs = None if not codes or set(codes) == set(run.codes) else tuple(codes)
-        if self.teaching:
-            self.teaching = replace(self.teaching, occurs=self._occurs(run))
-            if self.rounds and not set(self.rounds[-1].cells) & set(self.answers):  # they were chosen otherwise
-                self.rounds.pop()
-            self.estimate = self.teaching.estimate()
+        self._change(occurs=self._occurs(run))
+
+    def say_adapts(self, adapts: bool) -> None:
+        """Whether what the pictures teach without a label is used."""
+        self.adapts = adapts
+        self._change(adapts=adapts)
+
+    def _change(self, **what: object) -> None:
+        self.teaching = replace(self.teaching, **what)
+        if self.rounds and not set(self.rounds[-1].cells) & set(self.answers):  # they were chosen otherwise
+            self.rounds.pop()
+        self.estimate = self.teaching.estimate()
 
     def picture(self, cell: int) -> np.ndarray:
         """The picture uint8 (H, W, 3) as it came of the cell numbered ``cell``."""

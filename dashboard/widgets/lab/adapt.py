@@ -14,15 +14,19 @@ from dashboard.widgets.page import is_dark
 
 _DOUBTFUL = 12
 _TILE = 100
+_ADAPTS = "lab_adapts"
 
 
 def adapt_step(lab: Lab, run: Run, spec: DatasetSpec) -> None:
     """Counts and map of the answers without a label, and the cells that are most in doubt."""
     plain, now = lab.teaching.cells.probabilities, lab.teaching.probabilities
+    taught = bool(lab.teaching.labelled[0].size)
+    if not taught:
+        _without_labels(lab)
     changed = int((plain.argmax(1) != now.argmax(1)).sum())
     st.markdown(
         f"{run.title} is on average {percent(float(plain.max(1).mean()))} sure of its answers to your cells as it is. "
-        + ("After your answers " if lab.teaching.labelled[0].size else "At this scale, with these classes, ")
+        + ("After your answers " if taught else "Now ")
         + (f"{count(changed, 'answer')} of {len(now)} changed." if changed else "no answer changed.")
     )
     with st.container(horizontal=True, gap="medium"):
@@ -34,6 +38,20 @@ def adapt_step(lab: Lab, run: Run, spec: DatasetSpec) -> None:
     doubtful = np.argsort(two[:, 0] - two[:, 1], kind="stable")[:_DOUBTFUL]
     st.markdown(f"**Most in doubt**: the {len(doubtful)} cells between two classes")
     cell_row(lab, doubtful, now, spec)
+
+
+def _without_labels(lab: Lab) -> None:
+    """What the pictures taught by themselves, and the switch that undoes it."""
+    found = lab.teaching.adaptation
+    st.markdown(found.why.replace("%", " %"))
+    if found.done:
+        st.session_state[_ADAPTS] = lab.adapts
+        st.toggle(
+            "Keep what the pictures taught without a label",
+            key=_ADAPTS,
+            on_change=lambda: lab.say_adapts(st.session_state[_ADAPTS]),
+            help="Off: the model's own answers. Once you have named cells, these decide.",
+        )
 
 
 def counts(lab: Lab, before: np.ndarray, after: np.ndarray, spec: DatasetSpec, key: str = "lab_counts") -> None:
