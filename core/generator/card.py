@@ -3,7 +3,7 @@
 from typing import Any
 
 _QUESTIONS = {
-    "pixels": "pixels: root mean square difference in grey levels (0 to 255), in the best of eight turns",
+    "pixels": "pixels averaged two by two: root mean square difference in grey levels (0 to 255), best of 8 turns",
     "pixel_ratio": "pixels: that distance by the one to the second nearest (a copy stands out by a small one)",
     "embedding": "embedding: one less the cosine, in the judge's last layer",
     "embedding_ratio": "embedding: that distance by the one to the second nearest",

@@ -48,7 +48,7 @@ class GeneratorConfig:
     unlabelled: float = 0.12
     seed: int = 0
     autoencoder: Stage = field(default_factory=lambda: Stage(7.6, 16, 2e-3))
-    flow: Stage = field(default_factory=lambda: Stage(5.6, 32, 2e-3))
+    flow: Stage = field(default_factory=lambda: Stage(5, 32, 2e-3))
 
     def __post_init__(self) -> None:
         if self.size % 16:
