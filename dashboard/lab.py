@@ -3,11 +3,14 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 import numpy as np
+import streamlit as st
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from core.datasets import DatasetSpec, DatasetUnavailable
 from core.datasets.mapping import map_labels
@@ -19,6 +22,7 @@ from core.lab.teaching import Teaching
 from core.progress import Progress
 from core.runs import Run, RunNotFound
 from core.serving.framing import piece
+from dashboard import catalogue
 from dashboard.cells import Tray
 
 BUDGET = 25  # answers that make a laboratory's own reading
@@ -156,8 +160,9 @@ class Lab:
         self.ids = ids
         answers = tuple((told | by_hand).items())
         self.teaching = Teaching(cells, self._occurs(run), answers, base.home_anchors(run), adapts=self.adapts)
-        self.rounds, self.focus = [], None
-        self.estimate = self.teaching.estimate() if told or by_hand else None
+        self.rounds, self.focus, self.estimate = [], None, None
+        if answers:
+            self._estimate()
 
     def label(self, identity: str) -> str | None:
         """The class code that a table or a folder gives a picture; None where none does."""
@@ -181,7 +186,17 @@ class Lab:
         self.teaching = replace(self.teaching, **what)
         if self.rounds and not set(self.rounds[-1].cells) & set(self.answers):  # they were chosen otherwise
             self.rounds.pop()
-        self.estimate = self.teaching.estimate()
+        self._estimate()
+
+    def _estimate(self) -> None:
+        with one_thread():
+            self.estimate = self.teaching.estimate()
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """What each cell is now believed to be, float64 (N, C)."""
+        with one_thread():
+            return self.teaching.probabilities
 
     def picture(self, cell: int) -> np.ndarray:
         """The picture uint8 (H, W, 3) as it came of the cell numbered ``cell``."""
@@ -216,9 +231,10 @@ class Lab:
         if left <= 0 or self.teaching is None or len(answers) >= len(self.teaching.cells):
             return None
         if answers:
-            self.estimate = self.teaching.estimate()
-        chosen = tuple(int(i) for i in self.teaching.questions[:left])
-        self.rounds.append(Round(chosen, self.teaching.probabilities))
+            self._estimate()
+        with one_thread():
+            chosen = tuple(int(i) for i in self.teaching.questions[:left])
+        self.rounds.append(Round(chosen, self.probabilities))
         return self.rounds[-1]
 
     def focused(self) -> int | None:
@@ -236,7 +252,7 @@ class Lab:
         self.hand = [i for i in self.hand if i != self.ids[cell]] + [self.ids[cell]]
         self.focus = None
         if self.round() is None:
-            self.estimate = self.teaching.estimate()
+            self._estimate()
 
     def undo(self) -> None:
         """Take back the answer given last on the page, and ask again."""
@@ -247,7 +263,7 @@ class Lab:
         while self.rounds and cell not in self.rounds[-1].cells:
             self.rounds.pop()
         if not self.rounds:
-            self.rounds.append(Round((cell,), self.teaching.probabilities))
+            self.rounds.append(Round((cell,), self.probabilities))
         self.focus = cell
 
     def ask_more(self) -> None:
@@ -258,7 +274,8 @@ class Lab:
 
     def keep(self, name: str, run: Run) -> LabProfile:
         """Write what was taught into the user's folder as ``name``. Raises `LabError`."""
-        profile = make_profile(name, run, self.teaching)
+        with one_thread():
+            profile = make_profile(name, run, self.teaching)
         save(profile)
         self.kept = profile
         return profile
@@ -266,10 +283,20 @@ class Lab:
 
 def base_run(dataset: str) -> Run | None:
     """The run that laboratories build on; None where no network is installed."""
+    return _base_run(dataset, tuple(catalogue.mark(run) for run in catalogue.runs(dataset)))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _base_run(dataset: str, marks: tuple[tuple[str, int], ...]) -> Run | None:
     try:
         return base.base_run(dataset)
     except RunNotFound:
         return None
+
+
+def one_thread() -> AbstractContextManager:
+    """Let numpy and scikit-learn use one thread: here matrices are small, and several would wait for each other."""
+    return threadpool_limits(1)
 
 
 def crop(lab: Lab, cell: int, most: int = 320) -> np.ndarray:

@@ -19,7 +19,7 @@ _ADAPTS = "lab_adapts"
 
 def adapt_step(lab: Lab, run: Run, spec: DatasetSpec) -> None:
     """Counts and map of the answers without a label, and the cells that are most in doubt."""
-    plain, now = lab.teaching.cells.probabilities, lab.teaching.probabilities
+    plain, now = lab.teaching.cells.probabilities, lab.probabilities
     taught = bool(lab.teaching.labelled[0].size)
     if not taught:
         _without_labels(lab)

@@ -25,7 +25,7 @@ def use_step(lab: Lab, run: Run, spec: DatasetSpec) -> None:
         return
     _keep(lab, run)
     estimate = lab.estimate
-    plain, taught = lab.teaching.cells.probabilities, lab.teaching.probabilities
+    plain, taught = lab.teaching.cells.probabilities, lab.probabilities
     if estimate is None:
         st.info("Five answers that name a class are needed to estimate how well it reads.", icon=":material/info:")
     else:
