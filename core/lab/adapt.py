@@ -12,7 +12,7 @@ import numpy as np
 from core.lab.head import Head, fit_head
 
 FEWEST = 100  # cells
-PREVAILS = 0.35  # share of the batch from which on a class prevails
+PREVAILS = 0.4  # share of the batch from which on a class prevails
 PENALTY = 0.1
 _SHARES = (0.3, 0.5, 0.7)  # of each class's answers, the surest first, that are believed in each round
 _FEWEST_OF_CLASS = 3
