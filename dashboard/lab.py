@@ -17,7 +17,7 @@ from core.datasets.mapping import map_labels
 from core.lab import base
 from core.lab.cells import LabCells, Report, read_cells
 from core.lab.estimate import Estimate
-from core.lab.profile import LabProfile, make_profile, save
+from core.lab.profile import LabError, LabProfile, make_profile, path_of, save
 from core.lab.teaching import Teaching
 from core.progress import Progress
 from core.runs import Run, RunNotFound
@@ -31,6 +31,7 @@ PER_CLASS = 5  # answers of one class that are worth waiting for
 FEWEST = 5  # cells below which nothing can be told
 ENOUGH = 50  # cells that are asked for
 STEPS = {"scale": "Scale and colour", "adapt": "Adapt", "teach": "Teach", "use": "Use"}
+_NAME = "My laboratory"
 _TABLES = (".csv", ".tsv", ".txt")
 
 
@@ -272,8 +273,18 @@ class Lab:
 
     # Use
 
+    def free_name(self) -> str:
+        """'My laboratory', or with a number where others are called so; the name under which it was kept."""
+        if self.kept:
+            return self.kept.name
+        names = [_NAME, *(f"{_NAME} {number}" for number in range(2, 100))]
+        return next((name for name in names if not path_of(name).exists()), _NAME)
+
     def keep(self, name: str, run: Run) -> LabProfile:
-        """Write what was taught into the user's folder as ``name``. Raises `LabError`."""
+        """Write what was taught into the user's folder as ``name``, which no other may have. Raises `LabError`."""
+        path = path_of(name)
+        if path.exists() and (self.kept is None or path != path_of(self.kept.name)):
+            raise LabError(f"There is a laboratory called {name.strip()!r} already. Choose another name, or delete it.")
         with one_thread():
             profile = make_profile(name, run, self.teaching)
         save(profile)

@@ -34,7 +34,8 @@ def scale_line(survey: Survey | None, tray: Tray) -> str:
         return "Your pictures: the scale is being measured."
     scale, ruler = survey.scale, survey.ruler
     if scale.source == "given":
-        return f"Your pictures: squares of {scale.side} px were cut round each cell, as you set it."
+        whose = "as you set it" if tray.side else "as your laboratory has it"
+        return f"Your pictures: squares of {scale.side} px were cut round each cell, {whose}."
     if scale.source == "official":
         return "Your pictures have the size of those that the models learnt from, and were framed like them."
     if scale.side is None:

@@ -261,6 +261,21 @@ def test_a_name_that_cannot_be_is_told(taught):
     assert not profiles.list_profiles()
 
 
+def test_another_laboratorys_name_is_not_taken_from_it(taught, run):
+    lab(taught).keep("My laboratory", run)
+    lab(taught).kept = None  # as another visitor, or after beginning anew
+    assert lab(taught).free_name() == "My laboratory 2"
+    go(taught, "use")
+    taught.text_input[0].set_value("My laboratory").run()
+    click(taught, "Keep this laboratory")
+    assert "called 'My laboratory' already" in texts(taught)
+    taught.text_input[0].set_value("").run()
+    click(taught, "Keep this laboratory")
+    assert {p.name for p in profiles.list_profiles()} == {"My laboratory", "My laboratory 2"}
+    click(taught, "Keep this laboratory")  # the same one again, after more answers
+    assert len(profiles.list_profiles()) == 2
+
+
 def test_a_laboratory_is_deleted_after_a_second_question(taught, run):
     lab(taught).keep("Ward 5", run)
     go(taught, "use")

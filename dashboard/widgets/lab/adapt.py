@@ -12,7 +12,7 @@ from dashboard.lab import Lab, crop
 from dashboard.widgets.export import exported
 from dashboard.widgets.page import is_dark
 
-_DOUBTFUL = 12
+_DOUBTFUL = 11  # one row at 1440 px
 _TILE = 100
 _ADAPTS = "lab_adapts"
 

@@ -15,7 +15,7 @@ from dashboard.widgets.lab.profiles import use_on_classify
 from dashboard.widgets.page import is_dark
 
 _NAME = "lab_name"
-_CHANGED = 24
+_CHANGED = 22  # two rows at 1440 px
 
 
 def use_step(lab: Lab, run: Run, spec: DatasetSpec) -> None:
@@ -41,6 +41,7 @@ def use_step(lab: Lab, run: Run, spec: DatasetSpec) -> None:
                     f"95 % interval {low:.0f} to {high:.0f} %",
                     delta_color="off",
                     delta_arrow="off",
+                    width=260,
                     help=f"The share of all your cells that is expected to be right. The {estimate.n} that you named "
                     "were left out of teaching in turn and then read (cross-validation): that tells how far its "
                     "confidence in the others may be trusted.",
@@ -75,13 +76,17 @@ def _matrices(lab: Lab, spec: DatasetSpec) -> None:
 
 
 def _keep(lab: Lab, run: Run) -> None:
+    free = lab.free_name()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        name = st.text_input("Name of your laboratory", key=_NAME, max_chars=60, placeholder="My laboratory", width=320)
-        keep = st.button("Keep this laboratory", key="lab_keep", icon=":material/save:", type="primary")
-        use = st.button("Use on Classify", key="lab_use_now", icon=":material/biotech:", disabled=lab.kept is None)
+        name = st.text_input("Name of your laboratory", key=_NAME, max_chars=60, placeholder=free, width=320)
+        main, other = ("secondary", "primary") if lab.kept else ("primary", "secondary")
+        keep = st.button("Keep this laboratory", key="lab_keep", icon=":material/save:", type=main)
+        use = st.button(
+            "Use on Classify", key="lab_use_now", icon=":material/biotech:", type=other, disabled=lab.kept is None
+        )
     if keep:
         try:
-            lab.keep(name or "My laboratory", run)
+            lab.keep(name or free, run)
         except LabError as error:
             st.error(str(error), icon=":material/error:")
         else:
