@@ -45,15 +45,17 @@ def card(facts: dict[str, Any]) -> str:
         "",
         f"The first model's early layers also took part in training the decoder; the second one's did not. Fréchet "
         f"distance of the first model's embedding to training cells: {figures['frechet']['generated']:.3f}; of as many "
-        f"held-out val cells: {figures['frechet']['val']:.3f}. On the sheet that the pages show first (`cells.webp`) "
+        f"held-out val cells: {figures['frechet']['val']:.3f}. On the sheet that the pages show first (`cells.jpg`) "
         "are cells that the first model names as they were asked for; nothing else was sorted out.",
         "",
         "## Is any of them a copy of a training cell?",
         "",
         f"Each generated cell and each of {neighbours['held_out']:,} held-out val cells was compared with all "
         f"{data['train']:,} training cells. Val cells were in no training: a generator that had learnt cells by heart "
-        "would come nearer to training cells than they do. A generator whose lower quantiles lie below theirs is not "
-        "written. The nearest val cells lie at 0 because the data set holds a few cells twice.",
+        "would come nearer to training cells than they do. A generator whose lower quantiles in pixels lie below "
+        "theirs, of the distance or of its ratio to the second nearest, is not written. Distances in the embedding "
+        "decide nothing, and the lowest of them may lie below val's: a cell that a model finds typical lies near many "
+        "cells in its eyes. The nearest val cells lie at 0 because the data set holds a few cells twice.",
         "",
         "| distance to the nearest training cell, quantile | "
         + " | ".join("nearest" if q == 0 else f"{q:.0%}" for q in neighbours["quantiles"])

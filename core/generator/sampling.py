@@ -22,7 +22,7 @@ from core.serving.engine import threads
 
 LABEL = "generated, not a patient's cell"
 FOLDER = "generator"
-FACTS, CARD, FLOW, DECODER, SHEET = "generator.json", "card.md", "flow.onnx", "decoder.onnx", "cells.webp"
+FACTS, CARD, FLOW, DECODER, SHEET = "generator.json", "card.md", "flow.onnx", "decoder.onnx", "cells.jpg"
 BATCH = 20  # cells made at a time: a page of them, and little memory
 
 
@@ -140,7 +140,7 @@ def sheet(generator: Generator) -> tuple[np.ndarray, np.ndarray] | None:
     None where the generator has no such sheet, or it can't be read.
     """
     try:
-        with Image.open(generator.path / SHEET, formats=["WEBP"]) as picture:
+        with Image.open(generator.path / SHEET, formats=["JPEG"]) as picture:
             pixels = np.asarray(picture.convert("RGB"))
     except OSError:
         return None
@@ -153,10 +153,13 @@ def sheet(generator: Generator) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def write_sheet(path: Path, cells: np.ndarray, classes: int, quality: int) -> None:
-    """Write ``cells`` uint8 (N, S, S, 3), in the order of their classes, as `sheet` reads them."""
+    """Write ``cells`` uint8 (N, S, S, 3), in the order of their classes, as `sheet` reads them.
+
+    Colour is kept at full size: halved, as most formats do, models take lymphocytes for other cells.
+    """
     size = cells.shape[1]
     rows = cells.reshape(classes, -1, size, size, 3).swapaxes(1, 2)
-    Image.fromarray(rows.reshape(classes * size, -1, 3)).save(path, "WEBP", quality=quality, method=6)
+    Image.fromarray(rows.reshape(classes * size, -1, 3)).save(path, "JPEG", quality=quality, subsampling=0)
 
 
 @lru_cache(maxsize=4)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.datasets import get_dataset
-from dashboard.widgets.samples import DRAWN, samples
+from dashboard.widgets.samples import DRAWN, GENERATED, samples
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def write(path, size, value):
     np.savez(path, **arrays)
 
 
-@pytest.mark.parametrize("kind", [DRAWN])
+@pytest.mark.parametrize("kind", [DRAWN, GENERATED])
 def test_other_cells_stand_in_and_say_so(kind, tmp_path, monkeypatch):
     if kind == DRAWN:
         monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path))  # no generator there

@@ -48,12 +48,12 @@ def write_images(path: Path, n: int = 8 * 30) -> Path:
     return path
 
 
-def test_offline_shows_shipped_counts_and_drawn_cells():
+def test_offline_shows_shipped_counts_and_generated_cells():
     page = opened()
     assert not page.exception
     assert not page.error
     said = texts(page)
-    assert "drawn, not real" in said
+    assert "generated, not a patient's cell" in said
     assert "rebuilt BloodMNIST (own split)" in said
     assert "17,092" in page.table[0].value.to_string()
     assert page.dataframe[0].value["all"].sum() == 17092
@@ -101,6 +101,7 @@ def test_with_images_the_wall_is_real_and_the_statistics_are_their_own(tmp_path)
     said = texts(page)
     assert "21 to 30 of 30" in said
     assert "drawn" not in said
+    assert "generated" not in said
     assert page.dataframe[0].value["all"].sum() == 3 * 240
     assert page.query_params["page"] in ("2", ["2"])
     page.selectbox(key="class").select("MO").run()
@@ -112,12 +113,12 @@ def test_a_page_beyond_the_last_shows_the_last(tmp_path):
     assert "21 to 30 of 30" in texts(opened(size="28", page="999"))
 
 
-def test_broken_file_is_told_and_drawn_cells_stand_in(tmp_path):
+def test_broken_file_is_told_and_generated_cells_stand_in(tmp_path):
     (tmp_path / "data" / "rebuilt_bloodmnist.npz").write_bytes(b"no zip")
     page = opened(size="28")
     assert not page.exception
     assert "can't be read as BloodMNIST" in page.warning[0].value
-    assert "drawn, not real" in texts(page)
+    assert "generated, not a patient's cell" in texts(page)
 
 
 def test_failed_download_gives_the_manual_way(monkeypatch):

@@ -188,9 +188,9 @@ def answer(page: AppTest, *, right: bool) -> str:
     return codes[truth]
 
 
-def test_quiz_with_drawn_cells(empty):
+def test_quiz_with_generated_cells(empty):
     page = opened(view="quiz")
-    assert "drawn, not real" in texts(page)
+    assert "generated, not a patient's cell" in texts(page)
     assert [b.proto.shortcut for b in page.button if (b.key or "").startswith("quiz-")] == list("12345678")
     truth = answer(page, right=True)
     assert f"Right: **{truth}**" in page.success[0].value

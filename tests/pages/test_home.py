@@ -51,7 +51,7 @@ def test_tells_the_best_on_val_with_its_interval_and_provenance(tmp_path):
     assert len(page.get("plotly_chart")) >= 2
 
 
-def test_shipped_models_answer_a_drawn_cell(monkeypatch):
+def test_shipped_models_answer_a_generated_cell(monkeypatch):
     monkeypatch.delenv("HEMALENS_PRETRAINED")
     from core.runs import list_runs
 
@@ -59,4 +59,4 @@ def test_shipped_models_answer_a_drawn_cell(monkeypatch):
         pytest.skip("no shipped run")
     page = opened()
     assert len(page.get("plotly_chart")) == 3
-    assert "the cell: drawn, not real" in texts(page)
+    assert "the cell: generated, not a patient's cell" in texts(page)

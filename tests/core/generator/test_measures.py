@@ -47,7 +47,9 @@ def test_frechet_distance_of_bells():
 
 def test_a_generator_that_comes_nearer_than_held_out_cells_is_refused():
     far, near = [5.0] * len(QUANTILES), [5.0, 4.0, *[5.0] * (len(QUANTILES) - 2)]
-    neighbours = {"quantiles": list(QUANTILES), "embedding": {"generated": far, "val": far}}
-    check({"figures": {"neighbours": {**neighbours, "pixels": {"generated": far, "val": near}}}})
-    with pytest.raises(BadGenerator, match="1% quantile"):
-        check({"figures": {"neighbours": {**neighbours, "pixels": {"generated": near, "val": far}}}})
+    neighbours = {"quantiles": list(QUANTILES), "pixels": {"generated": far, "val": far}}
+    check({"figures": {"neighbours": {**neighbours, "pixel_ratio": {"generated": far, "val": near}}}})
+    for measure in ("pixels", "pixel_ratio"):
+        broken = {"pixel_ratio": {"generated": far, "val": far}, **neighbours, measure: {"generated": near, "val": far}}
+        with pytest.raises(BadGenerator, match="1% quantile"):
+            check({"figures": {"neighbours": broken}})

@@ -50,7 +50,7 @@ def test_latents_have_one_size_whatever_the_pictures():
         latents = network.encoder(pictures)
     assert latents.shape == (16, CONFIG.channels, 8, 8)
     assert latents.mean((0, 2, 3)).abs().max() < 1e-3
-    assert (latents.std((0, 2, 3)) - 1).abs().max() < 0.05
+    assert (latents.std((0, 2, 3)) - 1).abs().max() < 0.1
     assert network(pictures).shape == pictures.shape
 
 

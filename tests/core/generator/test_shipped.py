@@ -1,0 +1,54 @@
+"""What holds for the generator that ships: it makes what is asked for, and nothing that it has learnt by heart."""
+
+import numpy as np
+import pytest
+
+from core import paths
+from core.generator import find_generator, generate, generator_path, sheet
+from core.generator.building import check
+from core.generator.sampling import CARD, LABEL
+from core.runs import find_run
+from core.serving import engine
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    found = find_generator("bloodmnist")
+    assert found is not None
+    assert found.path == generator_path(paths.shipped_runs_root(), "bloodmnist")
+    return found
+
+
+def test_it_is_small(shipped):
+    assert shipped.bytes < 4.5e6
+
+
+def test_models_agree_with_what_was_asked_for_and_nothing_is_a_copy(shipped):
+    figures = shipped.facts["figures"]
+    judge, other = figures["agreement"]
+    assert judge["share"] >= 0.9
+    assert other["share"] >= 0.8  # whose features the training never looked at
+    assert figures["cells"] >= 800
+    check(shipped.facts)
+
+
+def test_fresh_cells_are_named_as_they_were_asked_for(shipped):
+    labels = np.repeat(np.arange(len(shipped.codes)), 3)
+    run = find_run(shipped.facts["config"]["critic"])
+    named = engine.logits(run, generate(shipped, labels, seed=12345)).argmax(1)
+    assert (named == labels).mean() > 0.75
+
+
+def test_the_sheet_shows_its_classes(shipped):
+    cells, labels = sheet(shipped)
+    run = find_run(shipped.facts["config"]["critic"])
+    assert (engine.logits(run, cells).argmax(1) == labels).mean() > 0.97
+
+
+def test_the_card_says_what_its_cells_are(shipped):
+    card = (shipped.path / CARD).read_text(encoding="utf-8")
+    assert "None of them is a patient's cell" in card
+    assert LABEL.split(",")[0] in card
+    assert "not a medical device" in card
+    assert f"{shipped.facts['figures']['agreement'][0]['share']:.1%}" in card
+    assert "CC BY 4.0" in card
