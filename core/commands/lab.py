@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,12 @@ def fit(options: argparse.Namespace) -> int:
             "pictures into class folders, or answer questions on the page 'Your lab'."
         )
     known = home_anchors(run)
+    if known is None:
+        print(
+            f"note: {run.name} has no anchors, so classes that you don't label may be forgotten; make them where its "
+            f"own cells are: python -m core lab anchors {run.name}",
+            file=sys.stderr,
+        )
     trials: list[Trial] = []
     if limited and len(labelled):
         with TerminalBar(options.name) as bar:

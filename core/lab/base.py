@@ -20,9 +20,9 @@ Report = Callable[[Progress], None]
 
 
 def base_run(dataset: str) -> Run:
-    """The run to teach: of those made for any laboratory a combination before a network, then the best on val.
+    """The run to teach: of those made for any laboratory one with anchors, a combination, then the best on val.
 
-    Several networks see more than one. Where none is made for it, the best network. Raises `RunNotFound`.
+    Several networks see more than one, and without anchors what no label speaks of is forgotten. Where none is made for it, the best network. Raises `RunNotFound`.
     """
     there = [run for run in trusted(list_runs(dataset)) if _can_learn(run)]
     robust = [run for run in there if run.robust]
@@ -31,7 +31,11 @@ def base_run(dataset: str) -> Run:
         raise RunNotFound(
             f"no network for {dataset!r} is here yet: train one with `python -m core train --dataset {dataset}`"
         )
-    return max(robust or single, key=lambda run: (len(run.members), run.metrics["val"]["accuracy"]))
+    return max(robust or single, key=_worth)
+
+
+def _worth(run: Run) -> tuple[bool, int, float]:
+    return run.anchors_path.exists(), len(run.members), run.metrics["val"]["accuracy"]
 
 
 def _can_learn(run: Run) -> bool:
