@@ -22,7 +22,8 @@ Report = Callable[[Progress], None]
 def base_run(dataset: str) -> Run:
     """The run to teach: of those made for any laboratory one with anchors, a combination, then the best on val.
 
-    Several networks see more than one, and without anchors what no label speaks of is forgotten. Where none is made for it, the best network. Raises `RunNotFound`.
+    Several networks see more than one, and without anchors what no label speaks of is forgotten. Where no run is made
+    for it, the best network. Raises `RunNotFound`.
     """
     there = [run for run in trusted(list_runs(dataset)) if _can_learn(run)]
     robust = [run for run in there if run.robust]

@@ -1,5 +1,7 @@
 """Answers make the reading better, doubtful cells are asked about, and what was known before is not forgotten."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,9 +44,25 @@ def test_25_answers_make_a_shifted_laboratory_readable(lab):
 
 def test_without_an_answer_the_run_decides(lab):
     cells, labels = lab
-    start = Teaching(cells, np.ones(len(CODES), bool))
+    start = Teaching(cells, np.ones(len(CODES), bool), adapts=False)
     assert (start.probabilities.argmax(1) == cells.probabilities.argmax(1)).all()
     assert start.probabilities == pytest.approx(cells.probabilities, abs=2e-3)
+
+
+def test_a_balanced_batch_adapts_without_a_label_and_can_be_undone(lab):
+    cells, labels = lab
+    start = Teaching(cells, occurring(labels))
+    assert start.adaptation.done
+    assert right(start, labels) > right(replace(start, adapts=False), labels)
+
+
+@pytest.mark.parametrize("counts", [{"NE": 120, "LY": 60, "MO": 12}, {"NE": 20, "LY": 20, "MO": 20}])
+def test_a_natural_or_small_batch_is_left_alone(counts):
+    cells, labels = made_up(counts)
+    start = Teaching(cells, occurring(labels))
+    assert not start.adaptation.done
+    assert start.adaptation.why
+    assert (start.probabilities == replace(start, adapts=False).probabilities).all()
 
 
 def test_a_class_that_does_not_occur_is_believed_less_but_not_ruled_out(lab):
