@@ -22,7 +22,7 @@ from core.lab.cells import LabCells, look, read_cells
 from core.lab.pictures import read_pictures
 from core.lab.teaching import Teaching
 from core.lab.trial import Choice, Draw, run_trials, summary
-from core.runs import Run, find_run
+from core.runs import Run, find_run, keep_elsewhere
 
 STAGES: tuple[tuple[Draw, int, Choice], ...] = (
     ("natural", 25, "active"),
@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", metavar="RUN")
     parser.add_argument("--labs", type=Path, default=Path("../shared/data/other_labs"))
     parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--keep", action="store_true", help="keep the figures of natural differentials with the run")
     options = parser.parse_args()
     runs = [find_run(name, "bloodmnist") for name in options.runs] or [base_run("bloodmnist")]
     taught = runs[-1]
@@ -59,6 +60,25 @@ def main() -> None:
         rows.append(_home(name, cells, pictures.labels, taught))
         print(f"{name}: {len(cells)} cells framed and looked at in {seconds:.1f} s", flush=True)
     publish("laboratories", [_row(row) for row in rows], taught=taught.name, repeats=options.repeats)
+    if options.keep:
+        keep_elsewhere(taught, summarized(rows, options.repeats))
+
+
+def summarized(rows: list[dict[str, Any]], draws: int) -> list[dict[str, Any]]:
+    """What `core.runs.Run.elsewhere` gives, from rows with shares in 0 to 1."""
+    found = {(row["laboratory"], row["stage"]): row for row in rows}
+    return [
+        {
+            "laboratory": name,
+            "cells": row["cells"],
+            "draws": draws,
+            "answers": 25,
+            "before": round(float(found[name, "natural: base"]["right"]), 4),
+            "after": round(float(row["right"]), 4),
+        }
+        for (name, stage), row in found.items()
+        if stage == "natural: 25 active"
+    ]
 
 
 def _row(found: dict[str, Any]) -> dict[str, Any]:

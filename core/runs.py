@@ -33,6 +33,7 @@ GATE_MEANS = "gate_means.safetensors"
 IMPORTANCES = "importances.json"
 CORRUPTIONS = "corruptions.json"
 GUARD = "guard.safetensors"
+ELSEWHERE = "elsewhere.json"
 ANCHORS = "anchors.safetensors"
 CARD = "card.md"
 ROBUST = "stain"  # the augmentation that makes a network ready for other laboratories
@@ -180,6 +181,15 @@ class Run:
         """What spoilt pictures cost it, see `core.evaluation.robustness.summarize`; None where nobody measured it."""
         path = self.path / CORRUPTIONS
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def elsewhere(self) -> list[dict[str, Any]]:
+        """How other laboratories' cells are read with it, before and after teaching; [] where nobody measured it.
+
+        An entry a laboratory: ``laboratory``, ``cells`` scored a draw, ``draws``, ``answers``, ``before``, ``after``
+        (means over natural differentials, 0 to 1, of the share that is right).
+        """
+        path = self.path / ELSEWHERE
+        return json.loads(path.read_text(encoding="utf-8"))["laboratories"] if path.exists() else []
 
     @property
     def guard_path(self) -> Path:
@@ -358,6 +368,11 @@ def update_metrics(run: Run, **entries: Any) -> Run:
     """Add or replace top-level entries of a run's metrics (for instance measured latency)."""
     write_json(run.path / METRICS, {**run.metrics, **entries})
     return Run(run.path)
+
+
+def keep_elsewhere(run: Run, laboratories: Sequence[Mapping[str, Any]]) -> None:
+    """Store what `Run.elsewhere` reads; older figures are replaced."""
+    write_json(run.path / ELSEWHERE, {"laboratories": list(laboratories)})
 
 
 def keep_corruptions(run: Run, figures: Mapping[str, Any]) -> None:

@@ -53,12 +53,13 @@ with doors.container():
         st.caption(f"Answered by {best.title}; the cell: {example.cell.source}")
     link("classify", "Classify cells", icon=":material/arrow_forward:")
 
+elsewhere = f" {line}." if (line := welcome.elsewhere_line(spec.name)) else ""
 st.subheader("On this computer", anchor=False)
 st.markdown(
     f"- **Models:** {welcome.models_line(best, any(run.kind == 'combination' for run in runs))}.\n"
     f"- **Images:** {welcome.data_line()}.\n"
     f"- **What the models of {spec.title} know:** {spec.domain}. On other stains, microscopes or diseases, don't rely "
-    "on them.\n"
+    f"on them.{elsewhere}\n"
     "- **Your own pictures:** a folder with one folder a class becomes a data set of yours, to look at, train on and "
     "compare: `python -m core datasets add NAME FOLDER`"
 )
