@@ -79,9 +79,9 @@ def elsewhere_line(dataset: str) -> str:
         return ""
     before, after = ([entry[stage] for entry in found] for stage in ("before", "after"))
     return (
-        f"In {len(found)} laboratories that no training saw, {min(before):.0%} to {max(before):.0%} of the white cells of "
-        f"a usual differential were named rightly among the classes that occur there; after {found[0]['answers']} "
-        f"answers on the page Your lab, {min(after):.0%} to {max(after):.0%} of the others"
+        f"In {len(found)} laboratories that no training saw, {min(before):.0%} to {max(before):.0%} of the white cells "
+        f"of a usual differential were named rightly among the classes that occur there; after "
+        f"{found[0]['answers']} answers on the page Your lab, {min(after):.0%} to {max(after):.0%} of the others"
     )
 
 

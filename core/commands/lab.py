@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from core.datasets import get_dataset
 from core.errors import HemaLensError
@@ -95,7 +96,8 @@ def fit(options: argparse.Namespace) -> int:
         )
     trials: list[Trial] = []
     if limited and len(labelled):
-        with TerminalBar(options.name) as bar:
+        # Matrices are small here: several threads would wait for each other.
+        with TerminalBar(options.name) as bar, threadpool_limits(1):
             trials = run_trials(
                 cells.some(labelled),
                 pictures.labels[labelled],
@@ -113,7 +115,8 @@ def fit(options: argparse.Namespace) -> int:
     taught = Teaching(cells, occurs if occurs.any() else np.ones(len(run.codes), bool), anchors=known)
     for cell in used:
         taught = taught.answered(int(cell), int(pictures.labels[cell]))
-    profile = make_profile(options.name, run, taught)
+    with threadpool_limits(1):
+        profile = make_profile(options.name, run, taught)
     path = profiles.save(profile)
     if options.json:
         print(json.dumps(_facts(options, run, pictures, cells, profile, trials), indent=1))

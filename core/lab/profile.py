@@ -25,6 +25,7 @@ SUFFIX = ".safetensors"
 _VERSION = 1
 _HEAD = ("centre", "spread", "weights", "prior")
 _FEWEST_FOR_GUARD = 60
+_LISTED_FROM = 0.05  # probability of a class that the laboratory seems not to have
 _LARGEST = 4 * 2**20  # bytes: a profile takes about 100 kB
 
 
@@ -89,7 +90,7 @@ def _guard(teaching: Teaching) -> Guard | None:
         return None
     answers = teaching.probabilities
     half = np.random.default_rng(teaching.seed).permutation(len(cells)) % 2 == 0
-    return fit_guard(
+    found = fit_guard(
         cells.embeddings[half],
         answers[half].argmax(1),
         cells.embeddings[~half],
@@ -98,6 +99,9 @@ def _guard(teaching: Teaching) -> Guard | None:
         cells.frames[half],
         cells.frames[~half],
     )
+    # A class of which the laboratory has no cell would stand in every short list: nothing sets its threshold.
+    there = np.isin(np.arange(answers.shape[1]), answers[~half].argmax(1))
+    return replace(found, thresholds=np.where(there, found.thresholds, _LISTED_FROM).astype(np.float32))
 
 
 def checked_name(name: str) -> str:

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.report import results_table
 from core.runs import list_runs
+from core.serving.reader import RunReader
 from tests.fake_runs import combined, fake_run
 from tests.pages.test_classify import BLUE, RED, png
 from tests.stub_runs import make_run
@@ -86,7 +87,9 @@ def test_classify_asks_it_when_it_is_chosen(root, make_run, monkeypatch):
         page.file_uploader[0].upload(name, png(colour))
     page.run()
     assert not page.exception
-    answers = {a.cell.name: a.lead for a in page.session_state["classify_trays"]["bloodmnist"].answered([both])}
+    answers = {
+        a.cell.name: a.lead for a in page.session_state["classify_trays"]["bloodmnist"].answered([RunReader(both)])
+    }
     assert {name: both.config["dataset"]["codes"][a.winner] for name, a in answers.items()} == {
         "red.png": "BA",
         "blue.png": "ERB",
