@@ -51,7 +51,9 @@ with doors.container():
                 bars = door_answer(example.probabilities, best.codes, known(best).class_names, dark=dark)
                 st.plotly_chart(bars, theme=None, key="door_answer", config=STILL)
         st.caption(f"Answered by {best.title}; the cell: {example.cell.source}")
-    link("classify", "Classify cells", icon=":material/arrow_forward:")
+    with st.container(horizontal=True, gap="small"):
+        link("classify", "Classify cells", icon=":material/arrow_forward:")
+        link("lab", "Teach it your laboratory", icon=":material/science:")
 
 elsewhere = f" {line}." if (line := welcome.elsewhere_line(spec.name)) else ""
 st.subheader("On this computer", anchor=False)
