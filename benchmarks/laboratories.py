@@ -19,10 +19,11 @@ from benchmarks.reporting import publish
 from core.datasets import get_dataset
 from core.lab.base import base_run, home_anchors
 from core.lab.cells import LabCells, look, read_cells
+from core.lab.elsewhere import keep
 from core.lab.pictures import read_pictures
 from core.lab.teaching import Teaching
 from core.lab.trial import Choice, Draw, run_trials, summary
-from core.runs import Run, find_run, keep_elsewhere
+from core.runs import Run, find_run
 
 STAGES: tuple[tuple[Draw, int, Choice], ...] = (
     ("natural", 25, "active"),
@@ -61,7 +62,7 @@ def main() -> None:
         print(f"{name}: {len(cells)} cells framed and looked at in {seconds:.1f} s", flush=True)
     publish("laboratories", [_row(row) for row in rows], taught=taught.name, repeats=options.repeats)
     if options.keep:
-        keep_elsewhere(taught, summarized(rows, options.repeats))
+        keep(taught, summarized(rows, options.repeats))
 
 
 def summarized(rows: list[dict[str, Any]], draws: int) -> list[dict[str, Any]]:
