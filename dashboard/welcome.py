@@ -8,8 +8,7 @@ import streamlit as st
 from core.datasets import DatasetSpec, dataset_names, get_dataset
 from core.errors import HemaLensError
 from core.evaluation import accuracy_interval
-from core.lab.base import base_run
-from core.runs import Run, RunNotFound
+from core.runs import Run
 from core.serving import predict
 from core.serving.preprocess import frame
 from core.serving.wording import count
@@ -66,22 +65,6 @@ def models_line(best: Run | None, single: bool) -> str:
     return (
         f"{many}. The {which}, **{best.title}**, names {100 * test['accuracy']:.1f} % of "
         f"{test['n']:,} test cells rightly (95 % interval {100 * low:.1f} to {100 * high:.1f}), on {best.provenance}"
-    )
-
-
-def elsewhere_line(dataset: str) -> str:
-    """How cells of other laboratories are read before and after teaching; '' where nobody measured it."""
-    try:
-        found = base_run(dataset).elsewhere()
-    except RunNotFound:
-        return ""
-    if not found:
-        return ""
-    before, after = ([entry[stage] for entry in found] for stage in ("before", "after"))
-    return (
-        f"In {len(found)} laboratories that no training saw, {min(before):.0%} to {max(before):.0%} of the white cells "
-        f"of a usual differential were named rightly among the classes that occur there; after "
-        f"{found[0]['answers']} answers on the page Your lab, {min(after):.0%} to {max(after):.0%} of the others"
     )
 
 

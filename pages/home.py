@@ -6,6 +6,7 @@ from core.datasets import get_dataset
 from core.runs import best_run
 from core.serving.domain import known
 from dashboard import catalogue, state, welcome
+from dashboard.elsewhere import elsewhere_line
 from dashboard.figures.home import door_answer, door_bars, door_matrix
 from dashboard.widgets.page import header, is_dark, link
 from dashboard.widgets.pictures import enlarge
@@ -55,13 +56,12 @@ with doors.container():
         link("classify", "Classify cells", icon=":material/arrow_forward:")
         link("lab", "Teach it your laboratory", icon=":material/science:")
 
-elsewhere = f" {line}." if (line := welcome.elsewhere_line(spec.name)) else ""
 st.subheader("On this computer", anchor=False)
 st.markdown(
     f"- **Models:** {welcome.models_line(best, any(run.kind == 'combination' for run in runs))}.\n"
     f"- **Images:** {welcome.data_line()}.\n"
     f"- **What the models of {spec.title} know:** {spec.domain}. On other stains, microscopes or diseases, don't rely "
-    f"on them.{elsewhere}\n"
+    f"on them. {elsewhere_line(spec.name)}\n"
     "- **Your own pictures:** a folder with one folder a class becomes a data set of yours, to look at, train on and "
     "compare: `python -m core datasets add NAME FOLDER`"
 )

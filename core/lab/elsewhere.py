@@ -24,8 +24,8 @@ def section(laboratories: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         _TITLE,
         "",
-        "Cells of laboratories that no training saw, framed at a scale that was found without labels. Mean share that is "
-        "right, among the classes that occur there, of the cells of drawn natural differentials that nobody named.",
+        "Cells of laboratories that no training saw, framed at a scale that was found without labels. Mean share that "
+        "is right, among the classes that occur there, of the cells of drawn natural differentials that nobody named.",
         "",
         "| laboratory | draws | cells scored in each | as it is | after the answers | answers |",
         "|---|--:|--:|--:|--:|--:|",

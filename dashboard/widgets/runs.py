@@ -7,6 +7,7 @@ import streamlit as st
 from core.runs import Run, answering_run
 from core.serving.domain import says_what_it_knows, trusted
 from core.serving.wording import listed
+from dashboard.elsewhere import elsewhere_line
 from dashboard.state import prepare, share
 
 FAST = " · fast"
@@ -104,7 +105,8 @@ def domain_line(runs: Sequence[Run]) -> None:
     short = labels(runs)
     names, one = listed([f"**{short[run.name]}**" for run in runs]), len(runs) == 1
     knows = says_what_it_knows(runs[0])
-    st.caption(f"{names} {'answers and ' if one else 'answer; each '}{knows}.")
+    told = f"{names} {'answers and ' if one else 'answer; each '}{knows}."
+    st.caption(told, help=elsewhere_line(runs[0].dataset) or None)
 
 
 def run_picker(
