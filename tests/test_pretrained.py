@@ -88,3 +88,9 @@ def test_nothing_names_a_path_of_the_machine_that_trained() -> None:
     for run in SHIPPED:
         for file in run.path.glob("*.json"):
             assert not re.search(r'"/(?:home|root|tmp|work|Users)/', file.read_text(encoding="utf-8")), file
+
+
+def test_runs_for_any_laboratory_say_so():
+    robust = [run for run in list_runs() if run.shipped and run.robust]
+    assert {run.kind for run in robust} == {"network", "combination"}
+    assert all("any laboratory" in run.title.lower() for run in robust)

@@ -8,6 +8,7 @@ from typing import Any
 from core import __version__
 from core.datasets import LoadedDataset
 from core.models import get_model
+from core.runs import ROBUST
 from core.training.config import TrainConfig
 
 SCORED = ("val", "test")  # the splits on which every run is scored
@@ -20,7 +21,7 @@ def run_config(config: TrainConfig, name: str, data: LoadedDataset, *packages: s
         "name": name,
         **({} if kind == "network" else {"kind": kind}),
         "train": config.as_json(),
-        "model": model_facts(config.model),
+        "model": model_facts(config.model, _title(config)),
         "dataset": {
             "name": data.spec.name,
             "title": data.spec.title,
@@ -32,6 +33,11 @@ def run_config(config: TrainConfig, name: str, data: LoadedDataset, *packages: s
         },
         **made_with(*packages),
     }
+
+
+def _title(config: TrainConfig) -> str:
+    """The model's title, with what sets the run apart from others of its kind that were trained for home."""
+    return f"{get_model(config.model).title}, any laboratory" if config.augment == ROBUST else ""
 
 
 def model_facts(name: str, title: str = "") -> dict[str, str]:
