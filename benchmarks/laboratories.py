@@ -24,6 +24,7 @@ from core.lab.pictures import read_pictures
 from core.lab.teaching import Teaching
 from core.lab.trial import Choice, Draw, run_trials, summary
 from core.runs import Run, find_run
+from core.serving.own_cells import own_cells
 
 STAGES: tuple[tuple[Draw, int, Choice], ...] = (
     ("natural", 25, "active"),
@@ -134,7 +135,7 @@ def _taught(
 
 def _home(name: str, cells: LabCells, labels: np.ndarray, run: Run) -> dict[str, Any]:
     """Home test cells of the classes that the laboratory lacks, read with its profile of 25 answers, and without."""
-    test = get_dataset(run.dataset).load(run.size, content_hash=run.config["dataset"]["provenance"]["content_hash"])
+    test = own_cells(run)
     kept = np.flatnonzero(np.isin(test["test"].labels, [run.codes.index(code) for code in FORGOTTEN]))
     truth = np.asarray(test["test"].labels)[kept]
     probabilities, embeddings = look(run, np.asarray(test["test"].images[kept]))

@@ -1,6 +1,6 @@
 """How long work reports on itself; the terminal and the page each draw it in their own way."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -16,6 +16,13 @@ class Progress:
     message: str = ""
     unit: str = "step"
     details: dict[str, float] = field(default_factory=dict)
+
+
+Report = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """Report nothing."""
 
 
 class TerminalBar:

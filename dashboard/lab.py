@@ -15,11 +15,11 @@ from threadpoolctl import threadpool_limits
 from core.datasets import DatasetSpec, DatasetUnavailable
 from core.datasets.mapping import map_labels
 from core.lab import base
-from core.lab.cells import LabCells, Report, read_cells
+from core.lab.cells import LabCells, read_cells
 from core.lab.estimate import Estimate
 from core.lab.profile import LabError, LabProfile, make_profile, path_of, save
 from core.lab.teaching import Teaching
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.runs import Run, RunNotFound
 from core.serving.framing import piece
 from dashboard import catalogue
@@ -135,7 +135,7 @@ class Lab:
         """Whether the cells must be looked at (again): pictures came or went, or the scale changed."""
         return self._key(run) != self._read
 
-    def look(self, run: Run, report: Report = lambda progress: None) -> None:
+    def look(self, run: Run, report: Report = silent) -> None:
         """Frame all pictures at one scale and let ``run`` look at them. Answers stay with their cells."""
         key, ids = self._key(run), tuple(self.tray.cells)
         pictures = [self.tray.cells[i].pixels for i in ids]

@@ -4,7 +4,6 @@ Either kind says what it is wherever it is shown.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
 
 import numpy as np
 import streamlit as st
@@ -15,17 +14,11 @@ from core.datasets.synthetic import SPEC as DRAWN_SPEC
 from core.datasets.synthetic import draw_cells
 from core.generator import LABEL as GENERATED
 from core.generator import BadGenerator, Generator, find_generator, generate, sheet
-from core.progress import Progress
+from core.progress import Report, silent
 from core.serving.preprocess import resized
 
 PAGE = 20  # cells of one class at a time
 MAX_PAGES = 64  # that were generated and are kept
-
-Report = Callable[[Progress], None]
-
-
-def silent(progress: Progress) -> None:
-    """Report nothing."""
 
 
 def possible(spec: DatasetSpec) -> bool:

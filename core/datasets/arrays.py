@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from core.datasets.base import DatasetSpec, DatasetUnavailable, Report, silent
+from core.datasets.base import DatasetSpec, DatasetUnavailable
 from core.paths import cache_root
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.serving.decode import DecodeError, decode
 from core.serving.preprocess import frame
 

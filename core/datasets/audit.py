@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from core.datasets.base import SPLITS, LoadedDataset, Report, silent
+from core.datasets.base import SPLITS, LoadedDataset
 from core.datasets.label_errors import doubted, out_of_fold
 from core.datasets.patches import Patches
 from core.datasets.shortcuts import Shortcut, shortcuts, views
 from core.datasets.similar import Pairs, similar_pairs
 from core.datasets.twins import Member
 from core.paths import cache_root
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 
 VERSION = 1  # of what is computed: another one makes kept results void
 MOST_SUSPECTS = 200

@@ -19,12 +19,6 @@ from core.progress import Progress
 
 SPLITS = ("train", "val", "test")
 
-Report = Callable[[Progress], None]
-
-
-def silent(progress: Progress) -> None:
-    """Reports to nobody."""
-
 
 class DatasetUnavailable(HemaLensError):
     """The data set's file is absent, broken or can't be fetched; the message says what to do."""

@@ -22,15 +22,13 @@ from core.datasets.base import (
     DatasetUnavailable,
     LoadedDataset,
     Provenance,
-    Report,
     Split,
     content_hash,
     register,
-    silent,
 )
 from core.datasets.fetch import fetch, md5_of
 from core.paths import data_root
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 
 SIZES = (28, 64, 128, 224)
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.datasets import splits
-from core.datasets.base import DatasetSpec, DatasetUnavailable, Report, silent
+from core.datasets.base import DatasetSpec, DatasetUnavailable
 from core.datasets.folders import COMPARED_AT, Folder, Pictures, readable
+from core.progress import Report, silent
 
 
 @dataclass(frozen=True)

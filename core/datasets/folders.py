@@ -22,17 +22,16 @@ from core.datasets.base import (
     DatasetUnavailable,
     LoadedDataset,
     Provenance,
-    Report,
     Scheme,
     Split,
     get_dataset,
     register_source,
-    silent,
 )
 from core.datasets.rows import Rows
 from core.datasets.scan import Scan
 from core.datasets.similar import similar_groups
 from core.paths import cache_root, data_root
+from core.progress import Report, silent
 
 SIZES = (28, 64, 128, 224)
 COMPARED_AT = 64  # px at which pictures are compared with each other

@@ -22,11 +22,10 @@ import numpy as np
 
 from core.datasets.rows import Rows
 from core.datasets.thumbnails import thumbnails
-from core.progress import Progress
+from core.progress import Progress, Report
 
 Images = np.ndarray | Rows
 Embed = Callable[[np.ndarray], np.ndarray]
-Report = Callable[[Progress], None]
 
 CHUNK = 512
 CHUNK_PIXELS = CHUNK * 64 * 64  # fewer pictures at a time where they are large

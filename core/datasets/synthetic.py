@@ -9,14 +9,13 @@ from core.datasets.base import (
     DatasetUnavailable,
     LoadedDataset,
     Provenance,
-    Report,
     Split,
     register,
-    silent,
 )
 from core.datasets.base import content_hash as hash_of
 from core.datasets.bloodmnist import CLASSES
 from core.datasets.drawing import draw
+from core.progress import Report, silent
 
 SIZES = (28, 64, 128, 224)
 COUNTS = {"train": 1600, "val": 320, "test": 480}

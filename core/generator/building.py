@@ -18,7 +18,7 @@ from core.generator.export import export_decoder, export_flow
 from core.generator.measures import measure
 from core.generator.sampling import CARD, DECODER, FACTS, FLOW, SHEET, Generator, generate, generator_path, write_sheet
 from core.generator.training import train_autoencoder, train_flow
-from core.progress import Progress
+from core.progress import Report
 from core.runs import Run, find_run, list_runs, write_json
 from core.serving import engine
 from core.training.device import describe
@@ -26,8 +26,6 @@ from core.training.device import describe
 SHEET_COLUMNS = 20  # cells of each class on the sheet: a page of the Dataset page's wall
 SHEET_QUALITY = 95  # of JPEG
 MEASURED_PER_CLASS = 100  # the sheet is chosen among these: those first that the judge names as they were asked for
-
-Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """How good generated cells are, and whether any is a copy of a training cell. Numpy and ONNX Runtime, no torch."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from core.datasets import LoadedDataset
 from core.evaluation import accuracy_interval
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.runs import Run
 from core.serving import engine
 from core.serving.embedding import embed
@@ -16,12 +15,6 @@ from core.serving.views import VIEWS, views
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75)
 BLOCK = 1024  # training cells compared with at a time
-
-Report = Callable[[Progress], None]
-
-
-def silent(progress: Progress) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True)

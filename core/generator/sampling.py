@@ -5,7 +5,7 @@ is known of them (`FACTS`), a card, and a sheet of cells made in advance. Nothin
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from PIL import Image
 
 from core import paths
 from core.generator.config import BadGenerator
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.serving.engine import threads
 
 LABEL = "generated, not a patient's cell"
@@ -69,7 +69,7 @@ def generate(
     generator: Generator,
     labels: Sequence[int] | np.ndarray,
     seed: int,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Report = silent,
 ) -> np.ndarray:
     """Cells uint8 (N, S, S, 3) of the classes ``labels`` (places in `Generator.codes`).
 

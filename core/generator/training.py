@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,12 +14,13 @@ from core.datasets import LoadedDataset
 from core.generator.config import GeneratorConfig, Stage
 from core.generator.networks import Autoencoder, Encoder, Flow
 from core.models import ImageClassifier, load
-from core.progress import Progress
+from core.progress import Progress, Report
 from core.runs import find_run
 from core.training import checkpoint
 from core.training.augment import RECIPES, augment
 from core.training.checkpoint import Progressed
 from core.training.device import autocast, uses_bf16
+from core.training.optim import decay_groups, exponential_average
 from core.training.pixels import as_float
 from core.training.stopwatch import Stopwatch
 
@@ -28,8 +28,6 @@ KEEP_EVERY = 60.0  # seconds between two states on disk
 TURNS = 4  # quarter turns of a picture
 FEATURE_LAYERS = (1, 2, 3)  # of the critic's body: stem and first two blocks, where maps still show texture
 FEATURE_SHARE = 0.2  # of the loss, beside the pixels'
-
-Report = Callable[[Progress], None]
 
 
 def fit(
@@ -44,11 +42,8 @@ def fit(
 
     Goes on from the file ``state`` where it exists.
     """
-    averaged = AveragedModel(network, avg_fn=partial(_averaged, stage.ema))  # buffers are copied
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": stage.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.98))
+    averaged = AveragedModel(network, multi_avg_fn=exponential_average(stage.ema))  # buffers are copied
+    optimizer = torch.optim.AdamW(decay_groups(network, stage.weight_decay), lr=stage.learning_rate, betas=(0.9, 0.98))
     reached = checkpoint.restore(state, network, averaged, optimizer) if state.exists() else Progressed()
     generator = torch.Generator().manual_seed(seed + 1_000_003 * reached.epoch)
     torch.manual_seed(seed + reached.epoch)
@@ -75,12 +70,6 @@ def fit(
         seconds = int(min(reached.seconds, budget))
         report(Progress(seconds, int(budget), f"step {reached.epoch}, loss {running:.4f}", "s"))
     return averaged.module.eval(), reached
-
-
-def _averaged(decay: float, mean: Tensor, new: Tensor, count: Tensor) -> Tensor:
-    """The running ``mean`` of weights with the ``new`` ones; over the first steps it forgets faster."""
-    steps = float(count)
-    return torch.lerp(mean, new, 1 - min(decay, (1 + steps) / (10 + steps)))
 
 
 class _Critic(nn.Module):

@@ -1,22 +1,20 @@
 """The run that laboratories teach, and the cells of its own laboratory that keep it from forgetting."""
 
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from core.datasets import get_dataset
 from core.errors import HemaLensError
 from core.lab.cells import look, networks
 from core.lab.head import Anchors
-from core.progress import Progress
+from core.progress import Report, silent
 from core.runs import Run, RunNotFound, list_runs
 from core.serving.domain import trusted
+from core.serving.own_cells import own_cells
 
 PER_CLASS = 40  # anchors
-Report = Callable[[Progress], None]
 
 
 def base_run(dataset: str) -> Run:
@@ -68,14 +66,12 @@ def _read(path: Path, changed: int) -> Anchors:
         ) from error
 
 
-def make_anchors(run: Run, report: Report = lambda progress: None) -> Anchors:
+def make_anchors(run: Run, report: Report = silent) -> Anchors:
     """`PER_CLASS` cells of each class of the run's train split, as the run sees them, stored in its folder.
 
-    Raises `DatasetUnavailable` where the very cells are not on this computer.
+    Raises `HemaLensError` where the very cells are not on this computer.
     """
-    dataset = run.config["dataset"]
-    content = dataset["provenance"]["content_hash"]
-    train = get_dataset(run.dataset).load(run.size, content_hash=content, scheme=run.scheme)["train"]
+    train = own_cells(run)["train"]
     rng = np.random.default_rng(0)
     labels = np.asarray(train.labels)
     chosen = np.sort(np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:PER_CLASS] for c in set(labels)]))

@@ -1,6 +1,6 @@
 """A laboratory's cells as a network sees them: probabilities and embedding, averaged over turned views."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from core.datasets import get_dataset
 from core.errors import HemaLensError
 from core.evaluation import softmax
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.runs import Run
 from core.serving import engine
 from core.serving.embedding import has_embedding
@@ -17,7 +17,6 @@ from core.serving.scale import Scale
 from core.serving.views import views
 
 VIEWS = 4  # quarter turns; eight cost twice as much and tell a strange cell no better
-Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def networks(run: Run) -> tuple[Run, ...]:
     return found
 
 
-def look(run: Run, frames: np.ndarray, report: Report = lambda progress: None) -> tuple[np.ndarray, np.ndarray]:
+def look(run: Run, frames: np.ndarray, report: Report = silent) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities float64 (N, C) and embedding float32 (N, K) of ``frames`` uint8 (N, S, S, 3), mean of the views.
 
     A network's embedding is the mean of the last feature map and its deviation over the places: how evenly a feature
@@ -101,7 +100,7 @@ def read_cells(
     pictures: Sequence[np.ndarray],
     groups: Sequence[str] | None = None,
     side: float | None = None,
-    report: Report = lambda progress: None,
+    report: Report = silent,
 ) -> LabCells:
     """Frame ``pictures`` uint8 (H, W, 3) of one laboratory at one scale (or ``side`` px) and look at them."""
     framed = frame_batch(pictures, get_dataset(run.dataset), run.size, side)

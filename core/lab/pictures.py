@@ -1,6 +1,5 @@
 """A laboratory's folder of pictures, with labels for all, some or none of them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,10 @@ from core.datasets.base import DatasetSpec, DatasetUnavailable
 from core.datasets.mapping import map_labels
 from core.datasets.scan import natural, scan_classes, walk
 from core.datasets.splits import columns, read_table
-from core.progress import Progress
-from core.serving.decode import SUFFIXES, DecodeError, decode
+from core.progress import Report, silent
+from core.serving.decode import SUFFIXES, decode_files
 
 UNKNOWN = -1
-Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ def read_pictures(
     spec: DatasetSpec,
     table: Path | None = None,
     mapping: Path | None = None,
-    report: Report = lambda progress: None,
+    report: Report = silent,
 ) -> Pictures:
     """All pictures below ``folder``, whose classes are those of ``spec``.
 
@@ -62,24 +60,14 @@ def read_pictures(
             "column 'file' must hold paths below that folder."
         )
     known = map_labels(sorted(set(named.values()), key=natural), spec, mapping) if named else {}
-    codes = {code: index for index, code in enumerate(spec.codes)}
     slides = read_table(table, "slide") if table and "slide" in columns(table) else {}
-    pixels, files, labels, unreadable = [], [], [], {}
-    for done, file in enumerate(every, 1):
-        code = known.get(named[file]) if file in named else ""
-        if code is not None and (code == "" or code in codes):
-            try:
-                pixels.append(decode((folder / file).read_bytes(), file).pixels)
-                files.append(file)
-                labels.append(codes.get(code, UNKNOWN))
-            except (DecodeError, OSError) as error:
-                unreadable[file] = getattr(error, "reason", str(error))
-        if done % 25 == 0 or done == len(every):
-            report(Progress(done, len(every), "reading the pictures", "picture"))
-    if not files:
+    wanted = [file for file in every if file not in named or named[file] in known]
+    pixels, unreadable = decode_files(folder, wanted, report)
+    if not pixels:
         raise DatasetUnavailable(f"None of the {len(every)} pictures in {folder} can be used.")
-    groups = tuple(slides.get(file, file) for file in files) if slides else None
-    return Pictures(tuple(pixels), tuple(files), np.array(labels, int), groups, unreadable)
+    labels = np.array([spec.codes.index(known[named[file]]) if file in named else UNKNOWN for file in pixels], int)
+    groups = tuple(slides.get(file, file) for file in pixels) if slides else None
+    return Pictures(tuple(pixels.values()), tuple(pixels), labels, groups, unreadable)
 
 
 def _named(folder: Path, spec: DatasetSpec, table: Path | None, mapping: Path | None) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """How much teaching gains, measured on a laboratory whose cells all have labels, which answer the questions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from core.evaluation.elsewhere import balanced
 from core.lab.cells import LabCells
 from core.lab.head import Anchors
 from core.lab.teaching import Teaching
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 
 Choice = Literal["active", "random"]
 Draw = Literal["all", "natural"]
@@ -18,7 +18,6 @@ Draw = Literal["all", "natural"]
 # Shares in the blood of healthy adults, as a differential finds them (Bain 2015, Blood Cells, 5th ed.).
 DIFFERENTIAL = {"NE": 0.60, "LY": 0.30, "MO": 0.06, "EO": 0.03, "BA": 0.01}
 BATCH = 165
-Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def run_trials(
     draw: Draw = "all",
     repeats: int = 1,
     anchors: Anchors | None = None,
-    report: Report = lambda progress: None,
+    report: Report = silent,
 ) -> list[Trial]:
     """``repeats`` times: draw a batch of ``cells``, ask about ``budget`` cells (or ``per_class`` of each class, drawn
     at random), and score.

@@ -1,6 +1,5 @@
 """A run asked about spoilt pictures of its own test cells."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from core.errors import HemaLensError
 from core.evaluation import softmax
 from core.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from core.evaluation.robustness import ALEXNET, stratified, summarize
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.runs import Run
 from core.serving import engine
 
@@ -23,7 +22,7 @@ def evaluate_corrupted(
     data: LoadedDataset,
     cells: int = CELLS,
     seed: int = 0,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Report = silent,
 ) -> dict[str, Any]:
     """Figures of ``run`` on ``cells`` test pictures of ``data`` (0: all), clean and spoilt; see `summarize`.
 

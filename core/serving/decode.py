@@ -8,12 +8,15 @@ every picture that Pillow would only warn of an error here.
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from core.errors import HemaLensError
+from core.progress import Progress, Report
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 FORMAT_NAMES = "PNG, JPEG, BMP, TIFF or WebP"
@@ -23,6 +26,7 @@ MAX_PIXELS = 50_000_000
 MIN_SIDE = 16
 LONGEST_SIDE = 1600
 GREY_NOTE = "grey picture: the models know colour"
+_TOLD_EVERY = 25  # pictures
 
 _SAVE_AS = f"Save it as {FORMAT_NAMES} and try again."
 # What people really try to upload, told apart by the first bytes, so that the advice can be precise.
@@ -84,6 +88,19 @@ def decode(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> D
                 name, "the file is damaged or incomplete", "Export or copy it again from where it comes from."
             ) from error
     return Decoded(picture, "JPEG" if image.format == "MPO" else image.format, tuple(notes))
+
+
+def decode_files(folder: Path, files: Sequence[str], report: Report) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read ``files`` below ``folder``: pixels uint8 (H, W, 3) of each that can be read, the reason for each other."""
+    pixels, unreadable = {}, {}
+    for done, file in enumerate(files, 1):
+        try:
+            pixels[file] = decode((folder / file).read_bytes(), file).pixels
+        except (DecodeError, OSError) as error:
+            unreadable[file] = getattr(error, "reason", str(error))
+        if done % _TOLD_EVERY == 0 or done == len(files):
+            report(Progress(done, len(files), "reading the pictures", "picture"))
+    return pixels, unreadable
 
 
 def _check_bytes(data: bytes, name: str) -> None:

@@ -1,24 +1,22 @@
 """A run's guard: read with the run, made from the cells that it was trained and chosen on."""
 
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from core.datasets import LoadedDataset, Split, get_dataset
+from core.datasets import LoadedDataset, Split
 from core.errors import HemaLensError
 from core.evaluation import softmax
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.runs import Run
 from core.serving import engine
 from core.serving.embedding import has_embedding
 from core.serving.guard import Guard, Voice, fit_guard, voices
+from core.serving.own_cells import own_cells
 from core.serving.predict import Answers, sure_threshold
 
 MOST_CELLS = 4000  # of the train split: more tell where the classes lie no better, and take longer
-
-Report = Callable[[Progress], None]
 
 
 def guard_of(run: Run) -> Guard | None:
@@ -43,7 +41,7 @@ def voiced(run: Run, answers: Answers, frames: np.ndarray) -> list[Voice]:
     return voices(guard_of(run), answers.probabilities, answers.embeddings, frames, sure_threshold(run))
 
 
-def make_guard(run: Run, data: LoadedDataset | None = None, report: Report = lambda progress: None) -> Guard:
+def make_guard(run: Run, data: LoadedDataset | None = None, report: Report = silent) -> Guard:
     """The guard of the network ``run`` from its train and val cells, stored in its folder.
 
     ``data`` is the data set that it was trained on, loaded where it isn't given. Raises `HemaLensError` for a run
@@ -54,7 +52,7 @@ def make_guard(run: Run, data: LoadedDataset | None = None, report: Report = lam
             f"{run.name} is no single network: only a network puts cells where strange ones can be told. Its answers "
             "stay sure or unsure; for a combination name one of its members."
         )
-    data = data or _its_own_data(run)
+    data = data or own_cells(run)
     train = _some(data["train"], MOST_CELLS)
     val = data["val"]
     total, done = len(train) + len(val), 0
@@ -76,19 +74,6 @@ def make_guard(run: Run, data: LoadedDataset | None = None, report: Report = lam
     guard = fit_guard(embeddings, train.labels, val_embeddings, softmax(logits), val.labels, train.images, val.images)
     guard.save(run.guard_path)
     return guard
-
-
-def _its_own_data(run: Run) -> LoadedDataset:
-    dataset = run.config["dataset"]
-    content = dataset["provenance"]["content_hash"]
-    data = get_dataset(run.dataset).load(run.size, content_hash=content, scheme=run.scheme)
-    if data.provenance.content_hash != content:
-        raise HemaLensError(
-            f"the cells that {run.name} was trained on ({run.provenance}, content {content}) are not on this "
-            f"computer, only {data.provenance.label}, content {data.provenance.content_hash}, is: a guard made of "
-            "others would call the wrong cells strange"
-        )
-    return data
 
 
 def _some(part: Split, most: int) -> Split:

@@ -1,7 +1,7 @@
 """Another laboratory's pictures with their labels, read as uploads are, and what a run says of them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from core.datasets.folders import registered
 from core.datasets.own import folder_of
 from core.evaluation.doubt import doubt
 from core.evaluation.elsewhere import score_elsewhere
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.runs import Run, write_json
 from core.serving import engine
-from core.serving.decode import DecodeError, decode
+from core.serving.decode import decode_files
 from core.serving.framing import FramedBatch, frame_batch
 from core.serving.guarding import voiced
 from core.serving.predict import classify_in_batches, list_thresholds, sure_threshold
@@ -43,7 +43,7 @@ class LabPictures:
         return len(self.ids)
 
 
-def lab_pictures(name: str, report: Callable[[Progress], None] = lambda progress: None) -> LabPictures:
+def lab_pictures(name: str, report: Report = silent) -> LabPictures:
     """All readable pictures of data set ``name``, which the user added from a folder. Raises `DatasetUnavailable`."""
     spec, folder = get_dataset(name), folder_of(name)
     place = folder.place
@@ -53,21 +53,13 @@ def lab_pictures(name: str, report: Callable[[Progress], None] = lambda progress
         )
     scan = folder.scan(place)
     groups = folder.groups()
-    every = [(file, label) for label, code in enumerate(spec.codes) for file in scan.files.get(code, ())]
-    pixels, kept, unreadable = [], [], {}
-    for done, (file, label) in enumerate(every, 1):
-        try:
-            pixels.append(decode((place / file).read_bytes(), file).pixels)
-            kept.append((file, label))
-        except (DecodeError, OSError) as error:
-            unreadable[file] = getattr(error, "reason", str(error))
-        if done % 50 == 0 or done == len(every):
-            report(Progress(done, len(every), "reading the pictures", "picture"))
-    if not kept:
+    every = {file: label for label, code in enumerate(spec.codes) for file in scan.files.get(code, ())}
+    pixels, unreadable = decode_files(place, tuple(every), report)
+    if not pixels:
         raise DatasetUnavailable(f"None of the {len(every)} pictures of {spec.title} can be read.")
-    files, labels = zip(*kept, strict=True)
-    slides = tuple(groups.get(file, file) for file in files) if groups else None
-    return LabPictures(name, tuple(pixels), files, np.array(labels, np.int64), spec.codes, slides, unreadable)
+    labels = np.array([every[file] for file in pixels], np.int64)
+    slides = tuple(groups.get(file, file) for file in pixels) if groups else None
+    return LabPictures(name, tuple(pixels.values()), tuple(pixels), labels, spec.codes, slides, unreadable)
 
 
 def in_terms_of(lab: LabPictures, run: Run) -> tuple[np.ndarray, list[int]]:
@@ -85,9 +77,7 @@ def in_terms_of(lab: LabPictures, run: Run) -> tuple[np.ndarray, list[int]]:
     return place[lab.labels], sorted(place[np.unique(lab.labels)].tolist())
 
 
-def evaluate_on(
-    run: Run, lab: LabPictures, report: Callable[[Progress], None] = lambda progress: None
-) -> tuple[dict, FramedBatch]:
+def evaluate_on(run: Run, lab: LabPictures, report: Report = silent) -> tuple[dict, FramedBatch]:
     """Figures of ``run`` on the laboratory's pictures (see `score_elsewhere`), and how they were framed.
 
     ``lab_codes`` are the classes that have readable pictures there, in the run's order: the rows of ``confusion``.

@@ -16,7 +16,7 @@ from core.evaluation.permutation import shuffled_losses
 from core.models import build
 from core.models.classical import Classical
 from core.models.export_trees import FLOOR, export_trees
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.runs import Predictions, Run, list_runs, write_run
 from core.training.card import card
 from core.training.config import TrainConfig
@@ -24,7 +24,6 @@ from core.training.device import describe
 from core.training.record import SCORED, run_config
 from core.training.stopwatch import Stopwatch
 
-Report = Callable[[Progress], None]
 Tell = Callable[[float, str], None]  # the share done of one stage, and a line
 
 BATCH = 256
@@ -44,7 +43,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     root: Path | None = None,
-    report: Report = lambda progress: None,
+    report: Report = silent,
 ) -> Run:
     """Fit ``config`` and return its run; a configuration that has a run is returned untouched unless ``force``.
 
@@ -99,7 +98,7 @@ def cross_validate(
     config: TrainConfig,
     data: LoadedDataset,
     folds: int = 3,
-    report: Report = lambda progress: None,
+    report: Report = silent,
     should_prune: Callable[[list[float]], bool] = lambda accuracies: False,
 ) -> list[float]:
     """Accuracy (0 to 1) on each of ``folds`` stratified parts of train, of trees fitted to the other parts.

@@ -5,7 +5,7 @@ Nothing is trained. Val chooses the temperature (and, where asked, the members);
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from core.datasets import get_dataset
 from core.errors import HemaLensError
 from core.evaluation import fit_temperature, score, softmax
 from core.models import get_model
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.runs import Predictions, Run, list_runs, write_run
 from core.serving import engine
 from core.serving.views import VIEWS
@@ -38,7 +38,7 @@ def combine(
     chosen_on_val: bool = False,
     force: bool = False,
     root: Path | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Report = silent,
 ) -> Run:
     """The run that averages the probabilities of ``members`` over ``views`` (1 or 8) views of a picture.
 

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from core.datasets import LoadedDataset, get_dataset
-from core.datasets.base import Report, silent
 from core.errors import HemaLensError
 from core.models import get_model
+from core.progress import Report, silent
 from core.training.augment import RECIPES
 
 SMALL = 32  # pixels a side up to which smoothing by resampling costs more than free rotation gains

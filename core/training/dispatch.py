@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.models import get_model
-from core.progress import Progress
+from core.progress import Report, silent
 from core.runs import Run
 from core.training import classical, loop
 from core.training.config import BadConfig, TrainConfig
@@ -18,7 +18,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     root: Path | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Report = silent,
 ) -> Run:
     """Train ``config`` in its kind's own way: networks as `core.training.loop` says, trees as `classical` does.
 

@@ -21,7 +21,7 @@ from core import paths
 from core.datasets import LoadedDataset
 from core.errors import HemaLensError
 from core.models import ImageClassifier, build
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.runs import Run, find_run, list_runs
 from core.training import checkpoint
 from core.training.augment import RECIPES, augment
@@ -30,13 +30,11 @@ from core.training.config import BadConfig, TrainConfig
 from core.training.device import autocast, choose_device, uses_bf16
 from core.training.finish import finish
 from core.training.imagenet import begin_at_imagenet
-from core.training.optim import learning_rate_at, make_optimizer
+from core.training.optim import exponential_average, learning_rate_at, make_optimizer
 from core.training.pixels import as_float, channel_statistics, network_logits, to_device
 from core.training.start import begin_at
 from core.training.teacher import targets
 from core.training.team import Team, assemble, how_many
-
-Report = Callable[[Progress], None]
 
 
 class TrainingFailed(HemaLensError):
@@ -49,7 +47,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     root: Path | None = None,
-    report: Report = lambda progress: None,
+    report: Report = silent,
 ) -> Run:
     """Train ``config`` and return its run; a configuration that has a run is returned untouched.
 
@@ -109,7 +107,7 @@ def fit(
     data: LoadedDataset,
     device: torch.device,
     state: Path | None = None,
-    report: Report = lambda progress: None,
+    report: Report = silent,
     team: Team | None = None,
 ) -> tuple[ImageClassifier, Progressed]:
     """All epochs; returns the network with the weights that did best on val.
@@ -127,7 +125,9 @@ def fit(
     elif config.start:
         begin_at(network, find_run(config.start), data.spec.codes)
     network = network.to(device, memory_format=torch.channels_last)
-    averaged = AveragedModel(network, multi_avg_fn=_ema(config.ema), use_buffers=True) if config.ema else None
+    averaged = (
+        AveragedModel(network, multi_avg_fn=exponential_average(config.ema), use_buffers=True) if config.ema else None
+    )
     optimizer = make_optimizer(network, config)
     reached = checkpoint.restore(state, network, averaged, optimizer) if state and state.exists() else Progressed()
     pictures, labels = to_device(data["train"], device)
@@ -206,20 +206,6 @@ def fit(
 
     network.load_state_dict(reached.best)
     return network.eval(), reached
-
-
-def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
-    """Exponential average of weights whose decay starts low, so that the first random weights are soon forgotten."""
-
-    @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-        if averaged[0].is_floating_point():
-            n = int(count)
-            torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
-        else:
-            torch._foreach_copy_(averaged, current)
-
-    return update
 
 
 def _finite(loss: Tensor, epoch: int, config: TrainConfig, state: Path | None) -> float:

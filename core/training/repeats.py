@@ -1,6 +1,6 @@
 """Labelled recipes, several seeds each: what an ablation and a seeds study have in common."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from core import paths
 from core.datasets import LoadedDataset
 from core.errors import HemaLensError
 from core.models import get_model
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.studies import Study, Trial, mean_interval, read_study, study_path, write_study
 from core.training.config import BadConfig, TrainConfig
 from core.training.device import choose_device, describe
@@ -18,8 +18,6 @@ from core.training.loop import TrainingFailed
 from core.training.ranges import configured
 from core.training.stopwatch import Stopwatch
 from core.training.trials import run_trial
-
-Report = Callable[[Progress], None]
 
 
 class StudyDiffers(HemaLensError):
@@ -44,7 +42,7 @@ def repeat(
     title: str,
     note: str = "",
     root: Path | None = None,
-    report: Report = lambda progress: None,
+    report: Report = silent,
 ) -> Study:
     """Train each of ``variants`` of ``base`` with seeds 0 to ``seeds`` - 1; keep val and test accuracy of each.
 

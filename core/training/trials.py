@@ -9,11 +9,11 @@ import torch
 
 from core.datasets import LoadedDataset
 from core.models import build, get_model
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.training import classical
 from core.training.config import TrainConfig
 from core.training.device import choose_device
-from core.training.loop import Report, TrainingFailed, fit
+from core.training.loop import TrainingFailed, fit
 from core.training.pixels import network_logits
 from core.training.stopwatch import Stopwatch
 
@@ -38,7 +38,7 @@ def run_trial(
     data: LoadedDataset,
     *,
     test: bool = False,
-    report: Report = lambda progress: None,
+    report: Report = silent,
     each_epoch: EachStep = lambda epoch, accuracy, seconds: None,
 ) -> Outcome:
     """Train ``config``; its score is the val accuracy, for networks that of the epoch that did best on val.

@@ -22,7 +22,7 @@ from core import paths
 from core.datasets import LoadedDataset
 from core.errors import HemaLensError
 from core.models import get_model
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.studies import Study, StudyNotFound, Trial, write_study
 from core.training.config import TrainConfig
 from core.training.device import choose_device, describe
@@ -30,8 +30,6 @@ from core.training.loop import TrainingFailed
 from core.training.ranges import Space, configured
 from core.training.storage import open_storage
 from core.training.trials import cross_validated, run_trial
-
-Report = Callable[[Progress], None]
 
 STARTUP = 8  # trials drawn at random before what was seen guides the search
 UNPRUNED = 4  # trials that must be complete before one is given up early
@@ -115,7 +113,7 @@ def tune(
     storage: optuna.storages.BaseStorage | str | None = None,
     timeout: float | None = None,
     root: Path | None = None,
-    report: Report = lambda progress: None,
+    report: Report = silent,
 ) -> Study:
     """Add ``trials`` trials to the search called ``name`` (begun if there is none) and return what it has found.
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from core import training
 from core.errors import HemaLensError
 from core.models import build, get_model, model_names
-from core.progress import Progress
+from core.progress import Progress, Report, silent
 from core.runs import Run, list_runs
 from core.training.augment import RECIPES, augment
 from core.training.config import TrainConfig
@@ -100,7 +100,7 @@ def train_all(
     jobs: Sequence[Job],
     *,
     root: Path | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Report = silent,
 ) -> list[Outcome]:
     """Train ``jobs`` in their order; an outcome each. What one of them raises is kept as its outcome.
 

@@ -4,6 +4,9 @@ import pytest
 import streamlit as st
 
 from tests.fake_runs import fake_run
+from tests.stub_runs import make_run
+
+__all__ = ["make_run"]
 
 
 @pytest.fixture
@@ -25,3 +28,13 @@ def three(root):
         fake_run(root, "fair-64-1", title="Fair", accuracy=0.90, seed=2),
         fake_run(root, "small-28-1", title="Small", size=28, accuracy=0.85, seed=3),
     ]
+
+
+@pytest.fixture
+def run(make_run, tmp_path, monkeypatch):
+    """The one shipped run: a graph that goes by colour."""
+    made = make_run()
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(made.path.parent.parent))
+    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HEMALENS_DATA", str(tmp_path / "data"))
+    return made

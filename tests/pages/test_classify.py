@@ -5,12 +5,11 @@ import io
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import streamlit as st
-from PIL import Image, ImageDraw
+from PIL import Image
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
@@ -18,51 +17,14 @@ from core.datasets import get_dataset
 from core.serving.guard import Voice
 from core.serving.reader import RunReader
 from dashboard.downloads import as_csv, as_json
-from tests.stub_runs import make_run
+from tests.pages.driving import PAGES, TIMEOUT, drop, opened, png, texts
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "pages" / "classify.py"
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)  # BA, EO and ERB to the stub model
-NUCLEUS = (60, 0, 255)
-TIMEOUT = 300  # seconds: a busy machine must not fail a test
-__all__ = ["make_run"]
-
-
-def png(colour, width=360, height=363, mark=0, at=(0.5, 0.5)):
-    image, centre = Image.new("RGB", (width, height), colour), (at[0] * width, at[1] * height)
-    radius = 0.1 * height
-    ImageDraw.Draw(image).ellipse([*(c - radius for c in centre), *(c + radius for c in centre)], fill=NUCLEUS)
-    image.putpixel((0, 0), (mark % 256, mark // 256, 7))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def run(make_run, tmp_path, monkeypatch):
-    made = make_run()
-    monkeypatch.setenv("HEMALENS_PRETRAINED", str(made.path.parent.parent))
-    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HEMALENS_DATA", str(tmp_path / "data"))
-    return made
 
 
 @pytest.fixture
 def page(run):
-    return AppTest.from_file(str(PAGE), default_timeout=TIMEOUT).run()
-
-
-def drop(page, *files):
-    for name, data in files:
-        page.file_uploader[0].upload(name, data)
-    page.run()
-    assert not page.exception
-    return page
-
-
-def texts(page):
-    elements = [*page.subheader, *page.markdown, *page.caption, *page.warning, *page.info, *page.error]
-    return "\n".join(e.value for e in elements)
+    return opened("classify")
 
 
 def heading(page):
@@ -157,7 +119,7 @@ def test_a_later_drop_adds_and_is_shown(page):
 
 
 def test_two_hundred_files_at_once(page):
-    drop(page, *((f"{i:03d}.png", png([RED, GREEN, BLUE][i % 3], 64, 64, mark=i)) for i in range(200)))
+    drop(page, *((f"{i:03d}.png", png([RED, GREEN, BLUE][i % 3], width=64, height=64, mark=i)) for i in range(200)))
     assert heading(page) == "200 cells: 200 sure, 0 unsure"
     assert len(page.get("imgs")) <= 4
     assert page.dataframe[0].value["Cells"].sum() == 200
@@ -203,7 +165,7 @@ PLACES = [(0.4, 0.5), (0.6, 0.4), (0.5, 0.6), (0.35, 0.35), (0.6, 0.6), (0.5, 0.
 
 def strange_lab():
     """Files of 300 x 300 px with a nucleus at each of `PLACES`."""
-    return [(f"{n}.png", png(GREEN, 300, 300, at=at)) for n, at in enumerate(PLACES)]
+    return [(f"{n}.png", png(GREEN, width=300, height=300, at=at)) for n, at in enumerate(PLACES)]
 
 
 def boxes(page):
@@ -276,7 +238,7 @@ def test_several_models_side_by_side_and_where_they_disagree(run, make_run):
     swapped = np.zeros((3, 8))
     swapped[0, 0], swapped[1, 4] = 20, 20  # red BA as before, green LY instead of EO
     other = make_run("other-28-111111", size=28, weights=swapped)
-    page = AppTest.from_file(str(PAGE), default_timeout=TIMEOUT)
+    page = AppTest.from_file(str(PAGES / "classify.py"), default_timeout=TIMEOUT)
     page.query_params["model"] = f"{run.name},{other.name}"
     page.run()
     drop(page, ("a.png", png(RED)), ("b.png", png(GREEN)))
@@ -295,7 +257,7 @@ def test_several_models_side_by_side_and_where_they_disagree(run, make_run):
 
 
 def test_a_link_to_a_model_that_is_not_there_is_told(run):
-    page = AppTest.from_file(str(PAGE), default_timeout=TIMEOUT)
+    page = AppTest.from_file(str(PAGES / "classify.py"), default_timeout=TIMEOUT)
     page.query_params["model"] = "nosuchmodel"
     page.run()
     assert not page.exception
@@ -345,7 +307,7 @@ def test_stopping_keeps_what_is_done(page):
 def test_no_model_yet(tmp_path, monkeypatch):
     for name in ("HEMALENS_PRETRAINED", "HEMALENS_CACHE", "HEMALENS_DATA"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    page = AppTest.from_file(str(PAGE), default_timeout=TIMEOUT).run()
+    page = opened("classify")
     assert not page.exception
     assert "python -m core train" in texts(page)
 
@@ -358,12 +320,14 @@ def test_a_file_name_is_never_markup(page):
 def test_the_page_does_not_import_torch(run):
     script = (
         "import sys; from streamlit.testing.v1 import AppTest;"
-        f"page = AppTest.from_file({str(PAGE)!r}, default_timeout={TIMEOUT}).run();"
+        f"page = AppTest.from_file({str(PAGES / 'classify.py')!r}, default_timeout={TIMEOUT}).run();"
         "page.button[0].click().run();"
         "assert not page.exception and page.subheader;"
         "print([m for m in ('torch', 'torchvision', 'captum', 'medmnist') if m in sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT, cwd=ROOT)
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT, cwd=PAGES.parent
+    )
     assert found.stdout.strip() == "[]", found.stdout + found.stderr
 
 
@@ -372,7 +336,7 @@ def test_nothing_is_written_on_the_page_but_what_is_meant(run):
     assert not st.get_option("runner.magicEnabled")
     config.set_option("runner.magicEnabled", True)
     try:
-        page = AppTest.from_file(str(PAGE), default_timeout=TIMEOUT).run()
+        page = opened("classify")
         button(page, "Take all 8").click().run()
     finally:
         config.set_option("runner.magicEnabled", False)

@@ -3,48 +3,33 @@
 from pathlib import Path
 
 import numpy as np
-from streamlit.testing.v1 import AppTest
 
 from tests.fake_runs import fake_run
-
-PAGE = Path(__file__).resolve().parents[2] / "pages" / "compare.py"
-
-
-def open_page(**link) -> AppTest:
-    page = AppTest.from_file(str(PAGE), default_timeout=120)
-    for key, value in link.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    return page
-
-
-def said(page) -> str:
-    return "\n".join(e.value for kind in (page.markdown, page.info, page.caption, page.error) for e in kind)
+from tests.pages.driving import opened, texts
 
 
 def test_without_runs_it_says_what_will_be_here_and_how(root):
-    page = open_page()
-    assert "There is none yet" in said(page)
+    page = opened("compare")
+    assert "There is none yet" in texts(page)
     assert "python -m core train" in page.code[0].value
     assert not page.dataframe
 
 
 def test_one_run(root):
     fake_run(root, "only-64-1", title="Only")
-    page = open_page()
+    page = opened("compare")
     assert page.subheader[0].value == "Only, 64 px"
-    assert "Tick a second run" in said(page)
+    assert "Tick a second run" in texts(page)
     assert len(page.dataframe[0].value) == 1
     assert not page.error
 
 
 def test_the_two_best_are_compared_at_first_and_the_address_says_so(three):
-    page = open_page()
+    page = opened("compare")
     assert page.subheader[0].value == "Good, 64 px and Fair, 64 px"
     assert page.query_params["runs"] == "good-64-1,fair-64-1"
-    assert "points more accurate" in said(page)
-    assert "McNemar" in said(page)
+    assert "points more accurate" in texts(page)
+    assert "McNemar" in texts(page)
     assert not page.error
 
 
@@ -57,42 +42,42 @@ def test_a_link_opens_the_same_view(three):
         "show": "percent",
         "against": "parameters",
     }
-    page = open_page(**link)
+    page = opened("compare", **link)
     assert page.subheader[0].value == "Small, 28 px and Good, 64 px"
     assert {key: page.query_params[key] for key in link} == link
-    assert not page.info or "isn't here" not in said(page)
+    assert not page.info or "isn't here" not in texts(page)
 
 
 def test_two_sizes_are_matched_by_id_and_it_says_so(three):
-    page = open_page(runs="small-28-1,good-64-1")
-    assert "at 28 px" in said(page)
-    assert "matched by their ids" in said(page)
+    page = opened("compare", runs="small-28-1,good-64-1")
+    assert "at 28 px" in texts(page)
+    assert "matched by their ids" in texts(page)
 
 
 def test_a_link_to_a_run_that_is_gone_names_the_nearest(three):
-    page = open_page(runs="good-64-2,fair-64-1")
-    assert "'good-64-2'" in said(page)
-    assert "Good, 64 px" in said(page)
+    page = opened("compare", runs="good-64-2,fair-64-1")
+    assert "'good-64-2'" in texts(page)
+    assert "Good, 64 px" in texts(page)
     assert page.query_params["runs"] == "good-64-1,fair-64-1"
 
 
 def test_runs_on_different_data_are_shown_without_a_test(root):
     fake_run(root, "real-64-1", title="Real")
     fake_run(root, "other-64-1", title="Other", label="official BloodMNIST")
-    page = open_page(runs="real-64-1,other-64-1")
-    assert "No test of the difference" in said(page)
-    assert "McNemar" not in said(page)
+    page = opened("compare", runs="real-64-1,other-64-1")
+    assert "No test of the difference" in texts(page)
+    assert "McNemar" not in texts(page)
     assert not page.error
 
 
 def test_filters_narrow_the_table(three):
-    page = open_page(px="28")
+    page = opened("compare", px="28")
     assert list(page.dataframe[0].value["run"]) == ["small-28-1"]
     assert page.query_params["runs"] == "good-64-1,fair-64-1", "filtered away is not unticked"
 
 
 def test_choosing_a_square_shows_its_cells(three):
-    page = open_page(runs="fair-64-1,good-64-1")
+    page = opened("compare", runs="fair-64-1,good-64-1")
     page.selectbox(key="truth").set_value("ERB").run()
     page.selectbox(key="called").set_value("LY").run()
     assert not page.exception
@@ -105,12 +90,12 @@ def test_choosing_a_square_shows_its_cells(three):
 
 
 def test_a_square_without_cells_says_so(three):
-    page = open_page(truth="PLT", called="BA")
-    assert "No platelet (PLT)" in said(page)
+    page = opened("compare", truth="PLT", called="BA")
+    assert "No platelet (PLT)" in texts(page)
 
 
 def test_nothing_ticked(three):
-    page = open_page(runs="")
+    page = opened("compare", runs="")
     assert page.subheader, "an empty link is no link"
 
 
@@ -131,14 +116,14 @@ def write_data(folder: Path, n: int) -> str:
 def test_pictures_where_the_same_data_is_here(root, tmp_path):
     content = write_data(tmp_path / "data", 320)
     fake_run(root, "here-28-1", title="Here", size=28, content=content)
-    page = open_page()
+    page = opened("compare")
     assert page.dataframe[-1].value["cell"].iloc[0].startswith("data:image/png;base64,")
-    assert "Pictures appear here" not in said(page)
+    assert "Pictures appear here" not in texts(page)
 
 
 def test_no_pictures_of_other_data(root, tmp_path):
     write_data(tmp_path / "data", 320)
     fake_run(root, "else-28-1", title="Else", size=28, content="ffffffffffff")
-    page = open_page()
+    page = opened("compare")
     assert "cell" not in page.dataframe[-1].value
-    assert "Pictures appear here" in said(page)
+    assert "Pictures appear here" in texts(page)

@@ -1,17 +1,13 @@
 """The Compare page's view of doubt, at home and on another laboratory's cells, driven as a visitor would."""
 
-from pathlib import Path
-
 import pytest
 from PIL import Image
-from streamlit.testing.v1 import AppTest
 
 from core.datasets import own
 from core.progress import Progress
 from core.serving.laboratory import keep, kept
 from dashboard.scored import doubt_at_home
-
-PAGE = Path(__file__).resolve().parents[2] / "pages" / "compare.py"
+from tests.pages.driving import opened, shown, texts
 
 
 @pytest.fixture
@@ -28,42 +24,25 @@ def lab(three, tmp_path):
     return "my_lab"
 
 
-def open_page(**link) -> AppTest:
-    page = AppTest.from_file(str(PAGE), default_timeout=120)
-    for key, value in link.items():
-        page.query_params[key] = value
-    return shown(page.run())
-
-
-def shown(page: AppTest) -> AppTest:
-    assert not page.exception
-    assert not page.error, page.error[0].value
-    return page
-
-
-def said(page) -> str:
-    return "\n".join(e.value for kind in (page.markdown, page.info, page.caption) for e in kind)
-
-
 def test_at_home_the_ticked_runs_stand_side_by_side(three):
-    page = open_page(view="doubt", runs="fair-64-1,good-64-1")
+    page = opened("compare", view="doubt", runs="fair-64-1,good-64-1")
     table = page.dataframe[0].value
     assert table["name"].tolist() == ["Fair, 64 px", "Good, 64 px"]
     home = doubt_at_home(three[0])
     assert table["size"].iloc[1] == pytest.approx(home["lists"]["mean_size"])
-    assert "99 % of each class" in said(page)
+    assert "99 % of each class" in texts(page)
     assert not [box for box in page.selectbox if box.key == "cells"]  # there is no laboratory
 
 
 def test_nothing_ticked_says_what_to_do(three):
-    page = open_page(view="doubt", runs="none")
+    page = opened("compare", view="doubt", runs="none")
     if not page.dataframe:
-        assert "Choose a run above" in said(page)
+        assert "Choose a run above" in texts(page)
 
 
 def test_a_laboratory_is_asked_by_a_button_and_then_drawn(three, lab, monkeypatch):
-    page = open_page(view="doubt", runs="good-64-1", cells=lab)
-    assert "has not been asked about My lab yet" in said(page)
+    page = opened("compare", view="doubt", runs="good-64-1", cells=lab)
+    assert "has not been asked about My lab yet" in texts(page)
     assert not page.dataframe
     asked = []
 
@@ -77,12 +56,12 @@ def test_a_laboratory_is_asked_by_a_button_and_then_drawn(three, lab, monkeypatc
     shown(page.button(key="ask_elsewhere").click().run())
     assert asked == [("good-64-1", 4)]
     assert len(page.dataframe[0].value) == 1
-    assert "nothing is promised" in said(page)
+    assert "nothing is promised" in texts(page)
     assert list(kept(three[0])) == [lab]
 
 
 def test_what_was_asked_in_the_shell_is_there(three, lab):
     keep(three[1], lab, {"doubt": doubt_at_home(three[1])})
-    page = open_page(view="doubt", runs="good-64-1,fair-64-1", cells=lab)
+    page = opened("compare", view="doubt", runs="good-64-1,fair-64-1", cells=lab)
     assert page.dataframe[0].value["name"].tolist() == ["Fair, 64 px"]
-    assert "Good, 64 px has not been asked" in said(page)
+    assert "Good, 64 px has not been asked" in texts(page)

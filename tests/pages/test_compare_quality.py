@@ -1,15 +1,13 @@
 """The Compare page's view of picture quality, driven as a visitor would."""
 
 import json
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.evaluation.corruptions import CORRUPTIONS
 from tests.fake_damage import fake_damage
-
-PAGE = Path(__file__).resolve().parents[2] / "pages" / "compare.py"
+from tests.pages.driving import opened, shown, texts
 
 
 @pytest.fixture
@@ -20,42 +18,25 @@ def measured(three):
     return three
 
 
-def open_page(**link) -> AppTest:
-    page = AppTest.from_file(str(PAGE), default_timeout=120)
-    for key, value in {"view": "quality", **link}.items():
-        page.query_params[key] = value
-    return shown(page.run())
-
-
-def shown(page: AppTest) -> AppTest:
-    assert not page.exception
-    assert not page.error, page.error[0].value
-    return page
-
-
-def said(page) -> str:
-    return "\n".join(e.value for kind in (page.markdown, page.info, page.caption, page.error) for e in kind)
-
-
 def figure(page: AppTest) -> dict:
     return json.loads(page.get("plotly_chart")[0].proto.spec)
 
 
 def test_without_figures_it_says_how_to_make_them(three):
-    page = open_page(runs="fair-64-1,good-64-1")
-    assert "asked about spoilt pictures" in said(page)
+    page = opened("compare", view="quality", runs="fair-64-1,good-64-1")
+    assert "asked about spoilt pictures" in texts(page)
     assert page.code[0].value == "python -m core evaluate good-64-1 --corrupted"
     assert not page.dataframe
 
 
 def test_two_runs_over_eleven_kinds_of_damage(measured):
-    page = open_page(runs="good-64-1,fair-64-1")
+    page = opened("compare", view="quality", runs="good-64-1,fair-64-1")
     fig = figure(page)
     assert fig["layout"]["title"]["text"] == "Out of focus, severity 1: Fair loses 12 points, Good 6"
     assert len(fig["data"]) == 2 * len(CORRUPTIONS)
     assert {trace["name"] for trace in fig["data"]} == {"Good", "Fair"}
     assert len(page.get("image")) == 6
-    text = said(page)
+    text = texts(page)
     assert "Good: **66 %** right, 95 % sure" in text
     assert "Fair: **36 %** right, 95 % sure" in text
     assert "400 of 4,000 test cells" in text
@@ -63,7 +44,7 @@ def test_two_runs_over_eleven_kinds_of_damage(measured):
 
 
 def test_the_table_has_every_measured_run_and_names_the_worst(measured):
-    table = open_page(runs="good-64-1").dataframe[0].value
+    table = opened("compare", view="quality", runs="good-64-1").dataframe[0].value
     assert list(table["model"]) == ["Good, 64 px", "Fair, 64 px"]
     assert set(table["worst"]) == {"Out of focus"}
     assert table["defocus_blur"].tolist() == pytest.approx([78, 60])
@@ -71,53 +52,53 @@ def test_the_table_has_every_measured_run_and_names_the_worst(measured):
 
 
 def test_another_damage_is_chosen_and_shared(measured):
-    page = open_page(runs="fair-64-1,good-64-1", damage="bubble", on="LY")
+    page = opened("compare", view="quality", runs="fair-64-1,good-64-1", damage="bubble", on="LY")
     assert figure(page)["layout"]["title"]["text"].startswith("Bubbles, severity 5: ")
-    assert "air is enclosed" in said(page)
-    assert "LY, drawn, not real" in said(page)
+    assert "air is enclosed" in texts(page)
+    assert "LY, drawn, not real" in texts(page)
     page.selectbox(key="damage").set_value("brightness_down").run()
-    assert "exposure is too weak" in said(shown(page))
+    assert "exposure is too weak" in texts(shown(page))
     assert page.query_params["damage"] in ("brightness_down", ["brightness_down"])
 
 
 def test_a_link_to_an_unknown_damage(measured):
-    page = open_page(damage="motion_blurr")
-    assert "'motion_blurr'" in said(page)
+    page = opened("compare", view="quality", damage="motion_blurr")
+    assert "'motion_blurr'" in texts(page)
     assert page.selectbox(key="damage").value == "motion_blur"
 
 
 def test_how_sure_a_run_is_can_be_drawn(measured):
-    page = open_page(runs="good-64-1")
+    page = opened("compare", view="quality", runs="good-64-1")
     page.toggle(key="damage_sure").set_value(True).run()
     dotted = [trace for trace in figure(shown(page))["data"] if trace["line"].get("dash") == "dot"]
     assert len(dotted) == len(CORRUPTIONS)
 
 
 def test_an_unmeasured_run_among_the_ticked_is_named_with_its_command(measured):
-    page = open_page(runs="good-64-1,small-28-1")
+    page = opened("compare", view="quality", runs="good-64-1,small-28-1")
     assert {trace["name"] for trace in figure(page)["data"]} == {"Good"}
-    assert "Not asked about spoilt pictures yet: Small, 28 px" in said(page)
+    assert "Not asked about spoilt pictures yet: Small, 28 px" in texts(page)
     assert page.code[0].value == "python -m core evaluate small-28-1 --corrupted"
 
 
 def test_where_no_ticked_run_was_measured_the_best_measured_stand_in(measured):
-    page = open_page(runs="small-28-1")
-    assert "shown instead: Good, 64 px and Fair, 64 px" in said(page)
+    page = opened("compare", view="quality", runs="small-28-1")
+    assert "shown instead: Good, 64 px and Fair, 64 px" in texts(page)
     assert page.code[0].value == "python -m core evaluate small-28-1 --corrupted"
 
 
 def test_runs_of_several_sizes_say_so_and_keep_their_full_names(measured):
     fake_damage(measured[2])
-    page = open_page(runs="small-28-1,good-64-1")
+    page = opened("compare", view="quality", runs="small-28-1,good-64-1")
     assert {trace["name"] for trace in figure(page)["data"]} == {"Good, 64 px", "Small, 28 px"}
-    assert "different sizes" in said(page)
+    assert "different sizes" in texts(page)
 
 
 def test_a_data_set_whose_pictures_are_not_here(root):
     from tests.fake_runs import fake_run
 
     fake_damage(fake_run(root, "fields-64-1", title="Fields", dataset="all4"))
-    page = open_page(dataset="all4")
-    assert "Example pictures appear here once" in said(page)
+    page = opened("compare", view="quality", dataset="all4")
+    assert "Example pictures appear here once" in texts(page)
     assert not page.get("image")
     assert len(page.dataframe[0].value) == 1

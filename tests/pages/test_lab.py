@@ -1,69 +1,33 @@
 """The page 'Your lab', driven as a visitor would: pictures, scale, questions, profiles."""
 
-import io
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 from streamlit.testing.v1 import AppTest
 
 from core.lab import profile as profiles
 from core.lab.teaching import NOT_A_CELL
-from tests.stub_runs import make_run
+from tests.pages.driving import PAGES, TIMEOUT, drop, opened, png, texts
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "pages" / "lab.py"
 RED, GREEN, BLUE = (255, 60, 60), (60, 255, 60), (60, 60, 255)  # BA, EO and ERB to the stub model
 TRUTH = ("LY", "NE", "EO")  # what the person says they are
 CODES = ("BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT")
 NAMES = {"LY": "LY  lymphocyte", "NE": "NE  neutrophil", "EO": "EO  eosinophil"}
-TIMEOUT = 300  # seconds: a busy machine must not fail a test
-__all__ = ["make_run"]
 
 
-def png(colour, mark=0, width=360, height=363):
-    shade = tuple(int(np.clip(c - 2 * (mark % 20), 0, 255)) for c in colour)
-    image, centre = Image.new("RGB", (width, height), shade), (width / 2, height / 2)
-    radius = 0.1 * height
-    ImageDraw.Draw(image).ellipse([*(c - radius for c in centre), *(c + radius for c in centre)], fill=(60, 0, 40))
-    image.putpixel((0, 0), (mark % 256, mark // 256, 7))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+def cell(i):
+    """A red, a green and a blue one in turn, each in a shade of its own."""
+    return f"{i:03d}.png", png(tuple(c - 2 * (i % 20) for c in (RED, GREEN, BLUE)[i % 3]), i)
 
 
 def batch(count=30):
-    return [(f"{i:03d}.png", png((RED, GREEN, BLUE)[i % 3], i)) for i in range(count)]
-
-
-@pytest.fixture
-def run(make_run, tmp_path, monkeypatch):
-    made = make_run()
-    monkeypatch.setenv("HEMALENS_PRETRAINED", str(made.path.parent.parent))
-    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HEMALENS_DATA", str(tmp_path / "data"))
-    return made
+    return [cell(i) for i in range(count)]
 
 
 @pytest.fixture
 def page(run):
-    return AppTest.from_file(str(PAGE), default_timeout=TIMEOUT).run()
-
-
-def drop(page, files):
-    for name, data in files:
-        page.file_uploader[0].upload(name, data)
-    page.run()
-    assert not page.exception
-    return page
-
-
-def texts(page):
-    elements = [*page.subheader, *page.markdown, *page.caption, *page.warning, *page.info, *page.error, *page.success]
-    return "\n".join(e.value for e in elements)
+    return opened("lab")
 
 
 def button(page, label):
@@ -101,7 +65,7 @@ def teach(page, count):
 
 @pytest.fixture
 def taught(page):
-    drop(page, batch())
+    drop(page, *batch())
     here = lab(page)
     while here.asked < 25:
         here.answer(here.focused(), CODES.index(truth(page)))
@@ -118,7 +82,7 @@ def test_before_anything_there_are_the_promise_a_drop_zone_and_no_laboratory(pag
 
 
 def test_pictures_lead_to_the_scale(page):
-    drop(page, batch())
+    drop(page, *batch())
     said = texts(page)
     assert "**30 cells**" in said
     assert "With 50 or more it learns better" in said
@@ -127,19 +91,19 @@ def test_pictures_lead_to_the_scale(page):
 
 
 def test_bad_files_are_listed_and_the_others_read(page):
-    drop(page, [*batch(12), ("notes.png", b"a text " * 50), ("cut.png", png(RED)[:300])])
+    drop(page, *batch(12), ("notes.png", b"a text " * 50), ("cut.png", png(RED)[:300]))
     assert "**12 cells**" in texts(page)
     assert page.dataframe[0].value["File"].tolist() == ["notes.png", "cut.png"]
 
 
 def test_only_bad_files_leave_the_samples_in_reach(page):
-    drop(page, [("notes.png", b"a text " * 50)])
+    drop(page, *[("notes.png", b"a text " * 50)])
     assert "None of the files could be used" in texts(page)
     assert button(page, "Try it with 100 drawn cells")
 
 
 def test_a_square_by_hand_is_tried_then_used(page):
-    drop(page, batch(12))
+    drop(page, *batch(12))
     before = lab(page).teaching
     page.slider[0].set_value(120).run()
     assert lab(page).teaching is before  # only shown so far
@@ -151,7 +115,7 @@ def test_a_square_by_hand_is_tried_then_used(page):
 
 
 def test_classes_that_cannot_occur_are_hardly_named(page, run):
-    drop(page, batch(12))
+    drop(page, *batch(12))
     assert lab(page).teaching.occurs.all()
     page.get("button_group")[1].set_value(["EO", "LY", "NE"]).run()
     assert not page.exception
@@ -164,7 +128,7 @@ def test_classes_that_cannot_occur_are_hardly_named(page, run):
 
 
 def test_before_teaching_counts_map_and_doubt_are_shown(page):
-    drop(page, batch(12))
+    drop(page, *batch(12))
     click(page, "Next: adapt")
     assert len(page.get("plotly_chart")) == 2
     assert "Most in doubt" in texts(page)
@@ -173,7 +137,7 @@ def test_before_teaching_counts_map_and_doubt_are_shown(page):
 
 
 def test_ten_questions_stand_on_the_first_screen_with_the_models_guess(page):
-    drop(page, batch())
+    drop(page, *batch())
     go(page, "teach")
     here = lab(page)
     assert len(here.round().cells) == 10
@@ -185,7 +149,7 @@ def test_ten_questions_stand_on_the_first_screen_with_the_models_guess(page):
 
 
 def test_answers_go_on_to_the_next_cell_and_are_counted(page):
-    drop(page, batch())
+    drop(page, *batch())
     go(page, "teach")
     first = lab(page).focused()
     teach(page, 3)
@@ -197,7 +161,7 @@ def test_answers_go_on_to_the_next_cell_and_are_counted(page):
 
 
 def test_a_guess_is_confirmed_by_one_click_and_an_answer_can_be_changed(page):
-    drop(page, batch())
+    drop(page, *batch())
     go(page, "teach")
     last = lab(page).round().cells[-1]
     next(b for b in page.button if b.key == f"lab_confirm_{last}").click().run()
@@ -212,7 +176,7 @@ def test_a_guess_is_confirmed_by_one_click_and_an_answer_can_be_changed(page):
 
 
 def test_undo_asks_again_also_over_the_end_of_a_screen(page):
-    drop(page, batch())
+    drop(page, *batch())
     go(page, "teach")
     teach(page, 10)
     assert len(lab(page).rounds) == 2
@@ -292,7 +256,7 @@ def test_a_laboratory_comes_from_another_computer(taught, run, tmp_path):
     lab(taught).keep("Ward 5", run)
     data = profiles.path_of("Ward 5").read_bytes()
     profiles.delete("Ward 5")
-    page = AppTest.from_file(str(PAGE), default_timeout=TIMEOUT).run()
+    page = opened("lab")
     page.file_uploader[-1].upload("ward.safetensors", data)
     page.run()
     assert not page.exception
@@ -308,7 +272,7 @@ def test_labels_in_a_table_are_answers(page):
     table = "file,label,slide\n" + "".join(
         f"images/{n},{TRUTH[int(n[:3]) % 3].lower()},{n[2]}\n" for n, _ in files[:20]
     )
-    drop(page, [*files, ("labels.csv", (table + "none.png,blast,1\n").encode())])
+    drop(page, *files, ("labels.csv", (table + "none.png,blast,1\n").encode()))
     said = texts(page)
     assert "names the class of 20 pictures" in said
     assert "No class is called 'blast'" in said
@@ -330,7 +294,7 @@ def test_everything_stays_when_one_comes_back(taught):
 
 def test_more_pictures_keep_the_answers(taught):
     said = {lab(taught).ids[cell]: answer for cell, answer in lab(taught).answers.items()}
-    drop(taught, [(f"{i:03d}.png", png((RED, GREEN, BLUE)[i % 3], i)) for i in range(30, 40)])
+    drop(taught, *(cell(i) for i in range(30, 40)))
     here = lab(taught)
     assert len(here.teaching.cells) == 40
     assert {here.ids[cell]: answer for cell, answer in here.answers.items()} == said
@@ -347,19 +311,19 @@ def test_one_can_begin_anew(taught):
 def test_no_network_yet(tmp_path, monkeypatch):
     for name in ("HEMALENS_PRETRAINED", "HEMALENS_CACHE", "HEMALENS_DATA"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    page = AppTest.from_file(str(PAGE), default_timeout=TIMEOUT).run()
+    page = opened("lab")
     assert not page.exception
     assert "no network is installed" in texts(page)
 
 
 def test_a_kept_laboratory_answers_on_classify_until_none_does(taught, run):
     lab(taught).keep("Ward 5", run)
-    page = AppTest.from_file(str(ROOT / "pages" / "classify.py"), default_timeout=TIMEOUT)
+    page = AppTest.from_file(str(PAGES / "classify.py"), default_timeout=TIMEOUT)
     page.query_params["profile"] = "Ward 5"
     page.run()
     assert not page.exception
     assert "Answers as taught by your laboratory **Ward 5**: 25 cells, estimated" in texts(page)
-    drop(page, batch(3))
+    drop(page, *batch(3))
     assert "taught by Ward 5" in page.subheader[0].help
     assert set(page.dataframe[1].value["Class"].str[:2]) == set(TRUTH)
     click(page, "Back to none")
@@ -370,7 +334,7 @@ def test_a_kept_laboratory_answers_on_classify_until_none_does(taught, run):
 
 def test_a_link_to_a_laboratory_that_is_gone_is_told(taught, run):
     lab(taught).keep("Ward 5", run)
-    page = AppTest.from_file(str(ROOT / "pages" / "classify.py"), default_timeout=TIMEOUT)
+    page = AppTest.from_file(str(PAGES / "classify.py"), default_timeout=TIMEOUT)
     page.query_params["profile"] = "Ward 6"
     page.run()
     assert not page.exception
@@ -380,9 +344,11 @@ def test_a_link_to_a_laboratory_that_is_gone_is_told(taught, run):
 def test_the_page_does_not_import_torch(run):
     script = (
         "import sys; from streamlit.testing.v1 import AppTest;"
-        f"page = AppTest.from_file({str(PAGE)!r}, default_timeout={TIMEOUT}).run();"
+        f"page = AppTest.from_file({str(PAGES / 'lab.py')!r}, default_timeout={TIMEOUT}).run();"
         "assert not page.exception and page.title;"
         "print([m for m in ('torch', 'torchvision', 'captum', 'medmnist') if m in sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT, cwd=ROOT)
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT, cwd=PAGES.parent
+    )
     assert found.stdout.strip() == "[]", found.stdout + found.stderr
