@@ -51,6 +51,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--teacher", metavar="RUN[,RUN]", help="learn from these runs' answers (distillation)")
     parser.add_argument("--teaching", type=float, help="the teachers' share of the labels, above 0 and up to 1")
+    parser.add_argument(
+        "--beside", metavar="DATASET", help="train on another laboratory's cells too, such as bone_marrow"
+    )
+    parser.add_argument("--beside-share", type=float, help="their share of each batch, between 0 and 1 (default 0.25)")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))

@@ -6,7 +6,7 @@ A data set is added by adding one module to this package that ends in ``register
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -99,6 +99,19 @@ class LoadedDataset:
 
 
 @dataclass(frozen=True)
+class Kin:
+    """How a data set's cells can stand beside those of ``dataset``, another one, as a second laboratory's.
+
+    ``classes``: code to the code there, of the classes that are the same; ``crop``: the share of the picture's side,
+    from its centre, that spans as many micrometres as a whole picture there.
+    """
+
+    dataset: str
+    classes: Mapping[str, str]
+    crop: float
+
+
+@dataclass(frozen=True)
 class DatasetSpec:
     """Everything the rest of HemaLens needs to know of a data set.
 
@@ -115,6 +128,7 @@ class DatasetSpec:
     ``unit`` is what one picture shows: 'cell', or 'field' (several cells). ``squeezed`` pictures are resized to
     a square whatever their shape; others are cut to their central square first.
     ``maps_to`` names the data set whose classes these are, where the cells are another laboratory's ('' elsewhere).
+    ``kin``: the data set whose trainings may take these cells in as another laboratory's, None where there is none.
     ``cautions`` are sentences that must stand beside every figure of the data set.
     """
 
@@ -138,6 +152,7 @@ class DatasetSpec:
     unit: str = "cell"
     squeezed: bool = False
     maps_to: str = ""
+    kin: Kin | None = None
     cautions: tuple[str, ...] = ()
 
     @property

@@ -4,7 +4,7 @@ Matek et al. 2021, Blood 138(20):1917, https://doi.org/10.1182/blood.2020010568;
 'Bone-Marrow-Cytomorphology_MLL_Helmholtz_Fraunhofer'. A copy with some of the classes works and says how many.
 """
 
-from core.datasets.base import CellClass
+from core.datasets.base import CellClass, Kin
 from core.datasets.folders import Folder, register_folder
 from core.datasets.scan import scan_known
 
@@ -135,6 +135,25 @@ CLASSES = (
         "some over the nucleus; up to 5 % of marrow cells.",
     ),
 )
+# What BloodMNIST calls the same; it joins the stages of granulocytes and of red precursors. Not the blasts and what is
+# sick: it has no such cells. A red cell is 28 to 31 % of the picture's side here, 37 % there.
+KIN = Kin(
+    "bloodmnist",
+    {
+        "BAS": "BA",
+        "EOS": "EO",
+        "EBO": "ERB",
+        "PEB": "ERB",
+        "PMO": "IG",
+        "MYB": "IG",
+        "MMZ": "IG",
+        "LYT": "LY",
+        "MON": "MO",
+        "NGB": "NE",
+        "NGS": "NE",
+    },
+    crop=0.824,
+)
 FOLDER = Folder(
     name=NAME, scan=lambda root: scan_known(root, {cell.code: (cell.code,) for cell in CLASSES}), published=True
 )
@@ -149,6 +168,7 @@ register_folder(
     citation="Matek C. et al., Highly accurate differentiation of bone marrow cell morphologies using deep neural "
     "networks on a large image data set, Blood 138 (2021) 1917.",
     url="https://doi.org/10.7937/TCIA.AXH3-T579",
+    kin=KIN,
     cautions=(
         "No patient ids exist: cells of one person are in train and test, and patient leakage can't be excluded.",
         "'Not identifiable' holds cells that the experts could not name, many of which look like another class.",

@@ -103,11 +103,17 @@ def _trained(config: dict[str, Any], metrics: dict[str, Any]) -> str:
             f"Begun at torchvision's weights of {get_model(train['model']).imagenet[0]}, learned from ImageNet's "
             "photographs (all layers of the same shapes)"
         )
+    beside = ""
+    if guests := config.get("beside"):
+        cells = ", ".join(f"{n:,} {code}" for code, n in guests["counts"].items())
+        share = train["beside_share"]
+        beside = f"{share:.0%} of each batch were cells of {guests['title']} ({cells}; its test cells stayed away), "
+    device = f"{metrics['device']}{', bfloat16' if metrics['bf16'] else ''}"
     return (
         f"{begun}, {metrics['epochs']} of at most {train['epochs']} epochs (best: {metrics['best_epoch']}), "
         f"{train['optimizer']}, peak learning rate {train['learning_rate']:g}, batches of {train['batch_size']}, "
-        f"augmentation '{train['augment']}', {taught}seed {train['seed']}; {metrics['train_seconds']:,.0f} s on "
-        f"{metrics['device']}{', bfloat16' if metrics['bf16'] else ''}. Probabilities were calibrated on val "
+        f"augmentation '{train['augment']}', {beside}{taught}"
+        f"seed {train['seed']}; {metrics['train_seconds']:,.0f} s on {device}. Probabilities were calibrated on val "
         f"(temperature {metrics['temperature']:.2f}, folded into the last layer)."
     )
 

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from core.datasets import LoadedDataset, get_dataset
+from core.datasets import LoadedDataset, UnknownDataset, get_dataset
 from core.errors import HemaLensError
 from core.models import get_model
 from core.progress import Report, silent
@@ -32,7 +32,8 @@ class TrainConfig:
     epochs without a better val (0 = never); ``start`` names a run whose weights are where the training
     begins ('' = from scratch), ``weights`` 'imagenet' begins at torchvision's (see `core.training.imagenet`);
     ``teacher`` names runs, separated by commas, whose answers make up the share ``teaching`` of the labels
-    (see `core.training.teacher`); ``precision``: 'auto', 'fp32' or 'bf16'.
+    (see `core.training.teacher`); ``beside`` names a data set of another laboratory whose cells make up the share
+    ``beside_share`` of each batch (see `core.training.beside`); ``precision``: 'auto', 'fp32' or 'bf16'.
     ``device`` ('auto', 'cpu', 'cuda', 'mps') and ``devices`` (how many of them train together, 0 = all GPUs)
     say where, not what, and are no part of the identity.
     """
@@ -58,6 +59,8 @@ class TrainConfig:
     weights: str = ""
     teacher: str = ""
     teaching: float = 0.8
+    beside: str = ""
+    beside_share: float = 0.25
     seed: int = 0
     precision: str = "auto"
     device: str = "auto"
@@ -87,6 +90,11 @@ class TrainConfig:
             "ema": (0 <= self.ema < 1, "from 0 up to 1"),
             "augment": (self.augment in RECIPES, f"one of {', '.join(RECIPES)}"),
             "teaching": (0 < self.teaching <= 1, "above 0, up to 1"),
+            "beside": (
+                self.beside == "" or _is_kin(self.beside, self.dataset),
+                f"a data set whose cells can stand beside those of {self.dataset}",
+            ),
+            "beside_share": (0 < self.beside_share < 1, "between 0 and 1"),
             "weights": (
                 self.weights == "" or (self.weights == "imagenet" and not self.start),
                 "imagenet, or nothing where --start says where to begin",
@@ -133,6 +141,8 @@ class TrainConfig:
                 del content[name]
         if not self.teacher:
             del content["teacher"], content["teaching"]
+        if not self.beside:
+            del content["beside"], content["beside_share"]
         return content
 
     @classmethod
@@ -141,7 +151,15 @@ class TrainConfig:
         known = {f.name for f in fields(cls)}
         return cls(**{k: v for k, v in content.items() if k in known})
 
-    def run_name(self, content_hash: str) -> str:
+    def run_name(self, *content_hashes: str) -> str:
         """Name of the run: model, size, and 6 hex digits that stand for configuration and training data."""
-        identity = json.dumps([self.as_json(), content_hash], sort_keys=True)
+        identity = json.dumps([self.as_json(), *content_hashes], sort_keys=True)
         return f"{self.model}-{self.size}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}"
+
+
+def _is_kin(name: str, dataset: str) -> bool:
+    try:
+        kin = get_dataset(name).kin
+    except UnknownDataset:
+        return False
+    return kin is not None and kin.dataset == dataset

@@ -11,6 +11,7 @@ from core.models import ImageClassifier
 from core.models.export import export_graph, round_to_stored, storable
 from core.runs import Predictions, Run, write_run
 from core.serving.guarding import make_guard
+from core.training.beside import Guests
 from core.training.card import card
 from core.training.checkpoint import Progressed
 from core.training.config import TrainConfig
@@ -28,11 +29,13 @@ def finish(
     device: torch.device,
     root: Path,
     devices: int = 1,
+    guests: Guests | None = None,
 ) -> Run:
     """Calibrate the network on val, round it to the precision that is stored, score it, write the run under ``root``.
 
     The temperature is folded into the last layer, so that whatever serves the weights gives calibrated
-    probabilities; classes and their order stay the same. ``devices`` like ``device`` trained it.
+    probabilities; classes and their order stay the same. ``devices`` like ``device`` trained it, with the
+    cells ``guests`` beside.
     """
     temperature = fit_temperature(data["val"].labels, network_logits(network, data["val"].images, device).numpy())
     network.divide_logits(temperature)
@@ -54,6 +57,8 @@ def finish(
         "temperature": round(temperature, 4),
     }
     stored_config = run_config(config, name, data, "torch", "torchvision", "numpy", "onnx")
+    if guests:
+        stored_config["beside"] = guests.facts
     network = network.cpu()
     run = write_run(
         root,

@@ -25,6 +25,7 @@ from core.progress import Progress, Report, silent
 from core.runs import Run, find_run, list_runs
 from core.training import checkpoint
 from core.training.augment import RECIPES, augment
+from core.training.beside import Guests, epoch_order, invite, joined
 from core.training.checkpoint import Progressed
 from core.training.config import BadConfig, TrainConfig
 from core.training.device import autocast, choose_device, uses_bf16
@@ -33,7 +34,7 @@ from core.training.imagenet import begin_at_imagenet
 from core.training.optim import exponential_average, learning_rate_at, make_optimizer
 from core.training.pixels import as_float, channel_statistics, network_logits, to_device
 from core.training.start import begin_at
-from core.training.teacher import targets
+from core.training.teacher import smoothed, targets
 from core.training.team import Team, assemble, how_many
 
 
@@ -56,7 +57,8 @@ def train(
     Raises `DatasetUnavailable`, `TrainingFailed` (loss not a number, out of memory) or `BadConfig`.
     """
     data = config.load_data(report)
-    name = config.run_name(data.provenance.content_hash)
+    guests = invite(config, data, report)
+    name = config.run_name(data.provenance.content_hash, *([guests.content_hash] if guests else []))
     known = [run for run in list_runs(config.dataset) if run.name == name]
     if known and not force:
         return known[0]
@@ -70,8 +72,10 @@ def train(
         shutil.rmtree(work, ignore_errors=True)
     team.agree(None)  # nobody looks for a former state before it is gone
     try:
-        network, reached = fit(config, data, team.device, work / "state.safetensors", report, team)
-        write = partial(finish, config, name, data, network, reached, team.device, root or paths.user_runs_root())
+        network, reached = fit(config, data, team.device, work / "state.safetensors", report, team, guests)
+        write = partial(
+            finish, config, name, data, network, reached, team.device, root or paths.user_runs_root(), guests=guests
+        )
         run = _finished(team, partial(write, devices=size))
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TrainingFailed(_OUT_OF_MEMORY.format(device=device.type, batch=config.batch_size)) from error
@@ -109,11 +113,13 @@ def fit(
     state: Path | None = None,
     report: Report = silent,
     team: Team | None = None,
+    guests: Guests | None = None,
 ) -> tuple[ImageClassifier, Progressed]:
     """All epochs; returns the network with the weights that did best on val.
 
     Goes on from the file ``state`` where it exists, and keeps each finished epoch there (None: nowhere).
     What ``report`` raises ends the training; the details it gets count the ``finished`` epochs.
+    ``guests``: cells that train beside (None: those that ``config`` names).
     Each process of ``team`` (None: this one alone) calls it; the leader alone validates, stores and reports.
     """
     team = team or Team(device)
@@ -130,9 +136,14 @@ def fit(
     )
     optimizer = make_optimizer(network, config)
     reached = checkpoint.restore(state, network, averaged, optimizer) if state and state.exists() else Progressed()
-    pictures, labels = to_device(data["train"], device)
-    wanted = targets(config, data).to(device)
-    steps = max(1, len(labels) // config.batch_size)
+    guests = guests or invite(config, data, report)
+    own = len(data["train"])
+    pictures, labels = to_device(joined(data["train"], guests), device)
+    wanted = targets(config, data)
+    if guests:
+        wanted = torch.cat([wanted, smoothed(guests.part.labels, wanted.shape[1], config.label_smoothing)])
+    wanted = wanted.to(device)
+    steps = max(1, own // config.batch_size)
     truth = torch.tensor(data["val"].labels)
     bf16 = uses_bf16(config.precision, device)
     called = team.wrap(network)
@@ -141,12 +152,12 @@ def fit(
         if config.patience and epoch - reached.best_epoch >= config.patience and reached.epoch:
             break
         started = time.perf_counter()
-        own = config.seed * 100_003 + epoch + 1_000_003 * team.rank
-        torch.manual_seed(own)  # dropout
+        its_own = config.seed * 100_003 + epoch + 1_000_003 * team.rank
+        torch.manual_seed(its_own)  # dropout
         draws = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
-        order = torch.randperm(len(labels), generator=draws).to(device)
+        order = epoch_order(own, len(labels) - own, config, draws).to(device)
         if not team.leads:
-            draws.manual_seed(own)  # the order is everybody's, the variations are each one's own
+            draws.manual_seed(its_own)  # the order is everybody's, the variations are each one's own
         total_loss, total_right = torch.zeros((), device=device), torch.zeros((), device=device)
         network.train()
         for step in range(steps):
@@ -182,7 +193,7 @@ def fit(
             scores = right, F.cross_entropy(val_logits, truth).item()
         val_accuracy, val_loss = team.agree(scores)
         seconds = time.perf_counter() - started
-        seen = steps * min(config.batch_size, len(labels))
+        seen = steps * min(config.batch_size, own)
         reached.history.append(
             {
                 "epoch": epoch + 1,

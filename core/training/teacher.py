@@ -18,15 +18,18 @@ from core.training.config import BadConfig, TrainConfig
 TEMPERATURE = 2.0  # softens the teachers' probabilities, so that the less likely classes are heard
 
 
+def smoothed(labels: np.ndarray, classes: int, smoothing: float) -> Tensor:
+    """Labels (N,) as float (N, classes), of which the share ``smoothing`` is spread over all classes."""
+    return F.one_hot(torch.tensor(labels), classes).float() * (1 - smoothing) + smoothing / classes
+
+
 def targets(config: TrainConfig, data: LoadedDataset) -> Tensor:
     """What the network shall answer for each training picture, float (N, classes), rows that sum to 1.
 
     A share ``config.teaching`` comes from the teachers named in ``config.teacher`` (their mean), the rest from
     the labels, smoothed by ``config.label_smoothing``. Raises `BadConfig` where a teacher doesn't fit.
     """
-    classes = len(data.spec.classes)
-    labels = F.one_hot(torch.tensor(data["train"].labels), classes).float()
-    labels = labels * (1 - config.label_smoothing) + config.label_smoothing / classes
+    labels = smoothed(data["train"].labels, len(data.spec.classes), config.label_smoothing)
     if not config.teacher:
         return labels
     taught = [_soft_labels(find_run(name, config.dataset), data) for name in config.teacher.split(",")]

@@ -1,0 +1,116 @@
+"""Cells of a second laboratory that train beside a data set's own."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from core.datasets import LoadedDataset, Provenance, Split, get_dataset
+from core.datasets import base as datasets
+from core.datasets.base import Kin
+from core.progress import silent
+from core.training import BadConfig, TrainConfig, train
+from core.training.beside import epoch_order, invite, joined
+
+NAME = "elsewhere"
+
+
+def cells(count: int, label: int, grey: int) -> Split:
+    """Pictures 64 px of a bright middle (the central half) in ``grey`` surroundings."""
+    images = np.full((count, 64, 64, 3), grey, np.uint8)
+    images[:, 16:48, 16:48] = 200
+    return Split(images, np.full(count, label), np.array([f"{grey}_{i}" for i in range(count)]))
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A data set with three classes, of which two are BloodMNIST's under other names."""
+    spec = get_dataset("synthetic")
+    kin = Kin("synthetic", {"EOS": "EO", "LYT": "LY"}, crop=0.5)
+    classes = tuple(
+        replace(cell, code=code) for cell, code in zip(spec.classes[:3], ("EOS", "BLAST", "LYT"), strict=True)
+    )
+
+    def load(size: int, content_hash: str | None = None, scheme: str = "", report=silent) -> LoadedDataset:
+        assert size == 64, "the smallest size whose cut still has every pixel"
+        splits = {"train": cells(6, 0, 10), "val": cells(4, 2, 20), "test": cells(5, 2, 30)}
+        splits["train"].labels[:2] = 1
+        return LoadedDataset(known, size, Provenance("folder", "Elsewhere", "abc123"), splits)
+
+    known = replace(
+        spec, name=NAME, title="Elsewhere", classes=classes, sizes=(28, 64, 128), load=load, kin=kin, real=True
+    )
+    monkeypatch.setitem(datasets._REGISTRY, NAME, known)
+    return NAME
+
+
+def config(**choices) -> TrainConfig:
+    chosen = {"dataset": "synthetic", "size": 28, "model_arguments": {"width": 8}, "epochs": 1, **choices}
+    return TrainConfig.for_model("light", **chosen)
+
+
+def test_guests_are_cut_to_scale_and_named_as_at_home(elsewhere: str) -> None:
+    wanted = config(beside=elsewhere)
+    guests = invite(wanted, wanted.load_data(), silent)
+    assert guests.part.images.shape == (8, 28, 28, 3)
+    assert (guests.part.images == 200).all(), "the surroundings are cut off"
+    assert guests.facts["counts"] == {"EO": 4, "LY": 4}, "two of a class that is not known here are left out"
+    assert not any(name.startswith("30_") for name in guests.part.ids), "test cells stay away"
+
+
+def test_nobody_is_invited_where_none_is_named() -> None:
+    wanted = config()
+    data = wanted.load_data()
+    assert invite(wanted, data, silent) is None
+    assert joined(data["train"], None) is data["train"]
+
+
+def test_each_batch_has_its_share_of_guests() -> None:
+    wanted = config(batch_size=16, beside_share=0.25)
+    order = epoch_order(100, 10, wanted, torch.Generator().manual_seed(0)).view(-1, 16)
+    assert order.shape == (6, 16)
+    assert ((order >= 100).sum(1) == 4).all()
+    assert order.max() < 110
+    at_home = order[order < 100]
+    assert len(at_home.unique()) == len(at_home), "no own cell twice in an epoch"
+
+
+def test_without_guests_the_order_is_the_one_it_always_was() -> None:
+    draws = torch.Generator().manual_seed(3)
+    expected = torch.randperm(50, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(epoch_order(50, 0, config(), draws), expected)
+
+
+def test_a_run_says_who_trained_beside(elsewhere: str, tmp_path) -> None:
+    run = train(config(beside=elsewhere, beside_share=0.5, device="cpu"), root=tmp_path)
+    assert run.config["beside"]["counts"] == {"EO": 4, "LY": 4}
+    assert run.config["train"]["beside"] == elsewhere
+    assert "50% of each batch were cells of Elsewhere (4 EO, 4 LY; its test cells stayed away)" in run.card
+    again = TrainConfig.from_json(run.config["train"])
+    assert (again.beside, again.beside_share) == (elsewhere, 0.5)
+
+
+def test_guests_are_part_of_the_identity_only_where_there_are_some(elsewhere: str) -> None:
+    assert "beside" not in config().as_json()
+    assert "beside_share" not in config().as_json()
+    names = {
+        config().run_name("x"),
+        config(beside=elsewhere).run_name("x", "a"),
+        config(beside=elsewhere).run_name("x", "b"),
+        config(beside=elsewhere, beside_share=0.5).run_name("x", "a"),
+    }
+    assert len(names) == 4
+
+
+@pytest.mark.parametrize("name", ["bloodmnist", "nowhere"])
+def test_cells_that_are_no_kin_are_refused(name: str) -> None:
+    with pytest.raises(BadConfig, match="beside"):
+        config(beside=name)
+
+
+def test_bone_marrow_is_kin_to_bloodmnist() -> None:
+    known, home = get_dataset("bone_marrow"), get_dataset("bloodmnist")
+    assert set(known.kin.classes) <= set(known.codes)
+    assert set(known.kin.classes.values()) <= set(home.codes)
+    TrainConfig.for_model("cnn_se", beside="bone_marrow")
