@@ -56,6 +56,7 @@ def card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpec) -> 
         + ", ".join(f"{n:,} {split}" for split, n in data["counts"].items())
         + f". Domain: {spec.domain}",
         "",
+        *_beside(config),
         *_particulars(data, spec),
         f"## {title}",
         "",
@@ -70,6 +71,24 @@ def card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpec) -> 
         "",
     ]
     return "\n".join(lines)
+
+
+def _beside(config: dict[str, Any]) -> list[str]:
+    """Which cells of another laboratory took part in training, and how many of each class."""
+    guests = config.get("beside")
+    if not guests:
+        return []
+    cells = ", ".join(f"{n:,} {code}" for code, n in guests["counts"].items())
+    try:
+        domain = f"; {get_dataset(guests['name']).domain}"
+    except UnknownDataset:
+        domain = ""
+    return [
+        f"Trained beside cells of another laboratory: {guests['provenance']['label']}, content "
+        f"{guests['provenance']['content_hash']} ({cells}{domain}). Its test cells stayed away, and no figure here is "
+        "about its cells.",
+        "",
+    ]
 
 
 def _particulars(data: dict[str, Any], spec: DatasetSpec) -> list[str]:
@@ -103,11 +122,8 @@ def _trained(config: dict[str, Any], metrics: dict[str, Any]) -> str:
             f"Begun at torchvision's weights of {get_model(train['model']).imagenet[0]}, learned from ImageNet's "
             "photographs (all layers of the same shapes)"
         )
-    beside = ""
-    if guests := config.get("beside"):
-        cells = ", ".join(f"{n:,} {code}" for code, n in guests["counts"].items())
-        share = train["beside_share"]
-        beside = f"{share:.0%} of each batch were cells of {guests['title']} ({cells}; its test cells stayed away), "
+    guests = config.get("beside")
+    beside = f"{train['beside_share']:.0%} of each batch were cells of {guests['title']}, " if guests else ""
     device = f"{metrics['device']}{', bfloat16' if metrics['bf16'] else ''}"
     return (
         f"{begun}, {metrics['epochs']} of at most {train['epochs']} epochs (best: {metrics['best_epoch']}), "

@@ -86,7 +86,8 @@ def test_a_run_says_who_trained_beside(elsewhere: str, tmp_path) -> None:
     run = train(config(beside=elsewhere, beside_share=0.5, device="cpu"), root=tmp_path)
     assert run.config["beside"]["counts"] == {"EO": 4, "LY": 4}
     assert run.config["train"]["beside"] == elsewhere
-    assert "50% of each batch were cells of Elsewhere (4 EO, 4 LY; its test cells stayed away)" in run.card
+    assert "50% of each batch were cells of Elsewhere" in run.card
+    assert "content abc123 (4 EO, 4 LY" in run.card
     again = TrainConfig.from_json(run.config["train"])
     assert (again.beside, again.beside_share) == (elsewhere, 0.5)
 
