@@ -72,8 +72,9 @@ def look(run: Run, frames: np.ndarray, report: Report = silent) -> tuple[np.ndar
     """Probabilities float64 (N, C) and embedding float32 (N, K) of ``frames`` uint8 (N, S, S, 3), mean of the views.
 
     A network's embedding is the mean of the last feature map and its deviation over the places: how evenly a feature
-    lies over the cell tells classes apart that a mean alone confuses, such as granules and smudges. That of a
-    combination is its members' side by side. Raises `HemaLensError` for a run without an embedding, `EngineError`.
+    lies over the cell tells classes apart that a mean alone confuses, such as granules and smudges. An earlier map's
+    texture stands behind it, where the graph gives it. That of a combination is its members' side by side. Raises
+    `HemaLensError` for a run without an embedding, `EngineError`.
     """
     asked = networks(run)
     step = engine.BATCH // VIEWS

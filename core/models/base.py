@@ -14,7 +14,10 @@ class ImageClassifier(nn.Module):
     map (N, K, h, w), which Grad-CAM reads; ``head``, whose last layer is dense, turns it into
     logits. The mean and deviation of the training pixels are buffers, so that they always travel with
     the weights. ``balance`` may change the pictures before they are normalised (see `core.models.balance`).
+    ``texture_layer`` is the place in ``body`` of a layer whose map still shows texture, None where none is named.
     """
+
+    texture_layer: int | None = None
 
     def __init__(self, body: nn.Module, head: nn.Sequential, balance: nn.Module | None = None) -> None:
         super().__init__()
@@ -44,6 +47,11 @@ class ImageClassifier(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Last feature map (N, K, h, w) of pictures ``x``."""
         return self.body((self.balance(x) - self.mean) / self.std)
+
+    def texture(self, x: Tensor) -> Tensor:
+        """Mean and deviation of each channel of the map behind ``texture_layer``: (N, 2 K') of pictures ``x``."""
+        early = self.body[: self.texture_layer + 1]((self.balance(x) - self.mean) / self.std)
+        return torch.cat([early.mean((2, 3)), early.std((2, 3), correction=0)], 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))

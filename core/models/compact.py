@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from core.models.base import ImageClassifier, initialise, pooled_head
 
+_TEXTURE_LAYER = 4  # the second block of 2w, where granules and chromatin show, and classes not yet
+
 
 def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """Convolution without bias and batch norm."""
@@ -52,6 +54,7 @@ def compact_network(
         layers.append(ResidualBlock(channels, outputs, stride, attention))
         channels = outputs
     network = ImageClassifier(nn.Sequential(*layers), pooled_head(channels, classes, dropout), balance)
+    network.texture_layer = _TEXTURE_LAYER
     initialise(network)
     for block in layers[2:]:
         # A residual branch that starts at zero makes the deep net begin as a shallow one (Goyal et al. 2017).

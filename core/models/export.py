@@ -1,7 +1,8 @@
 """From a network to the graph that is served, without a second copy of its weights.
 
-The ONNX graph takes ``image`` uint8 (N, S, S, 3) as decoded and yields ``logits`` (N, C) and
-``features`` (N, K, h, w), the last feature map; normalisation is inside. Its weights are external
+The ONNX graph takes ``image`` uint8 (N, S, S, 3) as decoded and yields ``logits`` (N, C),
+``features`` (N, K, h, w), the last feature map, and, where the network names a layer for it, ``texture`` (N, 2 K'),
+mean and deviation of an earlier one; normalisation is inside. Its weights are external
 data that point into the run's ``weights.safetensors``: kernels are stored there in half precision
 and cast on loading, when ONNX Runtime folds the casts and the batch norms away.
 """
@@ -43,15 +44,17 @@ def round_to_stored(network: nn.Module) -> None:
 
 
 class _Served(nn.Module):
-    """The network as served: decoded pixels in, logits and last feature map out."""
+    """The network as served: decoded pixels in; logits, last feature map and, where there is one, texture out."""
 
     def __init__(self, network: ImageClassifier) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.network.features(image.permute(0, 3, 1, 2).float() / 255)
-        return self.network.head(features), features
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        pictures = image.permute(0, 3, 1, 2).float() / 255
+        features = self.network.features(pictures)
+        found = self.network.head(features), features
+        return found if self.network.texture_layer is None else (*found, self.network.texture(pictures))
 
 
 def export_graph(network: ImageClassifier, size: int, graph: Path, weights: Path) -> None:
@@ -60,6 +63,7 @@ def export_graph(network: ImageClassifier, size: int, graph: Path, weights: Path
     ``weights`` is the safetensors file in the same folder that holds `storable(network)`.
     """
     served = _Served(network.cpu().eval()).eval()
+    outputs = ["logits", "features", *([] if network.texture_layer is None else ["texture"])]
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter without onnxscript announces its retirement on each call
@@ -68,8 +72,8 @@ def export_graph(network: ImageClassifier, size: int, graph: Path, weights: Path
             (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
             buffer,
             input_names=["image"],
-            output_names=["logits", "features"],
-            dynamic_axes={"image": {0: "n"}, "logits": {0: "n"}, "features": {0: "n"}},
+            output_names=outputs,
+            dynamic_axes={name: {0: "n"} for name in ("image", *outputs)},
             opset_version=OPSET,
             dynamo=False,
             do_constant_folding=False,

@@ -1,8 +1,8 @@
 """Runs a stored graph with ONNX Runtime, on the CPU, without torch.
 
-A graph takes ``image`` uint8 (N, S, S, 3) and gives ``logits`` (N, C) and ``features`` (N, K, h, w), the
-last feature map. Normalisation lies inside the graph, so that it can't drift from the weights. A
-combination has no graph of its own: its members are asked, and their probabilities averaged.
+A graph takes ``image`` uint8 (N, S, S, 3) and gives ``logits`` (N, C) and ``features`` (N, K, h, w), the last feature
+map; some also ``texture`` (N, T), what an earlier map holds. Normalisation lies inside the graph, so that it can't
+drift from the weights. A combination has no graph of its own: its members are asked, and their probabilities averaged.
 """
 
 import os
@@ -63,14 +63,19 @@ def answers(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """What `logits` gives, and the embedding float32 (N, K) from the same pass: the last feature map's mean.
 
-    With ``spread`` the map's deviation over its places stands behind the mean: (N, 2 K). The embedding is None for a
-    combination and for a graph without feature map. Raises `EngineError`.
+    With ``spread`` the map's deviation over its places stands behind the mean, and behind that the texture, where the
+    graph gives it: (N, 2 K + T). The embedding is None for a combination and for a graph without feature map. Raises
+    `EngineError`.
     """
-    if run.kind == "combination" or not _gives_features(run):
+    if run.kind == "combination" or "features" not in _given(run):
         return logits(run, images, batch), None
-    found = [_outputs(run, images[i : i + batch], ("logits", "features"), batch) for i in _starts(images, batch)]
-    pooled = [np.c_[m.mean((2, 3)), m.std((2, 3))] if spread else m.mean((2, 3)) for _, m in found]
-    return np.concatenate([scores for scores, _ in found]), np.concatenate(pooled)
+    asked = ["logits", "features", *(["texture"] if spread and "texture" in _given(run) else [])]
+    scores, pooled = [], []
+    for start in _starts(images, batch):
+        found, features, *texture = _outputs(run, images[start : start + batch], asked, batch)
+        scores.append(found)
+        pooled.append(np.concatenate([features.mean((2, 3)), *([features.std((2, 3)), *texture] if spread else [])], 1))
+    return np.concatenate(scores), np.concatenate(pooled)
 
 
 def features(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
@@ -126,8 +131,9 @@ def _starts(images: np.ndarray, batch: int) -> range:
     return range(0, max(1, len(images)), batch)
 
 
-def _gives_features(run: Run) -> bool:
-    return "features" in {output.name for output in _session(run).get_outputs()}
+def _given(run: Run) -> set[str]:
+    """Names of what the run's graph gives."""
+    return {output.name for output in _session(run).get_outputs()}
 
 
 def _check(run: Run, images: np.ndarray) -> None:

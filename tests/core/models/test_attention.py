@@ -194,9 +194,9 @@ def test_the_exported_graph_answers_like_the_network(network, tmp_path):
     with record_gates(network):
         export_graph(network, 28, tmp_path / "model.onnx", tmp_path / "weights.safetensors")
     session = ort.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
-    assert [o.name for o in session.get_outputs()] == ["logits", "features"]
+    assert [o.name for o in session.get_outputs()] == ["logits", "features", "texture"]
     picture = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 3), dtype=np.uint8)
-    logits, _ = session.run(None, {"image": picture})
+    logits, *_ = session.run(None, {"image": picture})
     with torch.no_grad():
         wanted = network(torch.from_numpy(picture).permute(0, 3, 1, 2).float() / 255)
     np.testing.assert_allclose(logits, wanted.numpy(), rtol=1e-3, atol=1e-4)

@@ -99,6 +99,11 @@ def test_the_served_graph_agrees_and_keeps_one_copy_of_the_weights(case, tmp_pat
     with torch.inference_mode():
         np.testing.assert_allclose(logits, network(x).numpy(), rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(features, network.features(x).numpy(), rtol=1e-3, atol=1e-3)
+        given = {output.name for output in session.get_outputs()}
+        assert ("texture" in given) == (network.texture_layer is not None)
+        if "texture" in given:
+            texture = session.run(["texture"], {"image": decoded})[0]
+            np.testing.assert_allclose(texture, network.texture(x).numpy(), rtol=1e-3, atol=1e-3)
 
 
 def test_dividing_the_logits_divides_the_logits(case) -> None:
