@@ -35,8 +35,8 @@ def test_shipped_runs_bear_the_names_of_their_configurations() -> None:
     trained = [run for run in list_runs() if run.kind != "combination"]  # these are named after their members
     assert trained
     for run in trained:
-        content_hash = run.config["dataset"]["provenance"]["content_hash"]
-        assert TrainConfig.from_json(run.config["train"]).run_name(content_hash) == run.name
+        cells = [run.config[part]["provenance"] for part in ("dataset", "beside") if part in run.config]
+        assert TrainConfig.from_json(run.config["train"]).run_name(*(c["content_hash"] for c in cells)) == run.name
 
 
 def test_a_stored_configuration_reads_back() -> None:
