@@ -24,7 +24,7 @@ RED_CELL_SHARE = 75 / 200
 NUCLEUS_SHARE = 0.59
 _FEWEST_NUCLEI = 5
 _IMPLAUSIBLE = 1.45  # a ruler that differs by more from what the nuclei say has measured something else
-_BLUNT = 0.25  # red cells that stand out less than this are averaged with what the nuclei say
+_BLUNT = 0.4  # red cells that stand out less than this are averaged with what the nuclei say
 # Crops shaped like the originals are cut otherwise only where the red cells say so beyond doubt.
 _OTHER_SCALE = 0.12
 _FEWEST_PICTURES = 8
@@ -63,8 +63,6 @@ def measured(shapes: Sequence[tuple[int, int]], found: Sequence[Found | None], r
     side = ruler.diameter / RED_CELL_SHARE if ruler else None
     if side and nuclei and abs(np.log(side / nuclei)) > np.log(_IMPLAUSIBLE):
         side = None
-    if side and nuclei and ruler.sharpness < _BLUNT:
-        side = float(np.sqrt(side * nuclei))
     if not (side or nuclei):
         return Scale(
             None,
@@ -74,8 +72,11 @@ def measured(shapes: Sequence[tuple[int, int]], found: Sequence[Found | None], r
     if _cut_out_already(shapes, side or nuclei):
         return Scale(None, "whole", "The cells are cut out already, at about the right scale: used whole.")
     if side:
+        also = ""
+        if nuclei and ruler.sharpness < _BLUNT:
+            side, also = float(np.sqrt(side * nuclei)), " but stand out little, and nuclei have a size too"
         note = (
-            f"Red cells are {ruler.diameter:.0f} px across here (measured in {ruler.pictures} pictures), so "
+            f"Red cells are {ruler.diameter:.0f} px across here (measured in {ruler.pictures} pictures){also}, so "
             f"{side:.0f} px were cut out round each white cell: the scale that the models know."
         )
         return Scale(round(side), "red cells", note)
