@@ -14,8 +14,6 @@ from scipy.optimize import minimize
 PENALTY = 0.03  # on V, found by how three laboratories are read
 BALANCE = 0.5  # 0: each labelled cell counts alike; 1: each class
 ANCHORED = 2.0  # weight of all anchors, in that of all labelled cells
-# Times the penalty, on the constant: how often a class was answered says little of how often it will be met.
-CONSTANT = 10.0
 FLOOR = 1e-4  # no class is impossible
 FAR = 4.0  # spreads: further away an embedding counts no more
 _STEPS = 100
@@ -92,16 +90,14 @@ def fit_head(
         labels = np.r_[labels, anchors.labels]
     shape = start.weights.shape
     truth = np.eye(shape[1])[labels]
-    cost = np.full((shape[0], 1), penalty)
-    cost[-1] *= CONSTANT
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(shape)
         scores = offset + z @ weights
         scores -= scores.max(1, keepdims=True)
         logs = scores - np.log(np.exp(scores).sum(1, keepdims=True))
-        slope = z.T @ (weight[:, None] * (np.exp(logs) - truth)) + cost * weights
-        return float(-(weight[:, None] * truth * logs).sum() + 0.5 * (cost * weights**2).sum()), slope.ravel()
+        slope = z.T @ (weight[:, None] * (np.exp(logs) - truth)) + penalty * weights
+        return float(-(weight[:, None] * truth * logs).sum() + 0.5 * penalty * (weights**2).sum()), slope.ravel()
 
     found = minimize(
         loss, start.weights.ravel().astype(float), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}

@@ -202,18 +202,3 @@ def test_a_budget_of_nothing_only_adapts(lab):
     trial = run_trials(cells, labels, CODES, budget=0)[0]
     assert len(trial.asked) == 0
     assert trial.figures["after"] == trial.figures["adapted"]
-
-
-def test_how_often_a_class_was_answered_says_little_of_how_often_it_occurs(monkeypatch):
-    """20 answers of one class and 2 of another about cells that nothing tells apart."""
-    rng = np.random.default_rng(0)
-    seen, new = rng.normal(size=(22, 16)).astype("f4"), rng.normal(size=(400, 16)).astype("f4")
-    answers = np.repeat([0, 1], [20, 2])
-
-    def share_of_the_first() -> float:
-        taught = fit_head(plain_head(seen, np.ones(2)), seen, np.full((22, 2), 0.5), answers)
-        return float(taught.probabilities(new, np.full((400, 2), 0.5))[:, 0].mean())
-
-    held = share_of_the_first()
-    monkeypatch.setattr("core.lab.head.CONSTANT", 1.0)
-    assert 0.5 < held < share_of_the_first() - 0.03
