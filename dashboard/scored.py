@@ -13,7 +13,8 @@ from core.evaluation.curves import ClassCurves, class_curves
 from core.evaluation.doubt import doubt
 from core.evaluation.hardest import Combined, Hardness, Votes, combined, gather, hardness
 from core.runs import Run
-from core.serving.predict import list_thresholds, sure_threshold
+from core.serving.guarding import list_thresholds
+from core.serving.predict import sure_threshold
 from dashboard import catalogue
 
 

@@ -19,8 +19,8 @@ from core.runs import Run, write_json
 from core.serving import engine
 from core.serving.decode import decode_files
 from core.serving.framing import FramedBatch, frame_batch
-from core.serving.guarding import voiced
-from core.serving.predict import classify_in_batches, list_thresholds, sure_threshold
+from core.serving.guarding import list_thresholds, voiced
+from core.serving.predict import classify_in_batches, sure_threshold
 
 
 @dataclass(frozen=True)

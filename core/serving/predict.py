@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 
 from core.evaluation import softmax
-from core.evaluation.conformal import class_thresholds
 from core.runs import Run
 from core.serving import engine
 
@@ -78,18 +77,6 @@ def sure_threshold(run: Run) -> float:
     the validation cells; beyond that, the run's calibration error says how far to trust the figures.
     """
     return _threshold(run)
-
-
-@lru_cache(maxsize=64)
-def list_thresholds(run: Run) -> np.ndarray:
-    """From which probability on a class belongs into the short list of an answer of ``run``: float64 (C,).
-
-    From its validation cells, see `core.evaluation.conformal.class_thresholds`.
-    """
-    stored = run.predictions("val")
-    found = class_thresholds(stored.labels, softmax(stored.logits))
-    found.setflags(write=False)
-    return found
 
 
 def threshold_for(top: np.ndarray, correct: np.ndarray) -> float:

@@ -7,9 +7,13 @@ import pytest
 
 from core.datasets import get_dataset
 from core.errors import HemaLensError
+from core.evaluation import softmax
+from core.evaluation.conformal import class_thresholds, prediction_sets
 from core.serving.guard import BadGuard
-from core.serving.guarding import guard_of, make_guard, voiced
+from core.serving.guarding import guard_of, list_thresholds, make_guard, voiced
+from core.serving.own_cells import own_cells
 from core.serving.predict import classify
+from core.serving.views import views
 
 
 def test_a_newly_trained_network_has_a_guard_that_keeps_its_own_cells(tiny_run):
@@ -27,7 +31,29 @@ def test_a_guard_made_again_is_the_same(tiny_run):
     before, steps = tiny_run.guard_path.read_bytes(), []
     make_guard(tiny_run, report=steps.append)
     assert tiny_run.guard_path.read_bytes() == before
-    assert steps[-1].done == steps[-1].total == 1600 + 320
+    assert steps[-1].done == steps[-1].total == 1600 + 8 * 320
+
+
+def test_short_lists_hold_their_promise_from_whichever_side_a_cell_is_seen(tiny_run):
+    val = own_cells(tiny_run)["val"]
+    for seen in views(np.asarray(val.images)):
+        probabilities = classify(np.ascontiguousarray(seen), tiny_run).probabilities
+        held = prediction_sets(probabilities, list_thresholds(tiny_run))[np.arange(len(val)), val.labels]
+        assert min(held[val.labels == label].mean() for label in set(val.labels)) >= 0.97
+
+
+def test_without_a_guard_that_can_be_read_val_sets_the_lists(tiny_run):
+    own = list_thresholds(tiny_run)
+    broken = type(tiny_run)(tiny_run.path)
+    stored = tiny_run.guard_path.read_bytes()
+    tiny_run.guard_path.write_bytes(b"no guard")
+    try:
+        found = list_thresholds(broken)
+    finally:
+        tiny_run.guard_path.write_bytes(stored)
+    val = tiny_run.predictions("val")
+    np.testing.assert_array_equal(found, class_thresholds(val.labels, softmax(val.logits)))
+    assert (own <= found + 1e-6).all(), "a cell's worst side asks for longer lists"
 
 
 def test_runs_without_one_have_two_voices(make_run, colour):
