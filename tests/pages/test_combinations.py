@@ -10,7 +10,8 @@ from core.report import results_table
 from core.runs import list_runs
 from core.serving.reader import RunReader
 from tests.fake_runs import combined, fake_run
-from tests.pages.test_classify import BLUE, RED, png
+from tests.pages.driving import png
+from tests.pages.test_classify import BLUE, RED
 from tests.stub_runs import make_run
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
