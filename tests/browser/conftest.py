@@ -1,5 +1,6 @@
 """The dashboard in a real headless Chromium: a server of its own, offline, with empty data and cache folders."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class Visitor:
     """One browser window on the dashboard that writes down every complaint of the browser."""
 
     def __init__(self, page, address: str):
-        self.page, self.address, self.complaints = page, address, []
+        self.page, self.address, self.complaints, self.late = page, address, [], set()
         page.set_default_timeout(PATIENCE)
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(f"error in the page: {error}"))
@@ -72,12 +73,22 @@ class Visitor:
         """Nothing went wrong: no exception, no error on the page, no complaint of the browser."""
         assert self.page.locator("[data-testid=stException]").count() == 0, self.text()
         assert "Something went wrong on our side" not in self.text()
+        shown = self.page.locator("img").evaluate_all("all => all.map(one => one.currentSrc || one.src)")
+        assert not self.late & set(shown), "a picture is broken"
         assert self.complaints == []
 
     def _heard(self, message) -> None:
+        # A busy browser may ask for a picture after the next rerun has replaced it: bad only where it still stands.
+        if message.type == "error" and (pictures := re.findall(r"http://[^\s)]+/media/[^\s)]+", self._whole(message))):
+            self.late.update(pictures)
+            return
         # At a page's own address Streamlit first looks for its server under that address: two 404s by design.
         if message.type == "error" and "/_stcore/" not in message.location.get("url", ""):
             self.complaints.append(f"console: {message.text} ({message.location.get('url')})")
+
+    @staticmethod
+    def _whole(message) -> str:
+        return f"{message.text} {message.location.get('url', '')}"
 
     def _asked(self, request) -> None:
         if request.url.startswith(("http:", "https:")) and not request.url.startswith(self.address):
