@@ -49,7 +49,10 @@ class ImageClassifier(nn.Module):
         return self.body((self.balance(x) - self.mean) / self.std)
 
     def texture(self, x: Tensor) -> Tensor:
-        """Mean and deviation of each channel of the map behind ``texture_layer``: (N, 2 K') of pictures ``x``."""
+        """Mean and deviation of each channel of the map behind ``texture_layer``: (N, 2 K') of pictures ``x``.
+
+        For networks that name that layer only.
+        """
         early = self.body[: self.texture_layer + 1]((self.balance(x) - self.mean) / self.std)
         return torch.cat([early.mean((2, 3)), early.std((2, 3), correction=0)], 1)
 

@@ -72,9 +72,9 @@ def answers(
     asked = ["logits", "features", *(["texture"] if spread and "texture" in _given(run) else [])]
     scores, pooled = [], []
     for start in _starts(images, batch):
-        found, features, *texture = _outputs(run, images[start : start + batch], asked, batch)
+        found, last, *texture = _outputs(run, images[start : start + batch], asked, batch)
         scores.append(found)
-        pooled.append(np.concatenate([features.mean((2, 3)), *([features.std((2, 3)), *texture] if spread else [])], 1))
+        pooled.append(np.concatenate([last.mean((2, 3)), *([last.std((2, 3)), *texture] if spread else [])], 1))
     return np.concatenate(scores), np.concatenate(pooled)
 
 

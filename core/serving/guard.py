@@ -189,7 +189,7 @@ def fit_guard(
     """The guard of known cells: ``embeddings`` (M, K), ``labels`` int (M,), ``frames`` uint8 (M, S, S, 3) as framed.
 
     Val, cells that nothing was fitted on, sets the thresholds: of each class ``coverage`` get the right class into
-    their list, and ``kept`` of all are not foreign. ``val_probabilities`` (V, C) are those that will be served.
+    their list, and ``kept`` of all are not foreign. ``val_probabilities`` (V, C): the answers that lists must hold for.
     Classes may lack cells among ``labels``. Without ``frames`` (of both or of none)
     strangeness rests on the embedding alone.
     """
