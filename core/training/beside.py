@@ -16,7 +16,9 @@ from core.datasets import LoadedDataset, Split, get_dataset
 from core.datasets.base import Kin
 from core.progress import Report
 from core.serving.preprocess import centre_box
-from core.training.config import TrainConfig
+from core.training.config import BadConfig, TrainConfig
+
+_AT_A_TIME = 512  # pictures
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,10 @@ class Guests:
 
 
 def invite(config: TrainConfig, data: LoadedDataset, report: Report) -> Guests | None:
-    """The cells that ``config.beside`` names, None where it names none. Raises `DatasetUnavailable`.
+    """The cells that ``config.beside`` names, None where it names none.
 
-    Its test cells stay away, so that they remain unseen by whatever is trained here.
+    Its test cells stay away, so that they remain unseen by whatever is trained here. Raises `DatasetUnavailable`, and
+    `BadConfig` where no class that is there is one of the data set's.
     """
     if not config.beside:
         return None
@@ -53,14 +56,26 @@ def invite(config: TrainConfig, data: LoadedDataset, report: Report) -> Guests |
 
 
 def _in_terms_of(data: LoadedDataset, kin: Kin, codes: tuple[str, ...], size: int) -> Split:
-    """Train and val cells of ``data`` whose class is among ``codes`` of its ``kin``, cut to one physical scale."""
+    """Train and val cells of ``data`` whose class is among ``codes`` of its ``kin``, cut to one physical scale.
+
+    Raises `BadConfig` where there is none.
+    """
     names = [kin.classes.get(code) for code in data.spec.codes]
     there = np.array([codes.index(name) if name in codes else -1 for name in names])
-    parts = [data[split] for split in ("train", "val")]
-    labels = there[np.concatenate([part.labels for part in parts])]
-    images = np.concatenate([_cut(np.asarray(part.images[:]), kin.crop, size) for part in parts])
-    known = labels >= 0
-    return Split(images[known], labels[known], np.concatenate([part.ids for part in parts])[known])
+    images, labels, ids = [], [], []
+    for part in (data["train"], data["val"]):
+        known = np.flatnonzero(there[part.labels] >= 0)
+        # A few at a time: all of a large set, whole and at its own size, need not fit into memory.
+        for chosen in np.array_split(known, -(-len(known) // _AT_A_TIME)) if len(known) else ():
+            images.append(_cut(part.images[chosen], kin.crop, size))
+            labels.append(there[part.labels[chosen]])
+            ids.append(part.ids[chosen])
+    if not images:
+        raise BadConfig(
+            f"beside can't be {data.spec.name!r}: none of its classes that are here ({', '.join(data.spec.codes)}) is "
+            f"one of {', '.join(codes)}"
+        )
+    return Split(np.concatenate(images), np.concatenate(labels), np.concatenate(ids))
 
 
 def _cut(images: np.ndarray, crop: float, size: int) -> np.ndarray:

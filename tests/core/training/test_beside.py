@@ -59,6 +59,20 @@ def test_guests_are_cut_to_scale_and_named_as_at_home(elsewhere: str) -> None:
     assert not any(name.startswith("30_") for name in guests.part.ids), "test cells stay away"
 
 
+def test_guests_of_other_classes_only_are_refused(elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    strangers = replace(datasets._REGISTRY[elsewhere], kin=Kin("synthetic", {"XYZ": "EO"}, crop=0.5))
+    monkeypatch.setitem(datasets._REGISTRY, elsewhere, strangers)
+    wanted = config(beside=elsewhere)
+    known = datasets._REGISTRY[elsewhere].load
+
+    def load(*args, **options) -> LoadedDataset:
+        return replace(known(*args, **options), spec=strangers)
+
+    monkeypatch.setitem(datasets._REGISTRY, elsewhere, replace(strangers, load=load))
+    with pytest.raises(BadConfig, match="none of its classes"):
+        invite(wanted, wanted.load_data(), silent)
+
+
 def test_nobody_is_invited_where_none_is_named() -> None:
     wanted = config()
     data = wanted.load_data()
