@@ -1,7 +1,9 @@
 """Pages opened, filled and read in tests as a visitor would."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw
 from streamlit.testing.v1 import AppTest
@@ -11,14 +13,21 @@ PAGES = ROOT / "pages"
 TIMEOUT = 300  # seconds: a busy machine must not fail a test
 
 
-def opened(name: str, **link: str) -> AppTest:
-    """The page ``name`` at an address with ``link``."""
+def visited(name: str, state: Mapping[str, Any] | None = None, **link: str) -> AppTest:
+    """The page ``name`` at an address with ``link``, in a session of that ``state``; it may tell of an error."""
     page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=TIMEOUT)
     for key, value in link.items():
         page.query_params[key] = value
+    for key, value in (state or {}).items():
+        page.session_state[key] = value
     page.run()
     assert not page.exception
     return page
+
+
+def opened(name: str, state: Mapping[str, Any] | None = None, **link: str) -> AppTest:
+    """The page `visited`, which must tell of none."""
+    return shown(visited(name, state, **link))
 
 
 def shown(page: AppTest) -> AppTest:
@@ -29,9 +38,11 @@ def shown(page: AppTest) -> AppTest:
 
 
 def texts(page: AppTest) -> str:
-    """All text of the page but its title, a line an element."""
-    kinds = (page.subheader, page.markdown, page.caption, page.info, page.success, page.warning, page.error)
-    return "\n".join(element.value for kind in kinds for element in kind)
+    """All text of the page, a line an element, with plain spaces for those that do not break."""
+    headings = (page.title, page.subheader)
+    messages = (page.info, page.success, page.warning, page.error)
+    elements = (e for kind in (*headings, page.markdown, page.caption, *messages, page.metric) for e in kind)
+    return "\n".join(str(e.value) for e in elements).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def drop(page: AppTest, *files: tuple[str, bytes]) -> AppTest:

@@ -1,38 +1,20 @@
 """Combinations on the pages: told, compared and asked like any other run, but never the default."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from core.report import results_table
 from core.runs import list_runs
 from core.serving.reader import RunReader
 from tests.fake_runs import combined, fake_run
-from tests.pages.driving import png
+from tests.pages.driving import opened, png, texts
 from tests.pages.test_classify import BLUE, RED
 from tests.stub_runs import make_run
 
-PAGES = Path(__file__).resolve().parents[2] / "pages"
 __all__ = ["make_run"]
 
 
 pytestmark = pytest.mark.usefixtures("root")
-
-
-def opened(name: str, **link: str) -> AppTest:
-    page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=300)
-    for key, value in link.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    assert not page.error
-    return page
-
-
-def said(page: AppTest) -> str:
-    return "\n".join(e.value for kind in (page.subheader, page.markdown, page.info, page.caption) for e in kind)
 
 
 @pytest.fixture
@@ -46,7 +28,7 @@ def bench(root):
 
 
 def test_home_counts_it_but_puts_the_best_single_model_forward(bench):
-    text = said(opened("home"))
+    text = texts(opened("home"))
     assert "3 models" in text
     assert "best single one for BloodMNIST on val, **B, 64 px**" in text
 
@@ -64,7 +46,7 @@ def test_compare_shows_it_in_every_view(bench, view):
 def test_compare_lets_it_go_when_a_member_is_lost(bench):
     (bench[0].path / "model.onnx").unlink()
     assert [run.name for run in list_runs()] == ["B-64-1"]
-    assert "ensemble" not in said(opened("compare")).lower()
+    assert "ensemble" not in texts(opened("compare")).lower()
 
 
 def test_the_report_has_a_line_for_it(bench, monkeypatch):

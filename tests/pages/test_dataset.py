@@ -10,12 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from core.datasets import bloodmnist
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "pages" / "dataset.py"
+from tests.pages.driving import PAGES, ROOT, opened, texts
 
 
 @pytest.fixture(autouse=True)
@@ -25,17 +22,6 @@ def _folders(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     (tmp_path / "data").mkdir()
     st.cache_resource.clear()
-
-
-def opened(**query: str) -> AppTest:
-    page = AppTest.from_file(str(PAGE), default_timeout=120)
-    for key, value in query.items():
-        page.query_params[key] = value
-    return page.run()
-
-
-def texts(page: AppTest) -> str:
-    return "\n".join(element.value for kind in (page.markdown, page.caption) for element in kind)
 
 
 def write_images(path: Path, n: int = 8 * 30) -> Path:
@@ -49,7 +35,7 @@ def write_images(path: Path, n: int = 8 * 30) -> Path:
 
 
 def test_offline_shows_shipped_counts_and_generated_cells():
-    page = opened()
+    page = opened("dataset")
     assert not page.exception
     assert not page.error
     said = texts(page)
@@ -63,14 +49,14 @@ def test_offline_shows_shipped_counts_and_generated_cells():
 
 @pytest.mark.parametrize("size", ["28", "128", "224"])
 def test_every_size_works_offline(size):
-    page = opened(size=size, **{"class": "MO"})
+    page = opened("dataset", size=size, **{"class": "MO"})
     assert not page.exception
     assert f"{size} px" in texts(page)
     assert "monocyte" in page.subheader[0].value
 
 
 def test_a_link_to_what_is_not_there_is_told():
-    page = opened(size="32", split="all", page="many", **{"class": "NEU"})
+    page = opened("dataset", size="32", split="all", page="many", **{"class": "NEU"})
     assert not page.exception
     told = " ".join(info.value for info in page.info)
     for missing in ("NEU", "32", "all"):
@@ -79,7 +65,7 @@ def test_a_link_to_what_is_not_there_is_told():
 
 
 def test_choosing_a_class_changes_page_and_address():
-    page = opened()
+    page = opened("dataset")
     page.selectbox(key="class").select("PLT").run()
     assert not page.exception
     assert "platelets" in page.subheader[0].value
@@ -87,7 +73,7 @@ def test_choosing_a_class_changes_page_and_address():
 
 
 def test_drawn_data_set():
-    page = opened(dataset="synthetic", size="28")
+    page = opened("dataset", dataset="synthetic", size="28")
     assert not page.exception
     assert "Every class is equally common" in page.get("plotly_chart")[0].proto.spec
     assert page.dataframe[0].value["all"].sum() == 2400
@@ -96,7 +82,7 @@ def test_drawn_data_set():
 
 def test_with_images_the_wall_is_real_and_the_statistics_are_their_own(tmp_path):
     write_images(tmp_path / "data" / "rebuilt_bloodmnist.npz")
-    page = opened(size="28", page="2", **{"class": "LY"})
+    page = opened("dataset", size="28", page="2", **{"class": "LY"})
     assert not page.exception
     said = texts(page)
     assert "21 to 30 of 30" in said
@@ -110,12 +96,12 @@ def test_with_images_the_wall_is_real_and_the_statistics_are_their_own(tmp_path)
 
 def test_a_page_beyond_the_last_shows_the_last(tmp_path):
     write_images(tmp_path / "data" / "rebuilt_bloodmnist.npz")
-    assert "21 to 30 of 30" in texts(opened(size="28", page="999"))
+    assert "21 to 30 of 30" in texts(opened("dataset", size="28", page="999"))
 
 
 def test_broken_file_is_told_and_generated_cells_stand_in(tmp_path):
     (tmp_path / "data" / "rebuilt_bloodmnist.npz").write_bytes(b"no zip")
-    page = opened(size="28")
+    page = opened("dataset", size="28")
     assert not page.exception
     assert "can't be read as BloodMNIST" in page.warning[0].value
     assert "generated, not a patient's cell" in texts(page)
@@ -124,7 +110,7 @@ def test_broken_file_is_told_and_generated_cells_stand_in(tmp_path):
 def test_failed_download_gives_the_manual_way(monkeypatch):
     monkeypatch.setattr(bloodmnist.fetch.__globals__["time"], "sleep", lambda _: None)
     monkeypatch.setenv("HEMALENS_BLOODMNIST_URL", "http://127.0.0.1:9")
-    page = opened(size="28")
+    page = opened("dataset", size="28")
     page.button(key="download_bloodmnist_28").click().run()
     assert not page.exception
     message = page.error[0].value
@@ -151,7 +137,7 @@ def test_download_from_the_page(tmp_path, monkeypatch):
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("HEMALENS_BLOODMNIST_URL", f"http://127.0.0.1:{server.server_port}")
     try:
-        page = opened(size="28")
+        page = opened("dataset", size="28")
         page.button(key="download_bloodmnist_28").click().run()
     finally:
         server.shutdown()
@@ -165,7 +151,7 @@ def test_download_from_the_page(tmp_path, monkeypatch):
 def test_page_never_imports_torch(tmp_path):
     script = (
         "import sys; from streamlit.testing.v1 import AppTest;"
-        f"page = AppTest.from_file({str(PAGE)!r}, default_timeout=120).run();"
+        f"page = AppTest.from_file({str(PAGES / 'dataset.py')!r}, default_timeout=120).run();"
         "assert not page.exception; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True)

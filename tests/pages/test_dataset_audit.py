@@ -1,6 +1,6 @@
 """The Audit view of the Dataset page: what was planted is shown, what is kept is not computed again."""
 
-from pathlib import Path
+from functools import partial
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -8,8 +8,7 @@ from streamlit.testing.v1 import AppTest
 from core.datasets import audit as audits
 from dashboard import catalogue, explore
 from tests.core.datasets.planted import planted
-
-PAGE = Path(__file__).resolve().parents[2] / "pages" / "dataset.py"
+from tests.pages.driving import opened, texts
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +30,7 @@ def page(root, loaded, monkeypatch):
     monkeypatch.setattr(catalogue, "summary", lambda *_: None)
     monkeypatch.setattr(explore, "statistics", lambda *_: (None, None))
 
-    def opened() -> AppTest:
-        page = AppTest.from_file(str(PAGE), default_timeout=300)
-        for key, value in {"dataset": "synthetic", "size": "28", "view": "audit"}.items():
-            page.query_params[key] = value
-        return page.run()
-
-    return opened
-
-
-def texts(page: AppTest) -> str:
-    return "\n".join(element.value for kind in (page.markdown, page.caption) for element in kind)
+    return partial(opened, "dataset", dataset="synthetic", size="28", view="audit")
 
 
 def button(page: AppTest):
@@ -99,10 +88,6 @@ def test_a_failure_is_told_without_a_traceback(page, monkeypatch):
 
 
 def test_without_images_it_says_how_to_get_them(root):
-    page = AppTest.from_file(str(PAGE), default_timeout=120)
-    page.query_params["view"] = "audit"
-    page.query_params["size"] = "28"
-    page.run()
-    assert not page.exception
+    page = opened("dataset", view="audit", size="28")
     assert any("looks at the pictures themselves" in info.value for info in page.info)
     assert any(b.label == "Download them" for b in page.button)

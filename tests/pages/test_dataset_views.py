@@ -1,7 +1,5 @@
 """The Dataset page's other views: learn, map and quiz; and data sets that are split in ways of their own."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import streamlit as st
@@ -12,9 +10,8 @@ from dashboard import explore, learn
 from dashboard.quiz import Quiz
 from tests.fake_datasets import CAUTION, added, fake_spec
 from tests.fake_runs import fake_run
+from tests.pages.driving import opened, texts
 from tests.stub_runs import graph
-
-PAGE = Path(__file__).resolve().parents[2] / "pages" / "dataset.py"
 
 
 @pytest.fixture
@@ -33,35 +30,20 @@ def painter(root):
     return run
 
 
-def opened(**query: str) -> AppTest:
-    page = AppTest.from_file(str(PAGE), default_timeout=120)
-    for key, value in query.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    assert not page.error
-    return page
-
-
-def texts(page: AppTest) -> str:
-    kinds = (page.markdown, page.caption, page.info, page.subheader)
-    return "\n".join(element.value for kind in kinds for element in kind)
-
-
 # ---------------------------------------------------------------- learn
 def test_learn_without_images_shows_what_ships(empty):
-    page = opened(view="learn", split="test")
+    page = opened("dataset", view="learn", split="test")
     said = texts(page)
-    assert "**19.5\N{NO-BREAK SPACE}%** of test" in said  # neutrophils, 666 of 3,421
-    assert "**12.5\N{NO-BREAK SPACE}%**" in said
-    assert "**92.9\N{NO-BREAK SPACE}%** accuracy" in said
+    assert "**19.5 %** of test" in said  # neutrophils, 666 of 3,421
+    assert "**12.5 %**" in said
+    assert "**92.9 %** accuracy" in said
     assert "50 % is chance" in said
     assert page.session_state["among"][0] == "BA"
     assert len(page.get("plotly_chart")) == 3
 
 
 def test_learn_compares_the_classes_and_the_feature_of_the_link(empty):
-    page = opened(view="learn", among="NE,EO", feature="energy")
+    page = opened("dataset", view="learn", among="NE,EO", feature="energy")
     assert page.session_state["among"] == ["NE", "EO"]
     assert page.selectbox(key="feature").value == "energy"
     assert "of neutrophils" not in texts(page)
@@ -71,16 +53,16 @@ def test_learn_compares_the_classes_and_the_feature_of_the_link(empty):
 
 
 def test_learn_at_a_size_without_figures_says_whose_they_are(empty):
-    assert "Measured at 64 px" in texts(opened(view="learn", size="224"))
+    assert "Measured at 64 px" in texts(opened("dataset", view="learn", size="224"))
 
 
 def test_learn_of_even_classes(empty):
-    assert "about equally common" in texts(opened(view="learn", dataset="synthetic", size="28"))
+    assert "about equally common" in texts(opened("dataset", view="learn", dataset="synthetic", size="28"))
 
 
 def test_learn_measures_what_no_file_ships(empty, monkeypatch):
     added(monkeypatch, fake_spec())
-    page = opened(view="learn", dataset="smears", size="16")
+    page = opened("dataset", view="learn", dataset="smears", size="16")
     assert "AAA 4, BBB 4, CCC 4 cells of train" in texts(page)
     assert CAUTION in texts(page)
 
@@ -100,7 +82,7 @@ def test_what_was_computed_once_is_kept_for_the_next_start(empty, monkeypatch):
 # ---------------------------------------------------------------- data sets of all kinds
 def test_a_set_of_fields_is_never_called_cells_and_its_ways_to_split_are_offered(empty, monkeypatch):
     added(monkeypatch, fake_spec(unit="field", cautions=()))
-    page = opened(dataset="smears", size="16", scheme="random")
+    page = opened("dataset", dataset="smears", size="16", scheme="random")
     said = texts(page)
     assert "microscope field with several cells" in said
     assert "Click a bar to see its fields" in said
@@ -118,11 +100,11 @@ def test_some_of_the_classes_are_counted(empty, monkeypatch):
 
     fake_loaded = fake_spec(classes=some.classes).load
     added(monkeypatch, fake_spec(load=load))
-    page = opened(dataset="smears", size="16")
+    page = opened("dataset", dataset="smears", size="16")
     assert "2 of 3 classes are here" in texts(page)
     assert page.selectbox(key="class").options == ["AAA  first kind", "CCC  third kind"]
-    opened(dataset="smears", size="16", view="learn")
-    opened(dataset="smears", size="16", view="quiz")
+    opened("dataset", dataset="smears", size="16", view="learn")
+    opened("dataset", dataset="smears", size="16", view="quiz")
 
 
 def test_images_that_are_not_here_and_can_not_be_drawn(empty, monkeypatch, tmp_path):
@@ -135,25 +117,25 @@ def test_images_that_are_not_here_and_can_not_be_drawn(empty, monkeypatch, tmp_p
     added(monkeypatch, fake_spec(here=False, load=load))
     fake_run(tmp_path / "shipped", "good-64-1", dataset="smears")
     for view in ("cells", "learn", "map", "quiz"):
-        page = opened(dataset="smears", view=view, size="16")
+        page = opened("dataset", dataset="smears", view=view, size="16")
         assert "put them into the folder smears" in texts(page), view
 
 
 # ---------------------------------------------------------------- map
 def test_map_without_images_says_what_to_do(empty):
-    page = opened(view="map")
+    page = opened("dataset", view="map")
     assert "The 64 px images are not on this computer" in texts(page)
     assert "so it needs them" in texts(page)
     assert any(button.label == "Download them" for button in page.button)
 
 
 def test_map_without_a_model_says_how_to_train_one(root):
-    page = opened(view="map", dataset="synthetic", size="28")
+    page = opened("dataset", view="map", dataset="synthetic", size="28")
     assert "python -m core train --dataset synthetic --size 28" in page.code[0].value
 
 
 def test_map_shows_the_sample_and_the_most_similar(painter):
-    page = opened(view="map", dataset="synthetic", size="28", map_run=painter.name)
+    page = opened("dataset", view="map", dataset="synthetic", size="28", map_run=painter.name)
     assert "800 cells of val and test" in texts(page)
     assert len(page.get("plotly_chart")) == 1
     before = len(page.image)
@@ -164,12 +146,12 @@ def test_map_shows_the_sample_and_the_most_similar(painter):
     assert len(page.image) == before + 13
     like = page.query_params["like"]
     like = like if isinstance(like, str) else like[0]
-    again = opened(view="map", dataset="synthetic", size="28", map_run=painter.name, like=like)
+    again = opened("dataset", view="map", dataset="synthetic", size="28", map_run=painter.name, like=like)
     assert any(subheader.value.startswith("Most like cell drawn-") for subheader in again.subheader)
 
 
 def test_map_of_a_link_to_no_picture_tells_it(painter):
-    page = opened(view="map", dataset="synthetic", size="28", like="test 999")
+    page = opened("dataset", view="map", dataset="synthetic", size="28", like="test 999")
     assert "no picture 'test 999'" in texts(page)
 
 
@@ -189,7 +171,7 @@ def answer(page: AppTest, *, right: bool) -> str:
 
 
 def test_quiz_with_generated_cells(empty):
-    page = opened(view="quiz")
+    page = opened("dataset", view="quiz")
     assert "generated, not a patient's cell" in texts(page)
     assert [b.proto.shortcut for b in page.button if (b.key or "").startswith("quiz-")] == list("12345678")
     truth = answer(page, right=True)
@@ -202,7 +184,7 @@ def test_quiz_with_generated_cells(empty):
 
 
 def test_quiz_asks_on_and_starts_again(empty):
-    page = opened(view="quiz")
+    page = opened("dataset", view="quiz")
     answer(page, right=True)
     first = game(page)
     next(button for button in page.button if button.label == "Next").click().run()
@@ -213,7 +195,7 @@ def test_quiz_asks_on_and_starts_again(empty):
 
 
 def test_quiz_on_two_classes_only(empty):
-    page = opened(view="quiz", dataset="synthetic", size="28")
+    page = opened("dataset", view="quiz", dataset="synthetic", size="28")
     page.pills(key="asked-synthetic").set_value(["NE", "EO"]).run()
     assert [b.key for b in page.button if (b.key or "").startswith("quiz-")] == ["quiz-EO", "quiz-NE"]
     page.pills(key="asked-synthetic").set_value(["NE"]).run()
@@ -221,7 +203,7 @@ def test_quiz_on_two_classes_only(empty):
 
 
 def test_a_model_answers_beside_the_person(painter):
-    page = opened(view="quiz", dataset="synthetic", size="28")
+    page = opened("dataset", view="quiz", dataset="synthetic", size="28")
     truth = answer(page, right=True)
     assert f"**{truth}**" in page.success[0].value
     assert "Painter, 28 px says " in texts(page)

@@ -1,7 +1,6 @@
 """Every page follows the data set: its runs, classes, words and pictures; what is gone is told."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 from core.datasets import CellClass
 from tests.fake_datasets import CAUTION, added, fake_spec
 from tests.fake_runs import fake_run
+from tests.pages.driving import opened, shown, texts
 from tests.stub_runs import make_run
 
-PAGES = Path(__file__).resolve().parents[2] / "pages"
 __all__ = ["make_run"]
 
 
@@ -44,24 +43,6 @@ def runs(root, smears):
     ]
 
 
-def opened(name: str, **link: str) -> AppTest:
-    page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=300)
-    for key, value in link.items():
-        page.query_params[key] = value
-    return sound(page.run())
-
-
-def sound(page: AppTest) -> AppTest:
-    assert not page.exception
-    assert not page.error, page.error[0].value
-    return page
-
-
-def said(page: AppTest) -> str:
-    kinds = (page.title, page.subheader, page.markdown, page.caption, page.info, page.warning, page.metric)
-    return "\n".join(str(e.value) for kind in kinds for e in kind).replace("\N{NO-BREAK SPACE}", " ")
-
-
 def address(page: AppTest, key: str) -> str | None:
     value = page.query_params.get(key)
     return value[0] if isinstance(value, list) else value
@@ -81,7 +62,7 @@ def test_every_page_has_the_switch_and_the_address_bar_keeps_it(root, smears, na
     page = opened(name)
     switch = page.selectbox(key="dataset")
     assert switch.options == ["BloodMNIST · no model", "Smears · no model", "Drawn cells · no model"]
-    sound(switch.set_value("smears").run())
+    shown(switch.set_value("smears").run())
     assert address(page, "dataset") == "smears"
     assert page.selectbox(key="dataset").value == "smears"
 
@@ -89,23 +70,23 @@ def test_every_page_has_the_switch_and_the_address_bar_keeps_it(root, smears, na
 @pytest.mark.parametrize("name", ["dataset", "compare", "classify", "explain"])
 def test_a_link_to_a_data_set_that_is_gone_is_told(root, name):
     page = opened(name, dataset="mine")
-    assert "The data set 'mine' is not here (any more). Showing BloodMNIST instead." in said(page)
+    assert "The data set 'mine' is not here (any more). Showing BloodMNIST instead." in texts(page)
     assert page.selectbox(key="dataset").value == "bloodmnist"
 
 
 def test_a_known_data_set_without_images_and_models_is_not_offered_and_says_what_to_do(root, monkeypatch):
     added(monkeypatch, fake_spec(here=False))
     page = opened("compare", dataset="smears")
-    assert "Of Smears there are neither images nor models on this computer." in said(page)
+    assert "Of Smears there are neither images nor models on this computer." in texts(page)
     assert "smears" not in str(page.selectbox(key="dataset").options).lower()
 
 
 def test_a_data_set_that_goes_while_the_page_is_open_is_told(runs, monkeypatch):
     page = opened("compare", dataset="smears")
     added(monkeypatch)
-    sound(page.run())
-    assert "The data set 'smears' is not here (any more)" in said(page)
-    assert "Models of data sets that are not here any more are not shown: 'smears' (3)." in said(page)
+    shown(page.run())
+    assert "The data set 'smears' is not here (any more)" in texts(page)
+    assert "Models of data sets that are not here any more are not shown: 'smears' (3)." in texts(page)
 
 
 # ------------------------------------------------------------------------------------------------ Compare
@@ -115,10 +96,10 @@ def test_only_runs_of_the_chosen_data_set_stand_in_one_table(runs):
     page = opened("compare")
     assert set(page.dataframe[0].value["run"]) == {"cells-64-1", "cells-64-2"}
     assert "scheme" not in page.dataframe[0].value
-    sound(page.selectbox(key="dataset").set_value("smears").run())
+    shown(page.selectbox(key="dataset").set_value("smears").run())
     assert set(page.dataframe[0].value["run"]) == {"grouped-64-1", "small-64-1"}  # under the split to trust
-    assert CAUTION in said(page)
-    assert "scored on fields that it had never seen" in said(page)
+    assert CAUTION in texts(page)
+    assert "scored on fields that it had never seen" in texts(page)
 
 
 def test_ways_to_split_have_a_column_and_a_filter(runs):
@@ -129,8 +110,8 @@ def test_ways_to_split_have_a_column_and_a_filter(runs):
         "small-64-1": "Groups kept together",
         "random-64-1": "At random",
     }
-    assert "their accuracies don't compare" in said(page)
-    sound(page.segmented_control(key="scheme").set_value("random").run())
+    assert "their accuracies don't compare" in texts(page)
+    shown(page.segmented_control(key="scheme").set_value("random").run())
     assert list(page.dataframe[0].value["run"]) == ["random-64-1"]
 
 
@@ -142,14 +123,14 @@ def test_what_the_split_decides_is_told_with_its_interval(runs):
     assert len(table) == 1
     assert table["gap"].item() == pytest.approx(scores["random-64-1"] - scores["grouped-64-1"])
     assert " to +" in table["interval"].item()
-    assert "What the split decides" not in said(opened("compare", dataset="bloodmnist"))
+    assert "What the split decides" not in texts(opened("compare", dataset="bloodmnist"))
 
 
 def test_the_ticks_of_one_data_set_come_back_to_it(runs):
     page = opened("compare", runs="cells-64-2")
-    sound(page.selectbox(key="dataset").set_value("smears").run())
+    shown(page.selectbox(key="dataset").set_value("smears").run())
     assert set(address(page, "runs").split(",")) == {"grouped-64-1", "small-64-1"}  # of the split to trust
-    sound(page.selectbox(key="dataset").set_value("bloodmnist").run())
+    shown(page.selectbox(key="dataset").set_value("bloodmnist").run())
     assert address(page, "runs") == "cells-64-2"
 
 
@@ -164,16 +145,16 @@ def test_two_splits_are_compared_on_what_both_have_or_told_why_not(root, smears)
     fake_run(root, "apart-64-1", title="apart", dataset="smears", scheme="random", ids=[f"x{i}" for i in range(320)])
     link = {"dataset": "smears", "view": "pair", "scheme": "all"}
     page = opened("compare", **link, runs="grouped-64-1,random-64-1")
-    assert "On the same 160 test fields" in said(page)
-    assert "they were scored on different test fields: these are the ones that both have" in said(page).lower()
+    assert "On the same 160 test fields" in texts(page)
+    assert "they were scored on different test fields: these are the ones that both have" in texts(page).lower()
     page = opened("compare", **link, runs="grouped-64-1,apart-64-1")
-    assert "No image is in the test part of both" in said(page)
+    assert "No image is in the test part of both" in texts(page)
 
 
 @pytest.mark.parametrize("view", ["overview", "pair", "classes", "hardest", "studies"])
 def test_fields_are_never_called_cells(runs, view):
     page = opened("compare", dataset="smears", view=view)
-    spoken = "\n".join(line for line in said(page).lower().splitlines() if "](/explain" not in line)
+    spoken = "\n".join(line for line in texts(page).lower().splitlines() if "](/explain" not in line)
     assert "cell" not in spoken, [line for line in spoken.splitlines() if "cell" in line]
 
 
@@ -192,49 +173,49 @@ def stubs(make_run, smears, monkeypatch, tmp_path):
 
 def test_answers_are_named_by_the_runs_own_classes_and_fields_are_called_so(stubs):
     page = opened("classify", dataset="smears")
-    assert "knows plain coloured squares; 2 of 3 classes (CCC, AAA)" in said(page)
-    assert "Or try sample fields" in said(page)
+    assert "knows plain coloured squares; 2 of 3 classes (CCC, AAA)" in texts(page)
+    assert "Or try sample fields" in texts(page)
     page.file_uploader[0].upload("one.png", png(1024, 768))
-    sound(page.run())
-    assert "1 field: 1 sure" in said(page)
-    assert "CCC  third kind" in said(page)
-    assert "cell" not in said(page).replace(CAUTION, "").lower()
+    shown(page.run())
+    assert "1 field: 1 sure" in texts(page)
+    assert "CCC  third kind" in texts(page)
+    assert "cell" not in texts(page).replace(CAUTION, "").lower()
 
 
 def test_each_data_set_has_a_tray_of_its_own(stubs):
     page = opened("classify", dataset="smears")
     page.file_uploader[0].upload("one.png", png(1024, 768))
-    sound(page.run())
-    sound(page.selectbox(key="dataset").set_value("bloodmnist").run())
-    assert "1 field" not in said(page)
-    assert "Or try sample cells" in said(page)
-    sound(page.selectbox(key="dataset").set_value("smears").run())
-    assert "1 field: 1 sure" in said(page)
+    shown(page.run())
+    shown(page.selectbox(key="dataset").set_value("bloodmnist").run())
+    assert "1 field" not in texts(page)
+    assert "Or try sample cells" in texts(page)
+    shown(page.selectbox(key="dataset").set_value("smears").run())
+    assert "1 field: 1 sure" in texts(page)
 
 
 def test_a_field_among_cells_is_told_gently_and_moves_to_the_models_of_fields(stubs):
     page = opened("classify")
     page.file_uploader[0].upload("field.png", png(1024, 768))
     page.file_uploader[0].upload("cell.png", png(360, 363, (0, 255, 0)))
-    sound(page.run())
-    assert "1 picture (1024 x 768 px) is shaped like a whole microscope field" in said(page)
-    sound(page.button(key="classify_move_smears").click().run())
+    shown(page.run())
+    assert "1 picture (1024 x 768 px) is shaped like a whole microscope field" in texts(page)
+    shown(page.button(key="classify_move_smears").click().run())
     assert address(page, "dataset") == "smears"
-    assert "1 field: 1 sure" in said(page)
-    sound(page.selectbox(key="dataset").set_value("bloodmnist").run())
-    assert "1 cell: 1 sure" in said(page)
+    assert "1 field: 1 sure" in texts(page)
+    shown(page.selectbox(key="dataset").set_value("bloodmnist").run())
+    assert "1 cell: 1 sure" in texts(page)
 
 
 def test_models_of_other_classes_are_left_out_of_the_tray(stubs, make_run):
     make_run("wide-64-000001", dataset="smears", codes=("AAA", "BBB", "CCC"))
     page = opened("classify", dataset="smears", model="stub-64-000001,wide-64-000001")
-    assert "they know other classes than" in said(page)
+    assert "they know other classes than" in texts(page)
 
 
 def test_without_images_and_drawings_there_are_no_samples_and_it_says_so(stubs, monkeypatch):
     added(monkeypatch, fake_spec(here=False))
     page = opened("classify", dataset="smears")
-    assert "Sample cells appear here once the images of this data set are on this computer" in said(page)
+    assert "Sample cells appear here once the images of this data set are on this computer" in texts(page)
 
 
 # ------------------------------------------------------------------------------------------------ Explain, Home
@@ -243,17 +224,17 @@ def test_without_images_and_drawings_there_are_no_samples_and_it_says_so(stubs, 
 def test_explain_asks_about_the_runs_own_classes(stubs):
     page = opened("explain", dataset="smears")
     assert page.segmented_control(key="class").options == ["Its answer", "Its runner-up", "CCC", "AAA"]
-    assert "knows plain coloured squares; 2 of 3 classes" in said(page)
-    assert "Where a model looks on a field" in said(page)
+    assert "knows plain coloured squares; 2 of 3 classes" in texts(page)
+    assert "Where a model looks on a field" in texts(page)
 
 
 def test_explain_without_any_sample_takes_a_picture_of_ones_own(stubs, monkeypatch):
     added(monkeypatch, fake_spec(here=False))
     page = opened("explain", dataset="smears")
-    assert "There are no sample cells" in said(page)
+    assert "There are no sample cells" in texts(page)
     page.file_uploader[0].upload("mine.png", png(300, 300))
-    sound(page.run())
-    assert "Your picture" in said(page)
+    shown(page.run())
+    assert "Your picture" in texts(page)
 
 
 def test_many_classes_are_asked_about_in_a_box(stubs, make_run, monkeypatch):
@@ -266,6 +247,6 @@ def test_many_classes_are_asked_about_in_a_box(stubs, make_run, monkeypatch):
 
 def test_home_counts_models_by_data_set_and_tells_of_ones_own_folder(runs):
     page = opened("home")
-    assert "2 models for BloodMNIST; 3 for Smears" in said(page)
-    assert "python -m core datasets add NAME FOLDER" in said(page)
-    assert "(/compare?dataset=smears)" in said(page)
+    assert "2 models for BloodMNIST; 3 for Smears" in texts(page)
+    assert "python -m core datasets add NAME FOLDER" in texts(page)
+    assert "(/compare?dataset=smears)" in texts(page)

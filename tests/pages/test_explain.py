@@ -5,12 +5,10 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from streamlit.testing.v1 import AppTest
 
 from core.runs import list_runs
 from core.serving.framing import Place
@@ -18,24 +16,7 @@ from dashboard.state import HandedImage
 from dashboard.widgets.explain import _png
 from dashboard.widgets.looked_at import as_text
 from tests.fake_runs import combined
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "pages" / "explain.py"
-
-
-def open_page(**link):
-    page = AppTest.from_file(str(PAGE), default_timeout=120)
-    page.query_params["dataset"] = "synthetic"
-    for key, value in link.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    return page
-
-
-def texts(page):
-    elements = [*page.subheader, *page.markdown, *page.caption, *page.warning, *page.info, *page.error]
-    return "\n".join(e.value for e in elements).replace("\N{NO-BREAK SPACE}", " ")
+from tests.pages.driving import ROOT, opened, texts, visited
 
 
 def maps(page):
@@ -98,7 +79,7 @@ def plain_run(untrained):
 
 
 def test_first_view_shows_a_cell_and_both_models(tiny_runs):
-    page = open_page()
+    page = opened("explain", dataset="synthetic")
     said = texts(page)
     assert "drawn, not real" in said
     assert len(maps(page)) == 2
@@ -117,7 +98,7 @@ def test_first_view_shows_a_cell_and_both_models(tiny_runs):
 
 
 def test_runner_up_and_any_class_in_one_click(tiny_runs):
-    page = open_page()
+    page = opened("explain", dataset="synthetic")
     first = maps(page)
     page.button_group(key="class").set_value("runner-up").run()
     second = maps(page)
@@ -130,7 +111,7 @@ def test_runner_up_and_any_class_in_one_click(tiny_runs):
 
 def test_a_link_opens_its_view(tiny_runs):
     cbam = name_of(tiny_runs, "cnn_cbam")
-    page = open_page(models=cbam, cell="EO drawn 3", **{"class": "LY"})
+    page = opened("explain", dataset="synthetic", models=cbam, cell="EO drawn 3", **{"class": "LY"})
     assert any(c.value.startswith("EO drawn 3 ·") for c in page.caption)
     assert len(maps(page)) == 1
     assert maps(page)[0].startswith("Grad-CAM for LY")
@@ -138,7 +119,7 @@ def test_a_link_opens_its_view(tiny_runs):
 
 
 def test_a_link_to_what_is_not_there_says_so_and_shows_the_nearest(tiny_runs):
-    page = open_page(models="cnn_sea-28-zzzzzz", cell="EO drawn 77", **{"class": "EOS"})
+    page = opened("explain", dataset="synthetic", models="cnn_sea-28-zzzzzz", cell="EO drawn 77", **{"class": "EOS"})
     told = "\n".join(i.value for i in page.info)
     assert told.count("This link asks for a") == 3
     for wanted in ("'cnn_sea-28-zzzzzz'", "'EO drawn 77'", "'EOS'"):
@@ -148,7 +129,7 @@ def test_a_link_to_what_is_not_there_says_so_and_shows_the_nearest(tiny_runs):
 
 
 def test_drawing_options_compute_nothing_anew(tiny_runs, monkeypatch):
-    page = open_page()
+    page = opened("explain", dataset="synthetic")
 
     def fail(*_args, **_options):
         raise AssertionError("computed again")
@@ -168,25 +149,21 @@ def test_drawing_options_compute_nothing_anew(tiny_runs, monkeypatch):
 
 
 def test_an_earlier_map_is_finer_and_says_so(tiny_runs):
-    page = open_page()
+    page = opened("explain", dataset="synthetic")
     page.button_group(key="detail").set_value("One stage earlier").run()
     assert all("14 x 14 map, enlarged · an earlier, finer stage" in line for line in maps(page))
 
 
 def test_next_steps_through_the_samples(tiny_runs):
-    page = open_page()
+    page = opened("explain", dataset="synthetic")
     page.button(key="explain_next").click().run()
     assert address(page, "cell") == "BA drawn 2"
     assert "BA drawn 2" in texts(page)
 
 
 def test_a_cell_from_classify_is_shown_and_left_again(tiny_runs):
-    page = AppTest.from_file(str(PAGE), default_timeout=120)
-    page.query_params["dataset"] = "synthetic"
     pixels = np.random.default_rng(0).integers(0, 256, (40, 44, 3), dtype=np.uint8)
-    page.session_state["_handed_image"] = HandedImage("my *cell*.png", pixels)
-    page.run()
-    assert not page.exception
+    page = opened("explain", {"_handed_image": HandedImage("my *cell*.png", pixels)}, dataset="synthetic")
     assert r"my \*cell\*.png" in texts(page)
     assert "central square of 40 px" in texts(page)
     assert "cell" not in page.query_params
@@ -197,21 +174,17 @@ def test_a_cell_from_classify_is_shown_and_left_again(tiny_runs):
 
 
 def test_a_cell_from_classify_is_seen_as_it_was_framed_there(tiny_runs):
-    page = AppTest.from_file(str(PAGE), default_timeout=120)
-    page.query_params["dataset"] = "synthetic"
     pixels = np.random.default_rng(0).integers(0, 256, (200, 220, 3), dtype=np.uint8)
-    page.session_state["_handed_image"] = HandedImage("far.png", pixels, None, Place(side=90, sought=True))
-    page.run()
-    assert not page.exception
+    page = opened(
+        "explain",
+        {"_handed_image": HandedImage("far.png", pixels, None, Place(side=90, sought=True))},
+        dataset="synthetic",
+    )
     assert "No white cell was found here. 90 x 90 px in the middle were used." in texts(page)
 
 
 def test_own_picture_and_one_that_cannot_be_read(tiny_runs):
-    page = AppTest.from_file(str(PAGE), default_timeout=120)
-    page.query_params["dataset"] = "synthetic"
-    page.session_state["explain_choose"] = True  # the popover stands open
-    page.run()
-    assert not page.exception
+    page = opened("explain", {"explain_choose": True}, dataset="synthetic")  # the popover stands open
     assert {b.label for b in page.button} >= {"BA", "PLT"}
     buffer = io.BytesIO()
     Image.new("RGB", (50, 50), (180, 120, 200)).save(buffer, "PNG")
@@ -226,20 +199,20 @@ def test_own_picture_and_one_that_cannot_be_read(tiny_runs):
 
 
 def test_a_model_without_attention_says_so_plainly(plain_run):
-    page = open_page(models=plain_run.name)
+    page = opened("explain", dataset="synthetic", models=plain_run.name)
     assert "CNN, 2 layers, 28 px has no attention blocks: no gates to show." in texts(page)
     assert not page.get("plotly_chart")
     assert len(maps(page)) == 1
 
 
 def test_three_models_of_two_kinds_side_by_side(plain_run):
-    page = open_page()
+    page = opened("explain", dataset="synthetic")
     assert len(maps(page)) == 3
     assert len(page.get("plotly_chart")) == 2
 
 
 def test_a_network_that_sees_no_places_is_covered(untrained):
-    page = open_page(models=untrained("fcnn", width=16).name)
+    page = opened("explain", dataset="synthetic", models=untrained("fcnn", width=16).name)
     (line,) = maps(page)
     assert line.startswith("Covering, for")
     assert "10 x 10 map, enlarged" in line
@@ -249,7 +222,7 @@ def test_a_network_that_sees_no_places_is_covered(untrained):
 
 
 def test_a_network_that_reads_rows_shows_bands(untrained):
-    page = open_page(models=untrained("lstm", width=8).name)
+    page = opened("explain", dataset="synthetic", models=untrained("lstm", width=8).name)
     (line,) = maps(page)
     assert line.startswith("Grad-CAM for")
     assert "28 x 1 map" in line
@@ -257,7 +230,7 @@ def test_a_network_that_reads_rows_shows_bands(untrained):
 
 
 def test_covering_can_be_asked_of_every_model_and_computes_once(tiny_runs, monkeypatch):
-    page = open_page()
+    page = opened("explain", dataset="synthetic")
     page.button_group(key="map").set_value("Covering").run()
     assert not page.exception
     assert [line.startswith("Covering, for") for line in maps(page)] == [True, True]
@@ -278,7 +251,7 @@ def test_trees_show_places_and_what_they_rest_on(plain_run):
     found = {"features": ["mean red", "contrast"], "groups": ["Colour", "Texture"], "importance": [0.2, 0.1]}
     found |= {"group_importance": {"Colour": 0.3, "Texture": 0.1}, "split": "val", "images": 320}
     (plain_run.path / "importances.json").write_text(json.dumps(found))
-    page = open_page(models=plain_run.name)
+    page = opened("explain", dataset="synthetic", models=plain_run.name)
     (line,) = maps(page)
     assert "It decides by features of the whole picture" in line
     said = texts(page)
@@ -290,7 +263,7 @@ def test_trees_show_places_and_what_they_rest_on(plain_run):
 
 def test_a_combination_offers_its_members_and_is_covered_when_asked(plain_run, tiny_runs):
     run = combined(plain_run, [r for r in list_runs() if r.name != plain_run.name], views=8)
-    page = open_page(models=run.name)
+    page = opened("explain", dataset="synthetic", models=run.name)
     assert not maps(page)
     assert "It averages the answers of 2 models to 8 views and has no map of its own." in texts(page)
     page.button(key=f"cover-{run.name}").click().run()
@@ -304,23 +277,23 @@ def test_a_combination_offers_its_members_and_is_covered_when_asked(plain_run, t
 
 def test_damaged_weights_are_told_and_the_others_still_drawn(plain_run):
     (plain_run.path / "weights.safetensors").write_bytes((plain_run.path.parent / "x").name.encode())
-    page = open_page()
+    page = visited("explain", dataset="synthetic")
     assert len(maps(page)) == 2
     assert page.warning or page.error
 
 
 def test_no_model_chosen_and_no_model_installed(tiny_runs, tmp_path, monkeypatch):
-    page = open_page()
+    page = opened("explain", dataset="synthetic")
     page.multiselect(key="models").set_value([]).run()
     assert "Choose a model above" in page.info[0].value
     monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path / "empty"))
-    page = open_page()
+    page = opened("explain", dataset="synthetic")
     assert "No model for" in page.info[0].value
     assert "python -m core train --dataset synthetic" in page.info[0].value
 
 
 def test_every_map_can_be_kept_as_a_png(tiny_runs):
-    page = open_page()
+    page = opened("explain", dataset="synthetic")
     buttons = page.get("download_button")
     assert len(buttons) == 2 + 5
     picture = Image.open(io.BytesIO(_png(np.zeros((64, 64, 3), np.uint8), ["CNN + SE, 28 px: BA", "8 x 8 map"])))

@@ -1,14 +1,10 @@
 """Home: three doors and what is installed, with models and without."""
 
-from pathlib import Path
-
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from tests.fake_runs import fake_run
-
-PAGE = Path(__file__).resolve().parents[2] / "pages" / "home.py"
+from tests.pages.driving import opened, texts
 
 
 @pytest.fixture(autouse=True)
@@ -18,19 +14,8 @@ def _folders(tmp_path, monkeypatch):
     st.cache_resource.clear()
 
 
-def opened() -> AppTest:
-    page = AppTest.from_file(str(PAGE), default_timeout=120).run()
-    assert not page.exception
-    assert not page.error
-    return page
-
-
-def texts(page: AppTest) -> str:
-    return "\n".join(element.value for kind in (page.markdown, page.caption) for element in kind)
-
-
 def test_offline_and_without_models():
-    page = opened()
+    page = opened("home")
     said = texts(page)
     for door in ("(/dataset)", "(/compare)", "(/classify)"):
         assert door in said
@@ -42,7 +27,7 @@ def test_offline_and_without_models():
 def test_tells_the_best_on_val_with_its_interval_and_provenance(tmp_path):
     fake_run(tmp_path / "pretrained", "worse-64", title="CNN", accuracy=0.8)
     fake_run(tmp_path / "pretrained", "better-64", title="CNN + SE", accuracy=0.95)
-    page = opened()
+    page = opened("home")
     said = texts(page)
     assert "2 models" in said
     assert "**CNN + SE, 64 px**" in said
@@ -57,6 +42,6 @@ def test_shipped_models_answer_a_generated_cell(monkeypatch):
 
     if not list_runs("bloodmnist"):
         pytest.skip("no shipped run")
-    page = opened()
+    page = opened("home")
     assert len(page.get("plotly_chart")) == 3
     assert "the cell: generated, not a patient's cell" in texts(page)
