@@ -30,7 +30,7 @@ class Adaptation:
 def adapt(start: Head, embeddings: np.ndarray, probabilities: np.ndarray) -> Adaptation:
     """Adapt ``start`` to a batch: ``embeddings`` (N, K), ``probabilities`` (N, C) of the run."""
     answers = start.probabilities(embeddings, probabilities)
-    share = float(np.bincount(answers.argmax(1)).max() / len(answers))
+    share = prevailing(answers)
     if len(answers) < FEWEST:
         return Adaptation(start, False, f"Nothing was adapted without labels: that needs {FEWEST} cells or more.")
     if share > PREVAILS:
@@ -42,6 +42,11 @@ def adapt(start: Head, embeddings: np.ndarray, probabilities: np.ndarray) -> Ada
         head = fit_head(start, embeddings[believed], probabilities[believed], labels, penalty=PENALTY)
         answers = head.probabilities(embeddings, probabilities)
     return Adaptation(head, True, "The surest answers about these cells taught the model their stain.")
+
+
+def prevailing(answers: np.ndarray) -> float:
+    """The commonest class's share of ``answers`` (N, C)."""
+    return float(np.bincount(answers.argmax(1)).max() / len(answers))
 
 
 def _surest(answers: np.ndarray, part: float) -> tuple[np.ndarray, np.ndarray]:

@@ -49,11 +49,13 @@ def estimate(
     labels: np.ndarray,
     groups: Sequence[str] | None = None,
     anchors: Anchors | None = None,
+    believed: Anchors | None = None,
     seed: int = 0,
 ) -> Estimate | None:
     """Of the batch ``embeddings`` (N, K), ``probabilities`` (N, C), where the cells ``named`` int (n,) are ``labels``.
 
-    ``start`` and ``taught``: the heads before and after. None below 5 named cells, or all of one group.
+    ``start`` and ``taught``: the heads before and after, the latter with ``anchors`` and ``believed`` cells.
+    None below 5 named cells, or all of one group.
     """
     if len(named) < FOLDS:
         return None
@@ -64,7 +66,7 @@ def estimate(
     left_out = np.empty((len(named), probabilities.shape[1]))
     for fold in set(folds):
         out = folds == fold
-        head = fit_head(start, vectors[~out], beliefs[~out], labels[~out], anchors)
+        head = fit_head(start, vectors[~out], beliefs[~out], labels[~out], anchors, believed)
         left_out[out] = head.probabilities(vectors[out], beliefs[out])
     temperature = fitted_temperature(left_out, labels)
     before = start.probabilities(embeddings, probabilities).argmax(1)

@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 PENALTY = 0.03  # on V, found by how three laboratories are read
 BALANCE = 0.5  # 0: each labelled cell counts alike; 1: each class
 ANCHORED = 2.0  # weight of all anchors, in that of all labelled cells
+BELIEVED = 0.7  # weight of a cell that nobody named, in that of a labelled one
 FLOOR = 1e-4  # no class is impossible
 FAR = 4.0  # spreads: further away an embedding counts no more
 _STEPS = 100
@@ -21,7 +22,7 @@ _STEPS = 100
 
 @dataclass(frozen=True)
 class Anchors:
-    """M cells of a run's own laboratory: ``embeddings`` (M, K), ``probabilities`` (M, C), ``labels`` int (M,)."""
+    """M cells beside the labelled ones: ``embeddings`` (M, K), ``probabilities`` (M, C), ``labels`` int (M,)."""
 
     embeddings: np.ndarray
     probabilities: np.ndarray
@@ -74,20 +75,26 @@ def fit_head(
     probabilities: np.ndarray,
     labels: np.ndarray,
     anchors: Anchors | None = None,
+    believed: Anchors | None = None,
     penalty: float = PENALTY,
 ) -> Head:
-    """``start`` taught by labelled cells: ``embeddings`` (n, K), ``probabilities`` (n, C), ``labels`` int (n,)."""
+    """``start`` taught by labelled cells: ``embeddings`` (n, K), ``probabilities`` (n, C), ``labels`` int (n,).
+
+    ``anchors``: cells of the run's own laboratory; ``believed``: of this one, whose labels are the run's.
+    """
     z = inputs(embeddings, start.centre, start.spread)
     offset = np.log(probabilities + FLOOR) + np.log(start.prior)
     counts = np.bincount(labels, minlength=len(start.prior))
     weight = 1 / counts[labels] ** BALANCE
     weight *= len(labels) / weight.sum()
-    if anchors is not None:
-        z = np.r_[z, inputs(anchors.embeddings, start.centre, start.spread)]
-        offset = np.r_[offset, np.log(anchors.probabilities + FLOOR) + np.log(start.prior)]
-        # Together they weigh a share of the labelled cells, so that neither drowns the other.
-        weight = np.r_[weight, np.full(len(anchors.labels), ANCHORED * len(labels) / len(anchors.labels))]
-        labels = np.r_[labels, anchors.labels]
+    # The anchors weigh together a share of the labelled cells, so that neither drowns the other.
+    beside = [(anchors, ANCHORED * len(labels) / len(anchors.labels))] if anchors is not None else []
+    beside += [(believed, BELIEVED)] if believed is not None else []
+    for cells, each in beside:
+        z = np.r_[z, inputs(cells.embeddings, start.centre, start.spread)]
+        offset = np.r_[offset, np.log(cells.probabilities + FLOOR) + np.log(start.prior)]
+        weight = np.r_[weight, np.full(len(cells.labels), each)]
+        labels = np.r_[labels, cells.labels]
     shape = start.weights.shape
     truth = np.eye(shape[1])[labels]
 

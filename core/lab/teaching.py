@@ -10,6 +10,7 @@ from core.lab.cells import LabCells
 from core.lab.estimate import Estimate, estimate
 from core.lab.head import Anchors, Head, fit_head, plain_head
 from core.lab.questions import FIRST, ROUND, first_questions, next_questions
+from core.lab.stand_ins import stand_ins
 
 NOT_A_CELL, CANT_SAY = -1, -2  # answers that are no class
 ABSENT = 0.02  # odds of a class that is said not to occur: seen plainly, it is still found
@@ -68,9 +69,17 @@ class Teaching:
         chosen, labels = self.labelled
         if not len(chosen):
             return self.adaptation.head if self.adapts else self.start
-        return fit_head(
-            self.start, self.cells.embeddings[chosen], self.cells.probabilities[chosen], labels, self.anchors
-        )
+        embeddings, probabilities = self.cells.embeddings[chosen], self.cells.probabilities[chosen]
+        return fit_head(self.start, embeddings, probabilities, labels, self.anchors, self.believed)
+
+    @cached_property
+    def believed(self) -> Anchors:
+        """Cells that stand in for the classes that were hardly named."""
+        cells = self.cells
+        answers = self.start.probabilities(cells.embeddings, cells.probabilities)
+        asked = np.array([cell for cell, _ in self.answers], int)
+        found = stand_ins(answers, asked, self.labelled[1], self.occurs)
+        return Anchors(cells.embeddings[found], cells.probabilities[found], answers[found].argmax(1))
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -89,6 +98,7 @@ class Teaching:
         """How well the batch is read, before and after; None while too few cells are named."""
         named, labels = self.labelled
         cells = self.cells
+        beside = self.anchors, self.believed
         return estimate(
-            self.start, self.head, cells.embeddings, cells.probabilities, named, labels, cells.groups, self.anchors
+            self.start, self.head, cells.embeddings, cells.probabilities, named, labels, cells.groups, *beside
         )
