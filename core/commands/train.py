@@ -80,6 +80,9 @@ def run(options: argparse.Namespace) -> int:
     own = ("command", "handler", "model", "all", "arg", "resume", "force", "out")
     choices = {name: value for name, value in vars(options).items() if name not in own}
     arguments = parse_settings(options.arg, "--arg")
+    for part, whole in (("teaching", "teacher"), ("beside_share", "beside")):
+        if choices[part] is not None and not choices[whole]:
+            raise HemaLensError(f"--{part.replace('_', '-')} says how much of --{whole}, which is not given")
     return _train_all(options, arguments, choices) if options.all else _train_one(options, arguments, choices)
 
 

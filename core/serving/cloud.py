@@ -6,6 +6,7 @@ import numpy as np
 
 _ROOM = 21_000  # numbers that the directions may take: 42 kB in float16
 _SMALLEST = 1e-6
+_FARTHEST = 60_000.0  # spreads; float16 ends a little beyond
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def fit_cloud(vectors: np.ndarray, labels: np.ndarray, shrink: float) -> Cloud:
     return Cloud(
         origin,
         scale,
-        ((centres - origin) / scale).astype(np.float16),
+        np.clip((centres - origin) / scale, -_FARTHEST, _FARTHEST).astype(np.float16),
         np.ascontiguousarray(axes[:, numbers - kept :].astype(np.float16)),
         (1 / np.sqrt(variances[numbers - kept :])).astype(np.float32),
         1 / rest,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.datasets import LoadedDataset, Split, get_dataset
 from core.datasets.base import Kin
-from core.progress import Report
+from core.progress import Report, silent
 from core.serving.preprocess import centre_box
 from core.training.config import BadConfig, TrainConfig
 
@@ -33,7 +33,7 @@ class Guests:
     content_hash: str
 
 
-def invite(config: TrainConfig, data: LoadedDataset, report: Report) -> Guests | None:
+def invite(config: TrainConfig, data: LoadedDataset, report: Report = silent) -> Guests | None:
     """The cells that ``config.beside`` names, None where it names none.
 
     Its test cells stay away, so that they remain unseen by whatever is trained here. Raises `DatasetUnavailable`, and
@@ -84,6 +84,11 @@ def _cut(images: np.ndarray, crop: float, size: int) -> np.ndarray:
     bilinear = Image.Resampling.BILINEAR
     cut = [np.asarray(Image.fromarray(image).crop(box).resize((size, size), bilinear)) for image in images]
     return np.stack(cut)
+
+
+def content_hashes(data: LoadedDataset, guests: Guests | None) -> list[str]:
+    """What stands for all cells that a run trains on, in its name."""
+    return [data.provenance.content_hash, *([guests.content_hash] if guests else [])]
 
 
 def joined(own: Split, guests: Guests | None) -> Split:

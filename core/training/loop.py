@@ -25,7 +25,7 @@ from core.progress import Progress, Report, silent
 from core.runs import Run, find_run, list_runs
 from core.training import checkpoint
 from core.training.augment import RECIPES, augment
-from core.training.beside import Guests, epoch_order, invite, joined
+from core.training.beside import Guests, content_hashes, epoch_order, invite, joined
 from core.training.checkpoint import Progressed
 from core.training.config import BadConfig, TrainConfig
 from core.training.device import autocast, choose_device, uses_bf16
@@ -58,7 +58,7 @@ def train(
     """
     data = config.load_data(report)
     guests = invite(config, data, report)
-    name = config.run_name(data.provenance.content_hash, *([guests.content_hash] if guests else []))
+    name = config.run_name(*content_hashes(data, guests))
     known = [run for run in list_runs(config.dataset) if run.name == name]
     if known and not force:
         return known[0]

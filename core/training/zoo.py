@@ -18,6 +18,7 @@ from core.models import build, get_model, model_names
 from core.progress import Progress, Report, silent
 from core.runs import Run, list_runs
 from core.training.augment import RECIPES, augment
+from core.training.beside import content_hashes, invite
 from core.training.config import TrainConfig
 from core.training.device import autocast, choose_device, uses_bf16
 from core.training.optim import make_optimizer
@@ -73,7 +74,9 @@ def plan(configs: Sequence[TrainConfig], *, any_recipe: bool = False) -> list[Jo
     jobs = []
     for config in configs:
         data = config.load_data()
-        there = _stored(config, data.provenance.content_hash, any_recipe)
+        guests = None if get_model(config.model).kind == "classical" else invite(config, data)  # trees take none in
+        hashes = content_hashes(data, guests)
+        there = _stored(config, hashes, any_recipe)
         jobs.append(Job(config, there, 0.0 if there else _cost(config, len(data["train"]), len(data.spec.classes))))
     jobs.sort(key=lambda job: (job.there is None, job.cost, job.config.model))
     if any(job.there is None and job.config.devices != 1 for job in jobs):
@@ -84,14 +87,15 @@ def plan(configs: Sequence[TrainConfig], *, any_recipe: bool = False) -> list[Jo
     return jobs
 
 
-def _stored(config: TrainConfig, content_hash: str, any_recipe: bool) -> Run | None:
-    """The run of ``config``, else, if so asked, the best on val of its model's runs on the same data."""
+def _stored(config: TrainConfig, hashes: Sequence[str], any_recipe: bool) -> Run | None:
+    """The run of ``config`` on the cells of these content ``hashes``, the data set's own first; else, if so asked, the
+    best on val of its model's runs on the same data."""
     runs = [
         run
         for run in list_runs(config.dataset, config.size)
-        if run.model == config.model and run.config["dataset"]["provenance"]["content_hash"] == content_hash
+        if run.model == config.model and run.config["dataset"]["provenance"]["content_hash"] == hashes[0]
     ]
-    exact = [run for run in runs if run.name == config.run_name(content_hash)]
+    exact = [run for run in runs if run.name == config.run_name(*hashes)]
     best = sorted(runs, key=lambda run: -run.metrics["val"]["accuracy"]) if any_recipe else []
     return next(iter([*exact, *best]), None)
 

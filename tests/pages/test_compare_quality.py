@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.evaluation.corruptions import CORRUPTIONS
 from tests.fake_damage import fake_damage
+from tests.fake_runs import fake_run
 from tests.pages.driving import opened, shown, texts
 
 
@@ -87,6 +88,15 @@ def test_where_no_ticked_run_was_measured_the_best_measured_stand_in(measured):
     assert page.code[0].value == "python -m core evaluate small-28-1 --corrupted"
 
 
+def test_a_run_made_for_pictures_from_anywhere_comes_along(root, measured):
+    fake_damage(fake_run(root, "robust-64-1", title="Robust", accuracy=0.8, train={"augment": "stain"}))
+    page = opened("compare", view="quality", runs="good-64-1")
+    assert {trace["name"] for trace in figure(page)["data"]} == {"Robust", "Good"}
+    assert "Beside the ticked runs: Robust, 64 px, made for pictures from anywhere" in texts(page)
+    page = opened("compare", view="quality", runs="robust-64-1")
+    assert {trace["name"] for trace in figure(page)["data"]} == {"Robust"}
+
+
 def test_runs_of_several_sizes_say_so_and_keep_their_full_names(measured):
     fake_damage(measured[2])
     page = opened("compare", view="quality", runs="small-28-1,good-64-1")
@@ -95,8 +105,6 @@ def test_runs_of_several_sizes_say_so_and_keep_their_full_names(measured):
 
 
 def test_a_data_set_whose_pictures_are_not_here(root):
-    from tests.fake_runs import fake_run
-
     fake_damage(fake_run(root, "fields-64-1", title="Fields", dataset="all4"))
     page = opened("compare", view="quality", dataset="all4")
     assert "Example pictures appear here once" in texts(page)

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from core.cli import main
 from core.datasets import LoadedDataset, Provenance, Split, get_dataset
 from core.datasets import base as datasets
 from core.datasets.base import Kin
 from core.progress import silent
 from core.training import BadConfig, TrainConfig, train
 from core.training.beside import epoch_order, invite, joined
+from core.training.zoo import plan
 
 NAME = "elsewhere"
 
@@ -116,6 +118,20 @@ def test_guests_are_part_of_the_identity_only_where_there_are_some(elsewhere: st
         config(beside=elsewhere, beside_share=0.5).run_name("x", "a"),
     }
     assert len(names) == 4
+
+
+def test_a_run_with_guests_is_there_when_many_are_to_be_trained(elsewhere: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path))
+    wanted = config(beside=elsewhere, device="cpu")
+    made = train(wanted)
+    assert [job.there and job.there.name for job in plan([wanted])] == [made.name]
+    assert plan([config(device="cpu")])[0].there is None, "without guests it is another run"
+
+
+@pytest.mark.parametrize("option", ["--beside-share=0.1", "--teaching=0.5"])
+def test_a_share_of_nothing_is_refused(option: str, capsys) -> None:
+    assert main(["train", "--dataset", "synthetic", option]) == 1
+    assert "which is not given" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["bloodmnist", "nowhere"])
