@@ -98,8 +98,9 @@ readers = [taught] if taught else [RunReader(run) for run in runs]
 for reader in readers:  # opened before the first cell comes
     reader.load()
 
+# Both places stay where they are, filled or not, so that what stands below is replaced and not mixed.
+working, offered = st.empty(), st.empty()
 if tray.busy(readers):
-    working = st.empty()
     with working.container(horizontal=True, vertical_alignment="center"):
         bar = st.progress(0.0, text="Reading")
         st.button("Stop and keep what is done", key="classify_stop", on_click=tray.stop)
@@ -113,12 +114,13 @@ if tray.busy(readers):
 answered = tray.answered(readers)
 failures = list(tray.failures.values())
 if not answered and not tray.busy(readers):
-    if failures:
-        st.warning("None of the files could be used.", icon=":material/warning:")
-        answers.failed_table(failures)
-    cells = samples(spec.name, runs[0].size)
-    names = {c.code: c.name for c in get_dataset(spec.name).classes}
-    sample_row(cells, names, key="classify_sample", on_pick=take, unit=spec.unit)
+    with offered.container():
+        if failures:
+            st.warning("None of the files could be used.", icon=":material/warning:")
+            answers.failed_table(failures)
+        cells = samples(spec.name, runs[0].size)
+        names = {c.code: c.name for c in get_dataset(spec.name).classes}
+        sample_row(cells, names, key="classify_sample", on_pick=take, unit=spec.unit)
     st.stop()
 if answered:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
