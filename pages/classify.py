@@ -1,5 +1,7 @@
 """Classify: drop cells, see what each one is, how sure the model is, and keep the results."""
 
+from functools import partial
+
 import streamlit as st
 
 from core.datasets import get_dataset
@@ -14,7 +16,7 @@ from dashboard.widgets.dataset_switch import titled
 from dashboard.widgets.framing import framing_line
 from dashboard.widgets.lab.choice import lab_picker, who_answers
 from dashboard.widgets.runs import of_same_classes, run_picker
-from dashboard.widgets.samples import Sample, sample_row, samples
+from dashboard.widgets.samples import sample_row, samples
 from dashboard.widgets.strangers import foreign_laboratory, strangers
 
 PAGE = {"title": "Classify", "icon": ":material/biotech:", "path": "classify", "order": 40}
@@ -46,16 +48,6 @@ if not installed:
         icon=":material/model_training:",
     )
     st.stop()
-
-
-def take(cells: list[Sample]) -> None:
-    """Put sample cells on the tray; one alone is shown at once."""
-    taken = [tray.add_cell(cell.name, cell.pixels, cell.truth, cell.source) for cell in cells]
-    if len(taken) == 1:
-        answers.choose(taken[0])
-    else:
-        answers.forget_choice()
-
 
 with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
     drop_zone = st.container(width="stretch")
@@ -120,7 +112,7 @@ if not answered and not tray.busy(readers):
             answers.failed_table(failures)
         cells = samples(spec.name, runs[0].size)
         names = {c.code: c.name for c in get_dataset(spec.name).classes}
-        sample_row(cells, names, key="classify_sample", on_pick=take, unit=spec.unit)
+        sample_row(cells, names, key="classify_sample", on_pick=partial(answers.take, tray), unit=spec.unit)
     st.stop()
 if answered:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):

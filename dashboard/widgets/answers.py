@@ -15,6 +15,7 @@ from dashboard.figures import classify as figures
 from dashboard.figures.style import class_colours, ground
 from dashboard.widgets.page import is_dark
 from dashboard.widgets.runs import labels
+from dashboard.widgets.samples import Sample
 
 CHOSEN = "classify_cell"
 TRAYS = "classify_trays"
@@ -116,6 +117,15 @@ def choose(identity: str) -> None:
 def forget_choice() -> None:
     """Let the first cell of the wall be shown again."""
     st.session_state.pop(_BY_HAND, None)
+
+
+def take(tray: Tray, cells: Sequence[Sample]) -> None:
+    """Put sample cells on the tray; one alone is shown at once."""
+    taken = [tray.add_cell(cell.name, cell.pixels, cell.truth, cell.source) for cell in cells]
+    if len(taken) == 1:
+        choose(taken[0])
+    else:
+        forget_choice()
 
 
 def choose_first(order: Sequence[str]) -> None:
