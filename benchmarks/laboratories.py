@@ -75,8 +75,8 @@ def summarized(rows: list[dict[str, Any]], draws: int) -> list[dict[str, Any]]:
             "cells": row["cells"],
             "draws": draws,
             "answers": 25,
-            "before": round(float(found[name, "natural: base"]["right"]), 4),
-            "after": round(float(row["right"]), 4),
+            "before": round(float(found[name, "natural: base"]["right"]), 6),
+            "after": round(float(row["right"]), 6),
         }
         for (name, stage), row in found.items()
         if stage == "natural: 25 active"

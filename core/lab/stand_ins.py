@@ -2,8 +2,8 @@
 
 Answers about a natural differential are mostly of its commonest classes, and what they teach takes cells from the
 rare ones. There the surest of the run's own answers stand in for the missing ones (self-training where it does little
-harm: a few cells of few classes). On three laboratories this keeps what was taught from falling below the run itself
-on other cells; more of it, or for every class, costs more than it gains.
+harm: a few cells of few classes). On two of three laboratories what was taught falls less often below the run itself
+on other cells, on the third not (``benchmarks/README.md``); for every class it costs more than it gains.
 """
 
 import numpy as np

@@ -40,12 +40,13 @@ _PRIOR_WEIGHT = 0.05
 class Scale:
     """``side`` of the square in px of the pictures (None: each picture by its own shape), ``source`` of it, ``note``.
 
-    ``note`` says it in a sentence for a person.
+    ``note`` says it in a sentence for a person. ``aided``: whether nuclei had a say beside the red cells.
     """
 
     side: int | None
     source: Source
     note: str
+    aided: bool = False
 
 
 OFFICIAL = Scale(None, "official", "Shaped like the pictures that the models learnt from, and framed as they were.")
@@ -72,14 +73,14 @@ def measured(shapes: Sequence[tuple[int, int]], found: Sequence[Found | None], r
     if _cut_out_already(shapes, side or nuclei):
         return Scale(None, "whole", "The cells are cut out already, at about the right scale: used whole.")
     if side:
-        also = ""
-        if nuclei and ruler.sharpness < _BLUNT:
-            side, also = float(np.sqrt(side * nuclei)), " but stand out little, and nuclei have a size too"
+        aided = bool(nuclei) and ruler.sharpness < _BLUNT
+        side = float(np.sqrt(side * nuclei)) if aided else side
+        also = " but stand out little, and nuclei have a size too" if aided else ""
         note = (
             f"Red cells are {ruler.diameter:.0f} px across here (measured in {ruler.pictures} pictures){also}, so "
             f"{side:.0f} px were cut out round each white cell: the scale that the models know."
         )
-        return Scale(round(side), "red cells", note)
+        return Scale(round(side), "red cells", note, aided)
     note = (
         f"The red cells can't be measured here. Nuclei are as large as usual when {nuclei:.0f} px are cut out round "
         "each cell: look whether the frames seem right."

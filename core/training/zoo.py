@@ -18,7 +18,7 @@ from core.models import build, get_model, model_names
 from core.progress import Progress, Report, silent
 from core.runs import Run, list_runs
 from core.training.augment import RECIPES, augment
-from core.training.beside import content_hashes, invite
+from core.training.beside import Guests, content_hashes, invite
 from core.training.config import TrainConfig
 from core.training.device import autocast, choose_device, uses_bf16
 from core.training.optim import make_optimizer
@@ -72,10 +72,14 @@ def plan(configs: Sequence[TrainConfig], *, any_recipe: bool = False) -> list[Jo
     The cost is measured: a step of a few pictures, varied, forward and backward, on the device that will train.
     """
     jobs = []
+    invited: dict[tuple[str, int, str], Guests | None] = {}  # reading them takes seconds, and most models share them
     for config in configs:
         data = config.load_data()
-        guests = None if get_model(config.model).kind == "classical" else invite(config, data)  # trees take none in
-        hashes = content_hashes(data, guests)
+        asked = config.dataset, config.size, config.beside
+        takes_guests = get_model(config.model).kind == "network"
+        if takes_guests and asked not in invited:
+            invited[asked] = invite(config, data)
+        hashes = content_hashes(data, invited[asked] if takes_guests else None)
         there = _stored(config, hashes, any_recipe)
         jobs.append(Job(config, there, 0.0 if there else _cost(config, len(data["train"]), len(data.spec.classes))))
     jobs.sort(key=lambda job: (job.there is None, job.cost, job.config.model))

@@ -6,7 +6,6 @@ import streamlit as st
 from core.datasets import DatasetSpec
 from core.serving.framing import Survey
 from core.serving.reader import Reader
-from core.serving.scale import RED_CELL_SHARE
 from dashboard.cells import Tray
 
 _SEARCH, _SIDE = "classify_search", "classify_side"
@@ -43,8 +42,7 @@ def scale_line(survey: Survey | None, tray: Tray) -> str:
         return f"Your pictures: {scale.note[0].lower()}{scale.note[1:]}"
     what = f"squares of {scale.side} px were cut round each cell"
     if scale.source == "red cells" and ruler:
-        blunt = round(ruler.diameter / RED_CELL_SHARE) != scale.side
-        also = ", hard to see, and nuclei have a size too" if blunt else ""
+        also = ", hard to see, and nuclei have a size too" if scale.aided else ""
         return f"Your pictures: one red cell spans {ruler.diameter:.0f} px{also}, so {what}."
     why = "by the size of their nuclei" if scale.source == "nuclei" else "where models agree best"
     return f"Your pictures: red cells can't be measured, so {what} {why}. Look whether the frames seem right."

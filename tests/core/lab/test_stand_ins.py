@@ -8,7 +8,7 @@ from core.lab.stand_ins import FEW, PER_CLASS, stand_ins
 from core.lab.teaching import CANT_SAY, Teaching
 from core.serving.scale import OFFICIAL
 
-COMMON, RARE, NEVER = 0, 1, 2  # of three classes
+COMMON, RARE = 0, 1  # of three classes
 
 
 def answered(counts=(60, 8, 6), sure=0.95) -> np.ndarray:
