@@ -20,15 +20,15 @@ Answer = Callable[[np.ndarray], np.ndarray]
 BATCH = 64
 
 
-def served(run: Run) -> Answer:
+def served_logits(run: Run) -> Answer:
     """Logits float32 (N, C) from uint8 (N, S, S, 3) as the dashboard and the shell get them."""
-    from core.serving import engine
+    from core.inference import engine
 
     engine.load(run)
     return lambda pictures: engine.logits(run, pictures)
 
 
-def eager(run: Run, threads: int) -> Answer | None:
+def eager_logits(run: Run, threads: int) -> Answer | None:
     """The same by torch eager in float32 under inference_mode; None for a run that torch can't compute.
 
     A combination is computed in the same manner: every member, every view, then the mean.
@@ -38,11 +38,11 @@ def eager(run: Run, threads: int) -> Answer | None:
         return None
     import torch
 
-    from core.models import load
-    from core.serving.views import views
+    from core.inference.engine import tta_views as views
+    from core.models import load_network
 
     torch.set_num_threads(threads)
-    networks = [load(member) for member in members]
+    networks = [load_network(member) for member in members]
 
     @torch.inference_mode()
     def one(pictures: np.ndarray) -> np.ndarray:
@@ -50,10 +50,10 @@ def eager(run: Run, threads: int) -> Answer | None:
 
     @torch.inference_mode()
     def combined(pictures: np.ndarray) -> np.ndarray:
-        seen = np.concatenate(list(views(pictures, run.views)))
+        seen = np.concatenate(list(views(pictures, run.tta_views)))
         x = torch.from_numpy(seen).permute(0, 3, 1, 2).float() / 255
         mean = torch.stack([network(x).double().softmax(1) for network in networks]).mean(0)
-        mean = mean.reshape(run.views, len(pictures), -1).mean(0)
+        mean = mean.reshape(run.tta_views, len(pictures), -1).mean(0)
         return (mean.clamp_min(1e-12).log() / run.metrics["temperature"]).float().numpy()
 
     return combined if run.kind == "combination" else one
@@ -101,11 +101,11 @@ def main() -> None:
 
         model_names()  # imports torch and every network
     else:
-        from core.serving import engine
+        from core.inference import engine
 
         engine.MAX_THREADS = options.threads
     imported, held, highest = time.perf_counter(), _resident(), _peak()
-    answer = served(run) if options.way == "served" else eager(run, options.threads)
+    answer = served_logits(run) if options.way == "served" else eager_logits(run, options.threads)
     opened = time.perf_counter()
     answer(pictures[:1])
     answered = time.perf_counter()

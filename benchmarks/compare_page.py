@@ -29,7 +29,7 @@ VIEWS = ("overview", "pair", "classes", "hardest", "studies")
 FAMILIES = ("Dense and recurrent", "Plain CNN", "Attention CNN", "Residual network", "Forests", "Combination")
 
 
-def stand_in(root: Path, model: Run, number: int) -> Run:
+def fake_run(root: Path, model: Run, number: int) -> Run:
     """Write a run like ``model`` under ``root``, its answers disturbed, its costs and name changed."""
     rng = np.random.default_rng(number)
     strength = rng.uniform(1, 6)
@@ -73,8 +73,8 @@ def fill(root: Path, n: int) -> list[str]:
     if studies.exists():
         shutil.copytree(studies, root / "bloodmnist" / "studies", dirs_exist_ok=True)
     like = [run for run in shipped if run.kind == "network" and "latency" in run.metrics]
-    made = [stand_in(root, like[i % len(like)], i) for i in range(n - len(shipped))]
-    return [run.name for run in [*shipped, *made]]
+    fake_runs = [fake_run(root, like[i % len(like)], i) for i in range(n - len(shipped))]
+    return [run.name for run in [*shipped, *fake_runs]]
 
 
 def main() -> None:
@@ -94,9 +94,9 @@ def visit(view: str, names: list[str], reruns: int) -> dict[str, float | str]:
     """Open ``view`` and rerun it; then open it anew, each time by a link to two runs not yet set together."""
     first, page = opened(view)
     same = [timed(page.run) for _ in range(reruns)]
-    other = [opened(view, runs=",".join(names[i : i + 2]))[0] for i in range(reruns)]
+    other_pairs = [opened(view, runs=",".join(names[i : i + 2]))[0] for i in range(reruns)]
     clock, processor = zip(*same, strict=True)
-    other_clock, other_processor = zip(*other, strict=True)
+    other_clock, other_processor = zip(*other_pairs, strict=True)
     return {
         "view": view,
         "first visit ms": first[0],

@@ -22,10 +22,9 @@ from scipy import ndimage
 
 from benchmarks.reporting import publish
 from core.datasets.base import get_dataset
-from core.serving.framing import Picture, frame_batch, survey
-from core.serving.nucleus import Found, find_cell
-from core.serving.ruler import MOST_PICTURES, red_cell_diameter
-from core.serving.scale import RED_CELL_SHARE, nucleus_side
+from core.images.framing import MeasuredPicture, crop_batch, measure_batch
+from core.images.nucleus import WhiteCell, find_white_cell
+from core.images.red_cells import MAX_MEASURED, RED_CELL_SHARE, measure_red_cells, nucleus_side
 
 # Sides in px of the frame between which robust networks read each lab best, found with its labels.
 BEST = {"bccd": (215, 250), "chula": (180, 210), "raabin": (225, 255), "originals": (200, 200)}
@@ -89,15 +88,15 @@ def reference_nucleus(pixels: np.ndarray) -> tuple[float, float]:
     return float(columns.mean()), float(rows.mean())
 
 
-def centred(lab: Lab, found: list[Found | None]) -> tuple[np.ndarray, str]:
+def centred(lab: Lab, cells: list[WhiteCell | None]) -> tuple[np.ndarray, str]:
     """How far each frame's centre is off (N,), 1 being the most that is allowed, and what that means."""
-    off = np.full(len(found), np.inf)
-    for i, (cell, box) in enumerate(zip(found, lab.boxes, strict=True)):
+    off = np.full(len(cells), np.inf)
+    for i, (cell, box) in enumerate(zip(cells, lab.boxes, strict=True)):
         if cell is None:
             continue
         if box is not None:
-            left, top, right, bottom = box
-            across = abs(cell.x - (left + right) / 2) / ((right - left) / 4)
+            box_left, top, right, bottom = box
+            across = abs(cell.x - (box_left + right) / 2) / ((right - box_left) / 4)
             off[i] = max(across, abs(cell.y - (top + bottom) / 2) / ((bottom - top) / 4))
         elif lab.name == "originals":
             x, y = BY_EYE.get(lab.files[i]) or reference_nucleus(lab.pictures[i])
@@ -110,68 +109,70 @@ def centred(lab: Lab, found: list[Found | None]) -> tuple[np.ndarray, str]:
     return off, f"{NEAR} px of the nucleus" if lab.name == "originals" else "a tenth of the middle"
 
 
-def windows(lab: Lab, found: list[Found | None], red_cell: float) -> list[np.ndarray]:
+def windows(lab: Lab, cells: list[WhiteCell | None], red_cell: float) -> list[np.ndarray]:
     """What lies beside the white cells: of each picture the strips to all sides that are wider than a red cell."""
     strips = []
-    for pixels, cell, box in zip(lab.pictures, found, lab.boxes, strict=True):
+    for pixels, cell, box in zip(lab.pictures, cells, lab.boxes, strict=True):
         height, width = pixels.shape[:2]
-        known = [b for b in (box, cell.box if cell else None) if b is not None]
-        if not known:
+        boxes = [b for b in (box, cell.box if cell else None) if b is not None]
+        if not boxes:
             continue
         rim = 0.15 * red_cell
-        left, top = (max(0, int(min(b[k] for b in known) - rim)) for k in (0, 1))
-        right, bottom = (int(max(b[k] for b in known) + rim) for k in (2, 3))
+        left, top = (max(0, int(min(b[k] for b in boxes) - rim)) for k in (0, 1))
+        right, bottom = (int(max(b[k] for b in boxes) + rim) for k in (2, 3))
         strips += [pixels[:, :left], pixels[:, right:], pixels[:top], pixels[bottom:]]
     return [s for s in strips if min(s.shape[:2]) >= 1.1 * red_cell]
 
 
-def measure(lab: Lab) -> tuple[dict[str, object], list[Found | None], np.ndarray]:
+def measure(lab: Lab) -> tuple[dict[str, object], list[WhiteCell | None], np.ndarray]:
     """One row of the table, the cells found, and how far off each is."""
     spec = get_dataset("bloodmnist")
     started = time.process_time()
-    ruler = red_cell_diameter(lab.pictures)
-    ruling = (time.process_time() - started) / min(MOST_PICTURES, len(lab.pictures))
+    ruler = measure_red_cells(lab.pictures)
+    ruling = (time.process_time() - started) / min(MAX_MEASURED, len(lab.pictures))
     started = time.process_time()
-    found = [find_cell(p, ruler.diameter if ruler else None) for p in lab.pictures]
-    finding = (time.process_time() - started) / len(found)
+    cells = [find_white_cell(p, ruler.diameter if ruler else None) for p in lab.pictures]
+    finding = (time.process_time() - started) / len(cells)
     started = time.process_time()
-    batch = frame_batch(lab.pictures, spec, 64)
-    framing = (time.process_time() - started) / len(found)
-    off, meaning = centred(lab, found)
-    beside = windows(lab, found, ruler.diameter) if ruler else []
-    taken = [find_cell(w, ruler.diameter) for w in beside]
-    known = survey([Picture(p) for p in lab.pictures], spec)
-    among = [f for f in taken if f and f.contrast >= known.least_contrast]
+    batch = crop_batch(lab.pictures, spec, 64)
+    framing = (time.process_time() - started) / len(cells)
+    off, meaning = centred(lab, cells)
+    strips = windows(lab, cells, ruler.diameter) if ruler else []
+    taken = [find_white_cell(w, ruler.diameter) for w in strips]
+    batch_scale = measure_batch([MeasuredPicture(p) for p in lab.pictures], spec)
+    among = [f for f in taken if f and f.contrast >= batch_scale.min_contrast]
     rng = np.random.default_rng(0)
     sides = []
     for _ in range(BATCHES):
         some = [lab.pictures[i] for i in rng.choice(len(lab.pictures), min(BATCH, len(lab.pictures)), replace=False)]
-        small = red_cell_diameter(some)
+        small = measure_red_cells(some)
         sides.append(small.diameter / RED_CELL_SHARE if small else np.nan)
     row = {
         "set": lab.name,
-        "pictures": len(found),
-        "no cell found": sum(f is None for f in found),
+        "pictures": len(cells),
+        "no cell found": sum(f is None for f in cells),
         "centred": float((off <= 1).mean()),
         "within": meaning,
         "side by red cells": ruler.diameter / RED_CELL_SHARE if ruler else None,
-        "by nuclei": nucleus_side(found),
+        "by nuclei": nucleus_side(cells),
         "best": "{} to {}".format(*BEST[lab.name]) if lab.name in BEST else None,
         f"least of {BATCHES} x {BATCH}": float(np.nanmin(sides)),
         "most": float(np.nanmax(sides)),
         "not measured": int(np.isnan(sides).sum()),
-        "windows": len(beside),
-        "a cell in": sum(f is not None for f in taken) / max(1, len(beside)),
-        "in the batch": len(among) / max(1, len(beside)),
+        "windows": len(strips),
+        "a cell in": sum(f is not None for f in taken) / max(1, len(strips)),
+        "in the batch": len(among) / max(1, len(strips)),
         "used": batch.scale.source,
         "find ms": finding * 1000,
         "measure ms": ruling * 1000,
         "frame ms": framing * 1000,
     }
-    return row, found, off
+    return row, cells, off
 
 
-def sheet(lab: Lab, found: list[Found | None], off: np.ndarray, cells: int = 50, columns: int = 10, side: int = 190):
+def sheet(
+    lab: Lab, found_cells: list[WhiteCell | None], off: np.ndarray, cells: int = 50, columns: int = 10, side: int = 190
+):
     """A picture of the ``cells`` farthest off: the cell's box, the centre, and the box by hand in red."""
     order = np.argsort(-off, kind="stable")[:cells]
     canvas = Image.new("RGB", (columns * side, -(-len(order) // columns) * side))
@@ -182,9 +183,9 @@ def sheet(lab: Lab, found: list[Found | None], off: np.ndarray, cells: int = 50,
         draw = ImageDraw.Draw(image)
         if lab.boxes[i] is not None:
             draw.rectangle([v * zoom for v in lab.boxes[i]], outline=(255, 0, 0))
-        if found[i] is not None:
-            x, y = found[i].x * zoom, found[i].y * zoom
-            draw.rectangle([v * zoom for v in found[i].box], outline=(0, 255, 255))
+        if found_cells[i] is not None:
+            x, y = found_cells[i].x * zoom, found_cells[i].y * zoom
+            draw.rectangle([v * zoom for v in found_cells[i].box], outline=(0, 255, 255))
             draw.line((x - 6, y, x + 6, y), fill=(255, 255, 0), width=2)
             draw.line((x, y - 6, x, y + 6), fill=(255, 255, 0), width=2)
         canvas.paste(image, ((place % columns) * side, (place // columns) * side))
@@ -204,11 +205,11 @@ def main() -> None:
         parser.error("name a folder with --labs or --originals")
     rows = []
     for lab in labs:
-        row, found, off = measure(lab)
+        row, cells, off = measure(lab)
         rows.append(row)
         if arguments.sheets:
             arguments.sheets.mkdir(parents=True, exist_ok=True)
-            sheet(lab, found, off).save(arguments.sheets / f"{lab.name}.png")
+            sheet(lab, cells, off).save(arguments.sheets / f"{lab.name}.png")
     publish("framing", rows)
 
 

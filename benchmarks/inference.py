@@ -22,17 +22,17 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.answering import BATCH, Answer, eager, pictures_for, served
+from benchmarks.answering import BATCH, Answer, eager_logits, pictures_for, served_logits
 from benchmarks.reporting import publish
+from core.inference import engine
 from core.runs import Run, find_run, list_runs, update_metrics
-from core.serving import engine
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE = "ONNX Runtime"
 AGREEMENT = 1e-3
 
 
-def in_turns(
+def alternate(
     answers: dict[str, Answer], pictures: np.ndarray, rounds: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, list[float]]:
     """Milliseconds of each way by ``clock``, ``rounds`` times in turns; the call before each is for warming up."""
@@ -46,9 +46,9 @@ def in_turns(
     return times
 
 
-def fresh(run: Run, way: str, threads: int) -> dict[str, float]:
+def measure_fresh_process(run: Run, engine_name: str, threads: int) -> dict[str, float]:
     """What a fresh process pays for its first answer, see `benchmarks.answering`."""
-    line = [sys.executable, "-m", "benchmarks.answering", str(run.path), way, "--threads", str(threads)]
+    line = [sys.executable, "-m", "benchmarks.answering", str(run.path), engine_name, "--threads", str(threads)]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -56,23 +56,23 @@ def fresh(run: Run, way: str, threads: int) -> dict[str, float]:
 def measure(run: Run, rounds: int, threads: int, clock: Callable[[], float]) -> dict[str, object]:
     """One row of the table; what torch can't compute is None."""
     pictures = pictures_for(run)
-    answers = {"served": served(run)}
-    if (reference := eager(run, threads)) is not None:
+    answers = {"served": served_logits(run)}
+    if (reference := eager_logits(run, threads)) is not None:
         answers["eager"] = reference
     row: dict[str, object] = {"run": run.name}
     for batch, count in ((1, rounds), (BATCH, max(3, rounds // 6))):
-        times = in_turns(answers, np.ascontiguousarray(pictures[:batch]), count, clock)
+        times = alternate(answers, np.ascontiguousarray(pictures[:batch]), count, clock)
         middle = {name: statistics.median(values) for name, values in times.items()}
         row[f"eager ms, {batch}"] = middle.get("eager")
         row[f"served ms, {batch}"] = middle["served"]
         row[f"ratio, {batch}"] = middle["eager"] / middle["served"] if "eager" in middle else None
         if batch == 1:
             row["fastest, 1"] = min(times["eager"]) / min(times["served"]) if "eager" in middle else None
-    costs = {way: fresh(run, way, threads) if way in answers else {} for way in ("eager", "served")}
-    for way, cost in costs.items():
-        row[f"{way} MB"] = cost.get("memory_mb")
-        row[f"{way} opens in ms"] = cost.get("open_ms")
-        row[f"{way} first ms"] = cost.get("first_answer_ms")
+    costs = {way: measure_fresh_process(run, way, threads) if way in answers else {} for way in ("eager", "served")}
+    for engine_name, cost in costs.items():
+        row[f"{engine_name} MB"] = cost.get("memory_mb")
+        row[f"{engine_name} opens in ms"] = cost.get("open_ms")
+        row[f"{engine_name} first ms"] = cost.get("first_answer_ms")
     row["difference"] = float(np.abs(reference(pictures) - answers["served"](pictures)).max()) if reference else None
     return row
 
@@ -83,12 +83,12 @@ def latency(row: dict, machine: str) -> dict[str, object]:
     def rounded(value: float | None, digits: int) -> float | None:
         return None if value is None else round(value, digits)
 
-    whole, each = row[f"eager ms, {BATCH}"], row[f"served ms, {BATCH}"] / BATCH
+    eager_batch_ms, each = row[f"eager ms, {BATCH}"], row[f"served ms, {BATCH}"] / BATCH
     return {
         "batch1_ms": rounded(row["served ms, 1"], 3),
         "batch64_ms_per_image": rounded(each, 4),
         "eager_batch1_ms": rounded(row["eager ms, 1"], 3),
-        "eager_batch64_ms_per_image": rounded(None if whole is None else whole / BATCH, 4),
+        "eager_batch64_ms_per_image": rounded(None if eager_batch_ms is None else eager_batch_ms / BATCH, 4),
         "peak_memory_mb": rounded(row["served MB"], 1),
         "engine": ENGINE,
         "machine": machine,
@@ -97,7 +97,7 @@ def latency(row: dict, machine: str) -> dict[str, object]:
 
 def median_of(rows: list[dict], column: str) -> float | None:
     """The median of a column over the rows that have it."""
-    return statistics.median(known) if (known := [row[column] for row in rows if row[column] is not None]) else None
+    return statistics.median(values) if (values := [row[column] for row in rows if row[column] is not None]) else None
 
 
 def main() -> int:
@@ -110,9 +110,9 @@ def main() -> int:
     options = parser.parse_args()
     import torch
 
-    from core.training.device import describe
+    from core.training.optim import device_name
 
-    machine, threads = describe(torch.device("cpu")), options.threads or engine.threads()
+    machine, threads = device_name(torch.device("cpu")), options.threads or engine.thread_count()
     engine.MAX_THREADS = threads
     clock = time.process_time if options.processor_time else time.perf_counter
     rows = []

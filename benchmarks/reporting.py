@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from core.training.device import describe
+from core.training.optim import device_name
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -23,7 +23,7 @@ def publish(name: str, rows: list[dict[str, Any]], **facts: Any) -> Path:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     content = {
         "benchmark": name,
-        "machine": describe(device),
+        "machine": device_name(device),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -19,7 +19,7 @@ import json, sys
 from pathlib import Path
 import numpy as np, torch
 from core.datasets import LoadedDataset, Provenance, Split, get_dataset
-from core.datasets.rows import Rows
+from core.datasets.base import Rows
 from core.training.config import TrainConfig
 from core.training.loop import fit
 

@@ -19,11 +19,10 @@ from torchvision import transforms
 from benchmarks.reporting import publish
 from core.datasets import get_dataset
 from core.models import build
-from core.training.augment import RECIPES, augment
+from core.training.augment import AUGMENTATIONS, augment
 from core.training.config import TrainConfig
-from core.training.device import autocast, choose_device, uses_bf16
-from core.training.optim import make_optimizer
-from core.training.pixels import as_float
+from core.training.data import as_float
+from core.training.optim import autocast, choose_device, make_optimizer, uses_bf16
 
 
 class PILPictures(Dataset):
@@ -73,12 +72,12 @@ def our_loop(network, config, images, labels, device) -> float:
     bf16 = uses_bf16("auto", device)
     pictures, truth = torch.from_numpy(images.copy()).to(device), torch.tensor(labels).to(device)
     optimizer = make_optimizer(network, config)
-    draws = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     started = time.perf_counter()
-    order = torch.randperm(len(labels), generator=draws).to(device)
+    order = torch.randperm(len(labels), generator=generator).to(device)
     for start in range(0, len(labels) - config.batch_size + 1, config.batch_size):
         chosen = order[start : start + config.batch_size]
-        batch = augment(as_float(pictures[chosen]), RECIPES["standard"], draws)
+        batch = augment(as_float(pictures[chosen]), AUGMENTATIONS["standard"], generator)
         batch = batch.contiguous(memory_format=torch.channels_last)
         with autocast(device, bf16):
             loss = F.cross_entropy(network(batch).float(), truth[chosen], label_smoothing=0.1)

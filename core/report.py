@@ -10,18 +10,18 @@ from core.runs import Run, list_runs
 from core.studies import Study, Trial, list_studies, mean_interval
 
 # By data set, way to split and model: what the public notebooks on these sets report for it.
-_PUBLISHED_ELSEWHERE = {
+_PUBLISHED = {
     ("all4", "random", "vgg19"): 0.965,
     ("all4", "random", "mobilenet_v2"): 0.98,
 }
 
 
-def begin(block: str) -> str:
+def begin_marker(block: str) -> str:
     """The line before the block of that name in a Markdown file."""
     return f"<!-- {block}: written by `python -m core report --write README.md` -->"
 
 
-def end(block: str) -> str:
+def end_marker(block: str) -> str:
     """The line behind the block of that name."""
     return f"<!-- end of {block} -->"
 
@@ -43,7 +43,7 @@ def published(run: Run) -> float | None:
     """
     if run.dataset == "bloodmnist":
         return get_model(run.model).published.get(run.size)
-    return _PUBLISHED_ELSEWHERE.get((run.dataset, run.scheme, run.model))
+    return _PUBLISHED.get((run.dataset, run.scheme, run.model))
 
 
 def results_table(runs: list[Run]) -> str:
@@ -56,32 +56,32 @@ def results_table(runs: list[Run]) -> str:
     names = sorted({run.dataset for run in runs}, key=order.index)
     parts = []
     for name in names:
-        of_set = [run for run in runs if run.dataset == name]
-        heading = f"### {of_set[0].config['dataset']['title']}\n\n" if len(names) > 1 else ""
-        parts.append(heading + _table_of(of_set))
+        dataset_runs = [run for run in runs if run.dataset == name]
+        heading = f"### {dataset_runs[0].config['dataset']['title']}\n\n" if len(names) > 1 else ""
+        parts.append(heading + _dataset_table(dataset_runs))
     return "\n\n".join(parts)
 
 
-def _table_of(runs: list[Run]) -> str:
+def _dataset_table(runs: list[Run]) -> str:
     """`results_table` of runs of one data set."""
     try:
         spec = get_dataset(runs[0].dataset)
-        ways, cautions = {s.name: s.title for s in spec.schemes}, spec.cautions
+        scheme_titles, cautions = {s.name: s.title for s in spec.schemes}, spec.cautions
     except UnknownDataset:  # a data set of the user's that is not here any more
-        ways, cautions = {run.scheme: run.scheme for run in runs if run.scheme}, ()
-    names = list(ways)
+        scheme_titles, cautions = {run.scheme: run.scheme for run in runs if run.scheme}, ()
+    names = list(scheme_titles)
 
-    def way(run: Run) -> str:
+    def scheme_of(run: Run) -> str:
         return run.scheme or (names[0] if names else "")
 
-    place = {name: number for number, name in enumerate(dict.fromkeys([*names, *map(way, runs)]))}
-    ranked = sorted(runs, key=lambda r: (place[way(r)], -r.size, -r.metrics["val"]["accuracy"]))
+    scheme_order = {name: number for number, name in enumerate(dict.fromkeys([*names, *map(scheme_of, runs)]))}
+    ranked = sorted(runs, key=lambda r: (scheme_order[scheme_of(r)], -r.size, -r.metrics["val"]["accuracy"]))
     columns = "px | test accuracy (95 % interval) | published | macro F1 | ECE | parameters | MB | "
     columns += "training | ms an image, one / 64 at once | run |"
     lines = [
-        f"| model | {'split | ' if ways else ''}{columns}",
-        f"|---|{'---|' if ways else ''}--:|---|--:|--:|--:|--:|--:|---|---|---|",
-        *(_row(run, ways.get(way(run), way(run)) if ways else None) for run in ranked),
+        f"| model | {'split | ' if scheme_titles else ''}{columns}",
+        f"|---|{'---|' if scheme_titles else ''}--:|---|--:|--:|--:|--:|--:|---|---|---|",
+        *(_row(run, scheme_titles.get(scheme_of(run), scheme_of(run)) if scheme_titles else None) for run in ranked),
     ]
     provenances = sorted({f"{r.provenance}, {r.metrics['test']['n']:,} test images" for r in runs})
     machines = sorted({machine for r in runs for machine in r.metrics["device"].split("; ")})
@@ -95,7 +95,7 @@ def _table_of(runs: list[Run]) -> str:
     return "\n".join([*lines, "", " ".join([notes, *cautions])])
 
 
-def _row(run: Run, way: str | None = None) -> str:
+def _row(run: Run, scheme_title: str | None = None) -> str:
     metrics = run.metrics
     test = metrics["test"]
     low, high = test["accuracy_interval"]
@@ -104,7 +104,7 @@ def _row(run: Run, way: str | None = None) -> str:
     speed = f"{latency['batch1_ms']:.1f} / {latency['batch64_ms_per_image']:.2f}" if latency else "–"
     cells = (
         run.config["model"]["title"],
-        *([] if way is None else [way]),
+        *([] if scheme_title is None else [scheme_title]),
         str(run.size),
         f"**{test['accuracy']:.2%}** ({low:.2%} to {high:.2%})",
         f"{reported:.2%}" if reported else "–",
@@ -112,14 +112,14 @@ def _row(run: Run, way: str | None = None) -> str:
         f"{test['ece']:.3f}",
         f"{metrics['parameters']:,}",
         f"{run.model_bytes / 1e6:.1f}",
-        _training(run),
+        _training_text(run),
         speed,
         f"`{run.name}`",
     )
     return "| " + " | ".join(cells) + " |"
 
 
-def _training(run: Run) -> str:
+def _training_text(run: Run) -> str:
     """How it came to be: '60 epochs, 36 min', '12 s', '5 members'."""
     if run.members:
         return f"{len(run.members)} members" if len(run.members) > 1 else f"of `{run.members[0].name}`"
@@ -127,8 +127,8 @@ def _training(run: Run) -> str:
     time = f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
     epochs = f"{run.metrics['epochs']} epochs, " if "epochs" in run.metrics else ""
     train = run.config["train"]
-    begun = f", begun at `{train['start']}`" if train.get("start") else ""
-    return f"{epochs}{time}{begun}" + (", begun at ImageNet weights" if train.get("weights") else "")
+    warm_start = f", begun at `{train['start']}`" if train.get("start") else ""
+    return f"{epochs}{time}{warm_start}" + (", begun at ImageNet weights" if train.get("weights") else "")
 
 
 def shipped_table() -> str:
@@ -158,7 +158,7 @@ def _studies_of(studies: list[Study]) -> list[str]:
     """The tables of studies on one data set."""
     tuned = [study for study in studies if study.kind == "tune" and study.best]
     repeated = [study for study in studies if study.kind == "seeds"]
-    parts = [_ingredients(study) for study in studies if study.kind == "ablation"]
+    parts = [_ablation_table(study) for study in studies if study.kind == "ablation"]
     if repeated:
         lines = ["| recipe | px | seeds | val, mean (95 % interval of the mean) | test, mean | run time a seed |"]
         lines += ["|---|--:|--:|---|---|--:|", *(_seeds_row(s) for s in repeated if len(s.complete) > 1)]
@@ -170,25 +170,25 @@ def _studies_of(studies: list[Study]) -> list[str]:
     return parts
 
 
-def _ingredients(study: Study) -> str:
+def _ablation_table(study: Study) -> str:
     groups = study.by_label()
     base = mean_interval([t.score for t in next(iter(groups.values()))])[0] if groups else 0.0
     lines = ["| variant | seeds | val, mean (95 % interval of the mean) | against the base | run time a seed |"]
     lines.append("|---|--:|---|--:|--:|")
     for label, trials in groups.items():
         against = 100 * (sum(t.score for t in trials) / len(trials) - base)
-        lines.append(f"| {label} | {len(trials)} | {_spread(trials)} | {against:+.2f} | {_time_each(trials)} |")
+        lines.append(f"| {label} | {len(trials)} | {_mean_text(trials)} | {against:+.2f} | {_time_text(trials)} |")
     return "\n".join([f"{study.title}, {study.base['epochs']} epochs:", "", *lines, "", study.note])
 
 
-def _spread(trials: tuple[Trial, ...]) -> str:
+def _mean_text(trials: tuple[Trial, ...]) -> str:
     if len(trials) < 2:
         return f"{trials[0].score:.2%}"
     mean, low, high = mean_interval([t.score for t in trials])
     return f"{mean:.2%} ({low:.2%} to {high:.2%})"
 
 
-def _time_each(trials: tuple[Trial, ...]) -> str:
+def _time_text(trials: tuple[Trial, ...]) -> str:
     return f"{sum(t.seconds for t in trials) / len(trials):.0f} s"
 
 
@@ -197,7 +197,7 @@ def _seeds_row(study: Study) -> str:
     test = f"{sum(tests) / len(tests):.2%}" if tests else "–"
     return (
         f"| {get_model(study.model).title}, {study.base['epochs']} epochs | {study.size} | {len(study.complete)} "
-        f"| {_spread(study.complete)} | {test} | {_time_each(study.complete)} |"
+        f"| {_mean_text(study.complete)} | {test} | {_time_text(study.complete)} |"
     )
 
 
@@ -222,9 +222,9 @@ def write_into(path: Path) -> None:
     """Replace what stands between the marks of each block of ``path``; raises where a mark is missing."""
     text = path.read_text(encoding="utf-8")
     for block, content in BLOCKS.items():
-        first, last = begin(block), end(block)
+        first, last = begin_marker(block), end_marker(block)
         if first not in text or last not in text:
             raise HemaLensError(f"{path} has no place for the {block}: it needs the lines {first} and {last}")
-        before, rest = text.split(first, 1)
-        text = f"{before}{first}\n\n{content()}\n\n{last}{rest.split(last, 1)[1]}"
+        before, after = text.split(first, 1)
+        text = f"{before}{first}\n\n{content()}\n\n{last}{after.split(last, 1)[1]}"
     path.write_text(text, encoding="utf-8")

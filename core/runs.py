@@ -1,7 +1,7 @@
-"""The run folder: the one thing that passes between training and everything a person sees.
+"""The run folder: the one thing that passes from training to use.
 
-This module alone knows the folder's file names. It imports neither torch nor streamlit. A run is
-written into a temporary folder and renamed when complete, so a folder that exists is whole.
+This module alone knows the folder's file names. It imports neither torch nor streamlit. A run is written into a
+temporary folder and renamed when complete, so a folder that exists is whole.
 """
 
 import csv
@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from core import paths
 from core.errors import HemaLensError
+from core.storage import save_tensors, write_json
 
 CONFIG = "config.json"
 METRICS = "metrics.json"
@@ -31,12 +32,12 @@ ONNX = "model.onnx"
 PACKED_ONNX = "model.onnx.gz"  # a graph that holds all its weights itself: trees shrink to a sixth
 GATE_MEANS = "gate_means.safetensors"
 IMPORTANCES = "importances.json"
-CORRUPTIONS = "corruptions.json"
-GUARD = "guard.safetensors"
-ELSEWHERE = "elsewhere.json"
-ANCHORS = "anchors.safetensors"
+ROBUSTNESS = "corruptions.json"
+OOD = "guard.safetensors"
+EXTERNAL_VALIDATION = "elsewhere.json"
+EXEMPLARS = "anchors.safetensors"
 CARD = "card.md"
-ROBUST = "stain"  # the augmentation that makes a network ready for other laboratories
+STAIN_AUGMENTATION = "stain"  # the augmentation that makes a network ready for other laboratories
 REQUIRED = (CONFIG, METRICS, PREDICTIONS)  # and the graph, unless it answers through its members
 
 
@@ -86,7 +87,7 @@ class Run:
 
         Raises `RunNotFound` where one of them is gone.
         """
-        found = []
+        members = []
         for name in self.config.get("members", ()):
             folders = (
                 self.path.parent,
@@ -99,11 +100,11 @@ class Run:
                     f"{self.name} combines several models, of which {name} is missing: restore its folder beside it, "
                     "combine those that are left, or choose another model"
                 )
-            found.append(Run(folder))
-        return tuple(found)
+            members.append(Run(folder))
+        return tuple(members)
 
     @property
-    def views(self) -> int:
+    def tta_views(self) -> int:
         """How many flips and quarter turns of a picture its answer is averaged over: 1 or 8."""
         return int(self.config.get("views", 1))
 
@@ -128,9 +129,9 @@ class Run:
         return self.config["dataset"].get("scheme", "")
 
     @property
-    def robust(self) -> bool:
+    def any_laboratory(self) -> bool:
         """Whether it was trained for cells of any laboratory; a combination is when all its members are."""
-        return all(run.config["train"].get("augment") == ROBUST for run in self.members or (self,))
+        return all(run.config["train"].get("augment") == STAIN_AUGMENTATION for run in self.members or (self,))
 
     @property
     def shipped(self) -> bool:
@@ -173,33 +174,39 @@ class Run:
         return {k: v.astype("f4") for k, v in load_file(path).items()} if path.exists() else {}
 
     def importances(self) -> dict[str, Any] | None:
-        """What the answers of a classical run rest on, see `core.training.classical.importances`; None for others."""
+        """What the answers of a classical run rest on, see `core.training.classical.feature_importances`; None for
+        others.
+        """
         path = self.path / IMPORTANCES
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
-    def corruptions(self) -> dict[str, Any] | None:
-        """What spoilt pictures cost it, see `core.evaluation.robustness.summarize`; None where nobody measured it."""
-        path = self.path / CORRUPTIONS
+    def robustness(self) -> dict[str, Any] | None:
+        """What spoilt pictures cost it, see `core.evaluation.robustness.robustness_summary`; None where nobody measured
+        it.
+        """
+        path = self.path / ROBUSTNESS
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
-    def elsewhere(self) -> list[dict[str, Any]]:
+    def external_validation(self) -> list[dict[str, Any]]:
         """How other laboratories' cells are read with it, before and after teaching; [] where nobody measured it.
 
         An entry a laboratory: ``laboratory``, ``cells`` scored a draw, ``draws``, ``answers``, ``before``, ``after``
         (means over natural differentials, 0 to 1, of the share that is right).
         """
-        path = self.path / ELSEWHERE
+        path = self.path / EXTERNAL_VALIDATION
         return json.loads(path.read_text(encoding="utf-8"))["laboratories"] if path.exists() else []
 
     @property
-    def guard_path(self) -> Path:
-        """The file of its `core.serving.guard.Guard`, which need not be there: `core.serving.guarding` reads it."""
-        return self.path / GUARD
+    def ood_path(self) -> Path:
+        """The file of its `core.inference.ood.OODDetector`, which need not be there: `core.inference.predictor` reads
+        it.
+        """
+        return self.path / OOD
 
     @property
-    def anchors_path(self) -> Path:
-        """The file of its anchors for other laboratories (`core.lab.base`), which need not exist."""
-        return self.path / ANCHORS
+    def exemplars_path(self) -> Path:
+        """The file of its anchors for other laboratories (`core.adaptation.head`), which need not exist."""
+        return self.path / EXEMPLARS
 
     @property
     def onnx_path(self) -> Path:
@@ -231,14 +238,14 @@ def list_runs(dataset: str | None = None, size: int | None = None) -> list[Run]:
     A user's run with a shipped run's name is the same configuration; the shipped one stands. A combination
     that lacks a member can't answer and is not whole.
     """
-    found: dict[str, Run] = {}
+    runs_by_name: dict[str, Run] = {}
     for root in (paths.shipped_runs_root(), paths.user_runs_root()):
         for path in sorted(root.glob(f"{dataset or '*'}/*")):
-            if path.name not in found and _is_whole(path):
+            if path.name not in runs_by_name and _is_whole(path):
                 run = Run(path)
                 if size is None or run.size == size:
-                    found[path.name] = run
-    return sorted(found.values(), key=lambda r: (not r.shipped, -r.metrics["val"]["accuracy"], r.name))
+                    runs_by_name[path.name] = run
+    return sorted(runs_by_name.values(), key=lambda r: (not r.shipped, -r.metrics["val"]["accuracy"], r.name))
 
 
 def _is_whole(path: Path) -> bool:
@@ -272,8 +279,8 @@ def find_run(name: str | os.PathLike, dataset: str | None = None) -> Run:
 
 
 def default_run(dataset: str = "bloodmnist") -> Run:
-    """The run that answers when none is named, by `answering_run`'s rule. Raises `RunNotFound` where there is none."""
-    best = answering_run(list_runs(dataset))
+    """The run that answers when none is named, by `preferred_run`'s rule. Raises `RunNotFound` where there is none."""
+    best = preferred_run(list_runs(dataset))
     if best is None:
         raise RunNotFound(f"no run for {dataset!r} yet: train one with `python -m core train --dataset {dataset}`")
     return best
@@ -288,10 +295,10 @@ def best_run(runs: Iterable[Run]) -> Run | None:
     return max(runs, key=lambda r: (r.kind == "network", r.metrics["val"]["accuracy"]), default=None)
 
 
-def answering_run(runs: Iterable[Run]) -> Run | None:
+def preferred_run(runs: Iterable[Run]) -> Run | None:
     """The run of ``runs`` to answer for uploads, which may come from anywhere: a robust network before the best one."""
     runs = list(runs)
-    return best_run([run for run in runs if run.kind == "network" and run.robust] or runs)
+    return best_run([run for run in runs if run.kind == "network" and run.any_laboratory] or runs)
 
 
 def write_run(
@@ -327,15 +334,15 @@ def write_run(
                 table.writeheader()
                 table.writerows(history)
         arrays = {}
-        for split, answers in predictions.items():
-            arrays[f"{split}_ids"] = answers.ids
-            arrays[f"{split}_labels"] = answers.labels.astype(np.uint8)
-            arrays[f"{split}_logits"] = answers.logits.astype(np.float16)
+        for split, split_predictions in predictions.items():
+            arrays[f"{split}_ids"] = split_predictions.ids
+            arrays[f"{split}_labels"] = split_predictions.labels.astype(np.uint8)
+            arrays[f"{split}_logits"] = split_predictions.logits.astype(np.float16)
         np.savez_compressed(folder / PREDICTIONS, **arrays)
         if weights:
-            _save_arrays(folder / WEIGHTS, weights)
+            save_tensors(folder / WEIGHTS, weights)
         if gate_means:
-            _save_arrays(folder / GATE_MEANS, {k: v.astype(np.float16) for k, v in gate_means.items()})
+            save_tensors(folder / GATE_MEANS, {k: v.astype(np.float16) for k, v in gate_means.items()})
         if importances:
             write_json(folder / IMPORTANCES, importances)
         (folder / CARD).write_text(card, encoding="utf-8")
@@ -359,29 +366,17 @@ def _pack(path: Path, packed: Path) -> None:
     path.unlink()
 
 
-def _save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    save_file(dict(arrays), path)
-    path.chmod(0o644)  # safetensors leaves the file readable by its owner alone
-
-
 def update_metrics(run: Run, **entries: Any) -> Run:
     """Add or replace top-level entries of a run's metrics (for instance measured latency)."""
     write_json(run.path / METRICS, {**run.metrics, **entries})
     return Run(run.path)
 
 
-def keep_elsewhere(run: Run, laboratories: Sequence[Mapping[str, Any]]) -> None:
-    """Store what `Run.elsewhere` reads; older figures are replaced."""
-    write_json(run.path / ELSEWHERE, {"laboratories": list(laboratories)})
+def write_external_validation(run: Run, laboratories: Sequence[Mapping[str, Any]]) -> None:
+    """Store what `Run.external_validation` reads; older figures are replaced."""
+    write_json(run.path / EXTERNAL_VALIDATION, {"laboratories": list(laboratories)})
 
 
-def keep_corruptions(run: Run, figures: Mapping[str, Any]) -> None:
-    """Store what `Run.corruptions` reads; older figures are replaced."""
-    write_json(run.path / CORRUPTIONS, figures)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one, whoever else writes it."""
-    temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+def write_robustness(run: Run, figures: Mapping[str, Any]) -> None:
+    """Store what `Run.robustness` reads; older figures are replaced."""
+    write_json(run.path / ROBUSTNESS, figures)

@@ -1,7 +1,11 @@
-"""Settings as they are typed on the command line: NAME=VALUE."""
+"""What commands have in common on the command line: settings typed as NAME=VALUE, and the options of every command that
+makes a study.
+"""
 
+import argparse
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from core.errors import HemaLensError
@@ -22,3 +26,21 @@ def parse_settings(texts: Iterable[str], option: str) -> dict[str, Any]:
         except json.JSONDecodeError:
             chosen[name] = value
     return chosen
+
+
+def add_study_options(parser: argparse.ArgumentParser, *, size: int, epochs: int | None) -> None:
+    """Data set, size, epochs, own settings, device, name and folder of a study."""
+    parser.add_argument("--dataset", default="bloodmnist")
+    parser.add_argument("--size", type=int, default=size, help="side of the pictures in pixels (default %(default)s)")
+    epochs_text = "the model's own" if epochs is None else epochs
+    parser.add_argument("--epochs", type=int, default=epochs, help=f"epochs a training (default: {epochs_text})")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a field of the training recipe or an argument of the model, such as learning_rate=0.1 or width=16",
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--study", metavar="NAME", help="name of the study, where the usual one will not do")
+    parser.add_argument("--out", type=Path, help="folder for <dataset>/studies/<name>.json (default: your own runs)")

@@ -1,7 +1,7 @@
 """Studies: many small trainings that answer one question (which settings, which ingredient, which seed).
 
-A study is one JSON file, ``<root>/<dataset>/studies/<name>.json``, beside the runs of its data set. It
-holds results only; what a search needs to go on lies elsewhere. Neither torch nor streamlit is imported.
+A study is one JSON file, ``<root>/<dataset>/studies/<name>.json``, beside the runs of its data set. It holds results
+only; what a search needs to go on lies elsewhere. Neither torch nor streamlit is imported.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 from core import paths
 from core.errors import HemaLensError
-from core.runs import write_json
+from core.storage import write_json
 
 FOLDER = "studies"
 KINDS = ("tune", "ablation", "seeds")
@@ -28,7 +28,7 @@ class StudyNotFound(HemaLensError):
     """No study has the name asked for; the message names those that exist."""
 
 
-class BadStudy(HemaLensError):
+class InvalidStudy(HemaLensError):
     """A study that can't be written or read; the message says what is wrong."""
 
 
@@ -80,14 +80,16 @@ class Study:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
-            raise BadStudy(
+            raise InvalidStudy(
                 f"a study can't be called {self.name!r}: use letters, digits, points, dashes and underscores only"
             )
         if self.kind not in KINDS:
-            raise BadStudy(f"study {self.name} is of kind {self.kind!r}: it must be one of {', '.join(KINDS)}")
-        strange = sorted({trial.state for trial in self.trials} - set(STATES))
-        if strange:
-            raise BadStudy(f"study {self.name} has trials in state {', '.join(strange)}, not {', '.join(STATES)}")
+            raise InvalidStudy(f"study {self.name} is of kind {self.kind!r}: it must be one of {', '.join(KINDS)}")
+        unknown_states = sorted({trial.state for trial in self.trials} - set(STATES))
+        if unknown_states:
+            raise InvalidStudy(
+                f"study {self.name} has trials in state {', '.join(unknown_states)}, not {', '.join(STATES)}"
+            )
 
     @property
     def complete(self) -> tuple[Trial, ...]:
@@ -147,13 +149,13 @@ def write_study(root: Path, study: Study) -> Path:
 
 
 def read_study(path: Path) -> Study:
-    """The study in the file ``path``; raises `BadStudy` where it is none."""
+    """The study in the file ``path``; raises `InvalidStudy` where it is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         trials = tuple(Trial(**trial) for trial in content.pop("trials"))
         return Study(**content, trials=trials)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, BadStudy) as error:
-        raise BadStudy(f"{path} can't be read as a study ({error}); delete it or write it anew") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, InvalidStudy) as error:
+        raise InvalidStudy(f"{path} can't be read as a study ({error}); delete it or write it anew") from error
 
 
 def list_studies(dataset: str | None = None, *, shipped_only: bool = False) -> list[Study]:
@@ -162,17 +164,17 @@ def list_studies(dataset: str | None = None, *, shipped_only: bool = False) -> l
     Where a user's own study has the name of a shipped one, their own stands. A file that is no study is
     left out and told in the log.
     """
-    found: dict[tuple[str, str], Study] = {}
+    by_name: dict[tuple[str, str], Study] = {}
     roots = (paths.shipped_runs_root(), *(() if shipped_only else (paths.user_runs_root(),)))
     for root in roots:
         for path in sorted(root.glob(f"{dataset or '*'}/{FOLDER}/*.json")):
             try:
                 study = read_study(path)
-            except BadStudy as error:
+            except InvalidStudy as error:
                 log.warning("%s", error)
                 continue
-            found[study.dataset, study.name] = study
-    return sorted(found.values(), key=lambda s: (s.dataset, KINDS.index(s.kind), s.name))
+            by_name[study.dataset, study.name] = study
+    return sorted(by_name.values(), key=lambda s: (s.dataset, KINDS.index(s.kind), s.name))
 
 
 def find_study(name: str, dataset: str | None = None) -> Study:

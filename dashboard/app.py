@@ -7,12 +7,12 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.page import PAGES, errors_told, research_line
+
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "dashboard" / "assets"
 if str(ROOT) not in sys.path:  # `streamlit run` puts only this file's own folder there
     sys.path.insert(0, str(ROOT))
-
-from dashboard.widgets.page import PAGES, guarded, research_line  # noqa: E402
 
 
 def page_facts(script: Path) -> dict[str, Any]:
@@ -25,18 +25,18 @@ def page_facts(script: Path) -> dict[str, Any]:
 
 def find_pages(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     """All pages of ``folder`` with their facts, in the navigation's order."""
-    found = [(script, page_facts(script)) for script in folder.glob("*.py") if not script.name.startswith("_")]
-    return sorted(found, key=lambda page: page[1]["order"])
+    pages = [(script, page_facts(script)) for script in folder.glob("*.py") if not script.name.startswith("_")]
+    return sorted(pages, key=lambda page: page[1]["order"])
 
 
 def main() -> None:
     # The icon is a file: a Material symbol would be fetched from the network.
     st.set_page_config(page_title="HemaLens", page_icon=ASSETS / "icon.svg", layout="wide")
     st.logo(ASSETS / "logo.svg", size="large")
-    found = find_pages(ROOT / "pages")
-    pages = {facts["path"]: make_page(script, facts) for script, facts in found}
+    scripts = find_pages(ROOT / "pages")
+    pages = {facts["path"]: make_page(script, facts) for script, facts in scripts}
     # "/" shows the first page, and Streamlit drops that page's own address: a hidden twin keeps it alive.
-    script, facts = found[0]
+    script, facts = scripts[0]
     pages[facts["path"]] = make_page(script, {**facts, "path": "start"}, default=True)
     twin = make_page(script, facts, visibility="hidden")
     chosen = st.navigation([*pages.values(), twin], position="top")
@@ -44,7 +44,7 @@ def main() -> None:
     body, foot = st.container(), st.container()
     with foot:  # placed first, so that a page that stops early still carries the line
         research_line()
-    with body, guarded():
+    with body, errors_told():
         chosen.run()
 
 

@@ -5,19 +5,16 @@ from functools import partial
 import streamlit as st
 
 from core.datasets import get_dataset
-from core.runs import answering_run
-from core.serving.domain import known, trusted
-from core.serving.reader import RunReader
-from dashboard import catalogue
-from dashboard.cells import in_order
-from dashboard.widgets import answers
-from dashboard.widgets.card import card
-from dashboard.widgets.dataset_switch import titled
-from dashboard.widgets.framing import framing_line
-from dashboard.widgets.lab.choice import lab_picker, who_answers
-from dashboard.widgets.runs import of_same_classes, run_picker
-from dashboard.widgets.samples import sample_row, samples
-from dashboard.widgets.strangers import foreign_laboratory, strangers
+from core.inference.predictor import RunPredictor
+from core.inference.scope import on_trusted_split, spec_for
+from core.runs import preferred_run
+from dashboard import cache, classify, session
+from dashboard.classify import gallery, results
+from dashboard.classify.detail import detail
+from dashboard.classify.gallery import grouped_for_gallery
+from dashboard.classify.results import framing_line, other_domain_line, other_laboratory_line
+from dashboard.pickers import answered_by_line, lab_picker, of_same_classes, page_title, run_picker
+from dashboard.samples import sample_row, samples
 
 PAGE = {"title": "Classify", "icon": ":material/biotech:", "path": "classify", "order": 40}
 
@@ -32,15 +29,15 @@ ASKED = {
     "field": ("whole microscope fields", "Best: the field as the microscope's camera gives it, not cut."),
 }
 
-spec = titled("Classify")
-tray = answers.tray_of(spec.name)
+spec = page_title("Classify")
+tray = session.session_of(spec.name)
 st.session_state.setdefault(DROP, 0)
 asked, best = ASKED[spec.unit]
 st.markdown(
     f"Drop pictures of {asked}: each gets its class, and how sure the model is. Images never leave this computer."
 )
 
-installed = catalogue.runs(spec.name)
+installed = cache.runs(spec.name)
 if not installed:
     st.info(
         f"No model for {spec.title} is installed yet. Train one in the terminal: "
@@ -62,7 +59,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             help="Several models answer side by side; where they disagree, look yourself.",
         )
         if not runs:
-            runs = [answering_run(trusted(installed))]
+            runs = [preferred_run(on_trusted_split(installed))]
             st.caption(f"None chosen: {runs[0].title} answers.")
         runs = [taught.run] if taught else of_same_classes(runs)
     if tray.cells or tray.failures or tray.queue:
@@ -77,16 +74,16 @@ with drop_zone:
         help=best,
     )
 
-spec = known(runs[0])  # with the classes that these models know
-who_answers(taught, runs)
+spec = spec_for(runs[0])  # with the classes that these models know
+answered_by_line(taught, runs)
 
 if files:
-    tray.put_in_queue([(file.name, file.getvalue()) for file in files])
+    tray.enqueue([(file.name, file.getvalue()) for file in files])
     st.session_state[DROP] += 1  # a fresh drop zone: the files are on the tray now
-    answers.forget_choice()
+    classify.forget_choice()
     st.rerun()
 
-readers = [taught] if taught else [RunReader(run) for run in runs]
+readers = [taught] if taught else [RunPredictor(run) for run in runs]
 for reader in readers:  # opened before the first cell comes
     reader.load()
 
@@ -98,46 +95,46 @@ if tray.busy(readers):
         st.button("Stop and keep what is done", key="classify_stop", on_click=tray.stop)
     for step in tray.work(readers, spec):
         bar.progress(step.done / step.total, text=step.message)
-    if tray.drop.total == 1 and tray.drop.last:
-        answers.choose(tray.drop.last)
+    if tray.stats.total == 1 and tray.stats.last_id:
+        classify.choose_cell(tray.stats.last_id)
     if not tray.busy(readers):
         working.empty()
 
-answered = tray.answered(readers)
+answered = tray.results(readers)
 failures = list(tray.failures.values())
 if not answered and not tray.busy(readers):
     with offered.container():
         if failures:
             st.warning("None of the files could be used.", icon=":material/warning:")
-            answers.failed_table(failures)
+            session.failed_table(failures)
         cells = samples(spec.name, runs[0].size)
         names = {c.code: c.name for c in get_dataset(spec.name).classes}
-        sample_row(cells, names, key="classify_sample", on_pick=partial(answers.take, tray), unit=spec.unit)
+        sample_row(cells, names, key="classify_sample", on_pick=partial(classify.take_samples, tray), unit=spec.unit)
     st.stop()
 if answered:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        answers.summary_line(answered, readers, spec.unit)
-        answers.failed_files(failures)
-        answers.downloads(answered, failures, readers, spec)
-    if news := answers.news(tray.drop):
+        results.summary_line(answered, readers, spec.unit)
+        session.failed_files(failures)
+        results.downloads(answered, failures, readers, spec)
+    if news := session.stats_line(tray.stats):
         st.caption(news)
     framing_line(tray, readers[0], spec)
-    strangers(tray, spec)
-    foreign_laboratory(answered, spec)
-    groups = in_order(answered)
+    other_domain_line(tray, spec)
+    other_laboratory_line(answered, spec)
+    groups = grouped_for_gallery(answered)
     order = [entry.cell.id for _, cells in groups for entry in cells]
-    answers.choose_first(order)
-    shown = next(entry for entry in answered if entry.cell.id == st.session_state[answers.CHOSEN])
+    classify.choose_first_cell(order)
+    shown = next(entry for entry in answered if entry.cell.id == st.session_state[classify.CHOSEN])
     if len(answered) == 1:
-        card(tray, shown, order, readers, spec)
+        detail(tray, shown, order, readers, spec)
     else:
         with st.container(horizontal=True, gap="medium"):
-            left, right = st.container(width=answers.PANE), st.container(width=answers.PANE)
+            left, right = st.container(width=classify.PANE), st.container(width=classify.PANE)
         left.caption(f"Click a {spec.unit} to see it, or step through with the arrow keys.")
         with right:  # first: text is there before a chart is
-            card(tray, shown, order, readers, spec)
+            detail(tray, shown, order, readers, spec)
         with left:
-            answers.wall(groups, spec)
-        answers.tables(answered, readers, spec)
+            gallery.gallery(groups, spec)
+        results.tables(answered, readers, spec)
 if tray.busy(readers):  # what is done is shown; go on with the rest
     st.rerun()

@@ -2,23 +2,18 @@
 
 import streamlit as st
 
-from core.runs import Run
-from core.serving.domain import trusted
-from dashboard import catalogue
-from dashboard.widgets.choice import choice
-from dashboard.widgets.compare.bench import Bench
-from dashboard.widgets.compare.classes import classes
-from dashboard.widgets.compare.doubt import doubt
-from dashboard.widgets.compare.filters import filters
-from dashboard.widgets.compare.hardest import hardest
-from dashboard.widgets.compare.overview import overview
-from dashboard.widgets.compare.pair import pair
-from dashboard.widgets.compare.robustness import robustness
-from dashboard.widgets.compare.studies import studies
-from dashboard.widgets.dataset_switch import cautions, titled
-from dashboard.widgets.leaderboard import ticked
-from dashboard.widgets.page import guarded, is_dark
-from dashboard.widgets.runs import labels as short_names
+from core.inference.scope import on_trusted_split
+from dashboard import cache
+from dashboard.compare import CompareContext, filters, missing_datasets_line, of_one_split, selected_names
+from dashboard.compare.classes import classes
+from dashboard.compare.hardest import hardest
+from dashboard.compare.overview import overview
+from dashboard.compare.pair import pair
+from dashboard.compare.robustness import robustness
+from dashboard.compare.studies import studies
+from dashboard.compare.uncertainty import uncertainty_view
+from dashboard.page import errors_told, is_dark
+from dashboard.pickers import cautions, choice, page_title, short_names
 
 PAGE = {"title": "Compare", "icon": ":material/leaderboard:", "path": "compare", "order": 30}
 
@@ -28,19 +23,19 @@ VIEWS = {
     "pair": (":material/compare_arrows: Two runs", pair),
     "classes": (":material/category: Classes", classes),
     "hardest": (":material/troubleshoot: Hardest {unit}s", hardest),
-    "doubt": (":material/help_center: Doubt", doubt),
+    "doubt": (":material/help_center: Doubt", uncertainty_view),
     "quality": (":material/blur_on: Picture quality", robustness),
     "studies": (":material/science: Studies", studies),
 }
 
 
 def main() -> None:
-    spec = titled("Compare")
+    spec = page_title("Compare")
     st.markdown(
         f"Every trained model, scored on {spec.unit}s that it had never seen. Tick two to see where they differ."
     )
     cautions(spec)
-    every = catalogue.runs(spec.name)
+    every = cache.runs(spec.name)
     if not every:
         st.info(
             f"Here every model of {spec.title} will stand in one table, with its accuracy, speed and size. There is "
@@ -48,11 +43,11 @@ def main() -> None:
             icon=":material/leaderboard:",
         )
         st.code(f"python -m core train --dataset {spec.name} --size {spec.sizes[0]} --model cnn_se", language="bash")
-        left_out()
+        missing_datasets_line()
         return
     names = short_names(every)
-    best = sorted(trusted(every), key=lambda run: -run.metrics["val"]["accuracy"])[:2]
-    chosen, notice = ticked(spec.name, [run.name for run in every], names, [run.name for run in best])
+    best = sorted(on_trusted_split(every), key=lambda run: -run.metrics["val"]["accuracy"])[:2]
+    chosen, notice = selected_names(spec.name, [run.name for run in every], names, [run.name for run in best])
     if notice:
         st.info(notice, icon=":material/link:")
     titles = {key: title.format(unit=spec.unit) for key, (title, _) in VIEWS.items()}
@@ -62,22 +57,9 @@ def main() -> None:
     if not runs:
         st.info("No run fits these filters. Set them to 'All' and clear the search.", icon=":material/filter_alt_off:")
         return
-    with guarded():
-        VIEWS[view][1](Bench(spec, tuple(runs), tuple(every), names, tuple(chosen), is_dark()))
-    left_out()
-
-
-def of_one_split(runs: list[Run], every: list[Run]) -> list[Run]:
-    """All runs under the shown way to split, which need not say it in their names; [] where several ways are shown."""
-    ways = {run.scheme for run in runs}
-    return [run for run in every if run.scheme in ways] if len(ways) == 1 else []
-
-
-def left_out() -> None:
-    """Say which runs can't be shown because their data set is not here any more."""
-    if gone := catalogue.orphans():
-        names = ", ".join(f"'{name}' ({number})" for name, number in gone.items())
-        st.caption(f"Models of data sets that are not here any more are not shown: {names}.")
+    with errors_told():
+        VIEWS[view][1](CompareContext(spec, tuple(runs), tuple(every), names, tuple(chosen), is_dark()))
+    missing_datasets_line()
 
 
 main()

@@ -2,15 +2,14 @@
 
 import streamlit as st
 
-from dashboard.widgets.choice import choice
-from dashboard.widgets.dataset.audit import audit
-from dashboard.widgets.dataset.cells import cells
-from dashboard.widgets.dataset.controls import cautions, controls
-from dashboard.widgets.dataset.learn import learn
-from dashboard.widgets.dataset.map import map_
-from dashboard.widgets.dataset.quiz import quiz
-from dashboard.widgets.dataset_switch import titled
-from dashboard.widgets.page import guarded
+from dashboard.dataset import cautions, controls
+from dashboard.dataset.audit import audit
+from dashboard.dataset.features import learn
+from dashboard.dataset.gallery import cells
+from dashboard.dataset.map import map_
+from dashboard.dataset.quiz import quiz
+from dashboard.page import errors_told
+from dashboard.pickers import choice, page_title
 
 PAGE = {"title": "Dataset", "icon": ":material/grid_view:", "path": "dataset", "order": 20}
 
@@ -26,13 +25,13 @@ CONTROLS = {"cells": ("class", "split"), "learn": ("split",)}  # beside data set
 
 
 def main() -> None:
-    spec = titled("Dataset")
+    spec = page_title("Dataset")
     st.markdown(f"See many {spec.unit}s of a kind, and what tells one kind from another.")
     titles = {key: title for key, (title, _) in VIEWS.items()}
     chosen = choice("view", "View", titles, "cells", "view", hidden=True)
     view = controls(spec.name, CONTROLS.get(chosen, ()))
     cautions(view)
-    with guarded():
+    with errors_told():
         VIEWS[chosen][1](view)
 
 

@@ -3,21 +3,19 @@
 import streamlit as st
 
 from core.errors import HemaLensError
-from core.serving.domain import known, trusted
-from core.serving.predict import classify
-from dashboard import catalogue, looks
-from dashboard.state import prepare, share
-from dashboard.widgets import explain, looked_at, maps
-from dashboard.widgets.dataset_switch import titled
-from dashboard.widgets.lab.choice import plain_line
-from dashboard.widgets.runs import domain_line, labels, of_same_classes, run_picker
+from core.inference.predictor import predict_crops
+from core.inference.scope import on_trusted_split, spec_for
+from dashboard import cache, explain
+from dashboard.explain import gates, importance, maps, selected_cell
+from dashboard.pickers import of_same_classes, page_title, profile_unused_line, run_picker, scope_line, short_names
+from dashboard.url_state import prepare, share
 
 MOST_CHIPS = 12  # in one row
 PAGE = {"title": "Explain", "icon": ":material/visibility:", "path": "explain", "order": 50}
 
-spec = titled("Explain")
+spec = page_title("Explain")
 st.markdown(f"Where a model looks on a {spec.unit}, class by class, and which of its gates open.")
-installed = catalogue.runs(spec.name)
+installed = cache.runs(spec.name)
 if not installed:
     st.info(
         f"No model for {spec.title} is installed yet. Train one in the terminal: "
@@ -33,7 +31,7 @@ runs = run_picker(
     key="models",
     multiple=True,
     max_selections=3,
-    default=looks.telling_runs(trusted(installed)),
+    default=explain.default_runs(on_trusted_split(installed)),
     help="CNN + SE and CNN + CBAM have gates to look at; Grad-CAM reads networks, covering reads every model.",
 )
 if not runs:
@@ -41,9 +39,9 @@ if not runs:
     st.stop()
 
 runs = of_same_classes(runs)
-spec = known(runs[0])  # with the classes that these models know
-domain_line(runs)
-plain_line(spec.name)
+spec = spec_for(runs[0])  # with the classes that these models know
+scope_line(runs)
+profile_unused_line(spec.name)
 asked = {"answer": "Its answer", "runner-up": "Its runner-up"} | {code: code for code in spec.codes}
 if notice := prepare("class", list(asked), "answer", what="class"):
     notices.info(notice, icon=":material/link:")
@@ -54,11 +52,11 @@ with st.container(horizontal=True, vertical_alignment="bottom", horizontal_align
         choice = st.selectbox(**options, width=260)
     else:
         choice = st.segmented_control(**options, required=True)
-    drawing = explain.drawing_options()
+    drawing = maps.drawing_options()
 share("class")
 
 size = max(run.size for run in runs)
-cell, notice = looked_at.current_cell(spec, size)
+cell, notice = selected_cell.selected_cell(spec, size)
 if notice:
     notices.info(notice, icon=":material/link:")
 if cell is None:
@@ -67,35 +65,35 @@ if cell is None:
         "your own, and its maps appear here.",
         icon=":material/visibility:",
     )
-    looked_at.own_picture(spec)
-if problem := looked_at.trouble():
+    selected_cell.own_picture_uploader(spec)
+if problem := selected_cell.upload_error():
     notices.error(problem, icon=":material/broken_image:")
 
 if cell is None:
     st.stop()
 
-shown, short = [], labels(installed)
+shown, short = [], short_names(installed)
 for run in runs:
     framed = cell.frame(run.size, spec)
     try:
-        probabilities = classify(framed.pixels[None], run).probabilities[0]
+        probabilities = predict_crops(framed.pixels[None], run).probabilities[0]
     except HemaLensError as error:
         notices.error(str(error), icon=":material/error:")
         continue
-    target = looks.asked_class(choice, probabilities, spec)
-    shown.append(looks.Look(run, short[run.name], framed, probabilities, target))
+    target = explain.target_class(choice, probabilities, spec)
+    shown.append(explain.Explanation(run, short[run.name], framed, probabilities, target))
 
 tiles = st.grid(columns=4, min_column_width=230, gap="medium")
 with tiles, st.container(gap="small"):
-    looked_at.cell_tile(cell, cell.frame(size, spec), spec)
-    looked_at.cell_buttons(cell, spec, size)
+    selected_cell.cell_tile(cell, cell.frame(size, spec), spec)
+    selected_cell.cell_buttons(cell, spec, size)
 with tiles:
     draw_maps = [maps.map_tile(look, cell, drawing, spec) for look in shown]
-explain.legend(drawing, shown)
+maps.legend(drawing, shown)
 
 # The page stands; what needs PyTorch comes now.
 for draw in draw_maps:
     draw()
-explain.gates_section(shown, spec)
-explain.spatial_section(shown, cell, drawing)
-explain.features_section(shown, spec.unit)
+gates.gates_section(shown, spec)
+gates.spatial_section(shown, cell, drawing)
+importance.importance_section(shown, spec.unit)

@@ -2,28 +2,26 @@
 
 import streamlit as st
 
+from core.inference.scope import spec_for
 from core.progress import Progress
-from core.serving.domain import known
-from dashboard.lab import BUDGET, ENOUGH, base_run
-from dashboard.widgets.answers import failed_table
-from dashboard.widgets.dataset_switch import titled
-from dashboard.widgets.lab import start
-from dashboard.widgets.lab.adapt import adapt_step
-from dashboard.widgets.lab.profiles import profile_list
-from dashboard.widgets.lab.scale import scale_step
-from dashboard.widgets.lab.teach import teach_step
-from dashboard.widgets.lab.use import use_step
-from dashboard.widgets.runs import labels
+from dashboard.cache import base_run
+from dashboard.lab import ANSWERS_ASKED, CELLS_ASKED, start
+from dashboard.lab.adapt import adapt_step
+from dashboard.lab.scale import scale_step
+from dashboard.lab.teach import teach_step
+from dashboard.lab.use import profile_list, use_step
+from dashboard.pickers import page_title, short_names
+from dashboard.session import failed_table
 
 PAGE = {"title": "Your lab", "icon": ":material/science:", "path": "lab", "order": 45}
 
-spec = titled("Your lab")
+spec = page_title("Your lab")
 st.markdown(
-    f"Drop {ENOUGH} or more of your cells: HemaLens adapts to your stain. Answer {BUDGET} questions: it is yours. "
+    f"Drop {CELLS_ASKED} or more of your cells: HemaLens adapts to your stain. Answer {ANSWERS_ASKED} questions: it is yours. "
     "Images never leave this computer."
 )
 run = base_run(spec.name)
-if run is None or spec.unit != "cell" or spec.squeezed:
+if run is None or spec.unit != "cell" or spec.stretched:
     why = (
         "pictures of whole fields can't be taught so"
         if spec.unit != "cell"
@@ -34,30 +32,30 @@ if run is None or spec.unit != "cell" or spec.squeezed:
         icon=":material/science:",
     )
     st.stop()
-spec = known(run)
+spec = spec_for(run)
 lab = start.lab_of(spec.name)
-if not lab.tray.cells and not lab.tray.queue:
+if not lab.session.cells and not lab.session.queue:
     start.drop_zone(lab, spec)
 start.read_files(lab, spec)
 
-if not lab.tray.cells:
-    if lab.tray.failures:
+if not lab.session.cells:
+    if lab.session.failures:
         st.warning("None of the files could be used.", icon=":material/warning:")
-        failed_table(list(lab.tray.failures.values()))
-    start.samples(lab, spec)
+        failed_table(list(lab.session.failures.values()))
+    start.sample_button(lab, spec)
     profile_list(spec.name)
     st.stop()
 
-if lab.stale(run):
-    bar = st.progress(0.0, text=f"Looking for the cell in each of {len(lab.tray.cells)} pictures")
+if lab.needs_reading(run):
+    bar = st.progress(0.0, text=f"Looking for the cell in each of {len(lab.session.cells)} pictures")
 
     def report(step: Progress) -> None:
         bar.progress(step.done / step.total, text=f"{step.message}: {step.done} of {step.total}".capitalize())
 
-    lab.look(run, report)
+    lab.read_pictures(run, report)
     bar.empty()
 
-start.state_line(lab, spec, labels([run])[run.name])
+start.state_line(lab, spec, short_names([run])[run.name])
 start.step_choice(lab)
 if lab.step == "scale":
     scale_step(lab, run, spec)

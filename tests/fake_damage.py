@@ -1,8 +1,8 @@
-"""Made-up figures of runs on spoilt pictures: what `Run.corruptions` reads."""
+"""Made-up figures of runs on spoilt pictures: what `Run.robustness` reads."""
 
-from core.evaluation.corruptions import CORRUPTIONS
-from core.evaluation.metrics import accuracy_interval
-from core.runs import Run, keep_corruptions
+from core.evaluation.robustness import CORRUPTIONS
+from core.probabilities import wilson_interval
+from core.runs import Run, write_robustness
 
 
 def fake_damage(
@@ -20,7 +20,7 @@ def fake_damage(
             "balanced_error": [round(1 - share, 4) for share in shares],
             "confidence": [0.95] * 5,
             "mean_accuracy": mean,
-            "mean_accuracy_interval": list(accuracy_interval(mean * n, n)),
+            "mean_accuracy_interval": list(wilson_interval(mean * n, n)),
         }
 
     ways = {name: way(name) for name in CORRUPTIONS}
@@ -37,13 +37,13 @@ def fake_damage(
             "accuracy": clean,
             "balanced_error": 1 - clean,
             "confidence": 0.97,
-            "accuracy_interval": list(accuracy_interval(clean * n, n)),
+            "accuracy_interval": list(wilson_interval(clean * n, n)),
         },
         "corruptions": ways,
         "mean_accuracy": mean,
-        "mean_accuracy_interval": list(accuracy_interval(mean * n, n)),
+        "mean_accuracy_interval": list(wilson_interval(mean * n, n)),
         "be": 1.5,
         "rbe": 1.7,
     }
-    keep_corruptions(run, figures)
+    write_robustness(run, figures)
     return figures

@@ -12,11 +12,10 @@ from torch import nn
 
 from core.datasets import get_dataset
 from core.generator import Generator, GeneratorConfig, generator_path
-from core.generator.building import Sampling
-from core.generator.export import export_decoder, export_flow
-from core.generator.networks import Autoencoder, Flow
+from core.generator.networks import Autoencoder, Flow, export_decoder, export_flow
 from core.generator.sampling import CARD, DECODER, FACTS, FLOW, SHEET, write_sheet
-from core.runs import write_json
+from core.generator.training import SamplingConfig
+from core.storage import write_json
 
 CONFIG = GeneratorConfig(size=32, width=16, flow_width=8)
 AGREED = 0.93
@@ -55,7 +54,7 @@ def _made(dataset: str, columns: int = 20) -> Generator:
         "codes": list(spec.codes),
         "config": CONFIG.as_json(),
         "latent": list(latent),
-        "sampling": Sampling(steps=3).as_json(),
+        "sampling": SamplingConfig(steps=3).as_json(),
         "data": {"train": 1234},
         "figures": {"cells": 800, "agreement": [{"n": 800, "share": AGREED}]},
     }

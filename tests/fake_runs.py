@@ -7,7 +7,8 @@ import numpy as np
 
 from core.datasets import get_dataset
 from core.evaluation import score
-from core.runs import Predictions, Run, write_json, write_run
+from core.runs import Predictions, Run, write_run
+from core.storage import write_json
 
 
 def fake_run(

@@ -66,22 +66,22 @@ def test_inside_core_arrows_run_one_way_too(path):
     """Below: models, datasets, runs. Above them: training, evaluation, explain, serving. On top: commands."""
     part = path.relative_to(ROOT / "core").parts[0].removesuffix(".py")
     above = {"core.cli", "core.commands"}
-    middle = {"core.training", "core.explain", "core.serving"}
+    middle = {"core.training", "core.explain", "core.inference"}
     allowed_up = {
         "datasets": set(),
         "runs": set(),
         "studies": set(),
-        "models": {"core.serving"},  # an exported graph is checked by the engine that will serve it
+        "models": {"core.inference"},  # an exported graph is checked by the engine that will serve it
         "evaluation": set(),
         "training": middle,
         "explain": middle,
-        "serving": {"core.serving"},
+        "serving": {"core.inference"},
     }
     if part not in allowed_up:
         return
     reached = imports(path)
     if part == "datasets":  # a folder's pictures are read and framed just as uploads are
-        reached = {name for name in reached if not name.startswith(("core.serving.decode", "core.serving.preprocess"))}
+        reached = {name for name in reached if not name.startswith(("core.images.decode", "core.images.crop"))}
     assert not {".".join(name.split(".")[:2]) for name in reached} & (above | middle) - allowed_up[part]
 
 

@@ -10,11 +10,11 @@ import torch
 from core.cli import main
 from core.datasets import DatasetUnavailable, get_dataset
 from core.evaluation import score
-from core.models import load
-from core.report import BLOCKS, begin, end, published
+from core.inference import engine
+from core.models import load_network
+from core.report import BLOCKS, begin_marker, end_marker, published
 from core.runs import list_runs
-from core.serving import engine
-from core.training.pixels import network_logits
+from core.training.data import network_logits
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = [run for run in list_runs() if run.shipped]
@@ -46,7 +46,7 @@ def test_the_served_graph_answers_as_the_network_does(run) -> None:
     labels = np.arange(16) % 8
     pictures = get_dataset("synthetic").load(run.size)["test"].images[labels]
     served = engine.logits(run, pictures)
-    eager = network_logits(load(run), pictures, torch.device("cpu")).numpy()
+    eager = network_logits(load_network(run), pictures, torch.device("cpu")).numpy()
     np.testing.assert_allclose(served, eager, atol=1e-3, rtol=1e-3)
 
 
@@ -80,7 +80,7 @@ def test_scoring_anew_reproduces_the_figures(run, capsys) -> None:
 @pytest.mark.parametrize("block", BLOCKS)
 def test_the_readme_shows_the_figures_of_runs_and_studies(block: str) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = text.split(begin(block))[1].split(end(block))[0].strip()
+    shown = text.split(begin_marker(block))[1].split(end_marker(block))[0].strip()
     assert shown == BLOCKS[block](), "run `python -m core report --write README.md`"
 
 
@@ -91,6 +91,6 @@ def test_nothing_names_a_path_of_the_machine_that_trained() -> None:
 
 
 def test_runs_for_any_laboratory_say_so():
-    robust = [run for run in list_runs() if run.shipped and run.robust]
+    robust = [run for run in list_runs() if run.shipped and run.any_laboratory]
     assert any(run.kind == "network" for run in robust)
     assert all("any laboratory" in run.title.lower() for run in robust)

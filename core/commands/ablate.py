@@ -2,8 +2,7 @@
 
 import argparse
 
-from core.settings import parse_settings
-from core.study_options import add_options
+from core.settings import add_study_options, parse_settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -11,22 +10,21 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "ablate", help="train variants of a CNN that differ in one thing", description=__doc__
     )
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each variant (default %(default)s)")
-    add_options(parser, size=28, epochs=12)
+    add_study_options(parser, size=28, epochs=12)
     parser.set_defaults(handler=run)
 
 
 def run(options: argparse.Namespace) -> int:
     from core.progress import TerminalBar
     from core.training import TrainConfig
-    from core.training.ablation import BASE, MODEL, ablate
-    from core.training.ranges import configured
-    from core.training.repeats import summary
+    from core.training.config import with_params
+    from core.training.studies import ABLATION_BASE, ABLATION_MODEL, run_ablation, summary_text
 
     plain = TrainConfig(
-        dataset=options.dataset, size=options.size, model=MODEL, epochs=options.epochs, device=options.device
+        dataset=options.dataset, size=options.size, model=ABLATION_MODEL, epochs=options.epochs, device=options.device
     )
-    base = configured(plain, {**BASE, **parse_settings(options.set, "--set")})
+    base = with_params(plain, {**ABLATION_BASE, **parse_settings(options.set, "--set")})
     with TerminalBar(f"{base.size} px") as bar:
-        study = ablate(base, options.seeds, name=options.study, root=options.out, report=bar)
-    print(f"{study.title}, on {study.provenance['label']}\n{summary(study)}")
+        study = run_ablation(base, options.seeds, name=options.study, root=options.out, report=bar)
+    print(f"{study.title}, on {study.provenance['label']}\n{summary_text(study)}")
     return 0

@@ -34,20 +34,20 @@ def run(options: argparse.Namespace) -> int:
 
     from core.progress import TerminalBar
     from core.report import one_line
-    from core.training.combine import choose, combine
+    from core.training.ensemble import combine, select_members
 
     if options.best is not None:
-        members = choose(members, options.best)
+        members = select_members(members, options.best)
         print("chosen on val: " + ", ".join(member.name for member in members))
     with TerminalBar("combine") as bar:
-        made = combine(
+        combination = combine(
             members,
-            views=options.views,
+            tta_views=options.views,
             title=options.title,
             chosen_on_val=options.best is not None,
             force=options.force,
             root=options.out,
             report=bar,
         )
-    print(one_line(made), made.path, sep="\n")
+    print(one_line(combination), combination.path, sep="\n")
     return 0

@@ -5,9 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core.datasets import DatasetSpec, dataset_names, get_dataset, own
-from core.datasets.checkup import check, in_words
-from core.datasets.own import UNITS, folder_of
+from core.datasets import DatasetSpec, dataset_names, get_dataset, user
+from core.datasets.user import UNITS, check_folder, folder_report_text, layout_of
 from core.errors import HemaLensError
 from core.paths import data_root
 from core.progress import TerminalBar, in_terminal
@@ -68,31 +67,31 @@ def show(_: argparse.Namespace) -> int:
     print(f"Data folder: {data_root()}")
     for name in dataset_names():
         spec = get_dataset(name)
-        here = [str(size) for size in spec.sizes if spec.available(size)]
+        sizes_here = [str(size) for size in spec.sizes if spec.available(size)]
         print(f"\n{name}: {spec.title}. {spec.summary}")
         print(f"  classes: {', '.join(spec.codes)}")
-        print(f"  sizes: {', '.join(map(str, spec.sizes))} px; on this computer: {', '.join(here) or 'none'}")
+        print(f"  sizes: {', '.join(map(str, spec.sizes))} px; on this computer: {', '.join(sizes_here) or 'none'}")
         print(f"  licence: {spec.licence}")
     return 0
 
 
 def add(options: argparse.Namespace) -> int:
     """Register a folder, read every picture once, and tell what is there and what is wrong."""
-    with own.kept_on_failure(options.name), TerminalBar(options.name) as bar:
-        spec = own.define(
+    with user.restored_on_failure(options.name), TerminalBar(options.name) as bar:
+        spec = user.add_dataset(
             options.name,
             options.folder,
             title=options.title,
             domain=options.domain,
             unit=options.unit,
-            squeezed=options.squeeze,
+            stretched=options.squeeze,
             groups_table=options.groups,
             table=options.table,
             maps_to=options.maps_to,
             mapping=options.mapping,
         )
-        found = check(spec, folder_of(spec.name), bar)
-    print(in_words(found, spec))
+        folder_report = check_folder(spec, layout_of(spec.name), bar)
+    print(folder_report_text(folder_report, spec))
     for caution in spec.cautions:
         print(f"Note: {caution}")
     if spec.maps_to:
@@ -103,7 +102,7 @@ def add(options: argparse.Namespace) -> int:
 
 def remove(options: argparse.Namespace) -> int:
     """Forget a folder."""
-    own.forget(options.name)
+    user.remove_dataset(options.name)
     print(f"{options.name} is no longer in the list. Its pictures and the runs trained on it are untouched.")
     return 0
 
@@ -124,9 +123,9 @@ def download(options: argparse.Namespace) -> int:
 
 def summarize(options: argparse.Namespace) -> int:
     """Compute the statistics of one size and write them where they ship from."""
-    from core.datasets import texture_statistics as texture
-    from core.datasets.summary import save_summary
-    from core.datasets.summary import summarize as compute
+    from core.datasets import statistics as texture
+    from core.datasets.statistics import save_summary
+    from core.datasets.statistics import summarize as compute
 
     spec = _spec(options)
     with TerminalBar(f"{spec.title} {options.size} px") as bar:
@@ -145,21 +144,21 @@ def summarize(options: argparse.Namespace) -> int:
 
 def audit(options: argparse.Namespace) -> int:
     """Audit a data set and print what was found."""
-    from core.datasets.audit import as_json
-    from core.datasets.audit import audit as compute
-    from core.datasets.audit_words import in_words
+    from core.datasets.quality.audit import as_json
+    from core.datasets.quality.audit import audit as compute
+    from core.datasets.quality.audit import audit_text as in_words
 
     if options.size is None:
         spec = get_dataset(options.name)
         options.size = next(filter(spec.available, spec.sizes), spec.sizes[0])
     spec = _spec(options)
     if options.scheme and options.scheme not in [s.name for s in spec.schemes]:
-        ways = ", ".join(s.name for s in spec.schemes) or "one way only: leave --scheme out"
-        raise HemaLensError(f"{spec.title} can't be split by {options.scheme!r}. There is: {ways}.")
+        schemes = ", ".join(s.name for s in spec.schemes) or "one way only: leave --scheme out"
+        raise HemaLensError(f"{spec.title} can't be split by {options.scheme!r}. There is: {schemes}.")
     with TerminalBar(f"Audit of {spec.title}") as bar:
         loaded = spec.load(options.size, scheme=options.scheme, report=bar)
-        found = compute(loaded, bar, fresh=options.fresh)
-    print(json.dumps(as_json(found), indent=1) if options.json else in_words(found, loaded))
+        report = compute(loaded, bar, fresh=options.fresh)
+    print(json.dumps(as_json(report), indent=1) if options.json else in_words(report, loaded))
     return 0
 
 

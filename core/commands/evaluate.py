@@ -11,11 +11,10 @@ import numpy as np
 from core.datasets import LoadedDataset, Split, get_dataset
 from core.errors import HemaLensError
 from core.evaluation import score
-from core.evaluation.corruptions import CORRUPTIONS
+from core.evaluation.robustness import CORRUPTIONS, TEST_CELLS, evaluate_robustness
+from core.inference import engine
 from core.progress import Progress, TerminalBar
-from core.runs import Run, find_run, keep_corruptions
-from core.serving import engine
-from core.serving.corrupted import CELLS, evaluate_corrupted
+from core.runs import Run, find_run, write_robustness
 
 TOLERANCE = 1e-3
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "ece")
@@ -29,15 +28,18 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog="Exit status 1 where a figure differs from the stored one by more than 0.001 on the very same images.",
     )
     parser.add_argument("run", help="a run's name, the beginning of one, or its folder")
-    elsewhere = parser.add_mutually_exclusive_group()
-    elsewhere.add_argument("--on", metavar="DATASET", help="another laboratory's cells, see `datasets add --maps-to`")
-    elsewhere.add_argument(
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--on", metavar="DATASET", help="another laboratory's cells, see `datasets add --maps-to`")
+    mode.add_argument(
         "--corrupted",
         action="store_true",
         help="test pictures spoilt in eleven ways (blur, bad light, JPEG ...) at five severities; kept for Compare",
     )
     parser.add_argument(
-        "--cells", type=int, default=CELLS, help="test pictures for --corrupted, by class; 0: all (default %(default)s)"
+        "--cells",
+        type=int,
+        default=TEST_CELLS,
+        help="test pictures for --corrupted, by class; 0: all (default %(default)s)",
     )
     parser.add_argument("--split", choices=("val", "test"), action="append", help="default: both")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
@@ -55,16 +57,18 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.corrupted:
         return _evaluate_corrupted(run, data, options)
     same = data.provenance.content_hash == trained_on["content_hash"]
-    figures, worst = {}, 0.0
+    figures, largest_difference = {}, 0.0
     for split in options.split or ("val", "test"):
         with TerminalBar(f"{run.name} {split}") as bar:
             logits = []
-            for answers, progress in _answers(run, data[split]):
+            for answers, progress in _logits_in_batches(run, data[split]):
                 logits.append(answers)
                 bar(progress)
         figures[split] = score(data[split].labels, np.concatenate(logits))
         if same:
-            worst = max(worst, *(abs(figures[split][k] - run.metrics[split][k]) for k in COMPARED))
+            largest_difference = max(
+                largest_difference, *(abs(figures[split][k] - run.metrics[split][k]) for k in COMPARED)
+            )
     if options.json:
         facts = {"run": run.name, "provenance": data.provenance.label, "same_images": same}
         print(json.dumps({**facts, **figures}, indent=1))
@@ -85,11 +89,11 @@ def evaluate(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 0
-    print(f"largest difference from the stored figures: {worst:.1e}", file=sys.stderr)
-    return 0 if worst <= TOLERANCE else 1
+    print(f"largest difference from the stored figures: {largest_difference:.1e}", file=sys.stderr)
+    return 0 if largest_difference <= TOLERANCE else 1
 
 
-def _answers(run: Run, part: Split) -> Iterator[tuple[np.ndarray, Progress]]:
+def _logits_in_batches(run: Run, part: Split) -> Iterator[tuple[np.ndarray, Progress]]:
     """Logits (n, C) of one batch after another, with the images done so far."""
     for start in range(0, len(part), engine.BATCH):
         logits = engine.logits(run, part.images[start : start + engine.BATCH])
@@ -98,9 +102,9 @@ def _answers(run: Run, part: Split) -> Iterator[tuple[np.ndarray, Progress]]:
 
 def _evaluate_corrupted(run: Run, data: LoadedDataset, options: argparse.Namespace) -> int:
     with TerminalBar(f"{run.name} corrupted") as bar:
-        figures = evaluate_corrupted(run, data, options.cells, report=bar)
+        figures = evaluate_robustness(run, data, options.cells, report=bar)
     try:
-        keep_corruptions(run, figures)
+        write_robustness(run, figures)
     except OSError as error:
         print(f"note: Compare won't show this, the folder of {run.name} can't be written: {error}", file=sys.stderr)
     if options.json:
@@ -113,10 +117,10 @@ def _evaluate_corrupted(run: Run, data: LoadedDataset, options: argparse.Namespa
         f"(95 % interval {low:.2%} to {high:.2%}), mean confidence {clean['confidence']:.1%}\n"
         f"  {'accuracy (%) at severity':24}{'1':>7}{'2':>7}{'3':>7}{'4':>7}{'5':>7}{'mean':>8}  mean confidence"
     )
-    for name, found in sorted(figures["corruptions"].items(), key=lambda item: item[1]["mean_accuracy"]):
-        shares = "".join(f"{100 * share:7.1f}" for share in found["accuracy"])
-        sure = np.mean(found["confidence"])
-        print(f"  {CORRUPTIONS[name].title:24}{shares}{100 * found['mean_accuracy']:8.1f}{100 * sure:9.1f}")
+    for name, by_severity in sorted(figures["corruptions"].items(), key=lambda item: item[1]["mean_accuracy"]):
+        accuracies = "".join(f"{100 * accuracy:7.1f}" for accuracy in by_severity["accuracy"])
+        sure = np.mean(by_severity["confidence"])
+        print(f"  {CORRUPTIONS[name].title:24}{accuracies}{100 * by_severity['mean_accuracy']:8.1f}{100 * sure:9.1f}")
     low, high = figures["mean_accuracy_interval"]
     print(f"  mean over all: {figures['mean_accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})")
     if "be" in figures:
@@ -128,11 +132,13 @@ def _evaluate_corrupted(run: Run, data: LoadedDataset, options: argparse.Namespa
 
 
 def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
-    from core.serving.laboratory import evaluate_on, keep, lab_pictures
+    from core.datasets.pictures import read_dataset_pictures
+    from core.evaluation.external import cache_validation as keep
+    from core.evaluation.external import validate_externally
 
     with TerminalBar(options.on) as bar:
-        lab = lab_pictures(options.on, bar)
-        figures, framed = evaluate_on(run, lab, bar)
+        lab = read_dataset_pictures(options.on, bar)
+        figures, framed = validate_externally(run, lab, bar)
     try:
         keep(run, options.on, figures)
     except OSError as error:
@@ -160,10 +166,10 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
         f"  mean confidence {figures['mean_confidence']:.0%}; sure of {figures['sure']:.1%} of the cells, "
         f"sure and wrong: {figures['sure_and_wrong']:.1%}"
     )
-    voices = figures["voices"]
+    verdict_fractions = figures["voices"]
     print(
-        f"  said to a person: sure {voices['sure']:.1%}, unsure {voices['unsure']:.1%}, "
-        f"foreign {voices['foreign']:.1%}; sure and wrong: {voices['sure_and_wrong']:.1%}"
+        f"  said to a person: sure {verdict_fractions['sure']:.1%}, unsure {verdict_fractions['unsure']:.1%}, "
+        f"foreign {verdict_fractions['foreign']:.1%}; sure and wrong: {verdict_fractions['sure_and_wrong']:.1%}"
     )
     print("       " + "".join(f"{code:>6}" for code in run.codes))
     for code, row in zip(lab_codes, figures["confusion"], strict=True):

@@ -44,19 +44,19 @@ def sample(options: argparse.Namespace) -> int:
 
     generator = _found(options.dataset)
     codes = options.code or generator.codes
-    if strange := sorted(set(codes) - set(generator.codes)):
-        raise HemaLensError(f"the generator makes no {', '.join(strange)}; it makes {', '.join(generator.codes)}")
+    if unknown := sorted(set(codes) - set(generator.codes)):
+        raise HemaLensError(f"the generator makes no {', '.join(unknown)}; it makes {', '.join(generator.codes)}")
     labels = [generator.codes.index(code) for code in codes for _ in range(options.count)]
     with TerminalBar("Cells") as bar:
         cells = generate(generator, labels, options.seed, bar)
-    said = PngInfo()
-    said.add_text("Description", f"{LABEL} (HemaLens)")
+    metadata = PngInfo()
+    metadata.add_text("Description", f"{LABEL} (HemaLens)")
     for number, (label, cell) in enumerate(zip(labels, cells, strict=True)):
         code = generator.codes[label]
         folder = options.out / code
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{code}_generated_{options.seed}_{number % options.count:04d}.png"
-        Image.fromarray(cell).save(folder / name, pnginfo=said)
+        Image.fromarray(cell).save(folder / name, pnginfo=metadata)
     print(f"{len(cells)} cells in {options.out}: {LABEL}")
     return 0
 
@@ -73,22 +73,24 @@ def train(options: argparse.Namespace) -> int:
     """Train, measure and write a generator."""
     from dataclasses import replace
 
-    from core.generator.building import Sampling, build
-    from core.generator.config import GeneratorConfig
+    from core.generator.sampling import GeneratorConfig
+    from core.generator.training import SamplingConfig, train_generator
 
     config = GeneratorConfig(dataset=options.dataset, seed=options.seed)
     if options.critic:
         config = replace(config, critic=options.critic)
     if options.minutes:
-        share = options.minutes / (config.autoencoder.minutes + config.flow.minutes)
+        agreement = options.minutes / (config.autoencoder.minutes + config.flow.minutes)
         config = replace(
             config,
-            autoencoder=replace(config.autoencoder, minutes=share * config.autoencoder.minutes),
-            flow=replace(config.flow, minutes=share * config.flow.minutes),
+            autoencoder=replace(config.autoencoder, minutes=agreement * config.autoencoder.minutes),
+            flow=replace(config.flow, minutes=agreement * config.flow.minutes),
         )
-    generator = build(config, Sampling(), root=options.out, report=_bars())
-    share = generator.facts["figures"]["agreement"][0]["share"]
-    print(f"{generator.path}: {generator.bytes / 1e6:.1f} MB; its cells are named as they were asked for: {share:.1%}")
+    generator = train_generator(config, SamplingConfig(), root=options.out, report=_bars())
+    agreement = generator.facts["figures"]["agreement"][0]["share"]
+    print(
+        f"{generator.path}: {generator.bytes / 1e6:.1f} MB; its cells are named as they were asked for: {agreement:.1%}"
+    )
     return 0
 
 

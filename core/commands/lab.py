@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from core.adaptation import profile as profiles
+from core.adaptation.active import ActiveLearner
+from core.adaptation.head import LabCells, base_run, encode_pictures, exemplars_of, make_exemplars
+from core.adaptation.profile import LabProfile, make_profile
+from core.adaptation.simulation import Simulation, simulate, summarize_simulations
 from core.datasets import get_dataset
+from core.datasets.pictures import UNLABELLED, LabelledPictures, read_folder_pictures
 from core.errors import HemaLensError
-from core.lab import profile as profiles
-from core.lab.base import base_run, home_anchors, make_anchors
-from core.lab.cells import LabCells, read_cells
-from core.lab.pictures import UNKNOWN, Pictures, read_pictures
-from core.lab.profile import LabProfile, make_profile
-from core.lab.teaching import Teaching
-from core.lab.trial import Trial, run_trials, summary
+from core.formatting import RESEARCH_LINE
 from core.progress import TerminalBar
 from core.runs import Run, find_run
-from core.serving.wording import RESEARCH_LINE
 
 STAGES = {"base": "the model as it is", "adapted": "adapted without a label", "after": "after the answers"}
 
@@ -62,7 +61,7 @@ def add_parser(subparsers: Any) -> None:
     action = actions.add_parser("import", help="take over a profile from another computer")
     action.add_argument("file", metavar="FILE", type=Path)
     action.add_argument("--name", help="what to call it here (default: its own name)")
-    action.set_defaults(handler=take_over)
+    action.set_defaults(handler=import_profile)
 
     action = actions.add_parser("delete", help="delete a profile; no picture is deleted")
     action.add_argument("name", metavar="NAME")
@@ -77,47 +76,47 @@ def fit(options: argparse.Namespace) -> int:
     run = find_run(options.model, options.dataset) if options.model else base_run(options.dataset)
     spec = get_dataset(options.dataset).with_classes(run.codes)
     with TerminalBar(options.name) as bar:
-        pictures = read_pictures(options.folder, spec, options.labels, options.mapping, bar)
+        pictures = read_folder_pictures(options.folder, spec, options.labels, options.mapping, bar)
     with TerminalBar(options.name) as bar:
-        cells = read_cells(run, pictures.pixels, pictures.groups, options.side, bar)
-    labelled = np.flatnonzero(pictures.labels != UNKNOWN)
+        cells = encode_pictures(run, pictures.pixels, pictures.slides, options.side, bar)
+    labelled = np.flatnonzero(pictures.labels != UNLABELLED)
     limited = options.budget is not None or options.per_class is not None
     if limited and options.budget != 0 and not len(labelled):
         raise HemaLensError(
             f"No picture in {options.folder} has a label, so none can be used. Name a table (--labels), put the "
             "pictures into class folders, or answer questions on the page 'Your lab'."
         )
-    known = home_anchors(run)
-    if known is None:
+    exemplars = exemplars_of(run)
+    if exemplars is None:
         print(
             f"note: {run.name} has no anchors, so classes that you don't label may be forgotten; make them where its "
             f"own cells are: python -m core lab anchors {run.name}",
             file=sys.stderr,
         )
-    trials: list[Trial] = []
+    trials: list[Simulation] = []
     if limited and len(labelled):
         # Matrices are small here: several threads would wait for each other.
         with TerminalBar(options.name) as bar, threadpool_limits(1):
-            trials = run_trials(
-                cells.some(labelled),
+            trials = simulate(
+                cells.subset(labelled),
                 pictures.labels[labelled],
                 run.codes,
                 budget=options.budget,
                 per_class=options.per_class,
-                choose=options.choose,
-                draw=options.draw,
+                strategy=options.choose,
+                population=options.draw,
                 repeats=options.repeats,
-                anchors=known,
+                exemplars=exemplars,
                 report=bar,
             )
-    used = labelled[trials[0].asked] if trials else labelled if not limited else np.array([], int)
+    used = labelled[trials[0].queried] if trials else labelled if not limited else np.array([], int)
     occurs = np.isin(np.arange(len(run.codes)), pictures.labels[labelled])
-    taught = Teaching(cells, occurs if occurs.any() else np.ones(len(run.codes), bool), anchors=known)
+    learner = ActiveLearner(cells, occurs if occurs.any() else np.ones(len(run.codes), bool), exemplars=exemplars)
     for cell in used:
-        taught = taught.answered(int(cell), int(pictures.labels[cell]))
+        learner = learner.with_answer(int(cell), int(pictures.labels[cell]))
     with threadpool_limits(1):
-        profile = make_profile(options.name, run, taught)
-    path = profiles.save(profile)
+        profile = make_profile(options.name, run, learner)
+    path = profiles.save_profile(profile)
     if options.json:
         print(json.dumps(_facts(options, run, pictures, cells, profile, trials), indent=1))
     else:
@@ -129,10 +128,10 @@ def fit(options: argparse.Namespace) -> int:
 def _facts(
     options: argparse.Namespace,
     run: Run,
-    pictures: Pictures,
+    pictures: LabelledPictures,
     cells: LabCells,
     profile: LabProfile,
-    trials: list[Trial],
+    trials: list[Simulation],
 ) -> dict[str, Any]:
     estimate = {stage: _estimate(getattr(profile, stage)) for stage in ("before", "after")}
     return {
@@ -151,15 +150,15 @@ def _facts(
         "budget": options.budget,
         "per_class": options.per_class,
         "repeats": len(trials),
-        **(summary(trials) if trials else {}),
+        **(summarize_simulations(trials) if trials else {}),
     }
 
 
-def _estimate(share: tuple[float, float, float] | None) -> dict[str, Any] | None:
-    return {"accuracy": share[0], "interval": list(share[1:])} if share else None
+def _estimate(estimate: tuple[float, float, float] | None) -> dict[str, Any] | None:
+    return {"accuracy": estimate[0], "interval": list(estimate[1:])} if estimate else None
 
 
-def _tell(run: Run, pictures: Pictures, cells: LabCells, profile: LabProfile, trials: list[Trial]) -> None:
+def _tell(run: Run, pictures: LabelledPictures, cells: LabCells, profile: LabProfile, trials: list[Simulation]) -> None:
     print(f"{len(cells):,} cells, read by {run.title} ({run.name}). {cells.scale.note}")
     if cells.missing:
         print(f"  no cell was found in {len(cells.missing)} pictures; their middle was taken")
@@ -167,16 +166,16 @@ def _tell(run: Run, pictures: Pictures, cells: LabCells, profile: LabProfile, tr
         print(f"  left out: {file}: {why}")
     if trials:
         size = round(np.mean([len(trial.batch) for trial in trials]))
-        asked = round(np.mean([len(trial.asked) for trial in trials]))
-        print(f"  {len(trials)} draws of {size} cells, {asked} answers each; right among the laboratory's classes:")
-        for stage, figures in summary(trials).items():
+        answers = round(np.mean([len(trial.queried) for trial in trials]))
+        print(f"  {len(trials)} draws of {size} cells, {answers} answers each; right among the laboratory's classes:")
+        for stage, figures in summarize_simulations(trials).items():
             line = ", ".join(
                 f"{name.replace('_', ' ')} {f['mean']:.1%} +- {f['sd']:.1%} (worst {f['worst']:.1%}, n {f['n']})"
                 for name, f in figures.items()
             )
             print(f"    {STAGES[stage]:24} {line}")
-    taught = ", ".join(f"{n} {code}" for code, n in profile.labelled.items()) or "none"
-    print(f"  the profile {profile.name!r} was taught by: {taught}")
+    labelled = ", ".join(f"{n} {code}" for code, n in profile.labelled.items()) or "none"
+    print(f"  the profile {profile.name!r} was taught by: {labelled}")
     if profile.after:
         print(
             f"  estimated: {profile.before[0]:.0%} right before, {profile.after[0]:.0%} after "
@@ -188,30 +187,34 @@ def anchors(options: argparse.Namespace) -> int:
     """Compute them from the run's own cells, which must be here."""
     run = find_run(options.run)
     with TerminalBar(run.name) as bar:
-        found = make_anchors(run, bar)
-    print(f"{len(found.labels)} anchors, {run.anchors_path.stat().st_size / 1000:.0f} kB, in {run.anchors_path}")
+        exemplars = make_exemplars(run, bar)
+    print(
+        f"{len(exemplars.labels)} anchors, {run.exemplars_path.stat().st_size / 1000:.0f} kB, in {run.exemplars_path}"
+    )
     return 0
 
 
 def show(options: argparse.Namespace) -> int:
     """A line a profile."""
-    found = profiles.list_profiles()
-    for profile in found:
+    stored_profiles = profiles.list_profiles()
+    for profile in stored_profiles:
         right = f"estimated {profile.after[0]:.0%} right" if profile.after else "no estimate"
-        taught = sum(profile.labelled.values())
-        print(f"{profile.name}: {profile.cells:,} cells, {taught} labelled, {right}; {profile.run}; {profile.created}")
-    if not found:
+        labelled = sum(profile.labelled.values())
+        print(
+            f"{profile.name}: {profile.cells:,} cells, {labelled} labelled, {right}; {profile.run}; {profile.created}"
+        )
+    if not stored_profiles:
         print("no laboratory yet: python -m core lab fit NAME FOLDER")
     return 0
 
 
 def export(options: argparse.Namespace) -> int:
     """Copy the file."""
-    print(f"written to {profiles.export(options.name, options.target)}")
+    print(f"written to {profiles.export_profile(options.name, options.target)}")
     return 0
 
 
-def take_over(options: argparse.Namespace) -> int:
+def import_profile(options: argparse.Namespace) -> int:
     """Read a file that may come from anywhere, and keep it."""
     profile = profiles.import_profile(options.file, options.name)
     print(f"{profile.name} is here now: {profile.cells:,} cells, for the model {profile.run}")
@@ -220,6 +223,6 @@ def take_over(options: argparse.Namespace) -> int:
 
 def delete(options: argparse.Namespace) -> int:
     """Delete the file."""
-    profiles.delete(options.name)
+    profiles.delete_profile(options.name)
     print(f"{options.name} is deleted")
     return 0

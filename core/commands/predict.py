@@ -16,30 +16,37 @@ from core import runs
 from core.datasets import get_dataset
 from core.datasets.base import DatasetSpec
 from core.errors import HemaLensError
+from core.formatting import RESEARCH_LINE, listed, milliseconds, percent
+from core.images.crop import Crop
+from core.images.decode import MAX_BYTES, SUFFIXES, DecodeError, decode
+from core.images.framing import (
+    MAX_SAMPLED,
+    BatchScale,
+    CropWindow,
+    MeasuredPicture,
+    measure_batch,
+    shape_warning,
+    spread_evenly,
+)
+from core.inference import engine
+from core.inference.predictor import PredictorLike, RunPredictor, Verdict
+from core.inference.scope import class_scope_text, on_trusted_split, spec_for
 from core.runs import Run
-from core.serving import engine
-from core.serving.decode import MAX_BYTES, SUFFIXES, DecodeError, decode
-from core.serving.domain import known, share_of_classes, stranger, trusted
-from core.serving.framing import MOST_SURVEYED, Picture, Place, Survey, spread_evenly, survey
-from core.serving.guard import Voice
-from core.serving.preprocess import Framed
-from core.serving.reader import Reader, RunReader
-from core.serving.wording import RESEARCH_LINE, listed, milliseconds, percent
 
 DEFAULT_DATASET = "bloodmnist"
-SHOWN = 3
+TOP_CLASSES = 3
 _WIDEST_NAME = 60
 
-_MODES = {"shape": Place(), "parent": Place(mode="parent"), "whole": Place(mode="whole")}
+_MODES = {"shape": CropWindow(), "parent": CropWindow(mode="parent"), "whole": CropWindow(mode="whole")}
 
 
 @dataclass(frozen=True)
-class Item:
+class PredictedFile:
     """One file: where the frame lies in it and what it holds, or why it can't be read; ``notes`` for a person."""
 
     path: Path
-    place: Place = Place()
-    framed: Framed | None = None
+    place: CropWindow = CropWindow()
+    framed: Crop | None = None
     notes: tuple[str, ...] = ()
     error: DecodeError | None = None
 
@@ -84,13 +91,13 @@ def add_parser(subparsers: Any) -> None:
 def handle(arguments: argparse.Namespace) -> int:
     """Answer every file; 0 if all were answered, 1 if any failed."""
     run = _run(arguments)
-    spec = known(run)
+    spec = spec_for(run)
     if arguments.side and arguments.framing != "auto":
         raise HemaLensError(f"--side goes with --framing auto, not with --framing {arguments.framing}: leave one out")
-    reader = RunReader(run)
+    reader = RunPredictor(run)
     reader.load()
     files = expand(arguments.image_path)
-    known_scale = _survey(files, spec, arguments.side) if arguments.framing == "auto" else None
+    known_scale = _batch_scale(files, spec, arguments.side) if arguments.framing == "auto" else None
     writer = (_Json if arguments.json else _Text)(reader, spec, known_scale, files)
     failed = 0
     for batch in _batches(_read(files, reader, spec, known_scale or _MODES[arguments.framing])):
@@ -106,8 +113,8 @@ def _run(arguments: argparse.Namespace) -> Run:
         get_dataset(arguments.dataset)  # `UnknownDataset` names those there are
     if not arguments.model:
         dataset = arguments.dataset or DEFAULT_DATASET
-        found = runs.answering_run(trusted(runs.list_runs(dataset)))
-        return found or runs.default_run(dataset)  # which says what to do
+        best = runs.preferred_run(on_trusted_split(runs.list_runs(dataset)))
+        return best or runs.default_run(dataset)  # which says what to do
     run = runs.find_run(arguments.model, arguments.dataset)
     if arguments.dataset and run.dataset != arguments.dataset:  # a folder was named
         raise HemaLensError(
@@ -122,41 +129,43 @@ def expand(patterns: list[str]) -> list[Path]:
 
     What names nothing is kept as it is, so that it gets an error line of its own.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
             below = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
-            found.update(dict.fromkeys(below or [path]))
+            files.update(dict.fromkeys(below or [path]))
         elif path.exists() or not glob.has_magic(pattern):
-            found[path] = None
+            files[path] = None
         else:
             matches = [Path(p) for p in sorted(glob.glob(pattern, recursive=True)) if not Path(p).is_dir()]
-            found.update(dict.fromkeys(matches or [path]))
-    return list(found)
+            files.update(dict.fromkeys(matches or [path]))
+    return list(files)
 
 
-def _survey(files: list[Path], spec: DatasetSpec, side: float | None) -> Survey:
+def _batch_scale(files: list[Path], spec: DatasetSpec, side: float | None) -> BatchScale:
     """What the files say together, from a sample of them."""
     pictures = []
-    for path in spread_evenly(files, MOST_SURVEYED):
+    for path in spread_evenly(files, MAX_SAMPLED):
         with contextlib.suppress(DecodeError):  # told when its turn comes
-            pictures.append(Picture(decode(_bytes(path), str(path)).pixels))
-    return survey(pictures, spec, side)
+            pictures.append(MeasuredPicture(decode(_bytes(path), str(path)).pixels))
+    return measure_batch(pictures, spec, side)
 
 
-def _read(files: list[Path], reader: Reader, spec: DatasetSpec, framing: Survey | Place) -> Iterator[Item]:
+def _read(
+    files: list[Path], reader: PredictorLike, spec: DatasetSpec, framing: BatchScale | CropWindow
+) -> Iterator[PredictedFile]:
     for path in files:
         try:
             picture = decode(_bytes(path), str(path))
         except DecodeError as error:
-            yield Item(path, error=error)
+            yield PredictedFile(path, error=error)
         else:
             height, width = picture.pixels.shape[:2]
-            place = framing.place(Picture(picture.pixels)) if isinstance(framing, Survey) else framing
-            strange = stranger(width, height, spec)
+            place = framing.window(MeasuredPicture(picture.pixels)) if isinstance(framing, BatchScale) else framing
+            strange = shape_warning(width, height, spec)
             notes = (*picture.notes, strange.rstrip(".")) if strange else picture.notes
-            yield Item(path, place, reader.frame(picture.pixels, place), notes)
+            yield PredictedFile(path, place, reader.crop(picture.pixels, place), notes)
 
 
 def _bytes(path: Path) -> bytes:
@@ -171,8 +180,8 @@ def _bytes(path: Path) -> bytes:
         raise DecodeError(str(path), f"can't be read ({error.strerror})", "Check its permissions.") from error
 
 
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
-    batch: list[Item] = []
+def _batches(items: Iterator[PredictedFile]) -> Iterator[list[PredictedFile]]:
+    batch: list[PredictedFile] = []
     for item in items:
         batch.append(item)
         if len(batch) == engine.BATCH:
@@ -185,20 +194,20 @@ def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
 class _Writer:
     """What both kinds of output share: the answers of one batch."""
 
-    def __init__(self, reader: Reader, spec: DatasetSpec, survey: Survey | None, files: list[Path]):
+    def __init__(self, reader: PredictorLike, spec: DatasetSpec, survey: BatchScale | None, files: list[Path]):
         self.reader, self.run, self.spec, self.survey, self.files = reader, reader.run, spec, survey, files
         self.begin()
 
     def begin(self) -> None:
         """What comes before the first answer."""
 
-    def answer(self, batch: list[Item]) -> Iterator[tuple[np.ndarray, float, Voice] | None]:
+    def answer(self, batch: list[PredictedFile]) -> Iterator[tuple[np.ndarray, float, Verdict] | None]:
         """(probabilities (C,), milliseconds, voice) of each item of ``batch`` in its order, None for a failed one."""
         good = [item.framed.pixels for item in batch if item.framed]
         answers = iter(())
         if good:
-            found, voices = self.reader.answer(np.stack(good))
-            answers = zip(found.probabilities, found.milliseconds, voices, strict=True)
+            predictions, voices = self.reader.predict_crops(np.stack(good))
+            answers = zip(predictions.probabilities, predictions.milliseconds, voices, strict=True)
         for item in batch:
             yield next(answers) if item.framed else None
 
@@ -216,21 +225,21 @@ class _Text(_Writer):
             f"{run.title} ({run.name}), trained on {run.provenance}; "
             f"test accuracy {score['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"
         )
-        some = share_of_classes(run)
+        some = class_scope_text(run)
         print(f"{RESEARCH_LINE} Domain: {spec.domain}.{f' It knows {some}.' if some else ''}")
         if self.survey and self.survey.scale.source != "official":
             print(f"Framing: {self.survey.scale.note}")
         print(flush=True)
 
-    def write(self, batch: list[Item]) -> None:
+    def write(self, batch: list[PredictedFile]) -> None:
         for item, answer in zip(batch, self.answer(batch), strict=True):
             if answer is None:
                 print(f"error: {printable(str(item.error))}", file=sys.stderr, flush=True)
                 continue
             probabilities, elapsed, voice = answer
-            missing = ("no white cell found: look yourself",) if item.place.missing else ()
+            missing = ("no white cell found: look yourself",) if item.place.cell_missing else ()
             notes = (*missing, *self._heard(voice), *item.notes)
-            order = np.argsort(-probabilities)[:SHOWN]
+            order = np.argsort(-probabilities)[:TOP_CLASSES]
             cells = (f"{self.spec.codes[i]:<3} {percent(probabilities[i]):>6}" for i in order)
             winner = self.spec.classes[order[0]]
             print(
@@ -240,13 +249,13 @@ class _Text(_Writer):
                 flush=True,
             )
 
-    def _heard(self, voice: Voice) -> tuple[str, ...]:
+    def _heard(self, voice: Verdict) -> tuple[str, ...]:
         """What the voice adds to the answer, for a person."""
         if voice.kind == "sure":
             return ()
         if voice.kind == "unsure":
             return (f"one of {', '.join(self.spec.codes[k] for k in voice.classes)}",)
-        off = f": {listed(voice.off)} unusual" if voice.off else ""
+        off = f": {listed(voice.unusual)} unusual" if voice.unusual else ""
         return (f"does not look like the {self.spec.unit}s this model knows{off}",)
 
     def close(self) -> None:
@@ -259,7 +268,7 @@ class _Json(_Writer):
     def begin(self) -> None:
         self.results: list[dict[str, Any]] = []
 
-    def write(self, batch: list[Item]) -> None:
+    def write(self, batch: list[PredictedFile]) -> None:
         for item, answer in zip(batch, self.answer(batch), strict=True):
             if answer is None:
                 self.results.append({"file": str(item.path), "error": item.error.reason, "advice": item.error.advice})
@@ -274,8 +283,8 @@ class _Json(_Writer):
                     "verdict": voice.kind,  # the name it had before there were three
                     "voice": voice.kind,
                     "set": [self.spec.codes[k] for k in voice.classes],
-                    "strangeness": round(voice.strangeness, 4),
-                    "off": list(voice.off),
+                    "strangeness": round(voice.ood_score, 4),
+                    "off": list(voice.unusual),
                     "probabilities": {
                         c: round(float(p), 6) for c, p in zip(self.spec.codes, probabilities, strict=True)
                     },
@@ -283,7 +292,7 @@ class _Json(_Writer):
                     "framing": {
                         "box": list(item.framed.box),
                         "note": item.framed.note,
-                        "cell_found": item.place.found is not None if item.place.sought else None,
+                        "cell_found": item.place.cell is not None if item.place.searched else None,
                     },
                     "notes": list(item.notes),
                 }
@@ -306,11 +315,11 @@ class _Json(_Writer):
 
     def _scale(self) -> dict[str, Any] | None:
         """How large the square was that was cut out of all pictures, and how that was found."""
-        if self.survey is None or not self.survey.seeks:
+        if self.survey is None or not self.survey.searches:
             return None
-        known, ruler = self.survey.scale, self.survey.ruler
+        scale, ruler = self.survey.scale, self.survey.red_cells
         red_cell = round(ruler.diameter, 1) if ruler else None
-        return {"side": known.side, "source": known.source, "note": known.note, "red_cell": red_cell}
+        return {"side": scale.side, "source": scale.source, "note": scale.note, "red_cell": red_cell}
 
 
 def _pixels(text: str) -> float:

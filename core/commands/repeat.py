@@ -2,29 +2,28 @@
 
 import argparse
 
-from core.settings import parse_settings
-from core.study_options import add_options
+from core.settings import add_study_options, parse_settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("repeat", help="train one recipe with several seeds", description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--seeds", type=int, default=3, help="number of trainings (default %(default)s)")
-    add_options(parser, size=28, epochs=None)
+    add_study_options(parser, size=28, epochs=None)
     parser.set_defaults(handler=run)
 
 
 def run(options: argparse.Namespace) -> int:
     from core.progress import TerminalBar
     from core.training import TrainConfig
-    from core.training.ranges import configured
-    from core.training.repeats import seeds_study, summary
+    from core.training.config import with_params
+    from core.training.studies import run_seeds, summary_text
 
     recipe = TrainConfig.for_model(
         options.model, dataset=options.dataset, size=options.size, epochs=options.epochs, device=options.device
     )
-    base = configured(recipe, parse_settings(options.set, "--set"))
+    base = with_params(recipe, parse_settings(options.set, "--set"))
     with TerminalBar(f"{base.model} {base.size} px") as bar:
-        study = seeds_study(base, options.seeds, name=options.study, root=options.out, report=bar)
-    print(f"{study.title}, on {study.provenance['label']}\n{summary(study)}")
+        study = run_seeds(base, options.seeds, name=options.study, root=options.out, report=bar)
+    print(f"{study.title}, on {study.provenance['label']}\n{summary_text(study)}")
     return 0

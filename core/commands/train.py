@@ -10,7 +10,7 @@ from core.errors import HemaLensError
 from core.settings import parse_settings
 
 if TYPE_CHECKING:  # training needs torch, which the other commands needn't wait for
-    from core.training.zoo import Outcome
+    from core.training.sweep import SweepResult
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -71,18 +71,18 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from core.training.team import is_helper
+    from core.training.distributed import is_secondary
 
-    if is_helper():  # another process speaks for all
+    if is_secondary():  # another process speaks for all
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as this process lives
 
     # Options that are left out are None and leave the model's own recipe as it is.
-    own = ("command", "handler", "model", "all", "arg", "resume", "force", "out")
-    choices = {name: value for name, value in vars(options).items() if name not in own}
+    command_options = ("command", "handler", "model", "all", "arg", "resume", "force", "out")
+    choices = {name: value for name, value in vars(options).items() if name not in command_options}
     arguments = parse_settings(options.arg, "--arg")
-    for part, whole in (("teaching", "teacher"), ("beside_share", "beside")):
-        if choices[part] is not None and not choices[whole]:
-            raise HemaLensError(f"--{part.replace('_', '-')} says how much of --{whole}, which is not given")
+    for part, required_option in (("teaching", "teacher"), ("beside_share", "beside")):
+        if choices[part] is not None and not choices[required_option]:
+            raise HemaLensError(f"--{part.replace('_', '-')} says how much of --{required_option}, which is not given")
     return _train_all(options, arguments, choices) if options.all else _train_one(options, arguments, choices)
 
 
@@ -92,7 +92,7 @@ def _train_one(options: argparse.Namespace, arguments: dict[str, Any], choices: 
     from core.training import TrainConfig, train
 
     name = options.model or "cnn_se"
-    _check_that_it_learns_by(name, choices)
+    _check_options_apply(name, choices)
     config = TrainConfig.for_model(name, **choices, model_arguments=arguments)
     with TerminalBar(f"{config.model} {config.size} px") as bar:
         try:
@@ -105,37 +105,41 @@ def _train_one(options: argparse.Namespace, arguments: dict[str, Any], choices: 
     return 0
 
 
-def _check_that_it_learns_by(model: str, choices: dict[str, Any]) -> None:
+def _check_options_apply(model: str, choices: dict[str, Any]) -> None:
     """Refuse options that mean nothing to trees, rather than to ignore them in silence."""
     from core.models import get_model
-    from core.training.config import FITTED
+    from core.training.config import CLASSICAL_FIELDS
 
     if get_model(model).kind != "classical":
         return
     where = ("device", "devices", "precision")
-    strange = [name for name, value in choices.items() if value is not None and name not in (*FITTED, *where)]
-    if strange:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in strange)
-        known = ", ".join(f"{k}={v}" for k, v in get_model(model).arguments.items())
+    unsupported = [
+        name for name, value in choices.items() if value is not None and name not in (*CLASSICAL_FIELDS, *where)
+    ]
+    if unsupported:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in unsupported)
+        arguments_text = ", ".join(f"{k}={v}" for k, v in get_model(model).arguments.items())
         raise HemaLensError(
-            f"{model} is no network and knows no {options}; what it takes is --arg with one of: {known}"
+            f"{model} is no network and knows no {options}; what it takes is --arg with one of: {arguments_text}"
         )
 
 
 def _train_all(options: argparse.Namespace, arguments: dict[str, Any], choices: dict[str, Any]) -> int:
     from core.progress import TerminalBar
-    from core.training.team import is_helper
-    from core.training.zoo import plan, recipes, train_all
+    from core.training.distributed import is_secondary
+    from core.training.sweep import plan_sweep, sweep_configs, train_all
 
     if options.model or options.force:
         raise HemaLensError("--all trains every model that has no run yet: it goes with neither --model nor --force")
-    where = ("dataset", "size", "device", "devices", "precision")
-    own_recipe = arguments or any(value is not None for name, value in choices.items() if name not in where)
+    device_options = ("dataset", "size", "device", "devices", "precision")
+    recipe_changed = arguments or any(
+        value is not None for name, value in choices.items() if name not in device_options
+    )
     # Who changes the recipe wants runs of that recipe; who doesn't wants every model to have a run.
-    jobs = plan(recipes(arguments, **choices), any_recipe=not own_recipe)
-    missing = sum(job.there is None for job in jobs)
+    jobs = plan_sweep(sweep_configs(arguments, **choices), any_recipe=not recipe_changed)
+    missing = sum(job.existing is None for job in jobs)
     print(
-        f"{len(jobs)} models, {missing} to train, about {sum(job.cost for job in jobs) / 60:.0f} min on this computer"
+        f"{len(jobs)} models, {missing} to train, about {sum(job.estimated_seconds for job in jobs) / 60:.0f} min on this computer"
     )
     with TerminalBar("all") as bar:
         try:
@@ -146,10 +150,10 @@ def _train_all(options: argparse.Namespace, arguments: dict[str, Any], choices: 
             return 130
     print(_table(outcomes))
     # A helper that ended badly would take the leader with it, which may still be at work.
-    return 1 if any(outcome.error for outcome in outcomes) and not is_helper() else 0
+    return 1 if any(outcome.error for outcome in outcomes) and not is_secondary() else 0
 
 
-def _table(outcomes: "list[Outcome]") -> str:
+def _table(outcomes: "list[SweepResult]") -> str:
     """A line a model, best on val first, failures last: val, test with its 95 % interval, seconds, run."""
     rows = [("model", "val", "test (95 % interval)", "seconds", "run")]
     for outcome in sorted(outcomes, key=lambda o: -o.run.metrics["val"]["accuracy"] if o.run else 0.0):

@@ -6,15 +6,14 @@ file in your cache, or in any database that Optuna speaks to (--storage); its re
 
 import argparse
 
-from core.settings import parse_settings
-from core.study_options import add_options
+from core.settings import add_study_options, parse_settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("tune", help="search for good settings of a model", description=__doc__)
     parser.add_argument("--model", default="cnn_se")
     parser.add_argument("--trials", type=int, default=20, help="trainings to add (default %(default)s)")
-    add_options(parser, size=28, epochs=8)
+    add_study_options(parser, size=28, epochs=8)
     parser.add_argument("--only", default="", metavar="NAME[,NAME]", help="search these settings only")
     parser.add_argument("--folds", type=int, default=3, help="of the cross-validation of classical models")
     parser.add_argument("--seed", type=int, default=0)
@@ -29,11 +28,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     from core.progress import TerminalBar
     from core.training import TrainConfig
-    from core.training.ranges import Space, configured
-    from core.training.tune import Search, export, train_options, tune
+    from core.training.config import with_params
+    from core.training.tune import SearchConfig, SearchSpace, cli_options, export_study, tune
 
     if options.export:
-        study = export(options.export, options.dataset, options.storage, options.out)
+        study = export_study(options.export, options.dataset, options.storage, options.out)
         print(f"{study.name}: {len(study.trials)} trials")
         return 0
     chosen = parse_settings(options.set, "--set")
@@ -46,8 +45,8 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
     )
     only = [name.strip() for name in options.only.split(",") if name.strip()]
-    base = configured(recipe, chosen)
-    search = Search(Space(base, fixed=tuple(chosen), only=tuple(only)), options.folds)
+    base = with_params(recipe, chosen)
+    search = SearchConfig(SearchSpace(base, exclude=tuple(chosen), include=tuple(only)), options.folds)
     with TerminalBar(f"{base.model} {base.size} px") as bar:
         study = tune(
             search,
@@ -65,5 +64,5 @@ def run(options: argparse.Namespace) -> int:
         first = study.trials[0]
         before = f"; the recipe as it was: {first.score:.2%}" if first.state == "complete" and first.number == 0 else ""
         print(f"best: trial {study.best.number}, {study.best.score:.2%} in {study.best.seconds:.0f} s{before}")
-        print(f"train it in full: python -m core train {train_options(configured(base, study.best.params))}")
+        print(f"train it in full: python -m core train {cli_options(with_params(base, study.best.params))}")
     return 0

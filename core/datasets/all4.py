@@ -6,8 +6,8 @@ the four folders ``Benign``, ``[Malignant] Early Pre-B`` ... (1024 x 768 px) hol
 """
 
 from core.datasets.base import CellClass
-from core.datasets.folders import Folder, register_folder
-from core.datasets.scan import scan_known
+from core.datasets.folders import FolderLayout, register_folder
+from core.datasets.scan import scan_layout
 
 NAME = "all4"
 LAYOUT = {
@@ -42,10 +42,10 @@ CLASSES = (
         "loose chromatin; the stage was set by flow cytometry, not by the picture.",
     ),
 )
-FOLDER = Folder(
+FOLDER = FolderLayout(
     name=NAME,
     # Kaggle delivers the same fields a second time with all but the blasts painted black.
-    scan=lambda root: scan_known(root, LAYOUT, apart=("Segmented",)),
+    scan=lambda root: scan_layout(root, LAYOUT, excluded=("Segmented",)),
     # 3,256 fields of 89 patients: about 37 of a patient follow each other.
     series=40,
 )

@@ -1,21 +1,102 @@
-"""What a data set is: its classes, its provenance, its splits; and the registry of all of them.
+"""What a data set is: its classes, its provenance, its splits, its pictures in memory or on disk; and the registry of
+all of them.
 
 A data set is added by adding one module to this package that ends in ``register(DatasetSpec(...))``.
 """
 
 import hashlib
 import importlib
+import os
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from core.datasets.rows import Rows
 from core.errors import HemaLensError
 from core.progress import Progress
+
+
+class ImageRows:
+    """Some rows, in some order, of a ``.npy`` file: slices and index arrays give arrays in memory, (n, ...).
+
+    Looks like an array as far as len, shape, dtype, iteration and indexing by rows go. The file is read, not
+    mapped: mapped pages would count as this process's memory, and the more so the more pictures there are.
+    """
+
+    def __init__(self, path: Path, index: np.ndarray) -> None:
+        self.path, self.index = path, np.asarray(index, np.int64)
+
+    @cached_property
+    def _file(self) -> BinaryIO:
+        return self.path.open("rb", buffering=0)
+
+    @cached_property
+    def _header(self) -> tuple[tuple[int, ...], np.dtype, int]:
+        """Shape of the array in the file, its type, and where in the file it begins."""
+        with self.path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, by_column, dtype = read(file)
+            if by_column or dtype.hasobject:
+                raise ValueError(f"{self.path} does not hold plain rows")
+            return shape, dtype, file.tell()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.index), *self._header[0][1:])
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._header[1]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, key: int | slice | np.ndarray | list) -> np.ndarray:
+        rows = self.index[key]
+        return self._read(rows) if rows.ndim else self._read(rows[None])[0]
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        if not out.size:
+            return out
+        size, begin = out[0].nbytes, self._header[2]
+        content = memoryview(out.reshape(-1).view(np.uint8))
+        breaks = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+        for start, stop in zip(breaks, breaks[1:], strict=False):  # rows that follow each other are read at once
+            done, end = start * size, stop * size
+            offset = begin + int(rows[start]) * size
+            while done < end:
+                count = os.preadv(self._file.fileno(), [content[done:end]], offset)
+                if not count:
+                    raise OSError(f"{self.path} is shorter than it says")
+                done, offset = done + count, offset + count
+        return out
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for start in range(0, len(self), 256):
+            yield from self[start : start + 256]
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def setflags(self, write: bool = False) -> None:
+        """Rows are read-only already."""
+        if write:
+            raise ValueError("rows of a file can't be written to")
+
 
 SPLITS = ("train", "val", "test")
 
@@ -69,10 +150,10 @@ class Scheme:
 class Split:
     """``images`` uint8 (N, S, S, 3) RGB, ``labels`` int64 (N,), ``ids`` str (N,).
 
-    ``images`` is an array in memory or `core.datasets.rows.Rows` on disk: slice or index it, never all at once.
+    ``images`` is an array in memory or `core.datasets.base.ImageRows` on disk: slice or index it, never all at once.
     """
 
-    images: np.ndarray | Rows
+    images: np.ndarray | ImageRows
     labels: np.ndarray
     ids: np.ndarray
 
@@ -99,7 +180,7 @@ class LoadedDataset:
 
 
 @dataclass(frozen=True)
-class Kin:
+class AuxiliaryFor:
     """How a data set's cells can stand beside those of ``dataset``, another one, as a second laboratory's.
 
     ``classes``: code to the code there, of the classes that are the same; ``crop``: the share of the picture's side,
@@ -117,19 +198,17 @@ class DatasetSpec:
 
     ``load(size, content_hash=None, scheme="", report=...)`` gives a `LoadedDataset` or raises `DatasetUnavailable`;
     with ``content_hash`` only the build of that content will do, whatever its scheme. ``schemes`` are the ways to split
-    it, the one to trust first ('' means that one); () where it comes split. ``report`` is called with the `Progress`
-    of work that takes long the first time. ``available(size)`` tells cheaply,
-    without reading pixels, whether a file to load is there. ``download(size)`` (None where there
-    is nothing to fetch) yields `Progress` in bytes and raises `DatasetUnavailable` with the manual
-    way when it can't. ``real`` is False for drawn cells.
-    ``parent_side`` is the side in pixels of the original crops, ``parent_crop`` that of the centre
-    crop which the published pixels were made from (both None where crops are used whole).
-    At ``jpeg_sizes`` the published pixels were stored as JPEG (quality 75, 4:2:0) after resizing.
-    ``unit`` is what one picture shows: 'cell', or 'field' (several cells). ``squeezed`` pictures are resized to
-    a square whatever their shape; others are cut to their central square first.
-    ``maps_to`` names the data set whose classes these are, where the cells are another laboratory's ('' elsewhere).
-    ``kin``: the data set whose trainings may take these cells in as another laboratory's, None where there is none.
-    ``cautions`` are sentences that must stand beside every figure of the data set.
+    it, the one to trust first ('' means that one); () where it comes split. ``report`` is called with the `Progress` of
+    work that takes long the first time. ``available(size)`` tells cheaply, without reading pixels, whether a file to
+    load is there. ``download(size)`` (None where there is nothing to fetch) yields `Progress` in bytes and raises
+    `DatasetUnavailable` with the manual way when it can't. ``real`` is False for drawn cells. ``parent_side`` is the
+    side in pixels of the original crops, ``parent_crop`` that of the centre crop which the published pixels were made
+    from (both None where crops are used whole). At ``jpeg_sizes`` the published pixels were stored as JPEG (quality 75,
+    4:2:0) after resizing. ``unit`` is what one picture shows: 'cell', or 'field' (several cells). ``stretched``
+    pictures are resized to a square whatever their shape; others are cut to their central square first. ``maps_to``
+    names the data set whose classes these are, where the cells are another laboratory's ('' elsewhere).
+    ``auxiliary_for``: the data set whose trainings may take these cells in as another laboratory's, None where there is
+    none. ``cautions`` are sentences that must stand beside every figure of the data set.
     """
 
     name: str
@@ -150,9 +229,9 @@ class DatasetSpec:
     jpeg_sizes: tuple[int, ...] = ()
     schemes: tuple[Scheme, ...] = ()
     unit: str = "cell"
-    squeezed: bool = False
+    stretched: bool = False
     maps_to: str = ""
-    kin: Kin | None = None
+    auxiliary_for: AuxiliaryFor | None = None
     cautions: tuple[str, ...] = ()
 
     @property
@@ -170,8 +249,8 @@ class DatasetSpec:
 
     def scheme(self, name: str) -> Scheme | None:
         """The scheme of that name ('' for the first); None where the data set comes split."""
-        known = {s.name: s for s in self.schemes}
-        return known[name] if name else next(iter(self.schemes), None)
+        by_name = {s.name: s for s in self.schemes}
+        return by_name[name] if name else next(iter(self.schemes), None)
 
 
 _REGISTRY: dict[str, DatasetSpec] = {}
@@ -191,12 +270,12 @@ def register_source(source: Callable[[], dict[str, DatasetSpec]]) -> None:
     _SOURCES.append(source)
 
 
-def _known() -> dict[str, DatasetSpec]:
+def _all_specs() -> dict[str, DatasetSpec]:
     _discover()
-    found = dict(_REGISTRY)
+    specs = dict(_REGISTRY)
     for source in _SOURCES:
-        found = source() | found  # what is built in stands
-    return found
+        specs = source() | specs  # what is built in stands
+    return specs
 
 
 @cache
@@ -208,16 +287,16 @@ def _discover() -> None:
 
 def dataset_names() -> list[str]:
     """Names of all data sets, BloodMNIST first, drawn cells last."""
-    known = _known()
-    return sorted(known, key=lambda n: (not known[n].real, n != "bloodmnist", n))
+    specs = _all_specs()
+    return sorted(specs, key=lambda n: (not specs[n].real, n != "bloodmnist", n))
 
 
 def get_dataset(name: str) -> DatasetSpec:
     """The spec of data set ``name``; `UnknownDataset` names the ones that exist."""
-    known = _known()
-    if name not in known:
+    specs = _all_specs()
+    if name not in specs:
         raise UnknownDataset(f"no data set is called {name!r}; there are: {', '.join(dataset_names())}")
-    return known[name]
+    return specs[name]
 
 
 def content_hash(splits: dict[str, Split]) -> str:

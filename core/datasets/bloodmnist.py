@@ -1,12 +1,20 @@
-"""BloodMNIST: 17,092 cells of eight classes from healthy people, at 28, 64, 128 and 224 px.
+"""BloodMNIST: 17,092 cells of eight classes from healthy people, at 28, 64, 128 and 224 px; and how its files are
+fetched.
 
 Names, addresses and MD5s come from the package ``medmnist`` (Yang et al. 2023, MedMNIST v2,
 https://doi.org/10.1038/s41597-022-01721-8). The cells are those of Acevedo et al. 2020
-(https://doi.org/10.1016/j.dib.2020.105474): CellaVision DM96, May Grünwald-Giemsa.
+(https://doi.org/10.1016/j.dib.2020.105474): CellaVision DM96, May Grünwald-Giemsa. A file comes over HTTP resumed,
+retried, checked by MD5 and never half there; MD5s are remembered.
 """
 
+import contextlib
+import hashlib
+import importlib
 import importlib.util
+import json
 import os
+import shutil
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,6 +22,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import requests
 
 from core.datasets.base import (
     SPLITS,
@@ -26,9 +35,153 @@ from core.datasets.base import (
     content_hash,
     register,
 )
-from core.datasets.fetch import fetch, md5_of
-from core.paths import data_root
+from core.paths import cache_root, data_root
 from core.progress import Progress, Report, silent
+
+try:
+    import fcntl
+except ImportError:  # not on Windows; there two downloads of one file are not kept apart
+    fcntl = None
+
+CHUNK = 1 << 18
+TRIES = 3
+TIMEOUT = (10, 30)  # seconds: to connect, between two pieces
+MIN_FREE_BYTES = 64 << 20  # bytes that stay free on the disk
+
+
+class RetryableError(Exception):
+    """One attempt failed in a way that another attempt may mend."""
+
+
+class DownloadRefused(Exception):
+    """The server answers, and its answer is no."""
+
+
+def md5_of(path: Path) -> str:
+    """MD5 of a file as 32 hex digits; remembered by path, time and size, so that it is computed once."""
+    stat = path.stat()
+    key = f"{path.resolve()}|{stat.st_mtime_ns}|{stat.st_size}"
+    cache_path = cache_root() / "md5.json"
+    try:
+        stored = json.loads(cache_path.read_text())
+        stored = stored if isinstance(stored, dict) else {}
+    except (OSError, ValueError):
+        stored = {}
+    if not isinstance(stored.get(key), str):
+        with path.open("rb") as file:
+            stored[key] = hashlib.file_digest(file, "md5").hexdigest()
+        with contextlib.suppress(OSError):  # a read-only cache only costs the time to compute it again
+            cache_path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = cache_path.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(stored, indent=1))
+            temporary.replace(cache_path)
+    return stored[key]
+
+
+def fetch(url: str, target: Path, md5: str, *, pause: float = 1.0) -> Iterator[Progress]:
+    """Download ``url`` to ``target``; yields `Progress` in bytes ('B') and ends when the file is whole.
+
+    Bytes are collected in ``target.part``, which a later call continues where the server allows
+    it. An attempt that breaks off is repeated up to three times, after ``pause``, 2 and 4 times
+    ``pause`` seconds. Raises `DatasetUnavailable` with the reason and the manual way.
+    """
+    part = target.with_name(target.name + ".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("ab") as file:
+            _lock_file(file, target)
+            yield from _attempts(url, file, pause)
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+            yield Progress(size, size, "checking", "B")
+            _check_md5(part, md5)
+            part.replace(target)
+    except DownloadRefused as error:
+        raise DatasetUnavailable(manual_way(str(error), url, target, md5)) from error
+    except OSError as error:
+        reason = f"{target.parent} can't be written to ({error.strerror or error})"
+        raise DatasetUnavailable(manual_way(reason, url, target, md5)) from error
+
+
+def manual_way(reason: str, url: str, target: Path, md5: str) -> str:
+    """The message of a failed download: what happened, and four steps to do it by hand."""
+    return (
+        f"The download of {target.name} failed: {reason}.\n"
+        f"By hand:\n"
+        f"1. On any computer with a network, open {url} and save the file.\n"
+        f"2. Copy it to the folder {target.parent} under the name {target.name} "
+        f"(or to another folder, and set HEMALENS_DATA to that folder).\n"
+        f"3. Its MD5 should be {md5}.\n"
+        f"4. Start HemaLens again; it finds and checks the file by itself."
+    )
+
+
+def _lock_file(file, target: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise DatasetUnavailable(
+            f"{target.name} is being downloaded already, by another window or program. Wait until it is done."
+        ) from error
+
+
+def _attempts(url: str, file, pause: float) -> Iterator[Progress]:
+    for attempt in range(1, TRIES + 1):
+        try:
+            yield from _attempt(url, file)
+            return
+        except (RetryableError, requests.RequestException) as error:
+            if attempt == TRIES:
+                reason = str(error) if isinstance(error, RetryableError) else f"no connection to {url.split('/')[2]}"
+                raise DownloadRefused(f"{reason} (tried {TRIES} times)") from error
+            wait = pause * 2 ** (attempt - 1)
+            done = file.tell()
+            yield Progress(done, max(done, 1), f"interrupted, next try in {wait:.0f} s", "B")
+            time.sleep(wait)
+
+
+def _attempt(url: str, file) -> Iterator[Progress]:
+    done = file.seek(0, os.SEEK_END)
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        if response.status_code == 416:  # what lies there is as long as the whole, or longer
+            whole = response.headers.get("Content-Range", "").rpartition("/")[2]
+            if whole == str(done):
+                return
+            file.truncate(0)
+            raise RetryableError("the piece that was there did not fit the server's file")
+        if response.status_code >= 500 or response.status_code == 429:
+            raise RetryableError(f"the server answered {response.status_code}")
+        if response.status_code >= 400:
+            raise DownloadRefused(f"the server answered {response.status_code} for {url}")
+        if response.status_code != 206 and done:  # no resuming here: from the beginning
+            file.truncate(0)
+            done = 0
+        total = done + int(response.headers.get("Content-Length") or 0)
+        free = shutil.disk_usage(Path(file.name).parent).free
+        if total - done > free - MIN_FREE_BYTES:
+            raise DownloadRefused(
+                f"the disk has {free / 1e6:,.0f} MB free and {(total - done) / 1e6:,.0f} MB are needed"
+            )
+        yield Progress(done, max(total, 1), "", "B")
+        for chunk in response.iter_content(CHUNK):
+            file.write(chunk)
+            done += len(chunk)
+            yield Progress(done, max(total, done), "", "B")
+        if done < total:
+            raise RetryableError(f"the connection broke off after {done / 1e6:,.1f} of {total / 1e6:,.1f} MB")
+
+
+def _check_md5(part: Path, md5: str) -> None:
+    with part.open("rb") as file:
+        digest = hashlib.file_digest(file, "md5").hexdigest()
+    if digest != md5:
+        part.unlink()
+        raise DownloadRefused(f"what arrived is not the published file (MD5 {digest} instead of {md5}); it was removed")
+
 
 SIZES = (28, 64, 128, 224)
 
@@ -84,11 +237,11 @@ CLASSES = (
 )
 
 # What a broken or foreign file makes numpy and zipfile raise.
-_BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_READ_ERRORS = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 @cache
-def published() -> dict:
+def medmnist_info() -> dict:
     """MedMNIST's own entry for BloodMNIST: MD5s, addresses, counts.
 
     The file ``medmnist/info.py`` is loaded by its place, because importing the package itself
@@ -113,15 +266,15 @@ def file_name(size: int) -> str:
 
 def official_md5(size: int) -> str:
     """The published file's MD5."""
-    return published()["MD5" if size == 28 else f"MD5_{size}"]
+    return medmnist_info()["MD5" if size == 28 else f"MD5_{size}"]
 
 
-def address(size: int, base: str | None = None) -> str:
+def download_url(size: int, base: str | None = None) -> str:
     """Where the file is published; ``base`` (else HEMALENS_BLOODMNIST_URL) replaces all but its name."""
     base = base or os.environ.get("HEMALENS_BLOODMNIST_URL")
     if base:
         return f"{base.rstrip('/')}/{file_name(size)}"
-    return published()["url" if size == 28 else f"url_{size}"]
+    return medmnist_info()["url" if size == 28 else f"url_{size}"]
 
 
 def available(size: int) -> bool:
@@ -131,18 +284,18 @@ def available(size: int) -> bool:
 
 def builds(size: int) -> list[tuple[Path, str, str]]:
     """(path, kind, label) of each file of ``size`` in the data root, the one to prefer first."""
-    found = []
+    builds_found = []
     path = data_root() / file_name(size)
     if path.is_file():
         md5 = md5_of(path)
         if md5 == official_md5(size):
-            found.append((path, "official", "official BloodMNIST (MedMNIST v2 split)"))
+            builds_found.append((path, "official", "official BloodMNIST (MedMNIST v2 split)"))
         else:
-            found.append((path, "other", f"another build of BloodMNIST (MD5 {md5[:8]}...)"))
+            builds_found.append((path, "other", f"another build of BloodMNIST (MD5 {md5[:8]}...)"))
     path = data_root() / f"rebuilt_{file_name(size)}"
     if path.is_file():
-        found.append((path, "rebuilt", "rebuilt BloodMNIST (own split)"))
-    return sorted(found, key=lambda build: ("official", "rebuilt", "other").index(build[1]))
+        builds_found.append((path, "rebuilt", "rebuilt BloodMNIST (own split)"))
+    return sorted(builds_found, key=lambda build: ("official", "rebuilt", "other").index(build[1]))
 
 
 def load(size: int, content_hash: str | None = None, scheme: str = "", report: Report = silent) -> LoadedDataset:
@@ -156,9 +309,9 @@ def load(size: int, content_hash: str | None = None, scheme: str = "", report: R
     if not candidates:
         raise DatasetUnavailable(
             f"BloodMNIST at {size} px is not on this computer. Run `python -m core datasets download bloodmnist "
-            f"--size {size}`, or put {name} from {address(size)} into {data_root()}."
+            f"--size {size}`, or put {name} from {download_url(size)} into {data_root()}."
         )
-    others, errors = [], []
+    other_builds, errors = [], []
     for path, kind, label in candidates:
         try:
             loaded = _read(path, kind, label, size)
@@ -167,12 +320,12 @@ def load(size: int, content_hash: str | None = None, scheme: str = "", report: R
             continue
         if content_hash in (None, loaded.provenance.content_hash):
             return loaded
-        others.append(f"{label} (content {loaded.provenance.content_hash})")
-    if not others:
+        other_builds.append(f"{label} (content {loaded.provenance.content_hash})")
+    if not other_builds:
         raise errors[0]
     raise DatasetUnavailable(
         f"The build of BloodMNIST at {size} px with content {content_hash} is not on this computer. "
-        f"There is: {'; '.join(others)}."
+        f"There is: {'; '.join(other_builds)}."
     )
 
 
@@ -184,7 +337,7 @@ def _read(path: Path, kind: str, label: str, size: int) -> LoadedDataset:
         raise DatasetUnavailable(
             f"{path.name} does not fit into this computer's memory. Use a smaller size than {size} px."
         ) from error
-    except _BROKEN as error:
+    except _READ_ERRORS as error:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         raise DatasetUnavailable(
             f"{path} can't be read as BloodMNIST at {size} px ({reason}). Remove it and download or copy it anew."
@@ -215,7 +368,7 @@ def _split(file, split: str, size: int) -> Split:
 
 
 def download(size: int, base: str | None = None, pause: float = 1.0) -> Iterator[Progress]:
-    """Fetch the official file of ``size`` into the data root; see `core.datasets.fetch.fetch`."""
+    """Fetch the official file of ``size`` into the data root; see `core.datasets.bloodmnist.fetch`."""
     target = data_root() / file_name(size)
     md5 = official_md5(size)
     if target.is_file():
@@ -226,7 +379,7 @@ def download(size: int, base: str | None = None, pause: float = 1.0) -> Iterator
         length = target.stat().st_size
         yield Progress(length, length, "already here", "B")
         return
-    yield from fetch(address(size, base), target, md5, pause=pause)
+    yield from fetch(download_url(size, base), target, md5, pause=pause)
 
 
 SPEC = register(

@@ -4,9 +4,9 @@ Matek et al. 2021, Blood 138(20):1917, https://doi.org/10.1182/blood.2020010568;
 'Bone-Marrow-Cytomorphology_MLL_Helmholtz_Fraunhofer'. A copy with some of the classes works and says how many.
 """
 
-from core.datasets.base import CellClass, Kin
-from core.datasets.folders import Folder, register_folder
-from core.datasets.scan import scan_known
+from core.datasets.base import AuxiliaryFor, CellClass
+from core.datasets.folders import FolderLayout, register_folder
+from core.datasets.scan import scan_layout
 
 NAME = "bone_marrow"
 CLASSES = (
@@ -137,7 +137,7 @@ CLASSES = (
 )
 # What BloodMNIST calls the same; it joins the stages of granulocytes and of red precursors. Not the blasts and what is
 # sick: it has no such cells. The crop is judged by eye: red cells are about .3 of the picture's side here, .37 there.
-KIN = Kin(
+KIN = AuxiliaryFor(
     "bloodmnist",
     {
         "BAS": "BA",
@@ -154,8 +154,8 @@ KIN = Kin(
     },
     crop=0.824,
 )
-FOLDER = Folder(
-    name=NAME, scan=lambda root: scan_known(root, {cell.code: (cell.code,) for cell in CLASSES}), published=True
+FOLDER = FolderLayout(
+    name=NAME, scan=lambda root: scan_layout(root, {cell.code: (cell.code,) for cell in CLASSES}), published=True
 )
 register_folder(
     FOLDER,

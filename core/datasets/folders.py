@@ -1,25 +1,32 @@
 """Data sets that are folders of pictures, a folder a class: from files to splits.
 
-The split is decided by the files alone and is the same at every size. What is costly (decoding, comparing) is
-done once and kept in the cache, see `core.datasets.arrays`.
+The split is decided by the files alone and is the same at every size. What is costly (decoding, comparing) is done once
+and kept in the cache: one array a size, keyed by the files' content. A picture is cropped just as an upload is
+(`core.images.crop`), so that training and prediction see the same pixels.
 """
 
 import hashlib
 import json
-from collections.abc import Callable
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core.datasets import splits
-from core.datasets.arrays import Decoded, decoded, remembered
+from core.datasets import splits, tables
 from core.datasets.base import (
     SPLITS,
     DatasetSpec,
     DatasetUnavailable,
+    ImageRows,
     LoadedDataset,
     Provenance,
     Scheme,
@@ -27,20 +34,190 @@ from core.datasets.base import (
     get_dataset,
     register_source,
 )
-from core.datasets.rows import Rows
+from core.datasets.quality.near_duplicates import near_duplicate_groups
 from core.datasets.scan import Scan
-from core.datasets.similar import similar_groups
+from core.images.crop import crop_by_shape
+from core.images.decode import DecodeError, decode
 from core.paths import cache_root, data_root
-from core.progress import Report, silent
+from core.progress import Progress, Report, silent
 
-SIZES = (28, 64, 128, 224)
-COMPARED_AT = 64  # px at which pictures are compared with each other
-SPLIT_TABLE = "published_split.csv"
-ALIKE = "alike-2"  # what is kept of `core.datasets.similar`; another number for another way of comparing
+VERSION = 1  # of what is stored; an older one is made anew
+ARRAY, INDEX, FILES = "images.npy", "index.json", "files.json"
+PICTURES_IN_MEMORY = 256  # pictures in memory while they are decoded
+MIN_FREE_BYTES = 200 * 10**6  # bytes that stay free on the disk
 
 
 @dataclass(frozen=True)
-class Folder:
+class DecodedArrays:
+    """Pictures on disk: ``path`` of a ``.npy`` uint8 (N, size, size, 3) with a row for each of ``files``.
+
+    ``unreadable``: row to the reason and the advice, for files that could not be read (their rows are black).
+    ``shapes`` int64 (N, 2): width and height of each file. ``digests``: SHA-256 (hex) of each file.
+    """
+
+    path: Path
+    files: tuple[str, ...]
+    unreadable: dict[int, str]
+    shapes: np.ndarray
+    digests: tuple[str, ...]
+
+
+def arrays_root() -> Path:
+    """Folder of all decoded arrays."""
+    return cache_root() / "arrays"
+
+
+def decode_folder(
+    root: Path, files: Sequence[str], size: int, spec: DatasetSpec, report: Report = silent
+) -> DecodedArrays:
+    """The pictures ``files`` below ``root`` framed at ``size`` px, from the cache where their content is the same.
+
+    Raises `DatasetUnavailable` where the cache can't be written or the disk is full.
+    """
+    folder = arrays_root() / spec.name
+    with _disk_errors(folder):
+        digests = _digests(root, files, folder, report)
+        key = hashlib.sha256(json.dumps([VERSION, size, list(zip(files, digests, strict=True))]).encode()).hexdigest()
+        array_folder = folder / f"{size}-{key[:16]}"
+        if not (array_folder / INDEX).is_file():
+            _write_arrays(root, files, size, spec, array_folder, report)
+        index = json.loads((array_folder / INDEX).read_text(encoding="utf-8"))
+    return DecodedArrays(
+        path=array_folder / ARRAY,
+        files=tuple(files),
+        unreadable={int(row): why for row, why in index["unreadable"].items()},
+        shapes=np.array(index["shapes"], np.int64).reshape(-1, 2),
+        digests=tuple(digests),
+    )
+
+
+def cached_array(array: Path, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """What ``make`` computes from the array ``array``, kept beside it as ``name``.npy."""
+    path = array.with_name(f"{name}.npy")
+    if path.is_file():
+        try:
+            return np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            path.unlink(missing_ok=True)
+    values = make()
+    with _disk_errors(path.parent):
+        temporary = path.with_name(f".{name}-{os.getpid()}.npy")
+        np.save(temporary, values, allow_pickle=False)
+        temporary.replace(path)
+    return values
+
+
+def _digests(root: Path, files: Sequence[str], folder: Path, report: Report) -> list[str]:
+    """SHA-256 of every file; those whose length and time of change are as before are not read again."""
+    digests_path = folder / FILES
+    try:
+        stored: dict[str, list[Any]] = json.loads(digests_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        stored = {}
+    digests: dict[str, list[Any]] = {}
+    changed = False
+    for done, name in enumerate(files, 1):
+        path = root / name
+        facts = path.stat()
+        key, stat_key = str(path), [facts.st_size, facts.st_mtime_ns]
+        entry = stored.get(key)
+        if entry is None or entry[:2] != stat_key:
+            changed = True
+            try:
+                with path.open("rb") as file:
+                    entry = [*stat_key, hashlib.file_digest(file, "sha256").hexdigest()]
+            except OSError as error:
+                entry = [*stat_key, f"unreadable {error.errno}"]
+        digests[key] = entry
+        if done % PICTURES_IN_MEMORY == 0 and changed:
+            report(Progress(done, len(files), "checking the files", "picture"))
+    if changed:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = digests_path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(stored | digests), encoding="utf-8")
+        temporary.replace(digests_path)
+    return [digests[str(root / name)][2] for name in files]
+
+
+def _write_arrays(root: Path, files: Sequence[str], size: int, spec: DatasetSpec, target: Path, report: Report) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    needed, free = len(files) * size * size * 3, shutil.disk_usage(target.parent).free
+    if needed > free - MIN_FREE_BYTES:
+        raise DatasetUnavailable(
+            f"{len(files):,} pictures of {size} px need {needed / 1e6:,.0f} MB, and the disk of {target.parent} has "
+            f"{free / 1e6:,.0f} MB free. Make room, choose a smaller size, or set HEMALENS_CACHE to another disk."
+        )
+    work = Path(tempfile.mkdtemp(prefix=".making-", dir=target.parent))
+    try:
+        images = np.lib.format.open_memmap(work / ARRAY, "w+", np.uint8, (len(files), size, size, 3))
+        unreadable: dict[int, str] = {}
+        shapes: list[tuple[int, int]] = []
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            rows = iter(enumerate(files))
+            while part := list(islice(rows, PICTURES_IN_MEMORY)):
+                results = pool.map(lambda row: _read_crop(root / row[1], row[1], size, spec), part)
+                for (row, _), result in zip(part, results, strict=True):
+                    if isinstance(result, str):
+                        unreadable[row] = result
+                        shapes.append((0, 0))
+                    else:
+                        images[row] = result[0]
+                        shapes.append(result[1])
+                images.flush()
+                _release(images)
+                report(Progress(len(shapes), len(files), f"reading the pictures at {size} px", "picture"))
+        del images
+        index = {"version": VERSION, "unreadable": unreadable, "shapes": shapes}
+        (work / INDEX).write_text(json.dumps(index), encoding="utf-8")
+        work.chmod(0o755)
+        if not target.exists():
+            work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _release(images: np.ndarray) -> None:
+    """Hand back the memory of what was written already."""
+    import mmap
+
+    if hasattr(mmap, "MADV_DONTNEED"):
+        images._mmap.madvise(mmap.MADV_DONTNEED)
+
+
+def _read_crop(path: Path, name: str, size: int, spec: DatasetSpec) -> tuple[np.ndarray, tuple[int, int]] | str:
+    """Pixels (size, size, 3) and the file's (width, height); or what is wrong with it."""
+    try:
+        picture = decode(path.read_bytes(), name)
+    except DecodeError as error:
+        return error.reason
+    except OSError as error:
+        return f"the file can't be opened ({error.strerror})"
+    height, width = picture.pixels.shape[:2]
+    return crop_by_shape(picture.pixels, size, spec, "auto").pixels, (width, height)
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Errors of the disk in words."""
+    try:
+        yield
+    except OSError as error:
+        raise DatasetUnavailable(
+            f"{folder} can't be written ({error.strerror or error}). HemaLens keeps decoded pictures there: set "
+            "HEMALENS_CACHE to a folder on a disk that can be written and has room."
+        ) from error
+
+
+SIZES = (28, 64, 128, 224)
+COMPARISON_SIZE = 64  # px at which pictures are compared with each other
+SPLIT_TABLE = "published_split.csv"
+NEAR_DUPLICATES_FILE = (
+    "alike-2"  # what is kept of `core.datasets.quality.near_duplicates`; another number for another way of comparing
+)
+
+
+@dataclass(frozen=True)
+class FolderLayout:
     """How the pictures of one data set lie in a folder and which of them belong together.
 
     ``scan(root)`` finds the files of each class code. ``series``: so many pictures that follow each other by
@@ -57,28 +234,28 @@ class Folder:
     groups_column: str = "group"
 
     @property
-    def place(self) -> Path | None:
+    def path(self) -> Path | None:
         """Where the pictures are on this computer: the folder that was named, else <data root>/<name>."""
-        named = registered(self.name).get("folder")
-        candidates = [Path(named)] if named else []
+        named_folder = registry_entry(self.name).get("folder")
+        candidates = [Path(named_folder)] if named_folder else []
         return next((p for p in (*candidates, data_root() / self.name) if p.is_dir()), None)
 
     def groups(self) -> dict[str, str]:
         """The person or slide of each file, {} where no table tells. Raises `DatasetUnavailable`."""
-        return splits.read_table(self.groups_table, self.groups_column) if self.groups_table else {}
+        return tables.read_table(self.groups_table, self.groups_column) if self.groups_table else {}
 
     def available(self, size: int) -> bool:
         """Whether there is a folder to read; nothing in it is opened."""
-        return size in SIZES and self.place is not None
+        return size in SIZES and self.path is not None
 
     def schemes(self) -> tuple[Scheme, ...]:
         """The ways to split it: as published where a list lies with the pictures, by groups, at random.
 
         Without pictures they are those that runs elsewhere may have been trained with.
         """
-        place = self.place
-        listed = self.published if place is None else (place / SPLIT_TABLE).is_file()
-        return (*((splits.PUBLISHED,) if listed else ()), splits.GROUPED, splits.RANDOM)
+        path = self.path
+        has_published_split = self.published if path is None else (path / SPLIT_TABLE).is_file()
+        return (*((splits.PUBLISHED,) if has_published_split else ()), splits.GROUPED, splits.RANDOM)
 
     def load(
         self,
@@ -91,64 +268,66 @@ class Folder:
         """The pictures at ``size``, as `DatasetSpec` promises. Raises `DatasetUnavailable`."""
         if size not in SIZES:
             raise DatasetUnavailable(f"{spec.title} is read at {', '.join(map(str, SIZES))} px, not at {size} px.")
-        place = self.place
-        if place is None:
-            named = registered(self.name).get("folder")
-            gone = f"The folder {named} is gone. " if named else ""
+        path = self.path
+        if path is None:
+            named_folder = registry_entry(self.name).get("folder")
+            gone = f"The folder {named_folder} is gone. " if named_folder else ""
             raise DatasetUnavailable(
                 f"{gone}{spec.title} is not on this computer: download it from {spec.url or 'where it comes from'}, "
                 f"unpack it, and run `python -m core datasets add {self.name} FOLDER`."
             )
-        pictures = Pictures.read(self, place, spec, size, report)
-        wanted = [scheme] if scheme else [s.name for s in self.schemes()]
-        there = []
-        for name in wanted if content_hash or scheme else wanted[:1]:
+        pictures = FolderImages.read(self, path, spec, size, report)
+        scheme_names = [scheme] if scheme else [s.name for s in self.schemes()]
+        other_builds = []
+        for name in scheme_names if content_hash or scheme else scheme_names[:1]:
             loaded = pictures.split(name)
             if content_hash in (None, loaded.provenance.content_hash):
                 return loaded
-            there.append(f"{loaded.provenance.label} (content {loaded.provenance.content_hash})")
+            other_builds.append(f"{loaded.provenance.label} (content {loaded.provenance.content_hash})")
         raise DatasetUnavailable(
             f"The build of {spec.title} at {size} px with content {content_hash} is not on this computer: the pictures "
-            f"in {place} are others, or some were added or taken away. There is: {'; '.join(there)}."
+            f"in {path} are others, or some were added or taken away. There is: {'; '.join(other_builds)}."
         )
 
 
 @dataclass(frozen=True)
-class Pictures:
+class FolderImages:
     """The readable pictures of a folder at one size. ``labels`` int64 (N,) index into ``spec``'s classes."""
 
-    folder: Folder
-    place: Path
+    folder: FolderLayout
+    path: Path
     spec: DatasetSpec
     size: int
-    arrays: Decoded
+    arrays: DecodedArrays
     scan: Scan
-    small: Decoded
+    small: DecodedArrays
 
     @classmethod
-    def read(cls, folder: Folder, place: Path, spec: DatasetSpec, size: int, report: Report) -> "Pictures":
+    def read(cls, folder: FolderLayout, path: Path, spec: DatasetSpec, size: int, report: Report) -> "FolderImages":
         """Find and decode them; classes of fewer than three readable pictures are left out."""
-        scan = folder.scan(place)
+        scan = folder.scan(path)
         files = [name for code in spec.codes for name in scan.files.get(code, ())]
         if not files:
-            raise DatasetUnavailable(f"{place} holds no pictures of {spec.title}. Check that this is the right folder.")
-        small = decoded(place, files, COMPARED_AT, spec, report)
-        arrays = small if size == COMPARED_AT else decoded(place, files, size, spec, report)
-        kept = [code for code in spec.codes if readable(scan.files.get(code, ()), small) >= splits.FEWEST]
-        if len(kept) < 2:
+            raise DatasetUnavailable(f"{path} holds no pictures of {spec.title}. Check that this is the right folder.")
+        small = decode_folder(path, files, COMPARISON_SIZE, spec, report)
+        arrays = small if size == COMPARISON_SIZE else decode_folder(path, files, size, spec, report)
+        kept_codes = [
+            code for code in spec.codes if count_readable(scan.files.get(code, ()), small) >= splits.MIN_GROUPS
+        ]
+        if len(kept_codes) < 2:
             bad = [f"{small.files[row]} ({why})" for row, why in small.unreadable.items()]
             raise DatasetUnavailable(
-                f"{place} holds {len(kept)} class{'' if len(kept) == 1 else 'es'} of {splits.FEWEST} or more pictures "
+                f"{path} holds {len(kept_codes)} class{'' if len(kept_codes) == 1 else 'es'} of {splits.MIN_GROUPS} or more pictures "
                 "that can be read, and at least two are needed. Add pictures, each class in a folder of its own."
                 + (f" Files that can't be read: {'; '.join(bad[:5])}{' ...' if len(bad) > 5 else ''}." if bad else "")
             )
-        return cls(folder, place, spec.with_classes(kept), size, arrays, scan, small)
+        return cls(folder, path, spec.with_classes(kept_codes), size, arrays, scan, small)
 
     @cached_property
     def rows(self) -> np.ndarray:
         """Rows of the arrays that hold a picture of a class that is kept, int64 (N,)."""
-        bad, known = self.arrays.unreadable, self._label_of
-        return np.array([r for r, f in enumerate(self.arrays.files) if f in known and r not in bad], np.int64)
+        bad, label_of = self.arrays.unreadable, self._label_of
+        return np.array([r for r, f in enumerate(self.arrays.files) if f in label_of and r not in bad], np.int64)
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -164,30 +343,32 @@ class Pictures:
         return np.array([self.arrays.files[row] for row in self.rows])
 
     @cached_property
-    def alike(self) -> np.ndarray:
+    def near_duplicates(self) -> np.ndarray:
         """int64 (N,): pictures that are the same or nearly so have the same number."""
-        return remembered(self.small.path, ALIKE, lambda: similar_groups(Rows(self.small.path, self.rows)))
+        return cached_array(
+            self.small.path, NEAR_DUPLICATES_FILE, lambda: near_duplicate_groups(ImageRows(self.small.path, self.rows))
+        )
 
     @cached_property
     def groups(self) -> np.ndarray:
         """int64 (N,): what must stay together: likenesses, a person's or slide's pictures, a series."""
-        parts = [self.alike]
+        parts = [self.near_duplicates]
         if self.folder.series:
-            parts.append(splits.neighbours(self.labels, self.folder.series))
+            parts.append(splits.series_groups(self.labels, self.folder.series))
         if self.folder.groups_table is not None:
-            named = self.folder.groups()
-            numbers = {group: k for k, group in enumerate(sorted(set(named.values())))}
-            parts.append(np.array([numbers.get(named.get(name, ""), -1) for name in self.ids], np.int64))
-        return splits.joined(*parts)
+            group_of_file = self.folder.groups()
+            numbers = {group: k for k, group in enumerate(sorted(set(group_of_file.values())))}
+            parts.append(np.array([numbers.get(group_of_file.get(name, ""), -1) for name in self.ids], np.int64))
+        return splits.join_groupings(*parts)
 
     def split(self, scheme: str) -> LoadedDataset:
         """The data set split by ``scheme``."""
         if scheme == splits.RANDOM.name:
             where = splits.random_split(self.labels)
         elif scheme == splits.GROUPED.name:
-            where = remembered(self.small.path, f"grouped-{_short(self.groups)}", self._grouped)
+            where = cached_array(self.small.path, f"grouped-{_short_hash(self.groups)}", self._grouped)
         elif scheme == splits.PUBLISHED.name:
-            where = splits.listed_split(self.ids.tolist(), self.labels, self.alike, self.place / SPLIT_TABLE)
+            where = splits.listed_split(self.ids.tolist(), self.labels, self.near_duplicates, self.path / SPLIT_TABLE)
         else:
             raise DatasetUnavailable(f"{self.spec.title} has no split called {scheme!r}.")
         parts = {}
@@ -196,23 +377,23 @@ class Pictures:
             labels, ids = self.labels[chosen], self.ids[chosen]
             for array in (labels, ids):
                 array.setflags(write=False)
-            parts[name] = Split(Rows(self.arrays.path, self.rows[chosen]), labels, ids)
+            parts[name] = Split(ImageRows(self.arrays.path, self.rows[chosen]), labels, ids)
         return LoadedDataset(self.spec, self.size, self._provenance(scheme, where), parts, scheme)
 
     def _grouped(self) -> np.ndarray:
         return splits.grouped_split(self.labels, self.groups)
 
     def _provenance(self, scheme: str, where: np.ndarray) -> Provenance:
-        known = next(s for s in self.folder.schemes() if s.name == scheme)
-        every = len(self._all_codes)
-        fewer = "" if len(self.spec.codes) == every else f", {len(self.spec.codes)} of {every} classes"
+        scheme_spec = next(s for s in self.folder.schemes() if s.name == scheme)
+        all_classes = len(self._all_codes)
+        fewer = "" if len(self.spec.codes) == all_classes else f", {len(self.spec.codes)} of {all_classes} classes"
         digests = [self.arrays.digests[row] for row in self.rows]
         content = json.dumps([self.size, digests, self.labels.tolist(), where.tolist()])
         return Provenance(
             "folder",
-            f"{self.spec.title}{fewer} ({known.title})",
+            f"{self.spec.title}{fewer} ({scheme_spec.title})",
             hashlib.sha256(content.encode()).hexdigest()[:12],
-            self.place,
+            self.path,
         )
 
     @property
@@ -220,30 +401,30 @@ class Pictures:
         return get_dataset(self.spec.name).codes
 
 
-def readable(files: tuple[str, ...], arrays: Decoded) -> int:
+def count_readable(files: tuple[str, ...], arrays: DecodedArrays) -> int:
     """How many of ``files`` could be read into ``arrays``."""
     bad = {arrays.files[row] for row in arrays.unreadable}
     return sum(name not in bad for name in files)
 
 
-def _short(array: np.ndarray) -> str:
+def _short_hash(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()[:12]
 
 
-def book(name: str) -> Path:
+def registry_path(name: str) -> Path:
     """The file that remembers where the pictures of data set ``name`` lie, and what the user said of them."""
     return cache_root() / "datasets" / f"{name}.json"
 
 
-def registered(name: str) -> dict:
+def registry_entry(name: str) -> dict:
     """What was registered under ``name``; {} where nothing was, or it can't be read."""
     try:
-        return json.loads(book(name).read_text(encoding="utf-8"))
+        return json.loads(registry_path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 
 
-def folder_dataset(folder: Folder, **facts: Any) -> DatasetSpec:
+def folder_dataset(folder: FolderLayout, **facts: Any) -> DatasetSpec:
     """The spec of a data set that is read from ``folder``; ``facts`` are the other fields of `DatasetSpec`."""
 
     def load(size: int, content_hash: str | None = None, scheme: str = "", report: Report = silent):
@@ -261,15 +442,15 @@ def folder_dataset(folder: Folder, **facts: Any) -> DatasetSpec:
     return spec
 
 
-_BUILT_IN: dict[str, Folder] = {}
+_BUILT_IN_FOLDERS: dict[str, FolderLayout] = {}
 
 
-def register_folder(folder: Folder, **facts: Any) -> None:
+def register_folder(folder: FolderLayout, **facts: Any) -> None:
     """Add a data set of ours that is read from ``folder``, wherever the user says that this is."""
-    _BUILT_IN[folder.name] = folder
+    _BUILT_IN_FOLDERS[folder.name] = folder
     register_source(lambda: {folder.name: folder_dataset(folder, **facts)})
 
 
-def built_in(name: str) -> Folder | None:
+def built_in_folder(name: str) -> FolderLayout | None:
     """The folder of a data set of ours; None where ``name`` is none of those."""
-    return _BUILT_IN.get(name)
+    return _BUILT_IN_FOLDERS.get(name)

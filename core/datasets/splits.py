@@ -1,10 +1,9 @@
 """Ways to split pictures into train, val and test, and how those that belong together stay together.
 
-A random split of pictures that come in pairs, series or patients puts likenesses of test pictures into train,
-and every model then looks better than it is. Grouping keeps what is alike on one side.
+A random split of pictures that come in pairs, series or patients puts likenesses of test pictures into train, and every
+model then looks better than it is. Grouping keeps what is alike on one side.
 """
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from core.datasets.base import SPLITS, DatasetUnavailable, Scheme
+from core.datasets.tables import read_table
 
 FOLDS = 10  # 80 / 10 / 10, as the published splits of such sets are
-FEWEST = 3  # pictures, or groups, that a class needs to be in train, val and test
+MIN_GROUPS = 3  # pictures, or groups, that a class needs to be in train, val and test
 SEED = 0
 
 GROUPED = Scheme(
@@ -42,12 +42,12 @@ def random_split(labels: np.ndarray, seed: int = SEED) -> np.ndarray:
 
     Of a class of few pictures at least one is in each split.
     """
-    draws = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     splits = np.zeros(len(labels), np.int64)
     for label in np.unique(labels):
-        members = draws.permutation(np.flatnonzero(labels == label))
-        tenth = max(1, round(len(members) / FOLDS))
-        splits[members[:tenth]], splits[members[tenth : 2 * tenth]] = 2, 1
+        members = rng.permutation(np.flatnonzero(labels == label))
+        fold_size = max(1, round(len(members) / FOLDS))
+        splits[members[:fold_size]], splits[members[fold_size : 2 * fold_size]] = 2, 1
     return splits
 
 
@@ -61,19 +61,19 @@ def grouped_split(labels: np.ndarray, groups: np.ndarray, seed: int = SEED) -> n
 
     counts = {int(label): len(np.unique(groups[labels == label])) for label in np.unique(labels)}
     fewest = min(counts.values())
-    if fewest < FEWEST:
+    if fewest < MIN_GROUPS:
         raise DatasetUnavailable(
             f"One class has only {fewest} group{'s' if fewest > 1 else ''} of pictures that belong together, and needs "
-            f"{FEWEST} to be in train, val and test. Add pictures of other people or slides, or use the random split."
+            f"{MIN_GROUPS} to be in train, val and test. Add pictures of other people or slides, or use the random split."
         )
     folds = np.empty(len(labels), np.int64)
-    cut = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=seed)
-    for fold, (_, members) in enumerate(cut.split(labels, labels, groups)):
+    splitter = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=seed)
+    for fold, (_, members) in enumerate(splitter.split(labels, labels, groups)):
         folds[members] = fold
-    return _each_class_everywhere(np.select([folds == 0, folds == 1], [2, 1], 0), labels, groups)
+    return _fill_missing_classes(np.select([folds == 0, folds == 1], [2, 1], 0), labels, groups)
 
 
-def _each_class_everywhere(splits: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def _fill_missing_classes(splits: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Folds of few groups may leave a split without a class: then its smallest group in train moves there."""
     for label in np.unique(labels):
         for split in (1, 2):
@@ -93,39 +93,17 @@ def listed_split(files: Sequence[str], labels: np.ndarray, groups: np.ndarray, t
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    named = read_table(table, "split")
-    given = np.array([SPLITS.index(_split_name(named.get(name, "train"), table)) for name in files], np.int64)
-    if not (given == 2).any():
+    listed = read_table(table, "split")
+    splits = np.array([SPLITS.index(_split_name(listed.get(name, "train"), table)) for name in files], np.int64)
+    if not (splits == 2).any():
         raise DatasetUnavailable(f"{table} names no test picture of this folder. Its column 'file' must hold paths.")
-    if not (given == 1).any():
-        train = np.flatnonzero(given == 0)
+    if not (splits == 1).any():
+        train = np.flatnonzero(splits == 0)
         fewest = min(len(np.unique(groups[train][labels[train] == label])) for label in np.unique(labels[train]))
-        cut = StratifiedGroupKFold(min(FOLDS, max(2, fewest)), shuffle=True, random_state=SEED)
-        _, val = next(iter(cut.split(train, labels[train], groups[train])))
-        given[train[val]] = 1
-    return given
-
-
-def read_table(table: Path, column: str, key: str = "file") -> dict[str, str]:
-    """The entry of ``column`` by that of ``key``, from a CSV with (at least) these columns."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetUnavailable(f"{table} can't be read as a table ({error}). Save it as CSV in UTF-8.") from error
-    if not rows or not {key, column} <= set(rows[0]):
-        there = ", ".join(filter(None, rows[0])) if rows else "none"
-        raise DatasetUnavailable(f"{table} needs the columns '{key}' and '{column}'; it has: {there}.")
-    return {row[key].strip().replace("\\", "/"): (row[column] or "").strip() for row in rows if row[key]}
-
-
-def columns(table: Path) -> tuple[str, ...]:
-    """The names of a CSV's columns; () where it can't be read."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            return tuple(filter(None, next(csv.reader(file), ())))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return ()
+        splitter = StratifiedGroupKFold(min(FOLDS, max(2, fewest)), shuffle=True, random_state=SEED)
+        _, val = next(iter(splitter.split(train, labels[train], groups[train])))
+        splits[train[val]] = 1
+    return splits
 
 
 def _split_name(name: str, table: Path) -> str:
@@ -135,7 +113,7 @@ def _split_name(name: str, table: Path) -> str:
     return name
 
 
-def joined(*groupings: np.ndarray) -> np.ndarray:
+def join_groupings(*groupings: np.ndarray) -> np.ndarray:
     """int64 (N,): pictures that any of the ``groupings`` (int (N,), -1 for no group) puts together are together."""
     n = len(groupings[0])
     left, right = [], []
@@ -149,7 +127,7 @@ def joined(*groupings: np.ndarray) -> np.ndarray:
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
-def neighbours(labels: np.ndarray, length: int) -> np.ndarray:
+def series_groups(labels: np.ndarray, length: int) -> np.ndarray:
     """int64 (N,): runs of ``length`` pictures that follow each other in the files' order, each of one class.
 
     They are shorter where a class has few pictures, so that it still has ten of them.

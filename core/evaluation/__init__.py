@@ -1,6 +1,6 @@
 """Metrics, intervals and calibration: functions of (labels, logits or probabilities)."""
 
-from core.evaluation.calibration import fit_temperature
-from core.evaluation.metrics import accuracy_interval, expected_calibration_error, score, softmax
+from core.evaluation.metrics import expected_calibration_error, score
+from core.probabilities import fit_temperature, softmax, wilson_interval
 
-__all__ = ["accuracy_interval", "expected_calibration_error", "fit_temperature", "score", "softmax"]
+__all__ = ["wilson_interval", "expected_calibration_error", "fit_temperature", "score", "softmax"]

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import binomtest, norm
 
 from core.errors import HemaLensError
-from core.evaluation.metrics import accuracy_interval
+from core.probabilities import wilson_interval
 from core.runs import Predictions, Run
 
 
@@ -34,7 +34,7 @@ class PairedComparison:
     p_value: float
 
 
-def compare_answers(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> PairedComparison:
+def compare_predictions(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> PairedComparison:
     """Compare two classifiers' answers; all three arrays are class indices (N,), image by image.
 
     McNemar, Q. (1947), Psychometrika 12, 153-157, in its exact (binomial) form. The interval is the
@@ -45,16 +45,16 @@ def compare_answers(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -
     if not len(labels) == len(first) == len(second):
         raise ValueError(f"{len(labels)} labels, {len(first)} and {len(second)} answers: these are not pairs")
     n = len(labels)
-    right, other = first == labels, second == labels
-    only_first, only_second = int((right & ~other).sum()), int((other & ~right).sum())
-    apart = only_first + only_second
-    p = binomtest(only_first, apart, 0.5).pvalue if apart else 1.0
+    first_correct, second_correct = first == labels, second == labels
+    only_first, only_second = int((first_correct & ~second_correct).sum()), int((second_correct & ~first_correct).sum())
+    discordant = only_first + only_second
+    p = binomtest(only_first, discordant, 0.5).pvalue if discordant else 1.0
     return PairedComparison(
         n=n,
-        both_right=int((right & other).sum()),
+        both_right=int((first_correct & second_correct).sum()),
         only_first=only_first,
         only_second=only_second,
-        both_wrong=int((~right & ~other).sum()),
+        both_wrong=int((~first_correct & ~second_correct).sum()),
         difference=(only_first - only_second) / n if n else 0.0,
         interval=_paired_interval(only_first, only_second, n),
         p_value=float(p),
@@ -62,19 +62,21 @@ def compare_answers(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -
 
 
 @dataclass(frozen=True)
-class Resampled:
+class BootstrapResult:
     """What a paired bootstrap says of the difference of two accuracies (-1 to 1).
 
-    ``differences`` (resamples,) are those of the resamples, ``interval`` their central 95 %, ``ahead`` the
+    ``differences`` (resamples,) are those of the resamples, ``interval`` their central 95 %, ``fraction_ahead`` the
     share of resamples in which the first is the more accurate (a draw counts half).
     """
 
     differences: np.ndarray
     interval: tuple[float, float]
-    ahead: float
+    fraction_ahead: float
 
 
-def bootstrap(paired: PairedComparison, resamples: int = 10_000, seed: int = 0, confidence: float = 0.95) -> Resampled:
+def bootstrap(
+    paired: PairedComparison, resamples: int = 10_000, seed: int = 0, confidence: float = 0.95
+) -> BootstrapResult:
     """Bootstrap the difference of two accuracies over the images, keeping the two answers to an image together.
 
     A resample of images changes nothing but how many of the four kinds (both right, only the first, only the
@@ -82,26 +84,26 @@ def bootstrap(paired: PairedComparison, resamples: int = 10_000, seed: int = 0, 
     the percentile one. Efron, B. and Tibshirani, R. J. (1993), An Introduction to the Bootstrap, chapter 13.
     """
     if paired.n == 0:
-        return Resampled(np.zeros(0), (-1.0, 1.0), 0.5)
+        return BootstrapResult(np.zeros(0), (-1.0, 1.0), 0.5)
     kinds = np.array([paired.both_right, paired.only_first, paired.only_second, paired.both_wrong]) / paired.n
     counts = np.random.default_rng(seed).multinomial(paired.n, kinds, size=resamples)
     differences = (counts[:, 1] - counts[:, 2]) / paired.n
     tail = (1 - confidence) / 2
     low, high = np.quantile(differences, [tail, 1 - tail])
     ahead = (differences > 0).mean() + (differences == 0).mean() / 2
-    return Resampled(differences, (float(low), float(high)), float(ahead))
+    return BootstrapResult(differences, (float(low), float(high)), float(ahead))
 
 
 @dataclass(frozen=True)
 class Agreement:
     """How far two classifiers say the same: ``matrix`` (C, C) counts images, rows what the first says.
 
-    ``share`` of images on which both say the same (0 to 1); ``kappa`` is Cohen's, 1 where they always agree
+    ``fraction_equal`` of images on which both say the same (0 to 1); ``kappa`` is Cohen's, 1 where they always agree
     and 0 where no more than their habits make likely; None where both always say one and the same class.
     """
 
     matrix: np.ndarray
-    share: float
+    fraction_equal: float
     kappa: float | None
 
 
@@ -117,18 +119,18 @@ def agreement(first: np.ndarray, second: np.ndarray, classes: int) -> Agreement:
     n = matrix.sum()
     if n == 0:
         return Agreement(matrix, 0.0, None)
-    share = float(np.trace(matrix) / n)
+    fraction_equal = float(np.trace(matrix) / n)
     expected = float(matrix.sum(axis=1) @ matrix.sum(axis=0) / n**2)
-    return Agreement(matrix, share, (share - expected) / (1 - expected) if expected < 1 else None)
+    return Agreement(matrix, fraction_equal, (fraction_equal - expected) / (1 - expected) if expected < 1 else None)
 
 
-def same_answers(answers: np.ndarray) -> np.ndarray:
+def pairwise_agreement(answers: np.ndarray) -> np.ndarray:
     """Share of images (0 to 1) to which each two of R classifiers say the same, (R, R), from ``answers`` (R, N)."""
     answers = np.asarray(answers)
-    return np.stack([(answers == one).mean(axis=1) for one in answers])
+    return np.stack([(answers == row).mean(axis=1) for row in answers])
 
 
-def shared_errors(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def error_overlap(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Of the images that one of two classifiers or both get wrong, the share that both do (0 to 1), (R, R).
 
     ``answers`` (R, N), ``labels`` (N,). 1 for two that make no error at all.
@@ -140,22 +142,22 @@ def shared_errors(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.divide(both, either, out=np.ones_like(both), where=either > 0)
 
 
-def by_similarity(alike: np.ndarray) -> np.ndarray:
-    """An order (R,) that puts what is alike side by side; ``alike`` (R, R) is symmetric, 1 for the same.
+def similarity_order(similarity: np.ndarray) -> np.ndarray:
+    """An order (R,) that puts what is alike side by side; ``similarity`` (R, R) is symmetric, 1 for the same.
 
     Average linkage with its leaves in the best order: Bar-Joseph, Z. et al. (2001), Bioinformatics 17, S22-S29.
     """
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
 
-    if len(alike) < 3:
-        return np.arange(len(alike))
-    apart = np.clip(1 - (alike + alike.T) / 2, 0, None)
-    np.fill_diagonal(apart, 0)
-    return leaves_list(linkage(squareform(apart, checks=False), "average", optimal_ordering=True))
+    if len(similarity) < 3:
+        return np.arange(len(similarity))
+    distance = np.clip(1 - (similarity + similarity.T) / 2, 0, None)
+    np.fill_diagonal(distance, 0)
+    return leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
 
 
-def behind_best(labels: np.ndarray, answers: np.ndarray) -> tuple[int, list[PairedComparison]]:
+def compare_with_best(labels: np.ndarray, answers: np.ndarray) -> tuple[int, list[PairedComparison]]:
     """Which of R classifiers is the most accurate (the first of equals), and it against each of them.
 
     ``labels`` (N,), ``answers`` (R, N). The upper end of a comparison's interval is how far that one may be
@@ -163,10 +165,10 @@ def behind_best(labels: np.ndarray, answers: np.ndarray) -> tuple[int, list[Pair
     """
     answers = np.asarray(answers)
     best = int((answers == labels).mean(axis=1).argmax())
-    return best, [compare_answers(labels, answers[best], one) for one in answers]
+    return best, [compare_predictions(labels, answers[best], predictions) for predictions in answers]
 
 
-def pair_up(first: Run, second: Run, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
+def match_runs(first: Run, second: Run, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
     """Positions (N,) in each run's predictions such that equal positions are the same image.
 
     Images are matched by id, so runs of different sizes can be paired, and runs of a data set that was split in
@@ -175,38 +177,38 @@ def pair_up(first: Run, second: Run, split: str = "test") -> tuple[np.ndarray, n
     reason = why_not_comparable(first, second)
     if reason:
         raise NotComparable(reason)
-    return match(first.predictions(split), second.predictions(split), split)
+    return match_predictions(first.predictions(split), second.predictions(split), split)
 
 
-def match(one: Predictions, two: Predictions, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
-    """`pair_up` of stored answers on ``split``, as far as their ids and labels tell. Raises `NotComparable`."""
-    shared, rows, others = np.intersect1d(one.ids, two.ids, return_indices=True)
-    if not len(shared):
+def match_predictions(first: Predictions, second: Predictions, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
+    """`match_runs` of stored answers on ``split``, as far as their ids and labels tell. Raises `NotComparable`."""
+    common_ids, rows, other_rows = np.intersect1d(first.ids, second.ids, return_indices=True)
+    if not len(common_ids):
         raise NotComparable(
-            f"No image is in the {split} part of both ({len(one.ids):,} and {len(two.ids):,} images, none in common), "
+            f"No image is in the {split} part of both ({len(first.ids):,} and {len(second.ids):,} images, none in common), "
             "so they can't be compared image by image. Train or evaluate both on the same split."
         )
     order = np.argsort(rows)  # the first one's own order
-    rows, others = rows[order], others[order]
-    if not np.array_equal(one.labels[rows], two.labels[others]):
+    rows, other_rows = rows[order], other_rows[order]
+    if not np.array_equal(first.labels[rows], second.labels[other_rows]):
         raise NotComparable(
             "The two runs disagree on what some cells truly are, so their files differ. "
             "Train or evaluate both on the same file."
         )
-    return rows, others
+    return rows, other_rows
 
 
 def compare_runs(first: Run, second: Run, split: str = "test") -> PairedComparison:
     """The paired comparison of two runs on one split. Raises `NotComparable`."""
-    rows, others = pair_up(first, second, split)
+    rows, others = match_runs(first, second, split)
     one, two = first.predictions(split), second.predictions(split)
-    return compare_answers(one.labels[rows], one.logits[rows].argmax(1), two.logits[others].argmax(1))
+    return compare_predictions(one.labels[rows], one.logits[rows].argmax(1), two.logits[others].argmax(1))
 
 
 def why_not_comparable(first: Run, second: Run) -> str | None:
     """Why two runs' images can't be the same, as far as their configuration tells; None where they can."""
-    one, two = first.config["dataset"], second.config["dataset"]
-    if one["name"] != two["name"]:
+    first_data, second_data = first.config["dataset"], second.config["dataset"]
+    if first_data["name"] != second_data["name"]:
         return (
             f"One run was scored on {first.provenance}, the other on {second.provenance}: "
             "different cells, so their accuracies can't be tested against each other."
@@ -220,8 +222,8 @@ def why_not_comparable(first: Run, second: Run) -> str | None:
             f"One run was scored on {first.provenance}, the other on {second.provenance}: "
             "their test cells differ. Train or evaluate both on the same file."
         )
-    same_size = one["size"] == two["size"]
-    if same_size and one["provenance"]["content_hash"] != two["provenance"]["content_hash"]:
+    same_size = first_data["size"] == second_data["size"]
+    if same_size and first_data["provenance"]["content_hash"] != second_data["provenance"]["content_hash"]:
         return (
             f"Both runs say {first.provenance}, but the contents of the two files differ. "
             "Train or evaluate both on the same file."
@@ -236,17 +238,19 @@ def _paired_interval(only_first: int, only_second: int, n: int, confidence: floa
     return float(max(-1.0, a - b - spread)), float(min(1.0, a - b + spread))
 
 
-def difference_interval(right: tuple[int, int], of: tuple[int, int], confidence: float = 0.95) -> tuple[float, float]:
+def newcombe_interval(
+    correct: tuple[int, int], totals: tuple[int, int], confidence: float = 0.95
+) -> tuple[float, float]:
     """Interval of the difference (first minus second, -1 to 1) of two shares counted on different images.
 
-    ``right`` of ``of`` images each. The hybrid of two Wilson intervals: Newcombe, R. G. (1998), Statistics in
+    ``correct`` of ``totals`` images each. The hybrid of two Wilson intervals: Newcombe, R. G. (1998), Statistics in
     Medicine 17, 873-890, method 10.
     """
-    (a, n), (b, m) = zip(right, of, strict=True)
+    (a, n), (b, m) = zip(correct, totals, strict=True)
     if not n or not m:
         return -1.0, 1.0
     p, q = a / n, b / m
-    (low_p, high_p), (low_q, high_q) = accuracy_interval(a, n, confidence), accuracy_interval(b, m, confidence)
+    (low_p, high_p), (low_q, high_q) = wilson_interval(a, n, confidence), wilson_interval(b, m, confidence)
     below = np.hypot(p - low_p, high_q - q)
     above = np.hypot(high_p - p, q - low_q)
     return float(max(-1.0, p - q - below)), float(min(1.0, p - q + above))

@@ -1,34 +1,17 @@
-"""Classification metrics of one split, in the form in which a run stores them.
+"""Classification metrics: of a split as a run stores them, of each class with intervals, as curves, of one number.
 
-scikit-learn is imported where a split is scored: whoever only wants probabilities needn't wait for it.
+scikit-learn and scipy are imported where they are used: whoever only reads stored metrics needn't wait for them.
 """
 
-from statistics import NormalDist
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (N, C) float64 from ``logits`` (N, C)."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
-def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of ``correct`` out of ``n``, both bounds in 0 to 1.
-
-    Wilson, E. B. (1927), J. Am. Stat. Assoc. 22(158), 209-212.
-    """
-    if n <= 0:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    p = correct / n
-    centre = p + z * z / (2 * n)
-    spread = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return float(max(0.0, (centre - spread) / scale)), float(min(1.0, (centre + spread) / scale))
+from core.probabilities import softmax, wilson_interval
 
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
@@ -59,27 +42,27 @@ def score(labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
     confusion = confusion_matrix(labels, predicted, labels=np.arange(classes))
     true_positive = np.diag(confusion).astype(float)
     support = confusion.sum(axis=1)
-    called = confusion.sum(axis=0)
+    predicted_count = confusion.sum(axis=0)
     sensitivity = _ratio(true_positive, support)
-    precision = _ratio(true_positive, called)
-    specificity = _ratio(n - support - called + true_positive, n - support)
-    f1 = _ratio(2 * true_positive, support + called)
+    precision = _ratio(true_positive, predicted_count)
+    specificity = _ratio(n - support - predicted_count + true_positive, n - support)
+    f1 = _ratio(2 * true_positive, support + predicted_count)
     correct = int(true_positive.sum())
     present = support > 0
     return {
         "n": int(n),
         "accuracy": correct / n,
-        "accuracy_interval": list(accuracy_interval(correct, n)),
+        "accuracy_interval": list(wilson_interval(correct, n)),
         "balanced_accuracy": float(np.mean(sensitivity[present])),
         "macro_f1": float(np.mean(f1[present])),
         "macro_auroc": _macro_auroc(labels, probabilities),
         "ece": expected_calibration_error(labels, probabilities),
         "confusion": confusion.tolist(),
         "per_class": {
-            "sensitivity": _plain(sensitivity),
-            "specificity": _plain(specificity),
-            "precision": _plain(precision),
-            "f1": _plain(f1),
+            "sensitivity": _json_numbers(sensitivity),
+            "specificity": _json_numbers(specificity),
+            "precision": _json_numbers(precision),
+            "f1": _json_numbers(f1),
         },
     }
 
@@ -88,7 +71,7 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
 
 
-def _plain(values: np.ndarray) -> list[float | None]:
+def _json_numbers(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(v) else float(v) for v in values]
 
 
@@ -102,3 +85,160 @@ def _macro_auroc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
         if truth.any() and not truth.all():
             areas.append(roc_auc_score(truth, probabilities[:, c]))
     return float(np.mean(areas)) if areas else None
+
+
+def balanced_accuracy(labels: np.ndarray, correct: np.ndarray) -> float:
+    """Mean over the classes that occur of the share of ``correct`` (bool (N,)) answers."""
+    return float(np.mean([correct[labels == label].mean() for label in np.unique(labels)]))
+
+
+CLASS_MEASURES = ("sensitivity", "specificity", "precision", "f1")
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """``hits`` out of ``n`` cells: ``value`` with its 95 % interval ``low`` to ``high``, all in 0 to 1.
+
+    ``value`` is NaN where there was no cell to count. For F1 ``hits`` and ``n`` are those of F*, see
+    `class_proportions`.
+    """
+
+    value: float
+    low: float
+    high: float
+    hits: int
+    n: int
+
+
+def class_proportions(confusion: Sequence[Sequence[int]] | np.ndarray) -> list[dict[str, Proportion]]:
+    """For each class the four `CLASS_MEASURES` with Wilson intervals, from a confusion matrix (rows are the truth).
+
+    Sensitivity, specificity and precision are shares of cells. F1 is not, but F* = TP / (TP + FP + FN) is, and
+    F1 = 2 F* / (1 + F*) rises with it, so the interval of F* is carried over (Hand, D. J., Christen, P. and
+    Kirielle, N. (2021), Machine Learning 110, 451-456).
+    """
+    matrix = np.asarray(confusion)
+    n, true_positives, support, predicted = matrix.sum(), np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    rows = []
+    for hits, of, predicted_count in zip(true_positives.tolist(), support.tolist(), predicted.tolist(), strict=True):
+        union = of + predicted_count - hits
+        star = _proportion(hits, union)
+        rows.append(
+            {
+                "sensitivity": _proportion(hits, of),
+                "specificity": _proportion(int(n) - union, int(n) - of),
+                "precision": _proportion(hits, predicted_count),
+                "f1": Proportion(*(2 * v / (1 + v) for v in (star.value, star.low, star.high)), hits, union),
+            }
+        )
+    return rows
+
+
+def _proportion(hits: int, n: int) -> Proportion:
+    low, high = wilson_interval(hits, n)
+    return Proportion(hits / n if n else float("nan"), low, high, hits, n)
+
+
+CURVE_TOLERANCE = 1e-5  # of the axis' length: less than a pixel where a corner of 2 % fills the figure
+
+
+@dataclass(frozen=True)
+class ClassCurves:
+    """How one class is told from all others as the bar for naming it is moved.
+
+    ``roc`` float (K, 2): false positive rate (1 - specificity) and sensitivity, from (0, 0) to (1, 1).
+    ``precision_recall`` float (M, 2): recall (= sensitivity) and precision, by rising recall.
+    ``auroc`` and ``average_precision`` are those of all points, in 0 to 1; ``prevalence`` is the class's share:
+    the precision of guessing. ``positives`` of ``n`` cells are of the class.
+    """
+
+    roc: np.ndarray
+    precision_recall: np.ndarray
+    auroc: float
+    average_precision: float
+    positives: int
+    n: int
+
+    @property
+    def prevalence(self) -> float:
+        return self.positives / self.n
+
+
+def class_curves(labels: np.ndarray, probabilities: np.ndarray, index: int) -> ClassCurves | None:
+    """The curves of class ``index`` from ``labels`` int (N,) and ``probabilities`` (N, C).
+
+    None where the cells are all of this class or none is: there is nothing to tell apart. Average
+    precision is the sum of precision over steps of recall, without interpolation (Davis, J. and
+    Goadrich, M. (2006), ICML, on why not to interpolate).
+    """
+    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+
+    truth, score = np.asarray(labels) == index, np.asarray(probabilities)[:, index]
+    if not truth.any() or truth.all():
+        return None
+    false_positive, sensitivity, _ = roc_curve(truth, score)
+    precision, recall, _ = precision_recall_curve(truth, score, drop_intermediate=True)
+    return ClassCurves(
+        roc=simplify_curve(np.stack([false_positive, sensitivity], axis=1)),
+        precision_recall=simplify_curve(np.stack([recall, precision], axis=1)[::-1]),
+        auroc=float(roc_auc_score(truth, score)),
+        average_precision=float(average_precision_score(truth, score)),
+        positives=int(truth.sum()),
+        n=len(truth),
+    )
+
+
+def simplify_curve(points: np.ndarray, tolerance: float = CURVE_TOLERANCE) -> np.ndarray:
+    """``points`` (N, 2) without those whose absence moves the line by ``tolerance`` or less; both ends stay.
+
+    Douglas, D. H. and Peucker, T. K. (1973), Cartographica 10(2), 112-122.
+    """
+    points = np.asarray(points, float)
+    keep = np.zeros(len(points), bool)
+    keep[[0, -1]] = True
+    pending = [(0, len(points) - 1)]
+    while pending:
+        first, last = pending.pop()
+        if last - first < 2:
+            continue
+        away = _segment_distances(points[first + 1 : last], points[first], points[last])
+        furthest = int(away.argmax())
+        if away[furthest] > tolerance:
+            middle = first + 1 + furthest
+            keep[middle] = True
+            pending += [(first, middle), (middle, last)]
+    return points[keep]
+
+
+def _segment_distances(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Distance of each point (N, 2) to the segment from ``start`` to ``end``."""
+    along = end - start
+    length = float(along @ along)
+    place = np.clip((points - start) @ along / length, 0, 1) if length else np.zeros(len(points))
+    return np.hypot(*(points - start - place[:, None] * along).T)
+
+
+def auroc(lower: np.ndarray, higher: np.ndarray) -> float:
+    """The chance that a value of ``higher`` (m,) lies above one of ``lower`` (n,), ties counting half; 0 to 1.
+
+    It is the area under the ROC curve (Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747); NaN where
+    either is empty.
+    """
+    n, m = len(lower), len(higher)
+    if not n or not m:
+        return float("nan")
+    ranks = rankdata(np.concatenate([lower, higher]))[n:].sum()
+    return float((ranks - m * (m + 1) / 2) / (n * m))
+
+
+def pairwise_auroc(values: Mapping[str, np.ndarray]) -> dict[tuple[str, str], float]:
+    """For each pair of classes the `auroc` in the better direction, .5 (chance) to 1, of ``values`` by class.
+
+    A pair of which one class is empty is left out.
+    """
+    areas = {}
+    for first, second in combinations(values, 2):
+        area = auroc(values[first], values[second])
+        if area == area:
+            areas[first, second] = max(area, 1 - area)
+    return areas

@@ -31,7 +31,7 @@ def has_gates(network: torch.nn.Module) -> bool:
     return any(isinstance(module, GatedBlock) for module in network.modules())
 
 
-def picture_gates(network: ImageClassifier, image: np.ndarray) -> list[StageGates]:
+def image_gates(network: ImageClassifier, image: np.ndarray) -> list[StageGates]:
     """Gates of every stage for one picture uint8 (S, S, 3), first stage first; empty without attention.
 
     Sets no hook and changes nothing in the network, which must be in eval mode (as `core.models.load`
@@ -50,7 +50,7 @@ def picture_gates(network: ImageClassifier, image: np.ndarray) -> list[StageGate
 
 
 @torch.inference_mode()
-def gate_means(
+def class_gate_means(
     network: ImageClassifier, images: np.ndarray, labels: np.ndarray, classes: int | Sequence[str], batch: int = 256
 ) -> dict[str, np.ndarray]:
     """Mean channel gates of each class: stage -> float32 (classes, C); empty without attention.
@@ -63,7 +63,7 @@ def gate_means(
     if not has_gates(network):
         return {}
     labels = np.asarray(labels).reshape(-1).astype(np.int64)
-    seen = np.bincount(labels, minlength=count).astype(np.float64)
+    class_counts = np.bincount(labels, minlength=count).astype(np.float64)
     sums: dict[str, np.ndarray] = {}
     was_training = network.training
     network.eval()
@@ -79,7 +79,7 @@ def gate_means(
     finally:
         network.train(was_training)
     with np.errstate(invalid="ignore"):
-        return {stage: (total / seen[:, None]).astype(np.float32) for stage, total in sums.items()}
+        return {stage: (total / class_counts[:, None]).astype(np.float32) for stage, total in sums.items()}
 
 
 def _as_float(images: np.ndarray, network: ImageClassifier) -> torch.Tensor:

@@ -1,14 +1,19 @@
 """Grad-CAM: which places of a feature map speak for a class (Selvaraju et al. 2017, arXiv:1610.02391).
 
-The map is relu(sum_k w_k A_k), where A_k are the channels of a feature map and w_k the mean over space of
-the gradient of the class's score (before the softmax) with respect to A_k. It says what raises one class's
-score, not what is there, and it is as coarse as the feature map. For a network with global average pooling
-and one linear layer behind its last map (all of ours but the plain CNNs) it equals the class activation map
-of Zhou et al. 2016 (arXiv:1512.04150) there, up to a constant; at earlier stages the gradient's mean is a
-rougher summary.
+The map is relu(sum_k w_k A_k), where A_k are the channels of a feature map and w_k the mean over space of the gradient
+of the class's score (before the softmax) with respect to A_k. It says what raises one class's score, not what is there,
+and it is as coarse as the feature map. For a network with global average pooling and one linear layer behind its last
+map (all of ours but the plain CNNs) it equals the class activation map of Zhou et al. 2016 (arXiv:1512.04150) there, up
+to a constant; at earlier stages the gradient's mean is a rougher summary.
+
+Loaded networks are few at a time and shared between visitors; one of them at a time may take gradients.
 """
 
-from dataclasses import dataclass
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,7 +21,74 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
 from core.errors import HemaLensError
+from core.models import load_network
 from core.models.base import ImageClassifier
+from core.runs import Run
+
+MAX_NETWORKS = 8
+
+
+@dataclass
+class _Entry:
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    network: ImageClassifier | None = None
+
+
+_entries: "OrderedDict[tuple[str, int], _Entry]" = OrderedDict()
+_lock = threading.Lock()
+
+
+def shared_network(run: Run) -> ImageClassifier:
+    """The network of ``run``, in eval mode, parameters frozen; the same object for all who ask.
+
+    For forward passes only, which may run in many threads at once. Whoever sets hooks or takes gradients
+    uses `exclusive_network`. At most `MAX_NETWORKS` are kept, the least recently used one goes first. Raises
+    `HemaLensError` where the stored weights do not fit.
+    """
+    return _open_entry(run).network
+
+
+@contextmanager
+def exclusive_network(run: Run) -> Iterator[ImageClassifier]:
+    """The network of ``run`` for one user alone; modes and gradient flags are as before afterwards, come what may."""
+    entry = _open_entry(run)
+    with entry.lock, preserve_state(entry.network):
+        yield entry.network
+
+
+@contextmanager
+def preserve_state(network: ImageClassifier) -> Iterator[None]:
+    """Put back train/eval modes and gradient flags of ``network``, and drop gradients, at the end or on an error."""
+    modes = [(module, module.training) for module in network.modules()]
+    flags = [(p, p.requires_grad) for p in network.parameters()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+            parameter.grad = None
+
+
+def clear_networks() -> None:
+    """Drop all kept networks."""
+    with _lock:
+        _entries.clear()
+
+
+def _open_entry(run: Run) -> _Entry:
+    # The graph is the last file that a run gets: a run trained anew under its name has another time.
+    key = (str(run.path.resolve()), run.onnx_path.stat().st_mtime_ns if run.onnx_path.exists() else 0)
+    with _lock:
+        entry = _entries.setdefault(key, _Entry())
+        _entries.move_to_end(key)
+        while len(_entries) > MAX_NETWORKS:
+            _entries.popitem(last=False)
+    with entry.lock:  # two who ask for one run load it once; other runs do not wait
+        if entry.network is None:
+            entry.network = load_network(run).eval().requires_grad_(False)
+    return entry
 
 
 @dataclass(frozen=True)
@@ -49,13 +121,13 @@ class CamMap:
     target: int
 
     @property
-    def silent(self) -> bool:
+    def is_empty(self) -> bool:
         """True where nothing in this map speaks for the class."""
         return self.peak == 0.0
 
 
 @torch.no_grad()
-def stages(network: ImageClassifier, size: int) -> list[CamStage]:
+def cam_stages(network: ImageClassifier, size: int) -> list[CamStage]:
     """The maps that Grad-CAM can read for pictures of ``size`` px, the finest first, the last feature map last.
 
     One for each resolution inside the body: its last map after a ReLU, because negative activations times
@@ -64,15 +136,15 @@ def stages(network: ImageClassifier, size: int) -> list[CamStage]:
     """
     noise = torch.rand((1, 3, size, size), generator=torch.Generator().manual_seed(0)).to(network.mean.device)
     x = (noise - network.mean) / network.std
-    found: dict[tuple[int, int], tuple[nn.Module, Tensor]] = {}
+    by_size: dict[tuple[int, int], tuple[nn.Module, Tensor]] = {}
     if isinstance(network.body, nn.Sequential) and network.cam_layer is network.body:
         for layer in network.body:
             x = layer(x)
             if x.ndim == 4 and x.min() >= 0:
-                found[tuple(x.shape[2:])] = (layer, x)
+                by_size[tuple(x.shape[2:])] = (layer, x)
     final = network.features(noise)
-    found.pop(tuple(final.shape[2:]), None)
-    maps = [*found.values(), (network.cam_layer, final)]
+    by_size.pop(tuple(final.shape[2:]), None)
+    maps = [*by_size.values(), (network.cam_layer, final)]
     return [
         CamStage(f"{m.shape[2]} x {m.shape[3]}", layer, m.shape[2], m.shape[3], m.shape[1], depth, depth == len(maps))
         for depth, (layer, m) in enumerate(maps, 1)
@@ -83,7 +155,7 @@ def grad_cam(network: ImageClassifier, image: np.ndarray, target: int, layer: nn
     """Grad-CAM of class ``target`` for one picture uint8 (S, S, 3) at ``layer`` (by default the last feature map).
 
     The network must be in eval mode; Captum hangs a hook on ``layer`` for the length of the call, so two
-    threads must not share the network (`core.explain.network.borrowed` sees to it). Raises `HemaLensError`
+    threads must not share the network (`core.explain.gradcam.exclusive_network` sees to it). Raises `HemaLensError`
     for a class that the network does not know.
     """
 
@@ -102,10 +174,10 @@ def grad_cam(network: ImageClassifier, image: np.ndarray, target: int, layer: nn
         reader = LayerGradCam(scores, layer or network.cam_layer)
         raw = reader.attribute(x, target=int(target), relu_attributions=True)
     values = raw[0, 0].detach().float().cpu().numpy()
-    return scaled(values, int(target))
+    return normalise_map(values, int(target))
 
 
-def scaled(values: np.ndarray, target: int) -> CamMap:
+def normalise_map(values: np.ndarray, target: int) -> CamMap:
     """The map ``values`` (h, w), at least 0, divided by its maximum; all zero stays all zero."""
     peak = float(values.max(initial=0.0))
     if not peak > 0:

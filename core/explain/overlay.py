@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-How = Literal["smooth", "blocks"]
+Interpolation = Literal["smooth", "blocks"]
 
 # Ten even steps of each published table; steps in between are interpolated linearly.
 _STEPS = {
@@ -22,7 +22,7 @@ _STEPS = {
 COLOUR_MAPS = tuple(_STEPS)
 
 
-def table(name: str) -> np.ndarray:
+def colour_table(name: str) -> np.ndarray:
     """The colour scale ``name`` as uint8 (256, 3), from least to most."""
     if name not in _STEPS:
         raise ValueError(f"no colour scale is called {name!r}; there are: {', '.join(COLOUR_MAPS)}")
@@ -32,30 +32,30 @@ def table(name: str) -> np.ndarray:
     return np.stack(channels, 1).round().astype(np.uint8)
 
 
-def enlarge_map(values: np.ndarray, height: int, width: int, how: How = "smooth") -> np.ndarray:
+def upsample_map(values: np.ndarray, height: int, width: int, interpolation: Interpolation = "smooth") -> np.ndarray:
     """``values`` (h, w) enlarged to float32 (height, width).
 
     'smooth' interpolates bilinearly between the centres of the map's fields (constant beyond the outermost
     centres); 'blocks' shows each field as one block, its true resolution.
     """
-    resample = {"smooth": Image.Resampling.BILINEAR, "blocks": Image.Resampling.NEAREST}[how]
+    resample = {"smooth": Image.Resampling.BILINEAR, "blocks": Image.Resampling.NEAREST}[interpolation]
     image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
     return np.asarray(image.resize((width, height), resample))
 
 
-def colour(values: np.ndarray, name: str = "viridis") -> np.ndarray:
+def apply_colour_map(values: np.ndarray, colour_map: str = "viridis") -> np.ndarray:
     """``values`` (h, w) from 0 to 1 (clipped; NaN counts as 0) as colours uint8 (h, w, 3)."""
     index = np.nan_to_num(np.clip(values, 0, 1), nan=0.0)
-    return table(name)[(index * 255).round().astype(np.uint8)]
+    return colour_table(colour_map)[(index * 255).round().astype(np.uint8)]
 
 
 def overlay(
     picture: np.ndarray,
     values: np.ndarray,
     *,
-    name: str = "viridis",
+    colour_map: str = "viridis",
     opacity: float = 0.5,
-    how: How = "smooth",
+    interpolation: Interpolation = "smooth",
     fade: bool = False,
 ) -> np.ndarray:
     """``values`` (h, w) from 0 to 1 over ``picture`` uint8 (H, W, 3); uint8 (H, W, 3).
@@ -66,7 +66,7 @@ def overlay(
     """
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity must lie between 0 and 1, not {opacity}")
-    large = enlarge_map(values, *picture.shape[:2], how)
+    large = upsample_map(values, *picture.shape[:2], interpolation)
     weight = opacity * np.clip(2 * np.nan_to_num(large), 0, 1)[..., None] if fade else np.float32(opacity)
-    mixed = (1 - weight) * picture.astype(np.float32) + weight * colour(large, name).astype(np.float32)
+    mixed = (1 - weight) * picture.astype(np.float32) + weight * apply_colour_map(large, colour_map).astype(np.float32)
     return np.clip(mixed.round(), 0, 255).astype(np.uint8)

@@ -1,10 +1,19 @@
 """Cells that no patient has: made by a small network that learnt what BloodMNIST's look like.
 
-Sampling needs numpy and ONNX Runtime only; training (`core.generator.building`) needs torch.
+Sampling needs numpy and ONNX Runtime only; training (`core.generator.training`) needs torch.
 """
 
-from core.generator.config import BadGenerator, GeneratorConfig, Stage
-from core.generator.sampling import LABEL, Generator, find_generator, generate, generator_path, sheet
+from core.generator.sampling import (
+    LABEL,
+    BadGenerator,
+    Generator,
+    GeneratorConfig,
+    Stage,
+    find_generator,
+    generate,
+    generator_path,
+    load_sheet,
+)
 
 __all__ = [
     "LABEL",
@@ -15,5 +24,5 @@ __all__ = [
     "find_generator",
     "generate",
     "generator_path",
-    "sheet",
+    "load_sheet",
 ]

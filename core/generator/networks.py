@@ -1,16 +1,23 @@
-"""The generator's two networks: an autoencoder of cells, and a flow that makes its latents out of noise.
+"""The generator's two networks, and the graphs that are shipped of them: an autoencoder of cells, and a flow.
 
 Cells are generated where they are small (Rombach et al. 2022, arXiv:2112.10752): at a quarter of their side. Both
-networks are plain convolutions, which is what a processor without a GPU multiplies fastest.
+networks are plain convolutions, which is what a processor without a GPU multiplies fastest. Kernels are stored in half
+precision and cast when they are loaded.
 """
 
+import io
 import math
+import warnings
+from pathlib import Path
 
+import numpy as np
+import onnx
 import torch
 import torch.nn.functional as F
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from core.generator.config import GeneratorConfig
+from core.generator.sampling import GeneratorConfig
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
@@ -91,22 +98,22 @@ class Autoencoder(nn.Module):
         return self.decoder(latents + noise * torch.randn_like(latents) if noise else latents)
 
 
-class _Modulated(nn.Module):
+class _ConditionedBlock(nn.Module):
     """A residual block whose second norm is scaled and shifted by what is asked for (time and class)."""
 
-    def __init__(self, inputs: int, outputs: int, asked: int) -> None:
+    def __init__(self, inputs: int, outputs: int, condition_width: int) -> None:
         super().__init__()
         self.norm, self.first = nn.GroupNorm(8, inputs), _conv(inputs, outputs)
         self.second_norm, self.second = nn.GroupNorm(8, outputs), _conv(outputs, outputs)
-        self.modulation = nn.Linear(asked, 2 * outputs)
+        self.modulation = nn.Linear(condition_width, 2 * outputs)
         self.shortcut = _conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         for layer in (self.second, self.modulation):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor, asked: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         y = self.first(F.silu(self.norm(x)))
-        scale, shift = self.modulation(asked)[:, :, None, None].chunk(2, 1)
+        scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, 1)
         y = self.second(F.silu(self.second_norm(y) * (1 + scale) + shift))
         return self.shortcut(x) + y
 
@@ -141,23 +148,33 @@ class Flow(nn.Module):
     def __init__(self, config: GeneratorConfig, classes: int) -> None:
         super().__init__()
         w = config.flow_width
-        asked = 2 * w
-        self.times = nn.Sequential(nn.Linear(64, asked), nn.SiLU(), nn.Linear(asked, asked))
-        self.classes = nn.Embedding(classes + 1, asked)
+        condition_width = 2 * w
+        self.times = nn.Sequential(
+            nn.Linear(64, condition_width), nn.SiLU(), nn.Linear(condition_width, condition_width)
+        )
+        self.classes = nn.Embedding(classes + 1, condition_width)
         self.register_buffer("frequencies", torch.exp(torch.linspace(0, math.log(1000), 32)))
         self.enter = _conv(config.channels, w)
-        self.fine = _Modulated(w, w, asked)
+        self.fine = _ConditionedBlock(w, w, condition_width)
         self.down = _conv(w, 2 * w, stride=2)
-        self.middle = nn.ModuleList([_Modulated(2 * w, 2 * w, asked), _Modulated(2 * w, 2 * w, asked)])
+        self.middle = nn.ModuleList(
+            [_ConditionedBlock(2 * w, 2 * w, condition_width), _ConditionedBlock(2 * w, 2 * w, condition_width)]
+        )
         self.middle_attention = _Attention(2 * w)
         self.down_again = _conv(2 * w, 2 * w, stride=2)
-        self.coarse = nn.ModuleList([_Modulated(2 * w, 2 * w, asked), _Modulated(2 * w, 2 * w, asked)])
+        self.coarse = nn.ModuleList(
+            [_ConditionedBlock(2 * w, 2 * w, condition_width), _ConditionedBlock(2 * w, 2 * w, condition_width)]
+        )
         self.coarse_attention = _Attention(2 * w)
         self.up = nn.Sequential(_conv(2 * w, 8 * w, 1), nn.PixelShuffle(2))
-        self.middle_again = nn.ModuleList([_Modulated(4 * w, 2 * w, asked), _Modulated(2 * w, 2 * w, asked)])
+        self.middle_again = nn.ModuleList(
+            [_ConditionedBlock(4 * w, 2 * w, condition_width), _ConditionedBlock(2 * w, 2 * w, condition_width)]
+        )
         self.attention_again = _Attention(2 * w)
         self.up_again = nn.Sequential(_conv(2 * w, 4 * w, 1), nn.PixelShuffle(2))
-        self.fine_again = nn.ModuleList([_Modulated(2 * w, w, asked), _Modulated(w, w, asked)])
+        self.fine_again = nn.ModuleList(
+            [_ConditionedBlock(2 * w, w, condition_width), _ConditionedBlock(w, w, condition_width)]
+        )
         self.leave = nn.Sequential(nn.GroupNorm(8, w), nn.SiLU(), _conv(w, config.channels))
         nn.init.normal_(self.classes.weight, std=0.5)
         nn.init.zeros_(self.leave[-1].weight)
@@ -165,19 +182,79 @@ class Flow(nn.Module):
 
     def forward(self, latents: Tensor, times: Tensor, classes: Tensor) -> Tensor:
         angles = times[:, None] * self.frequencies
-        asked = F.silu(self.times(torch.cat([angles.sin(), angles.cos()], 1)) + self.classes(classes))
-        fine = self.fine(self.enter(latents), asked)
+        condition = F.silu(self.times(torch.cat([angles.sin(), angles.cos()], 1)) + self.classes(classes))
+        fine = self.fine(self.enter(latents), condition)
         middle = self.down(fine)
         for block in self.middle:
-            middle = block(middle, asked)
+            middle = block(middle, condition)
         middle = self.middle_attention(middle)
         coarse = self.down_again(middle)
-        coarse = self.coarse[0](coarse, asked)
-        coarse = self.coarse[1](self.coarse_attention(coarse), asked)
+        coarse = self.coarse[0](coarse, condition)
+        coarse = self.coarse[1](self.coarse_attention(coarse), condition)
         x = torch.cat([self.up(coarse), middle], 1)
-        x = self.attention_again(self.middle_again[0](x, asked))
-        x = self.middle_again[1](x, asked)
+        x = self.attention_again(self.middle_again[0](x, condition))
+        x = self.middle_again[1](x, condition)
         x = torch.cat([self.up_again(x), fine], 1)
         for block in self.fine_again:
-            x = block(x, asked)
+            x = block(x, condition)
         return self.leave(x)
+
+
+OPSET = 17
+
+
+class _PixelDecoder(nn.Module):
+    """A decoder that ends in pixels: uint8 (N, S, S, 3)."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, latents: Tensor) -> Tensor:
+        pictures = (self.decoder(latents).clamp(-1, 1) + 1) * 127.5
+        return pictures.round().permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def export_decoder(decoder: Decoder, latent: tuple[int, int, int], path: Path) -> None:
+    """Write the graph from ``latent`` float32 (N, C, L, L) to ``image`` uint8 (N, S, S, 3)."""
+    _export(_PixelDecoder(decoder), (torch.zeros(2, *latent),), ["latent"], "image", path)
+
+
+def export_flow(flow: Flow, latent: tuple[int, int, int], path: Path) -> None:
+    """Write the graph from ``latent``, ``time`` float32 (N,) and ``class`` int64 (N,) to ``velocity`` (N, C, L, L)."""
+    example = (torch.zeros(2, *latent), torch.zeros(2), torch.zeros(2, dtype=torch.int64))
+    _export(flow, example, ["latent", "time", "class"], "velocity", path)
+
+
+def _export(network: nn.Module, example: tuple[Tensor, ...], inputs: list[str], output: str, path: Path) -> None:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter without onnxscript announces its retirement on each call
+        torch.onnx.export(
+            network.eval(),
+            example,
+            buffer,
+            input_names=inputs,
+            output_names=[output],
+            dynamic_axes={name: {0: "n"} for name in [*inputs, output]},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load_model_from_string(buffer.getvalue())
+    _store_half_precision(model)
+    onnx.save_model(model, str(path))
+
+
+def _store_half_precision(model: onnx.ModelProto) -> None:
+    """Store matrices and kernels in half precision; ONNX Runtime folds the casts away when it opens the graph."""
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        name = tensor.name
+        stored = numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(stored, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*casts, *nodes])

@@ -1,4 +1,4 @@
-"""The form that every network has: normalise, body, head."""
+"""The form that every network has: normalise, body, head; and the parts that several of them share."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ class ImageClassifier(nn.Module):
     Input: float (N, 3, S, S) in [0, 1]. Output: logits (N, classes). ``body`` yields the last feature
     map (N, K, h, w), which Grad-CAM reads; ``head``, whose last layer is dense, turns it into
     logits. The mean and deviation of the training pixels are buffers, so that they always travel with
-    the weights. ``balance`` may change the pictures before they are normalised (see `core.models.balance`).
+    the weights. ``balance`` may change the pictures before they are normalised (see `core.models.cnn_se`).
     ``texture_layer`` is the place in ``body`` of a layer whose map still shows texture, None where none is named.
     """
 
@@ -86,7 +86,7 @@ def dense_head(channels: int, side: int, hidden: int, dropout: float, classes: i
     )
 
 
-def reduced(size: int, largest: int = 32) -> tuple[list[nn.Module], int]:
+def downsample_layers(size: int, largest: int = 32) -> tuple[list[nn.Module], int]:
     """What averages pictures of ``size`` px to ``largest`` or fewer a side, and the side that comes out.
 
     For models that can't afford a weight or a step for every pixel of a larger picture.
@@ -95,7 +95,7 @@ def reduced(size: int, largest: int = 32) -> tuple[list[nn.Module], int]:
     return ([nn.AvgPool2d(factor)] if factor > 1 else []), size // factor
 
 
-def initialise(network: nn.Module) -> None:
+def init_weights(network: nn.Module) -> None:
     """He initialisation of all convolutions and dense layers (He et al. 2015, arXiv:1502.01852)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -105,3 +105,14 @@ def initialise(network: nn.Module) -> None:
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=math.sqrt(1 / module.in_features))
             nn.init.zeros_(module.bias)
+
+
+class Grayscale(nn.Module):
+    """Luminance (N, 1, S, S) of pictures (N, 3, S, S), by the weights of ITU-R BT.601."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * self.weights).sum(1, keepdim=True)

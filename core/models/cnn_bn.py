@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from core.models.base import ImageClassifier, initialise, pooled_head
+from core.models.base import ImageClassifier, init_weights, pooled_head
 from core.models.compact import conv_norm
 from core.models.registry import register
 
@@ -29,5 +29,5 @@ def cnn_bn(classes: int, size: int, width: int = 32, layers: int = 4, dropout: f
         body += [convolution, *pool, norm, nn.ReLU()]
         channels = outputs
     network = ImageClassifier(nn.Sequential(*body), pooled_head(channels, classes, dropout))
-    initialise(network)
+    init_weights(network)
     return network

@@ -1,7 +1,7 @@
 """Combinations of runs: an ensemble of several, or one run over the eight views of a picture.
 
 Registered like any model so that tables, cards and pages know their names and papers; they are made of
-runs by `core.training.combine`, not built and trained.
+runs by `core.training.ensemble`, not built and trained.
 """
 
 from typing import NoReturn

@@ -7,8 +7,7 @@ dilation of one row (arXiv:1609.03499) is what lets a sequence model see the pix
 import torch
 from torch import Tensor, nn
 
-from core.models.base import ImageClassifier, dense_layers, initialise, reduced
-from core.models.grey import Grey
+from core.models.base import Grayscale, ImageClassifier, dense_layers, downsample_layers, init_weights
 from core.models.registry import register
 
 
@@ -59,15 +58,15 @@ class PixelSequence(nn.Module):
 )
 def conv1d(classes: int, size: int, width: int = 32, hidden: int = 128, dropout: float = 0.5) -> ImageClassifier:
     """Pictures above 32 px are averaged to 32 or fewer a side first."""
-    smaller, side = reduced(size)
+    smaller, side = downsample_layers(size)
     sequence = PixelSequence(side, width)
     head = nn.Sequential(
         nn.AvgPool2d((side // 4, side // 16)),
         nn.Flatten(),
         *dense_layers(sequence.channels * 4 * (side // 4 // (side // 16)), [hidden], dropout, classes),
     )
-    network = ImageClassifier(nn.Sequential(Grey(), *smaller, sequence), head)
-    initialise(network)
+    network = ImageClassifier(nn.Sequential(Grayscale(), *smaller, sequence), head)
+    init_weights(network)
     for module in network.modules():
         if isinstance(module, nn.Conv1d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -3,7 +3,7 @@
 from torch import nn
 from torchvision.models import DenseNet
 
-from core.models.base import ImageClassifier, initialise, pooled_head
+from core.models.base import ImageClassifier, init_weights, pooled_head
 from core.models.registry import register
 
 
@@ -29,5 +29,5 @@ def densenet(classes: int, size: int, width: int = 12, layers: int = 6, dropout:
     network = ImageClassifier(
         nn.Sequential(features, nn.ReLU()), pooled_head(published.classifier.in_features, classes)
     )
-    initialise(network)
+    init_weights(network)
     return network

@@ -23,7 +23,7 @@ from core.models.base import ImageClassifier
 OPSET = 17
 
 
-def storable(network: nn.Module) -> dict[str, np.ndarray]:
+def stored_tensors(network: nn.Module) -> dict[str, np.ndarray]:
     """The network's tensors as stored: matrices and kernels in float16, the rest (biases, norms) in float32.
 
     Step counters are left at their own type. Running variances can be too small for half precision.
@@ -37,13 +37,16 @@ def storable(network: nn.Module) -> dict[str, np.ndarray]:
 
 
 def round_to_stored(network: nn.Module) -> None:
-    """Round the network's tensors in place to what `storable` keeps, so that scores are those of the stored run."""
+    """Round the network's tensors in place to what `stored_tensors` keeps, so that scores are those of the stored run."""
     network.load_state_dict(
-        {k: torch.from_numpy(v.astype("f4") if v.dtype == np.float16 else v) for k, v in storable(network).items()}
+        {
+            k: torch.from_numpy(v.astype("f4") if v.dtype == np.float16 else v)
+            for k, v in stored_tensors(network).items()
+        }
     )
 
 
-class _Served(nn.Module):
+class _ServedGraph(nn.Module):
     """The network as served: decoded pixels in; logits, last feature map and, where there is one, texture out."""
 
     def __init__(self, network: ImageClassifier) -> None:
@@ -53,8 +56,8 @@ class _Served(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         pictures = image.permute(0, 3, 1, 2).float() / 255
         features = self.network.features(pictures)
-        found = self.network.head(features), features
-        return found if self.network.texture_layer is None else (*found, self.network.texture(pictures))
+        outputs = self.network.head(features), features
+        return outputs if self.network.texture_layer is None else (*outputs, self.network.texture(pictures))
 
 
 def export_graph(network: ImageClassifier, size: int, graph: Path, weights: Path) -> None:
@@ -62,7 +65,7 @@ def export_graph(network: ImageClassifier, size: int, graph: Path, weights: Path
 
     ``weights`` is the safetensors file in the same folder that holds `storable(network)`.
     """
-    served = _Served(network.cpu().eval()).eval()
+    served = _ServedGraph(network.cpu().eval()).eval()
     outputs = ["logits", "features", *([] if network.texture_layer is None else ["texture"])]
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -81,13 +84,13 @@ def export_graph(network: ImageClassifier, size: int, graph: Path, weights: Path
             training=torch.onnx.TrainingMode.PRESERVE,
         )
     model = onnx.load_model_from_string(buffer.getvalue())
-    _refer_to(model, weights)
+    _use_external_weights(model, weights)
     onnx.save_model(model, str(graph))
 
 
-def _refer_to(model: onnx.ModelProto, weights: Path) -> None:
+def _use_external_weights(model: onnx.ModelProto, weights: Path) -> None:
     """Replace the initialisers of ``model`` by references into the safetensors file ``weights``."""
-    places = _places(weights)
+    places = _tensor_offsets(weights)
     casts = []
     for tensor in model.graph.initializer:
         name = tensor.name.removeprefix("network.")
@@ -110,7 +113,7 @@ def _refer_to(model: onnx.ModelProto, weights: Path) -> None:
     model.graph.node.extend([*casts, *nodes])
 
 
-def _places(weights: Path) -> dict[str, tuple[dict, int, int]]:
+def _tensor_offsets(weights: Path) -> dict[str, tuple[dict, int, int]]:
     """Where each tensor lies in a safetensors file: header entry, offset from the file's start, length in bytes."""
     with open(weights, "rb") as file:
         header_length = int.from_bytes(file.read(8), "little")

@@ -2,8 +2,7 @@
 
 from torch import nn
 
-from core.models.base import ImageClassifier, initialise, reduced
-from core.models.grey import Grey
+from core.models.base import Grayscale, ImageClassifier, downsample_layers, init_weights
 from core.models.registry import register
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
@@ -32,15 +31,15 @@ def fully_connected(
 
     The features have no place in the picture: (N, width, 1, 1).
     """
-    smaller, side = reduced(size)
-    body: list[nn.Module] = [*([Grey()] if grey else []), *smaller, nn.Flatten()]
+    smaller, side = downsample_layers(size)
+    body: list[nn.Module] = [*([Grayscale()] if grey else []), *smaller, nn.Flatten()]
     inputs = side * side * (1 if grey else 3)
     for _ in range(layers):
         body += [nn.Linear(inputs, width), ACTIVATIONS[activation](), nn.Dropout(dropout)]
         inputs = width
     body.append(nn.Unflatten(1, (inputs, 1, 1)))
     network = ImageClassifier(nn.Sequential(*body), nn.Sequential(nn.Flatten(), nn.Linear(inputs, classes)))
-    initialise(network)
+    init_weights(network)
     return network
 
 

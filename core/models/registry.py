@@ -1,6 +1,7 @@
-"""Registry of models: a model is added by adding one module to this package.
+"""Registry of models: a model is added by adding one module to this package (or to one of its subpackages).
 
-The module defines a builder and decorates it with `register`; `build` calls it.
+The module defines a builder and decorates it with `register`; `build` calls it, `load_network` gives it a run's
+weights.
 """
 
 import importlib
@@ -11,7 +12,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
+import torch
+
 from core.errors import HemaLensError
+from core.models.base import ImageClassifier
+from core.runs import Run
 
 Kind = Literal["network", "classical", "combination"]
 KINDS: tuple[Kind, ...] = ("network", "classical", "combination")
@@ -74,7 +79,7 @@ def register(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a builder ``(classes, size, **arguments) -> model``; other keywords are its recipe.
 
-    A network's builder gives an `ImageClassifier`, a classical model's a `core.models.classical.Classical`.
+    A network's builder gives an `ImageClassifier`, a classical model's a `core.models.classical.ClassicalModel`.
     """
 
     def decorate(builder: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,8 +97,8 @@ def register(
 @cache
 def _discover() -> None:
     package = importlib.import_module("core.models")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"core.models.{module.name}")
+    for module in pkgutil.walk_packages(package.__path__, "core.models."):
+        importlib.import_module(module.name)
 
 
 def model_names(kind: Kind | None = None) -> list[str]:
@@ -118,6 +123,27 @@ def build(name: str, classes: int, size: int, **arguments: Any) -> Any:
     spec = get_model(name)
     unknown = set(arguments) - set(spec.arguments)
     if unknown:
-        known = ", ".join(f"{k}={v}" for k, v in spec.arguments.items())
-        raise UnknownModel(f"{name} takes no argument {', '.join(sorted(unknown))}; it takes: {known}")
+        arguments_text = ", ".join(f"{k}={v}" for k, v in spec.arguments.items())
+        raise UnknownModel(f"{name} takes no argument {', '.join(sorted(unknown))}; it takes: {arguments_text}")
     return spec.builder(classes, size, **arguments)
+
+
+def load_network(run: Run) -> ImageClassifier:
+    """The network of ``run`` with its stored weights, float32, in eval mode, on the CPU.
+
+    Raises `HemaLensError` where the run holds no network or its weights do not fit.
+    """
+    config = run.config
+    if run.kind != "network":
+        raise HemaLensError(f"{run.title} is no network: it has no layers to look into; choose a network instead")
+    network = build(
+        config["train"]["model"], len(config["dataset"]["codes"]), run.size, **config["train"]["model_arguments"]
+    )
+    try:
+        network.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in run.weights().items()})
+    except (RuntimeError, FileNotFoundError) as error:
+        raise HemaLensError(
+            f"the weights of {run.name} do not fit its model: the run was written by another version or is damaged; "
+            f"train it again with --force ({error})"
+        ) from error
+    return network.eval()

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.base import ImageClassifier, initialise, pooled_head
+from core.models.base import ImageClassifier, init_weights, pooled_head
 from core.models.compact import conv_norm
 from core.models.registry import register
 
@@ -94,5 +94,5 @@ def vit(
     network = ImageClassifier(
         nn.Sequential(*stem, Transformer(channels, side, layers, heads, dropout)), pooled_head(channels, classes)
     )
-    initialise(network)
+    init_weights(network)
     return network

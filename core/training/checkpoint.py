@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 @dataclass
-class Progressed:
+class TrainState:
     """What a training has reached: finished ``epoch``s, their ``history`` rows, the best epoch and its weights."""
 
     epoch: int = 0
@@ -22,26 +22,26 @@ class Progressed:
     best_loss: float = float("inf")
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
-    best: dict[str, Tensor] = field(default_factory=dict)
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
 def save(
-    path: Path, reached: Progressed, network: nn.Module, averaged: nn.Module | None, optimizer: torch.optim.Optimizer
+    path: Path, state: TrainState, network: nn.Module, averaged: nn.Module | None, optimizer: torch.optim.Optimizer
 ) -> None:
     """Write one file that `restore` continues from; a kill at any moment leaves the former one or this one."""
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     if averaged is not None:
         tensors |= {f"averaged.{k}": v for k, v in averaged.state_dict().items()}
-    tensors |= {f"best.{k}": v for k, v in reached.best.items()}
+    tensors |= {f"best.{k}": v for k, v in state.best_weights.items()}
     for index, entries in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in entries.items() if isinstance(v, Tensor)}
     facts = {
-        "epoch": reached.epoch,
-        "best_epoch": reached.best_epoch,
-        "best_accuracy": reached.best_accuracy,
-        "best_loss": reached.best_loss,
-        "seconds": reached.seconds,
-        "history": reached.history,
+        "epoch": state.epoch,
+        "best_epoch": state.best_epoch,
+        "best_accuracy": state.best_accuracy,
+        "best_loss": state.best_loss,
+        "seconds": state.seconds,
+        "history": state.history,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -54,7 +54,7 @@ def save(
     temporary.replace(path)
 
 
-def restore(path: Path, network: nn.Module, averaged: nn.Module | None, optimizer: torch.optim.Optimizer) -> Progressed:
+def restore(path: Path, network: nn.Module, averaged: nn.Module | None, optimizer: torch.optim.Optimizer) -> TrainState:
     """Load `save`'s file into the three objects and return what had been reached."""
     with safe_open(path, framework="pt") as file:
         facts = json.loads(file.metadata()["facts"])
@@ -66,9 +66,9 @@ def restore(path: Path, network: nn.Module, averaged: nn.Module | None, optimize
     network.load_state_dict(part("network."))
     if averaged is not None:
         averaged.load_state_dict(part("averaged."))
-    state: dict[int, dict[str, Any]] = {}
+    optimizer_state: dict[int, dict[str, Any]] = {}
     for key, value in part("optimizer.").items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return Progressed(**facts, best=part("best."))
+        optimizer_state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": optimizer_state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return TrainState(**facts, best_weights=part("best."))

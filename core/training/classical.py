@@ -12,32 +12,30 @@ import torch
 from core import paths
 from core.datasets import LoadedDataset
 from core.evaluation import fit_temperature, score
-from core.evaluation.permutation import shuffled_losses
+from core.evaluation.importance import permutation_importance
 from core.models import build
-from core.models.classical import Classical
-from core.models.export_trees import FLOOR, export_trees
+from core.models.classical import ClassicalModel
+from core.models.classical.export import MIN_VOTE_FRACTION, export_forest
 from core.progress import Progress, Report, silent
 from core.runs import Predictions, Run, list_runs, write_run
-from core.training.card import card
 from core.training.config import TrainConfig
-from core.training.device import describe
-from core.training.record import SCORED, run_config
-from core.training.stopwatch import Stopwatch
+from core.training.export_run import SCORED_SPLITS, model_card, run_config
+from core.training.optim import Stopwatch, device_name
 
-Tell = Callable[[float, str], None]  # the share done of one stage, and a line
+StageReport = Callable[[float, str], None]  # the share done of one stage, and a line
 
 BATCH = 256
-STEP = 10  # trees between two reports
-MAX_TABLES = 12
-EXPLAINED_ON = "val"
+TREES_PER_REPORT = 10  # trees between two reports
+MAX_CACHED_TABLES = 12
+IMPORTANCE_SPLIT = "val"
 
 # Stages of a fit and their usual shares of its time, in percent.
 STAGES = {"features": 45, "trees": 35, "answers": 10, "importances": 10}
 
-_tables: OrderedDict[tuple[str, int, str, str], np.ndarray] = OrderedDict()
+_feature_tables: OrderedDict[tuple[str, int, str, str], np.ndarray] = OrderedDict()
 
 
-def train(
+def train_classical(
     config: TrainConfig,
     *,
     resume: bool = False,
@@ -52,30 +50,30 @@ def train(
     """
     data = config.load_data(report)
     name = config.run_name(data.provenance.content_hash)
-    known = [run for run in list_runs(config.dataset) if run.name == name]
-    if known and not force:
-        return known[0]
+    existing = [run for run in list_runs(config.dataset) if run.name == name]
+    if existing and not force:
+        return existing[0]
     model = _build(config, data)
-    stage = _Stages(report)
+    stage = _StagedProgress(report)
     clock = Stopwatch(torch.device("cpu"))
-    tables = {split: features(data, model.features, split, stage("features")) for split in ("train", "val")}
-    fit(model, tables["train"], data["train"].labels, seed=config.seed, tell=stage("trees"))
+    tables = {split: compute_features(data, model.features, split, stage("features")) for split in ("train", "val")}
+    grow_trees(model, tables["train"], data["train"].labels, seed=config.seed, report=stage("trees"))
     seconds = clock.seconds()
-    votes = _log_votes(model, tables["val"])
-    temperature = round(fit_temperature(data["val"].labels, votes), 4)
-    graph = export_trees(model, temperature)
+    log_votes = _log_votes(model, tables["val"])
+    temperature = round(fit_temperature(data["val"].labels, log_votes), 4)
+    graph = export_forest(model, temperature)
     # Scored is what will be served, the graph, not the estimator it was made of.
-    answers = {
+    predictions = {
         split: Predictions(
-            data[split].ids, data[split].labels, _answers(graph, data[split].images, split, stage("answers"))
+            data[split].ids, data[split].labels, _graph_logits(graph, data[split].images, split, stage("answers"))
         )
-        for split in SCORED
+        for split in SCORED_SPLITS
     }
-    metrics: dict[str, Any] = {split: score(found.labels, found.logits) for split, found in answers.items()} | {
-        "parameters": parameters(model),
+    metrics: dict[str, Any] = {split: score(found.labels, found.logits) for split, found in predictions.items()} | {
+        "parameters": count_parameters(model),
         "train_seconds": round(seconds, 1),
         "images_per_second": round(len(data["train"]) / max(1e-9, seconds), 1),
-        "device": describe(torch.device("cpu")),
+        "device": device_name(torch.device("cpu")),
         "temperature": temperature,
     }
     packages = ("torch", "torchvision", "numpy", "onnx", "scikit-learn", "skl2onnx")
@@ -85,11 +83,11 @@ def train(
         name,
         config=content,
         metrics=metrics,
-        predictions=answers,
-        importances=importances(
-            model, tables[EXPLAINED_ON], data[EXPLAINED_ON].labels, config.seed, stage("importances")
+        predictions=predictions,
+        importances=feature_importances(
+            model, tables[IMPORTANCE_SPLIT], data[IMPORTANCE_SPLIT].labels, config.seed, stage("importances")
         ),
-        card=card(content, metrics, data.spec),
+        card=model_card(content, metrics, data.spec),
         export=lambda path, weights: path.write_bytes(graph),
     )
 
@@ -110,14 +108,14 @@ def cross_validate(
     from sklearn.model_selection import StratifiedKFold
 
     labels = data["train"].labels
-    table = features(
+    table = compute_features(
         data, _build(config, data).features, "train", lambda share, line: report(Progress(0, folds, line, "fold"))
     )
     accuracies: list[float] = []
-    for known, asked in StratifiedKFold(folds, shuffle=True, random_state=config.seed).split(table, labels):
+    for train_rows, test_rows in StratifiedKFold(folds, shuffle=True, random_state=config.seed).split(table, labels):
         model = _build(config, data)
-        fit(model, table[known], labels[known], seed=config.seed)
-        accuracies.append(float(model.estimator.score(table[asked], labels[asked])))
+        grow_trees(model, table[train_rows], labels[train_rows], seed=config.seed)
+        accuracies.append(float(model.estimator.score(table[test_rows], labels[test_rows])))
         mean = float(np.mean(accuracies))
         done = len(accuracies)
         report(Progress(done, folds, f"fold {done}/{folds}, accuracy {mean:.2%}", "fold", {"accuracy": mean}))
@@ -126,86 +124,97 @@ def cross_validate(
     return accuracies
 
 
-def features(data: LoadedDataset, name: str, split: str = "train", tell: Tell = lambda share, line: None) -> np.ndarray:
+def compute_features(
+    data: LoadedDataset, name: str, split: str = "train", report: StageReport = lambda share, line: None
+) -> np.ndarray:
     """The feature set ``name`` of each picture of ``split``, float32 (N, K), read-only, kept for the next who asks."""
-    from core.models.features import FEATURE_SETS
+    from core.models.classical.features import FEATURE_SETS
 
     key = (data.provenance.content_hash, data.size, name, split)
-    if key not in _tables:
-        described = FEATURE_SETS[name](data.size).eval()
+    if key not in _feature_tables:
+        feature_set = FEATURE_SETS[name](data.size).eval()
         images = data[split].images
         parts = []
         with torch.inference_mode():
             for start in range(0, len(images), BATCH):
                 pixels = torch.from_numpy(images[start : start + BATCH].copy()).permute(0, 3, 1, 2).float()
-                parts.append(described(pixels).numpy())
+                parts.append(feature_set(pixels).numpy())
                 done = min(start + BATCH, len(images))
-                tell(done / len(images), f"features of {done:,} of {len(images):,} {split} pictures")
-        _tables[key] = np.concatenate(parts)
-        _tables[key].setflags(write=False)
-        while len(_tables) > MAX_TABLES:
-            _tables.popitem(last=False)
-    _tables.move_to_end(key)
-    return _tables[key]
+                report(done / len(images), f"features of {done:,} of {len(images):,} {split} pictures")
+        _feature_tables[key] = np.concatenate(parts)
+        _feature_tables[key].setflags(write=False)
+        while len(_feature_tables) > MAX_CACHED_TABLES:
+            _feature_tables.popitem(last=False)
+    _feature_tables.move_to_end(key)
+    return _feature_tables[key]
 
 
-def fit(
-    model: Classical, table: np.ndarray, labels: np.ndarray, *, seed: int, tell: Tell = lambda share, line: None
+def grow_trees(
+    model: ClassicalModel,
+    table: np.ndarray,
+    labels: np.ndarray,
+    *,
+    seed: int,
+    report: StageReport = lambda share, line: None,
 ) -> None:
     """Grow the trees of ``model`` on ``table`` (N, K) and ``labels`` (N,), a few at a time, in place."""
     trees = model.estimator.n_estimators
     model.estimator.set_params(random_state=seed, warm_start=True, n_jobs=torch.get_num_threads())
-    for grown in [*range(STEP, trees, STEP), trees]:
+    for grown in [*range(TREES_PER_REPORT, trees, TREES_PER_REPORT), trees]:
         model.estimator.set_params(n_estimators=grown)
         model.estimator.fit(table, labels)
-        tell(grown / trees, f"{grown} of {trees} trees")
+        report(grown / trees, f"{grown} of {trees} trees")
 
 
-def parameters(model: Classical) -> int:
+def count_parameters(model: ClassicalModel) -> int:
     """What the trees have learnt: a feature and a threshold for each split, a share for each class in each leaf."""
     trees = [estimator.tree_ for estimator in model.estimator.estimators_]
     classes = len(model.estimator.classes_)
     return int(sum(2 * (t.node_count - t.n_leaves) + classes * t.n_leaves for t in trees))
 
 
-def importances(
-    model: Classical, table: np.ndarray, labels: np.ndarray, seed: int, tell: Tell = lambda share, line: None
+def feature_importances(
+    model: ClassicalModel,
+    table: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
+    report: StageReport = lambda share, line: None,
 ) -> dict[str, Any]:
     """The content of ``importances.json``: losses of accuracy (0 to 1) when features are shuffled on val.
 
-    ``features``, ``groups`` (the family of each) and ``importance`` have an entry a feature;
+    ``compute_features``, ``groups`` (the family of each) and ``importance`` have an entry a feature;
     ``group_importance`` one a family, all of whose features were shuffled together.
     """
-    described = model.feature_set()
-    families = list(dict.fromkeys(described.groups))
-    single = [[k] for k in range(len(described.names))]
-    together = [[k for k, group in enumerate(described.groups) if group == family] for family in families]
+    feature_set = model.feature_set()
+    families = list(dict.fromkeys(feature_set.groups))
+    single = [[k] for k in range(len(feature_set.names))]
+    together = [[k for k, group in enumerate(feature_set.groups) if group == family] for family in families]
     total = len(single) + len(together)
-    losses = shuffled_losses(
+    losses = permutation_importance(
         table,
         lambda mixed: float(model.estimator.score(mixed, labels)),
         [*together, *single],
         seed=seed,
-        report=lambda done: tell(done / total, "what the answers rest on"),
+        report=lambda done: report(done / total, "what the answers rest on"),
     )
     rounded = [round(loss, 5) for loss in losses]
     return {
-        "features": list(described.names),
-        "groups": list(described.groups),
+        "features": list(feature_set.names),
+        "groups": list(feature_set.groups),
         "importance": rounded[len(families) :],
         "group_importance": dict(zip(families, rounded, strict=False)),
-        "split": EXPLAINED_ON,
+        "split": IMPORTANCE_SPLIT,
         "images": len(labels),
     }
 
 
-class _Stages:
+class _StagedProgress:
     """One count of percent over all stages of a fit, which goes only up."""
 
     def __init__(self, report: Report) -> None:
         self.report, self.done = report, 0.0
 
-    def __call__(self, name: str) -> Tell:
+    def __call__(self, name: str) -> StageReport:
         """How the stage ``name`` tells of itself."""
         names = list(STAGES)
         before = sum(STAGES[stage] for stage in names[: names.index(name)])
@@ -217,19 +226,19 @@ class _Stages:
         return tell
 
 
-def _build(config: TrainConfig, data: LoadedDataset) -> Classical:
+def _build(config: TrainConfig, data: LoadedDataset) -> ClassicalModel:
     return build(config.model, len(data.spec.classes), config.size, **config.model_arguments)
 
 
-def _log_votes(model: Classical, table: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(model.estimator.predict_proba(table), FLOOR))
+def _log_votes(model: ClassicalModel, table: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(model.estimator.predict_proba(table), MIN_VOTE_FRACTION))
 
 
-def _answers(graph: bytes, images: np.ndarray, split: str, tell: Tell) -> np.ndarray:
+def _graph_logits(graph: bytes, images: np.ndarray, split: str, report: StageReport) -> np.ndarray:
     """Logits float32 (N, C) of the served ``graph`` for uint8 ``images`` (N, S, S, 3)."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     parts = []
     for start in range(0, len(images), BATCH):
         parts.append(session.run(["logits"], {"image": images[start : start + BATCH]})[0])
-        tell(min(1.0, (start + BATCH) / len(images)), f"answers for {split}")
+        report(min(1.0, (start + BATCH) / len(images)), f"answers for {split}")
     return np.concatenate(parts)

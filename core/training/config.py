@@ -2,18 +2,19 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from core.datasets import LoadedDataset, UnknownDataset, get_dataset
 from core.errors import HemaLensError
 from core.models import get_model
 from core.progress import Report, silent
-from core.training.augment import RECIPES
+from core.training.augment import AUGMENTATIONS
 
-SMALL = 32  # pixels a side up to which smoothing by resampling costs more than free rotation gains
+SMALL_SIZE = 32  # pixels a side up to which smoothing by resampling costs more than free rotation gains
 # All that decides what a classical model learns.
-FITTED = ("dataset", "scheme", "size", "model", "model_arguments", "seed")
+CLASSICAL_FIELDS = ("dataset", "scheme", "size", "model", "model_arguments", "seed")
 OPTIMIZERS = ("sgd", "adamw", "adam")
 
 
@@ -29,11 +30,11 @@ class TrainConfig:
     ``learning_rate`` is the peak of the schedule; ``warmup`` the share of steps in which it rises;
     ``weight_decay`` falls on matrices and kernels only; ``ema`` is the decay a step of the averaged
     weights, which are the ones validated and stored (0 = none); ``patience`` stops after so many
-    epochs without a better val (0 = never); ``start`` names a run whose weights are where the training
-    begins ('' = from scratch), ``weights`` 'imagenet' begins at torchvision's (see `core.training.imagenet`);
-    ``teacher`` names runs, separated by commas, whose answers make up the share ``teaching`` of the labels
-    (see `core.training.teacher`); ``beside`` names a data set of another laboratory whose cells make up the share
-    ``beside_share`` of each batch (see `core.training.beside`); ``precision``: 'auto', 'fp32' or 'bf16'.
+    epochs without a better val (0 = never); ``warm_start`` names a run whose weights are where the training
+    begins ('' = from scratch), ``weights`` 'imagenet' begins at torchvision's (see `core.training.init_weights`);
+    ``distill_from`` names runs, separated by commas, whose answers make up the share ``distill_alpha`` of the labels
+    (see `core.training.data`); ``auxiliary`` names a data set of another laboratory whose cells make up the share
+    ``auxiliary_fraction`` of each batch (see `core.training.data`); ``precision``: 'auto', 'fp32' or 'bf16'.
     ``device`` ('auto', 'cpu', 'cuda', 'mps') and ``devices`` (how many of them train together, 0 = all GPUs)
     say where, not what, and are no part of the identity.
     """
@@ -55,12 +56,12 @@ class TrainConfig:
     ema: float = 0.998
     augment: str = "standard"
     patience: int = 0
-    start: str = ""
+    warm_start: str = ""
     weights: str = ""
-    teacher: str = ""
-    teaching: float = 0.8
-    beside: str = ""
-    beside_share: float = 0.25
+    distill_from: str = ""
+    distill_alpha: float = 0.8
+    auxiliary: str = ""
+    auxiliary_fraction: float = 0.25
     seed: int = 0
     precision: str = "auto"
     device: str = "auto"
@@ -88,15 +89,15 @@ class TrainConfig:
             "warmup": (0 <= self.warmup < 1, "from 0 up to 1"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "from 0 up to 1"),
             "ema": (0 <= self.ema < 1, "from 0 up to 1"),
-            "augment": (self.augment in RECIPES, f"one of {', '.join(RECIPES)}"),
-            "teaching": (0 < self.teaching <= 1, "above 0, up to 1"),
+            "augment": (self.augment in AUGMENTATIONS, f"one of {', '.join(AUGMENTATIONS)}"),
+            "teaching": (0 < self.distill_alpha <= 1, "above 0, up to 1"),
             "beside": (
-                self.beside == "" or _is_kin(self.beside, self.dataset),
+                self.auxiliary == "" or _is_auxiliary_for(self.auxiliary, self.dataset),
                 f"a data set whose cells can stand beside those of {self.dataset}",
             ),
-            "beside_share": (0 < self.beside_share < 1, "between 0 and 1"),
+            "beside_share": (0 < self.auxiliary_fraction < 1, "between 0 and 1"),
             "weights": (
-                self.weights == "" or (self.weights == "imagenet" and not self.start),
+                self.weights == "" or (self.weights == "imagenet" and not self.warm_start),
                 "imagenet, or nothing where --start says where to begin",
             ),
             "patience": (self.patience >= 0, "0 or more"),
@@ -115,14 +116,14 @@ class TrainConfig:
         Small pictures are augmented without resampling, see `core.training.augment`.
         """
         chosen = {k: v for k, v in choices.items() if v is not None}
-        by_size = {"augment": "sharp"} if chosen.get("size", cls.size) <= SMALL else {}
+        by_size = {"augment": "sharp"} if chosen.get("size", cls.size) <= SMALL_SIZE else {}
         return cls(model=model, **{**by_size, **get_model(model).recipe, **chosen})
 
     def load_data(self, report: Report = silent) -> LoadedDataset:
         """The data set at this size, split in this way. Raises `DatasetUnavailable`."""
         return get_dataset(self.dataset).load(self.size, scheme=self.scheme, report=report)
 
-    def complete_arguments(self) -> dict[str, Any]:
+    def all_model_arguments(self) -> dict[str, Any]:
         """The model's arguments with the defaults filled in."""
         return {**get_model(self.model).arguments, **self.model_arguments}
 
@@ -131,25 +132,25 @@ class TrainConfig:
         content = asdict(self)
         del content["device"], content["devices"]
         # None is the way a model was before it had that argument: naming it would make another run of an old one.
-        content["model_arguments"] = {k: v for k, v in self.complete_arguments().items() if v is not None}
+        content["model_arguments"] = {k: v for k, v in self.all_model_arguments().items() if v is not None}
         if not self.scheme:
             del content["scheme"]
         if get_model(self.model).kind == "classical":
-            return {name: content[name] for name in FITTED if name in content}
+            return {name: content[name] for name in CLASSICAL_FIELDS if name in content}
         for name in ("start", "weights"):
             if not content[name]:
                 del content[name]
-        if not self.teacher:
+        if not self.distill_from:
             del content["teacher"], content["teaching"]
-        if not self.beside:
+        if not self.auxiliary:
             del content["beside"], content["beside_share"]
         return content
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "TrainConfig":
         """The configuration stored in a run's ``config['train']``."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in content.items() if k in known})
+        field_names = {f.name for f in fields(cls)}
+        return cls(**{k: v for k, v in content.items() if k in field_names})
 
     def run_name(self, *content_hashes: str) -> str:
         """Name of the run: model, size, and 6 hex digits that stand for configuration and training data."""
@@ -157,9 +158,26 @@ class TrainConfig:
         return f"{self.model}-{self.size}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}"
 
 
-def _is_kin(name: str, dataset: str) -> bool:
+def _is_auxiliary_for(name: str, dataset: str) -> bool:
     try:
-        kin = get_dataset(name).kin
+        kin = get_dataset(name).auxiliary_for
     except UnknownDataset:
         return False
     return kin is not None and kin.dataset == dataset
+
+
+def with_params(base: TrainConfig, params: Mapping[str, Any]) -> TrainConfig:
+    """``base`` with ``params``: fields of `TrainConfig`, all other names are arguments of the model.
+
+    Raises `BadConfig` for what neither knows.
+    """
+    field_names = {f.name for f in fields(TrainConfig)}
+    model_arguments = {name: value for name, value in params.items() if name not in field_names}
+    try:
+        return replace(
+            base,
+            **{name: value for name, value in params.items() if name in field_names},
+            model_arguments={**base.model_arguments, **model_arguments},
+        )
+    except TypeError as error:
+        raise BadConfig(f"a value is of the wrong kind: {error}") from error

@@ -1,8 +1,8 @@
-"""The training loop: one path for CPU, CUDA and MPS, read from top to bottom.
+"""The training loop: one path for CPU, CUDA and MPS, read from top to bottom; and `train` for every kind of model.
 
-The pictures lie on the device as uint8; a batch is gathered, varied and normalised there. Every
-epoch draws from a generator seeded by (seed, epoch), so that a training that was interrupted and
-resumed takes the very steps of one that was not.
+The images lie on the device as uint8; a batch is gathered, augmented and normalised there. Every epoch draws from a
+generator seeded by (seed, epoch), so that a training that was interrupted and resumed takes the very steps of one that
+was not.
 """
 
 import math
@@ -20,29 +20,44 @@ from torch.optim.swa_utils import AveragedModel
 from core import paths
 from core.datasets import LoadedDataset
 from core.errors import HemaLensError
-from core.models import ImageClassifier, build
+from core.models import ImageClassifier, build, get_model
 from core.progress import Progress, Report, silent
 from core.runs import Run, find_run, list_runs
-from core.training import checkpoint
-from core.training.augment import RECIPES, augment
-from core.training.beside import Guests, content_hashes, epoch_order, invite, joined
-from core.training.checkpoint import Progressed
+from core.training import checkpoint, classical
+from core.training.augment import AUGMENTATIONS, augment
+from core.training.checkpoint import TrainState
 from core.training.config import BadConfig, TrainConfig
-from core.training.device import autocast, choose_device, uses_bf16
-from core.training.finish import finish
-from core.training.imagenet import begin_at_imagenet
-from core.training.optim import exponential_average, learning_rate_at, make_optimizer
-from core.training.pixels import as_float, channel_statistics, network_logits, to_device
-from core.training.start import begin_at
-from core.training.teacher import smoothed, targets
-from core.training.team import Team, assemble, how_many
+from core.training.data import (
+    AuxiliaryData,
+    as_float,
+    channel_statistics,
+    concatenate_auxiliary,
+    content_hashes,
+    epoch_order,
+    load_auxiliary,
+    network_logits,
+    smooth_labels,
+    to_device,
+    training_targets,
+)
+from core.training.distributed import ProcessGroup, init_process_group, resolve_world_size
+from core.training.export_run import export_run
+from core.training.init_weights import load_imagenet_weights, load_warm_start
+from core.training.optim import (
+    autocast,
+    choose_device,
+    ema_update,
+    learning_rate_at,
+    make_optimizer,
+    uses_bf16,
+)
 
 
 class TrainingFailed(HemaLensError):
     """The training can't go on; nothing of it is left on disk but its last good epoch, if any."""
 
 
-def train(
+def train_network(
     config: TrainConfig,
     *,
     resume: bool = False,
@@ -57,44 +72,62 @@ def train(
     Raises `DatasetUnavailable`, `TrainingFailed` (loss not a number, out of memory) or `BadConfig`.
     """
     data = config.load_data(report)
-    guests = invite(config, data, report)
-    name = config.run_name(*content_hashes(data, guests))
-    known = [run for run in list_runs(config.dataset) if run.name == name]
-    if known and not force:
-        return known[0]
-    work = paths.checkpoints_root() / name
+    auxiliary = load_auxiliary(config, data, report)
+    name = config.run_name(*content_hashes(data, auxiliary))
+    existing = [run for run in list_runs(config.dataset) if run.name == name]
+    if existing and not force:
+        return existing[0]
+    checkpoint_folder = paths.checkpoints_root() / name
     device = choose_device(config.device)
-    size = how_many(device, config.devices)
-    if config.batch_size % size:
-        raise BadConfig(f"batch_size can't be {config.batch_size} on {size} devices: it must be a multiple of {size}")
-    team = assemble(device, size)
-    if team.leads and not resume:
-        shutil.rmtree(work, ignore_errors=True)
-    team.agree(None)  # nobody looks for a former state before it is gone
-    try:
-        network, reached = fit(config, data, team.device, work / "state.safetensors", report, team, guests)
-        write = partial(
-            finish, config, name, data, network, reached, team.device, root or paths.user_runs_root(), guests=guests
+    world_size = resolve_world_size(device, config.devices)
+    if config.batch_size % world_size:
+        raise BadConfig(
+            f"batch_size can't be {config.batch_size} on {world_size} devices: it must be a multiple of {world_size}"
         )
-        run = _finished(team, partial(write, devices=size))
+    process_group = init_process_group(device, world_size)
+    if process_group.is_main and not resume:
+        shutil.rmtree(checkpoint_folder, ignore_errors=True)
+    process_group.broadcast(None)  # nobody looks for a former state before it is gone
+    try:
+        network, state = fit_network(
+            config,
+            data,
+            process_group.device,
+            checkpoint_folder / "state.safetensors",
+            report,
+            process_group,
+            auxiliary,
+        )
+        write = partial(
+            export_run,
+            config,
+            name,
+            data,
+            network,
+            state,
+            process_group.device,
+            root or paths.user_runs_root(),
+            auxiliary=auxiliary,
+        )
+        run = _write_on_main(process_group, partial(write, devices=world_size))
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TrainingFailed(_OUT_OF_MEMORY.format(device=device.type, batch=config.batch_size)) from error
     except RuntimeError as error:
         if "memory" not in str(error).lower():
             raise
         raise TrainingFailed(_OUT_OF_MEMORY.format(device=device.type, batch=config.batch_size)) from error
-    shutil.rmtree(work, ignore_errors=True)
+    shutil.rmtree(checkpoint_folder, ignore_errors=True)
     return run
 
 
-def _finished(team: Team, write: Callable[[], Run]) -> Run:
+def _write_on_main(process_group: ProcessGroup, write: Callable[[], Run]) -> Run:
     """The run that the leader writes, in every process of the team; where it can't, all fail."""
     path = ""
     try:
-        if team.leads:
+        if process_group.is_main:
             path = str(write().path)
     finally:
-        path = team.agree(path)
+        path = process_group.broadcast(path)
     if not path:
         raise TrainingFailed("the process that leads could not write the run; its own message says why")
     return Run(Path(path))
@@ -106,70 +139,74 @@ _OUT_OF_MEMORY = (
 )
 
 
-def fit(
+def fit_network(
     config: TrainConfig,
     data: LoadedDataset,
     device: torch.device,
-    state: Path | None = None,
+    state_path: Path | None = None,
     report: Report = silent,
-    team: Team | None = None,
-    guests: Guests | None = None,
-) -> tuple[ImageClassifier, Progressed]:
+    process_group: ProcessGroup | None = None,
+    auxiliary: AuxiliaryData | None = None,
+) -> tuple[ImageClassifier, TrainState]:
     """All epochs; returns the network with the weights that did best on val.
 
-    Goes on from the file ``state`` where it exists, and keeps each finished epoch there (None: nowhere).
+    Goes on from the file ``state_path`` where it exists, and keeps each finished epoch there (None: nowhere).
     What ``report`` raises ends the training; the details it gets count the ``finished`` epochs.
-    ``guests``: cells that train beside (None: those that ``config`` names).
-    Each process of ``team`` (None: this one alone) calls it; the leader alone validates, stores and reports.
+    ``auxiliary``: cells that train beside (None: those that ``config`` names).
+    Each process of ``process_group`` (None: this one alone) calls it; the leader alone validates, stores and reports.
     """
-    team = team or Team(device)
+    process_group = process_group or ProcessGroup(device)
     torch.manual_seed(config.seed)
     network = build(config.model, len(data.spec.classes), config.size, **config.model_arguments)
     network.set_normalisation(*channel_statistics(data["train"].images))
     if config.weights:
-        begin_at_imagenet(network, config)
-    elif config.start:
-        begin_at(network, find_run(config.start), data.spec.codes)
+        load_imagenet_weights(network, config)
+    elif config.warm_start:
+        load_warm_start(network, find_run(config.warm_start), data.spec.codes)
     network = network.to(device, memory_format=torch.channels_last)
-    averaged = (
-        AveragedModel(network, multi_avg_fn=exponential_average(config.ema), use_buffers=True) if config.ema else None
-    )
+    averaged = AveragedModel(network, multi_avg_fn=ema_update(config.ema), use_buffers=True) if config.ema else None
     optimizer = make_optimizer(network, config)
-    reached = checkpoint.restore(state, network, averaged, optimizer) if state and state.exists() else Progressed()
-    guests = guests or invite(config, data, report)
-    own = len(data["train"])
-    pictures, labels = to_device(joined(data["train"], guests), device)
-    wanted = targets(config, data)
-    if guests:
-        wanted = torch.cat([wanted, smoothed(guests.part.labels, wanted.shape[1], config.label_smoothing)])
-    wanted = wanted.to(device)
-    steps = max(1, own // config.batch_size)
+    state = (
+        checkpoint.restore(state_path, network, averaged, optimizer)
+        if state_path and state_path.exists()
+        else TrainState()
+    )
+    auxiliary = auxiliary or load_auxiliary(config, data, report)
+    own_count = len(data["train"])
+    pictures, labels = to_device(concatenate_auxiliary(data["train"], auxiliary), device)
+    soft_targets = training_targets(config, data)
+    if auxiliary:
+        soft_targets = torch.cat(
+            [soft_targets, smooth_labels(auxiliary.split.labels, soft_targets.shape[1], config.label_smoothing)]
+        )
+    soft_targets = soft_targets.to(device)
+    steps = max(1, own_count // config.batch_size)
     truth = torch.tensor(data["val"].labels)
     bf16 = uses_bf16(config.precision, device)
-    called = team.wrap(network)
+    parallel_network = process_group.wrap_module(network)
 
-    for epoch in range(reached.epoch, config.epochs):
-        if config.patience and epoch - reached.best_epoch >= config.patience and reached.epoch:
+    for epoch in range(state.epoch, config.epochs):
+        if config.patience and epoch - state.best_epoch >= config.patience and state.epoch:
             break
         started = time.perf_counter()
-        its_own = config.seed * 100_003 + epoch + 1_000_003 * team.rank
-        torch.manual_seed(its_own)  # dropout
-        draws = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
-        order = epoch_order(own, len(labels) - own, config, draws).to(device)
-        if not team.leads:
-            draws.manual_seed(its_own)  # the order is everybody's, the variations are each one's own
+        rank_seed = config.seed * 100_003 + epoch + 1_000_003 * process_group.rank
+        torch.manual_seed(rank_seed)  # dropout
+        generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+        order = epoch_order(own_count, len(labels) - own_count, config, generator).to(device)
+        if not process_group.is_main:
+            generator.manual_seed(rank_seed)  # the order is everybody's, the variations are each one's own
         total_loss, total_right = torch.zeros((), device=device), torch.zeros((), device=device)
         network.train()
         for step in range(steps):
             rate = learning_rate_at(epoch * steps + step, config.epochs * steps, config)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            chosen = team.share(order[step * config.batch_size : (step + 1) * config.batch_size])
-            batch = augment(as_float(pictures[chosen]), RECIPES[config.augment], draws)
+            chosen = process_group.local_indices(order[step * config.batch_size : (step + 1) * config.batch_size])
+            batch = augment(as_float(pictures[chosen]), AUGMENTATIONS[config.augment], generator)
             batch = batch.contiguous(memory_format=torch.channels_last)
             with autocast(device, bf16):
-                logits = called(batch)
-                loss = F.cross_entropy(logits.float(), wanted[chosen])
+                logits = parallel_network(batch)
+                loss = F.cross_entropy(logits.float(), soft_targets[chosen])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -178,52 +215,54 @@ def fit(
             total_loss += loss.detach()
             total_right += (logits.argmax(1) == labels[chosen]).sum()
             if step % 10 == 9:
-                loss_so_far = _finite(team.mean(total_loss), epoch, config, state) / (step + 1)
+                loss_so_far = _check_finite(process_group.all_reduce_mean(total_loss), epoch, config, state_path) / (
+                    step + 1
+                )
                 speed = (step + 1) * config.batch_size / (time.perf_counter() - started)
-                if team.leads:
-                    report(_progress(epoch * steps + step + 1, steps, config, loss_so_far, reached, speed))
-        train_loss = _finite(team.mean(total_loss), epoch, config, state) / steps
-        train_right = team.mean(total_right).item() * team.size
+                if process_group.is_main:
+                    report(_progress(epoch * steps + step + 1, steps, config, loss_so_far, state, speed))
+        train_loss = _check_finite(process_group.all_reduce_mean(total_loss), epoch, config, state_path) / steps
+        train_right = process_group.all_reduce_mean(total_right).item() * process_group.world_size
 
         candidate = averaged.module if averaged is not None else network
         scores = None
-        if team.leads:
+        if process_group.is_main:
             val_logits = network_logits(candidate, data["val"].images, device, bf16=bf16)
-            right = (val_logits.argmax(1) == truth).float().mean().item()
-            scores = right, F.cross_entropy(val_logits, truth).item()
-        val_accuracy, val_loss = team.agree(scores)
+            correct = (val_logits.argmax(1) == truth).float().mean().item()
+            scores = correct, F.cross_entropy(val_logits, truth).item()
+        val_accuracy, val_loss = process_group.broadcast(scores)
         seconds = time.perf_counter() - started
-        seen = steps * min(config.batch_size, own)
-        reached.history.append(
+        images_seen = steps * min(config.batch_size, own_count)
+        state.history.append(
             {
                 "epoch": epoch + 1,
                 "learning_rate": rate,
                 "train_loss": train_loss,
-                "train_accuracy": train_right / seen,
+                "train_accuracy": train_right / images_seen,
                 "val_loss": val_loss,
                 "val_accuracy": val_accuracy,
                 "seconds": round(seconds, 3),
             }
         )
-        reached.epoch = epoch + 1
-        reached.seconds += seconds
-        if (val_accuracy, -val_loss) > (reached.best_accuracy, -reached.best_loss):
-            reached.best_epoch, reached.best_accuracy, reached.best_loss = epoch + 1, val_accuracy, val_loss
-            reached.best = {k: v.detach().cpu().clone() for k, v in candidate.state_dict().items()}
-        if state and team.leads:
-            checkpoint.save(state, reached, network, averaged, optimizer)
-        if team.leads:
-            report(_progress((epoch + 1) * steps, steps, config, train_loss, reached, seen / seconds))
+        state.epoch = epoch + 1
+        state.seconds += seconds
+        if (val_accuracy, -val_loss) > (state.best_accuracy, -state.best_loss):
+            state.best_epoch, state.best_accuracy, state.best_loss = epoch + 1, val_accuracy, val_loss
+            state.best_weights = {k: v.detach().cpu().clone() for k, v in candidate.state_dict().items()}
+        if state_path and process_group.is_main:
+            checkpoint.save(state_path, state, network, averaged, optimizer)
+        if process_group.is_main:
+            report(_progress((epoch + 1) * steps, steps, config, train_loss, state, images_seen / seconds))
 
-    network.load_state_dict(reached.best)
-    return network.eval(), reached
+    network.load_state_dict(state.best_weights)
+    return network.eval(), state
 
 
-def _finite(loss: Tensor, epoch: int, config: TrainConfig, state: Path | None) -> float:
+def _check_finite(loss: Tensor, epoch: int, config: TrainConfig, state_path: Path | None) -> float:
     value = loss.item()
     if not math.isfinite(value):
-        if state:
-            shutil.rmtree(state.parent, ignore_errors=True)
+        if state_path:
+            shutil.rmtree(state_path.parent, ignore_errors=True)
         raise TrainingFailed(
             f"the loss became {value} in epoch {epoch + 1}: the learning rate {config.learning_rate:g} "
             f"is too high for {config.model} with {config.optimizer}; try --learning-rate {config.learning_rate / 4:g}"
@@ -231,9 +270,9 @@ def _finite(loss: Tensor, epoch: int, config: TrainConfig, state: Path | None) -
     return value
 
 
-def _progress(done: int, steps: int, config: TrainConfig, loss: float, reached: Progressed, speed: float) -> Progress:
+def _progress(done: int, steps: int, config: TrainConfig, loss: float, state: TrainState, speed: float) -> Progress:
     epoch = min(config.epochs, (done - 1) // steps + 1)
-    last = reached.history[-1]["val_accuracy"] if reached.history else math.nan
+    last = state.history[-1]["val_accuracy"] if state.history else math.nan
     val = "" if math.isnan(last) else f", val {last:.2%}"
     return Progress(
         done,
@@ -241,9 +280,31 @@ def _progress(done: int, steps: int, config: TrainConfig, loss: float, reached: 
         f"epoch {epoch}/{config.epochs}, loss {loss:.3f}{val}, {speed:.0f} images/s",
         details={
             "epoch": epoch,
-            "finished": reached.epoch,
+            "finished": state.epoch,
             "loss": loss,
             "val_accuracy": last,
             "images_per_second": speed,
         },
     )
+
+
+_TRAINERS: dict[str, Callable[..., Run]] = {"network": train_network, "classical": classical.train_classical}
+
+
+def train(
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    root: Path | None = None,
+    report: Report = silent,
+) -> Run:
+    """Train ``config`` in its kind's own way: networks as `core.training.loop` says, trees as `classical` does.
+
+    A configuration that has a run is returned untouched unless ``force``. Raises what these raise, and `BadConfig`
+    for a combination, which is not trained.
+    """
+    kind = get_model(config.model).kind
+    if kind not in _TRAINERS:
+        raise BadConfig(f"model can't be {config.model!r}: it is made of other runs, with `python -m core combine`")
+    return _TRAINERS[kind](config, resume=resume, force=force, root=root, report=report)

@@ -1,22 +1,28 @@
 """A search for good settings by Optuna (Akiba et al. 2019, arXiv:1907.10902), which several processes can join.
 
-Each process asks the study's database for settings, trains with them, and writes the study's file anew.
-A trial's draws depend on its number and the seed alone, so that no two processes draw the same.
+What may vary and how far, the database in which the search lives, and the search itself: each process asks the database
+for settings, trains with them, and writes the study's file anew. A trial's draws depend on its number and the seed
+alone, so that no two processes draw the same.
 """
 
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
+import sqlalchemy
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from core import paths
 from core.datasets import LoadedDataset
@@ -24,28 +30,247 @@ from core.errors import HemaLensError
 from core.models import get_model
 from core.progress import Progress, Report, silent
 from core.studies import Study, StudyNotFound, Trial, write_study
-from core.training.config import TrainConfig
-from core.training.device import choose_device, describe
+from core.training.augment import AUGMENTATIONS
+from core.training.config import BadConfig, TrainConfig, with_params
 from core.training.loop import TrainingFailed
-from core.training.ranges import Space, configured
-from core.training.storage import open_storage
-from core.training.trials import cross_validated, run_trial
+from core.training.optim import choose_device, device_name
+from core.training.studies import cross_validate_trial, run_trial
 
-STARTUP = 8  # trials drawn at random before what was seen guides the search
-UNPRUNED = 4  # trials that must be complete before one is given up early
+if TYPE_CHECKING:
+    import optuna
+
+Range = Mapping[str, Any]  # {"kind": "float" | "int", "low", "high", "log"} or {"kind": "choice", "choices": [...]}
+
+# What suits one optimiser is a hundred times too much for another, so that a search varies the factor of
+# the usual value: the model's own recipe for its own optimiser, these figures for another.
+REFERENCE_VALUES: dict[str, dict[str, float]] = {
+    "sgd": {"learning_rate": 0.1, "weight_decay": 5e-4},
+    "adamw": {"learning_rate": 2e-3, "weight_decay": 0.05},
+}
+FACTORS: dict[str, tuple[float, float]] = {"learning_rate": (0.1, 3.0), "weight_decay": (0.03, 10.0)}
+_FACTOR_SUFFIX = "_factor"
+
+_RECIPE_RANGES: dict[str, tuple[Any, ...]] = {
+    "optimizer": ("choice", *REFERENCE_VALUES),
+    "batch_size": ("choice", 64, 128, 256),
+    "label_smoothing": ("float", 0.0, 0.2),
+    "augment": ("choice", *AUGMENTATIONS),
+    "ema": ("choice", 0.0, 0.98, 0.998),
+}
+
+
+def parse_range(shorthand: tuple[Any, ...]) -> Range:
+    """The JSON form of ``("int" | "float", low, high[, "log"])`` or ``("choice", first, second, ...)``."""
+    kind, *rest = shorthand
+    if kind == "choice":
+        return {"kind": "choice", "choices": list(rest)}
+    low, high, *log = rest
+    return {"kind": kind, "low": low, "high": high, "log": log == ["log"]}
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What a search over ``base`` varies; ``exclude`` names stay as ``base`` has them, ``include`` restricts the rest.
+
+    Raises `BadConfig` for a name that can't be searched, or when nothing is left.
+    """
+
+    base: TrainConfig
+    exclude: Collection[str] = ()
+    include: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        if get_model(self.base.model).kind == "combination":
+            raise BadConfig(f"{self.base.model} can't be searched: it is made of other runs and has no settings")
+        unknown = sorted(set(self.include) - set(self._all))
+        if unknown:
+            raise BadConfig(
+                f"{', '.join(unknown)} can't be searched for {self.base.model}; these can: {', '.join(self._all)}"
+            )
+        if not self.names:
+            raise BadConfig(f"nothing is left to be searched for {self.base.model}")
+
+    @cached_property
+    def _all(self) -> dict[str, Range]:
+        model = get_model(self.base.model)
+        recipe = dict(_RECIPE_RANGES) if model.kind == "network" else {}
+        short = {**recipe, **model.tunable}
+        ranges = {name: parse_range(each) for name, each in short.items()}
+        if model.kind == "network":
+            ranges = {name: self._factor_range(name) for name in FACTORS} | ranges
+        return ranges
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The parameters that vary, in `TrainConfig`'s and the model's words."""
+        return tuple(n for n in self._all if n not in self.exclude and (not self.include or n in self.include))
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """The range of each parameter; those that depend on the optimiser span what all optimisers may get."""
+        return {name: self._all[name] for name in self.names}
+
+    def reference_value(self, name: str, optimizer: str) -> float:
+        """The value of ``name`` that ``optimizer`` usually takes for this model."""
+        own_value = getattr(self.base, name) if optimizer == self.base.optimizer else 0.0
+        return own_value or REFERENCE_VALUES[optimizer][name]
+
+    def suggest(self, trial: "optuna.Trial") -> dict[str, Any]:
+        """The parameters of one trial, chosen by Optuna."""
+        params: dict[str, Any] = {}
+        for name in sorted(self.names, key=lambda n: n in FACTORS):  # the optimiser before what depends on it
+            if name in FACTORS:
+                factor = trial.suggest_float(name + _FACTOR_SUFFIX, *FACTORS[name], log=True)
+                usual = self.reference_value(name, params.get("optimizer", self.base.optimizer))
+                params[name] = _round_digits(usual * factor)
+            else:
+                params[name] = _suggest(trial, name, self._all[name])
+        return {name: params[name] for name in self.names}
+
+    def default_params(self) -> dict[str, Any]:
+        """What Optuna is to try first: the recipe as it is, as far as it lies within the ranges."""
+        defaults = {**vars(self.base), **self.base.all_model_arguments()}
+        chosen: dict[str, Any] = {}
+        for name in self.names:
+            if name in FACTORS:
+                chosen[name + _FACTOR_SUFFIX] = 1.0
+            elif _in_range(defaults[name], self._all[name]):
+                chosen[name] = defaults[name]
+        return chosen
+
+    def _factor_range(self, name: str) -> Range:
+        varied = "optimizer" not in self.exclude and (not self.include or "optimizer" in self.include)
+        usual = [self.reference_value(name, o) for o in (REFERENCE_VALUES if varied else (self.base.optimizer,))]
+        low, high = FACTORS[name]
+        return {
+            "kind": "float",
+            "low": _round_digits(min(usual) * low),
+            "high": _round_digits(max(usual) * high),
+            "log": True,
+        }
+
+
+def _suggest(trial: "optuna.Trial", name: str, each: Range) -> Any:
+    if each["kind"] == "choice":
+        return trial.suggest_categorical(name, each["choices"])
+    suggest = trial.suggest_int if each["kind"] == "int" else trial.suggest_float
+    value = suggest(name, each["low"], each["high"], log=each["log"])
+    return value if each["kind"] == "int" else _round_digits(value)
+
+
+def _round_digits(value: float) -> float:
+    """Four digits: more would not matter, and the settings can be read and typed."""
+    return float(f"{value:.4g}")
+
+
+def _in_range(value: Any, each: Range) -> bool:
+    if each["kind"] == "choice":
+        return value in each["choices"]
+    return isinstance(value, int | float) and each["low"] <= value <= each["high"]
+
+
+HEARTBEAT = 10  # seconds between two signs of life of a trial
+GRACE_PERIOD = 120  # seconds without one after which its process counts as dead; a busy machine must not seem dead
+SQLITE_TIMEOUT = 60  # seconds to wait for another process that is writing to the same SQLite file
+OPEN_ATTEMPTS = 5
+
+
+class StorageUnavailable(HemaLensError):
+    """The database of a search can't be opened; the message says why and what can be done."""
+
+
+def default_storage() -> str:
+    """Address of the SQLite file in the user's cache."""
+    return f"sqlite:///{(paths.cache_root() / 'searches.sqlite3').as_posix()}"
+
+
+def open_storage(address: str | None = None, heartbeat: int = HEARTBEAT, grace: int = GRACE_PERIOD) -> BaseStorage:
+    """The database at ``address``: any that Optuna speaks to; None stands for `default_storage`.
+
+    Where the database can tell (all but Redis), a trial whose process gives no sign of life for
+    ``grace`` seconds counts as failed, and its settings are tried once more by whoever comes next.
+    """
+    address = address or default_storage()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        if address.startswith("redis"):
+            return optuna.storages.get_storage(address)
+        sqlite = make_url(address).get_backend_name() == "sqlite"
+        if sqlite and (file := make_url(address).database):
+            Path(file).expanduser().parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            storage = _open_rdb(address, sqlite, heartbeat, grace)
+    except (SQLAlchemyError, StorageInternalError, ImportError, OSError, RuntimeError) as error:
+        raise StorageUnavailable(
+            f"the study's database {_redact_password(address)} can't be opened ({str(error).splitlines()[0]}); "
+            "check the address and that the database's Python driver is installed, or leave --storage out "
+            "to use a file in your cache"
+        ) from error
+    if sqlite:
+        _serialise_sqlite_writes(storage)
+    return storage
+
+
+def _open_rdb(address: str, sqlite: bool, heartbeat: int, grace: int) -> RDBStorage:
+    for attempt in range(1, OPEN_ATTEMPTS + 1):
+        try:
+            return RDBStorage(
+                address,
+                engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT}} if sqlite else {"pool_pre_ping": True},
+                heartbeat_interval=heartbeat,
+                grace_period=grace,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=1),
+            )
+        except SQLAlchemyError:
+            # Two processes that create the tables at the same moment: the second one finds them on its next look.
+            if attempt == OPEN_ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _serialise_sqlite_writes(storage: RDBStorage) -> None:
+    """Let every transaction take SQLite's write lock at its beginning, before it reads what it is going to change.
+
+    Python's driver opens a transaction at the first write only. Two processes could both read that a
+    waiting trial is free and both take it. See "Serializable isolation" in SQLAlchemy's SQLite manual.
+    """
+    storage.engine.dispose()
+
+    @sqlalchemy.event.listens_for(storage.engine, "connect")
+    def prepare(connection, record) -> None:
+        connection.isolation_level = None
+        # A trial makes dozens of small writes: a log ahead of the file spares each the wait for the disk.
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    @sqlalchemy.event.listens_for(storage.engine, "begin")
+    def begin(connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _redact_password(address: str) -> str:
+    try:
+        return make_url(address).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return address.rpartition("@")[2]
+
+
+STARTUP_TRIALS = 8  # trials drawn at random before what was seen guides the search
+PRUNER_STARTUP_TRIALS = 4  # trials that must be complete before one is given up early
 _FACTS = "hemalens"
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
-class SearchDiffers(HemaLensError):
+class SearchMismatch(HemaLensError):
     """A search of that name is about something else; mixing the two would compare what can't be compared."""
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchConfig:
     """What is searched: ``base`` within ``space``; ``folds`` of the cross-validation for models without epochs."""
 
-    space: Space
+    space: SearchSpace
     folds: int = 3
 
     @property
@@ -53,7 +278,7 @@ class Search:
         return self.space.base
 
     @property
-    def by_folds(self) -> bool:
+    def cross_validated(self) -> bool:
         return get_model(self.base.model).kind == "classical"
 
     def facts(self, data: LoadedDataset) -> dict[str, Any]:
@@ -61,7 +286,7 @@ class Search:
         settings = self.base.as_json()
         varied = set(self.space.names) | {"seed"}
         settings["model_arguments"] = {k: v for k, v in settings["model_arguments"].items() if k not in varied}
-        metric = f"accuracy, {self.folds}-fold cross-validation on train" if self.by_folds else "accuracy on val"
+        metric = f"accuracy, {self.folds}-fold cross-validation on train" if self.cross_validated else "accuracy on val"
         return {
             "kind": "tune",
             "title": f"{get_model(self.base.model).title}, {self.base.size} px: search for good settings",
@@ -75,7 +300,7 @@ class Search:
         }
 
 
-class _ByNumber(optuna.samplers.BaseSampler):
+class _TrialSeededSampler(optuna.samplers.BaseSampler):
     """TPE (Bergstra et al. 2011; multivariate) begun anew for each trial, from the seed and the trial's number.
 
     A search that goes on does not draw its first trials again, and processes never draw in step.
@@ -89,7 +314,7 @@ class _ByNumber(optuna.samplers.BaseSampler):
         number = int(np.random.SeedSequence([self.seed, trial.number]).generate_state(1)[0])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            self.sampler = optuna.samplers.TPESampler(seed=number, n_startup_trials=STARTUP, constant_liar=True)
+            self.sampler = optuna.samplers.TPESampler(seed=number, n_startup_trials=STARTUP_TRIALS, constant_liar=True)
         self.sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study, trial):
@@ -106,7 +331,7 @@ class _ByNumber(optuna.samplers.BaseSampler):
 
 
 def tune(
-    search: Search,
+    search: SearchConfig,
     trials: int,
     *,
     name: str | None = None,
@@ -119,7 +344,7 @@ def tune(
 
     ``storage`` is the address of its database (None: an SQLite file in the cache), ``timeout`` the seconds
     after which no new trial begins. The study's file under ``root`` (the user's, if None) is written after
-    each trial; what is there stays when this is interrupted. Raises `SearchDiffers`, `StorageUnavailable`.
+    each trial; what is there stays when this is interrupted. Raises `SearchMismatch`, `StorageUnavailable`.
     """
     base = search.base
     name = name or f"tune-{base.model}-{base.size}"
@@ -128,58 +353,60 @@ def tune(
     Study(name=name, device="", created="", **search.facts(data))  # a bad name is told before anything is begun
     if not isinstance(storage, optuna.storages.BaseStorage):
         storage = open_storage(storage)
-    study = _join(search, name, storage, data)
+    study = _open_study(search, name, storage, data)
     began = time.monotonic()
     try:
         for done in range(trials):
             if timeout is not None and time.monotonic() - began >= timeout:
                 break
 
-            def tell(message: str, done: int = done, so_far: str = _so_far(study)) -> None:
+            def report_trial(message: str, done: int = done, so_far: str = _best_so_far(study)) -> None:
                 report(Progress(done, trials, f"{so_far}; {message}", "trial"))
 
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 try:
-                    study.optimize(_objective(search, data, tell), n_trials=1, catch=(TrainingFailed,))
+                    study.optimize(_objective(search, data, report_trial), n_trials=1, catch=(TrainingFailed,))
                 except UpdateFinishedTrialError:
                     # This machine slept, others took its trial for dead and did it anew: they have its result.
                     continue
-            write(study, root)
-            report(Progress(done + 1, trials, _so_far(study), "trial"))
+            write_results(study, root)
+            report(Progress(done + 1, trials, _best_so_far(study), "trial"))
     finally:
-        found = write(study, root)
-    return found
+        results = write_results(study, root)
+    return results
 
 
-def export(name: str, dataset: str, storage: str | None = None, root: Path | None = None) -> Study:
+def export_study(name: str, dataset: str, storage: str | None = None, root: Path | None = None) -> Study:
     """Write the file of the search ``name`` from its database, for instance after other machines went on with it."""
     try:
         study = optuna.load_study(study_name=_full_name(name, dataset), storage=open_storage(storage))
     except KeyError as error:
         raise StudyNotFound(f"the database has no search {name!r} on {dataset}") from error
-    return write(study, root or paths.user_runs_root())
+    return write_results(study, root or paths.user_runs_root())
 
 
-def write(study: optuna.Study, root: Path) -> Study:
+def write_results(study: optuna.Study, root: Path) -> Study:
     """Write what the database holds now into the study's file under ``root``.
 
     Looks again after writing: another process may have ended a trial and written its file in the meantime.
     """
     while True:
-        found = _as_study(study)
-        write_study(root, found)
-        if len(_ended(study)) == len(found.trials):
-            return found
+        results = _to_study(study)
+        write_study(root, results)
+        if len(_finished_trials(study)) == len(results.trials):
+            return results
 
 
-def _objective(search: Search, data: LoadedDataset, tell: Callable[[str], None]) -> Callable[[optuna.Trial], float]:
+def _objective(
+    search: SearchConfig, data: LoadedDataset, report: Callable[[str], None]
+) -> Callable[[optuna.Trial], float]:
     device = choose_device(search.base.device)
 
     def objective(trial: optuna.Trial) -> float:
-        params = search.space.draw(trial)
+        params = search.space.suggest(trial)
         trial.set_user_attr("params", params)
-        trial.set_user_attr("made", {"seed": search.base.seed, "device": describe(device)})
+        trial.set_user_attr("made", {"seed": search.base.seed, "device": device_name(device)})
 
         def step_done(step: int, accuracy: float, seconds: float) -> None:
             trial.set_user_attr("seconds", seconds)
@@ -187,17 +414,17 @@ def _objective(search: Search, data: LoadedDataset, tell: Callable[[str], None])
             if step < steps and trial.should_prune():
                 raise optuna.TrialPruned
 
-        config = configured(search.base, params)
-        steps = search.folds if search.by_folds else config.epochs
+        config = with_params(search.base, params)
+        steps = search.folds if search.cross_validated else config.epochs
         try:
-            if search.by_folds:
-                outcome = cross_validated(config, data, search.folds, each_fold=step_done)
+            if search.cross_validated:
+                outcome = cross_validate_trial(config, data, search.folds, on_fold=step_done)
             else:
                 outcome = run_trial(
                     config,
                     data,
-                    report=lambda step: tell(f"trial {trial.number}: {step.message}"),
-                    each_epoch=step_done,
+                    report=lambda step: report(f"trial {trial.number}: {step.message}"),
+                    on_epoch=step_done,
                 )
         except TrainingFailed as error:
             trial.set_user_attr("reason", str(error))
@@ -212,33 +439,36 @@ def _full_name(name: str, dataset: str) -> str:
     return f"{dataset}/{name}"
 
 
-def _join(search: Search, name: str, storage: optuna.storages.BaseStorage, data: LoadedDataset) -> optuna.Study:
+def _open_study(
+    search: SearchConfig, name: str, storage: optuna.storages.BaseStorage, data: LoadedDataset
+) -> optuna.Study:
     """Begin the search, or join the one that is there after making sure that it is about the same."""
     facts = search.facts(data)
     settings: dict[str, Any] = {
         "study_name": _full_name(name, search.base.dataset),
         "storage": storage,
-        "sampler": _ByNumber(search.base.seed),
+        "sampler": _TrialSeededSampler(search.base.seed),
         "pruner": optuna.pruners.MedianPruner(
-            n_startup_trials=UNPRUNED, n_warmup_steps=0 if search.by_folds else max(1, search.base.epochs // 4)
+            n_startup_trials=PRUNER_STARTUP_TRIALS,
+            n_warmup_steps=0 if search.cross_validated else max(1, search.base.epochs // 4),
         ),
     }
     try:
         study = optuna.create_study(direction="maximize", **settings)
     except DuplicatedStudyError:
         study = optuna.load_study(**settings)
-        there = _facts(study)
-        if {k: v for k, v in there.items() if k not in ("name", "created")} != facts:
-            other = [k for k, v in facts.items() if there.get(k) != v]
-            raise SearchDiffers(
-                f"the search {name!r} that is there differs in {', '.join(other)}: repeat the command that began "
+        stored = _facts(study)
+        if {k: v for k, v in stored.items() if k not in ("name", "created")} != facts:
+            differing = [k for k, v in facts.items() if stored.get(k) != v]
+            raise SearchMismatch(
+                f"the search {name!r} that is there differs in {', '.join(differing)}: repeat the command that began "
                 "it to go on, or choose another --study name"
             ) from None
         return study
     created = datetime.now(UTC).isoformat(timespec="seconds")
     study.set_user_attr(_FACTS, {**facts, "name": name, "created": created})
     # The recipe as it is comes first, so that one sees what the search gains. Only whoever begins asks for it.
-    study.enqueue_trial(search.space.first())
+    study.enqueue_trial(search.space.default_params())
     return study
 
 
@@ -250,31 +480,35 @@ def _facts(study: optuna.Study, patience: float = 20.0) -> Mapping[str, Any]:
     return study.user_attrs.get(_FACTS, {})
 
 
-def _ended(study: optuna.Study) -> list[FrozenTrial]:
+def _finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=tuple(_STATES))
 
 
-def _as_study(study: optuna.Study) -> Study:
-    ended = _ended(study)
+def _to_study(study: optuna.Study) -> Study:
+    ended = _finished_trials(study)
     devices = sorted({trial.user_attrs["made"]["device"] for trial in ended if "made" in trial.user_attrs})
-    return Study(device="; ".join(devices), trials=tuple(map(_as_trial, ended)), **_facts(study))
+    return Study(device="; ".join(devices), trials=tuple(map(_to_trial, ended)), **_facts(study))
 
 
-def _as_trial(trial: FrozenTrial) -> Trial:
-    seen = trial.intermediate_values
-    kept = trial.user_attrs
+def _to_trial(trial: FrozenTrial) -> Trial:
+    intermediate = trial.intermediate_values
+    attributes = trial.user_attrs
     return Trial(
         number=trial.number,
-        params=kept.get("params", {}),
-        seed=kept.get("made", {}).get("seed", 0),
-        score=trial.value if trial.state == TrialState.COMPLETE else seen[max(seen)] if seen else None,
-        seconds=kept.get("seconds", 0.0),
-        epochs=max(seen, default=0),
+        params=attributes.get("params", {}),
+        seed=attributes.get("made", {}).get("seed", 0),
+        score=trial.value
+        if trial.state == TrialState.COMPLETE
+        else intermediate[max(intermediate)]
+        if intermediate
+        else None,
+        seconds=attributes.get("seconds", 0.0),
+        epochs=max(intermediate, default=0),
         state=_STATES[trial.state],
     )
 
 
-def _so_far(study: optuna.Study) -> str:
+def _best_so_far(study: optuna.Study) -> str:
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not complete:
         return "none complete yet"
@@ -282,15 +516,17 @@ def _so_far(study: optuna.Study) -> str:
     return f"best {best.value:.2%} (trial {best.number})"
 
 
-def train_options(config: TrainConfig) -> str:
+def cli_options(config: TrainConfig) -> str:
     """The options of ``python -m core train`` that stand for ``config``, but for its epochs."""
-    usual = TrainConfig.for_model(config.model, dataset=config.dataset, size=config.size)
+    defaults = TrainConfig.for_model(config.model, dataset=config.dataset, size=config.size)
     parts = [f"--dataset {config.dataset} --size {config.size} --model {config.model}"]
     for each in fields(TrainConfig):
         value = getattr(config, each.name)
-        if each.name not in ("epochs", "device", "devices", "model_arguments") and value != getattr(usual, each.name):
+        if each.name not in ("epochs", "device", "devices", "model_arguments") and value != getattr(
+            defaults, each.name
+        ):
             parts.append(f"--{each.name.replace('_', '-')} {value}")
     for name, value in config.model_arguments.items():
-        if value != usual.complete_arguments()[name]:
+        if value != defaults.all_model_arguments()[name]:
             parts.append(f"--arg {name}={value if isinstance(value, str) else json.dumps(value)}")
     return " ".join(parts)

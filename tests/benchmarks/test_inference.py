@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import inference
-from benchmarks.answering import eager, pictures_for, served
+from benchmarks.answering import eager_logits, pictures_for, served_logits
 from core.runs import Run
 from tests.fake_runs import combined
 from tests.stub_runs import make_run
@@ -26,21 +26,23 @@ def both(tiny_runs, tmp_path, monkeypatch):
 
 def test_both_ways_agree_on_a_network(tiny_run):
     pictures = pictures_for(tiny_run)[:8]
-    np.testing.assert_allclose(eager(tiny_run, 1)(pictures), served(tiny_run)(pictures), atol=1e-3)
+    np.testing.assert_allclose(eager_logits(tiny_run, 1)(pictures), served_logits(tiny_run)(pictures), atol=1e-3)
 
 
 @pytest.mark.parametrize("views", [1, 8])
 def test_both_ways_agree_on_a_combination(both, views):
     run = combined(Run(Path(shutil.copytree(both[0].path, both[0].path.parent / "vote-28-000000"))), both, views)
     pictures = pictures_for(run)[:3]
-    np.testing.assert_allclose(eager(run, 1)(pictures), served(run)(pictures), atol=1e-3)
+    np.testing.assert_allclose(eager_logits(run, 1)(pictures), served_logits(run)(pictures), atol=1e-3)
 
 
 def test_torch_has_no_way_to_a_classical_model(make_run, monkeypatch):
     run = make_run()
     run.config["kind"] = "classical"
-    assert eager(run, 1) is None
-    monkeypatch.setattr(inference, "fresh", lambda *_: {"memory_mb": 12.5, "open_ms": 1.0, "first_answer_ms": 1.0})
+    assert eager_logits(run, 1) is None
+    monkeypatch.setattr(
+        inference, "measure_fresh_process", lambda *_: {"memory_mb": 12.5, "open_ms": 1.0, "first_answer_ms": 1.0}
+    )
     kept = inference.latency(inference.measure(run, 3, 1, iter(range(1000)).__next__), "here")
     assert kept["eager_batch1_ms"] is None
     assert kept["eager_batch64_ms_per_image"] is None
@@ -50,7 +52,7 @@ def test_torch_has_no_way_to_a_classical_model(make_run, monkeypatch):
 def test_times_are_medians_taken_in_turns():
     ticks, order = iter([0, 1, 10, 15, 20, 22, 30, 37, 40, 49, 50, 56]), []
     ways = {name: lambda _, name=name: order.append(name) for name in ("a", "b")}
-    times = inference.in_turns(ways, np.zeros(1), 3, clock=ticks.__next__)
+    times = inference.alternate(ways, np.zeros(1), 3, clock=ticks.__next__)
     assert times == {"a": [1000, 2000, 9000], "b": [5000, 7000, 6000]}
     assert order == ["a", "a", "b", "b"] * 3  # the first of each pair warms up
 
@@ -69,7 +71,7 @@ def test_what_is_kept_of_a_row():
 
 
 def test_a_fresh_process_tells_what_its_first_answer_cost(tiny_run):
-    cost = inference.fresh(tiny_run, "served", 1)
+    cost = inference.measure_fresh_process(tiny_run, "served", 1)
     assert set(cost) == {"import_ms", "open_ms", "first_answer_ms", "memory_mb"}
     assert 0 < cost["memory_mb"] < 300
     assert Path(inference.ROOT, "benchmarks").is_dir()

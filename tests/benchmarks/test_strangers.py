@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from benchmarks.strangers import made_up, skin
+from benchmarks.ood import non_cell_images, skin_textures
 
 
 def test_skin_is_drawn_in_many_tones_with_some_texture():
-    pictures = skin(20, 64)
+    pictures = skin_textures(20, 64)
     assert pictures.shape == (20, 64, 64, 3)
     assert pictures.dtype == np.uint8
-    np.testing.assert_array_equal(pictures, skin(20, 64))
+    np.testing.assert_array_equal(pictures, skin_textures(20, 64))
     means = pictures.mean((1, 2))
     assert (means[:, 0] > means[:, 2]).all()  # redder than blue
     assert np.ptp(means[:, 0]) > 60
@@ -19,7 +19,7 @@ def test_skin_is_drawn_in_many_tones_with_some_texture():
 
 
 def test_made_up_pictures_come_in_the_size_that_is_asked_for():
-    found = dict(made_up(28, 5))
+    found = dict(non_cell_images(28, 5))
     assert len(found) == 5
     for name, frames in found.items():
         assert frames.shape[1:] == (28, 28, 3), name

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.browser import FLAGS, dashboard, find_chromium
+from benchmarks.first_answer import FLAGS, dashboard, find_chromium
 
 PATIENCE = 120_000  # milliseconds; a busy machine is no reason to fail
 

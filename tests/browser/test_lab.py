@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from core.datasets import get_dataset
-from core.datasets.foreign import foreign_cells, foreign_labels
+from core.datasets.synthetic import stain_shift_cells, stain_shift_labels
 
 CELLS, QUESTIONS = 100, 25
 ASKED = "asked about: "
@@ -17,10 +17,10 @@ ASKED = "asked about: "
 def cells(tmp_path_factory):
     """Drawn cells in a foreign stain as PNG files, whose names tell the class: '007-NE.png'."""
     folder = tmp_path_factory.mktemp("cells")
-    labels = foreign_labels(CELLS)
+    labels = stain_shift_labels(CELLS)
     codes = np.array(get_dataset("bloodmnist").codes)[labels]
     files = []
-    for number, (image, code) in enumerate(zip(foreign_cells(labels, 150), codes, strict=True)):
+    for number, (image, code) in enumerate(zip(stain_shift_cells(labels, 150), codes, strict=True)):
         files.append(folder / f"{number:03d}-{code}.png")
         Image.fromarray(image).save(files[-1])
     return files

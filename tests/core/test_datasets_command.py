@@ -7,7 +7,7 @@ import pytest
 
 from core.cli import main
 from core.commands import datasets as datasets_command
-from core.datasets import dataset_names, get_dataset, summary, texture_statistics
+from core.datasets import dataset_names, get_dataset, statistics
 from tests.core.datasets.planted import planted
 from tests.drawn_folders import drawn_folder
 
@@ -54,7 +54,7 @@ def test_summarize_without_images_says_how_to_get_them(capsys):
 
 
 def test_summarize_writes_and_prints(capsys, tmp_path, monkeypatch):
-    for save in (summary.save_summary, texture_statistics.save):
+    for save in (statistics.save_summary, statistics.save_texture):
         monkeypatch.setattr(save, "__defaults__", (tmp_path / "out",))
     assert main(["datasets", "summarize", "synthetic", "--size", "28"]) == 0
     out = capsys.readouterr().out

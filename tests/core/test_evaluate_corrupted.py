@@ -8,9 +8,9 @@ import pytest
 
 from core.cli import main
 from core.datasets import get_dataset
-from core.evaluation.corruptions import CORRUPTIONS
+from core.evaluation import robustness
+from core.evaluation.robustness import CORRUPTIONS
 from core.runs import Run
-from core.serving import corrupted
 
 
 @pytest.fixture
@@ -20,11 +20,11 @@ def run(tiny_run, tmp_path):
 
 
 def test_figures_are_printed_and_kept(run, capsys):
-    assert run.corruptions() is None
+    assert run.robustness() is None
     assert main(["evaluate", str(run.path), "--corrupted", "--cells", "24", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told.pop("run") == run.name
-    assert told == run.corruptions()
+    assert told == run.robustness()
     assert set(told["corruptions"]) == set(CORRUPTIONS)
     assert all(len(way["accuracy"]) == len(way["confidence"]) == 5 for way in told["corruptions"].values())
     assert (told["n"], told["size"], told["split"]) == (24, 28, "test")
@@ -33,14 +33,14 @@ def test_figures_are_printed_and_kept(run, capsys):
 
 
 def test_the_same_again_and_as_counted_by_hand(run, monkeypatch):
-    monkeypatch.setattr(corrupted, "CORRUPTIONS", {"saturate": CORRUPTIONS["saturate"]})
+    monkeypatch.setattr(robustness, "CORRUPTIONS", {"saturate": CORRUPTIONS["saturate"]})
     data = get_dataset("synthetic").load(28)
     steps = []
-    found = corrupted.evaluate_corrupted(run, data, 16, report=steps.append)
-    assert found == corrupted.evaluate_corrupted(run, data, 16)
+    found = robustness.evaluate_robustness(run, data, 16, report=steps.append)
+    assert found == robustness.evaluate_robustness(run, data, 16)
     assert steps[-1].done == steps[-1].total == 16 * 6
     assert found["of"] == len(data["test"])
-    everything = corrupted.evaluate_corrupted(run, data, 0)
+    everything = robustness.evaluate_robustness(run, data, 0)
     stored = run.predictions("test")
     assert everything["n"] == len(stored.labels)
     assert everything["clean"]["accuracy"] == pytest.approx(np.mean(stored.logits.argmax(1) == stored.labels), abs=0.02)
@@ -51,7 +51,7 @@ def test_a_person_reads_the_worst_first(run, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "8 of" in lines[0]
     assert "drawn by class with seed 0" in lines[0]
-    means = [found["mean_accuracy"] for found in run.corruptions()["corruptions"].values()]
+    means = [found["mean_accuracy"] for found in run.robustness()["corruptions"].values()]
     assert f"{100 * min(means):.1f}" in lines[3]
     assert "mean over all" in lines[-1]
 
@@ -60,7 +60,7 @@ def test_a_folder_that_cannot_be_written_costs_no_figures(run, capsys, monkeypat
     def refuse(*_):
         raise PermissionError("read-only")
 
-    monkeypatch.setattr("core.commands.evaluate.keep_corruptions", refuse)
+    monkeypatch.setattr("core.commands.evaluate.write_robustness", refuse)
     assert main(["evaluate", str(run.path), "--corrupted", "--cells", "8", "--json"]) == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["n"] == 8
@@ -74,5 +74,5 @@ def test_what_makes_no_sense_is_refused(run, options, capsys):
     except SystemExit as stop:
         status = stop.code
     assert status
-    assert run.corruptions() is None
+    assert run.robustness() is None
     assert "give a number" in (told := capsys.readouterr().err) or "not allowed with" in told

@@ -8,7 +8,7 @@ from scipy import stats
 from core import paths
 from core.runs import list_runs
 from core.studies import (
-    BadStudy,
+    InvalidStudy,
     Study,
     StudyNotFound,
     find_study,
@@ -116,7 +116,7 @@ def test_what_is_not_there_names_what_is() -> None:
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "two words"])
 def test_a_name_is_a_file_s_name(name: str) -> None:
-    with pytest.raises(BadStudy, match="can't be called"):
+    with pytest.raises(InvalidStudy, match="can't be called"):
         fake_tune_study(1, name=name)
 
 
@@ -128,7 +128,7 @@ def test_a_score_that_is_no_number_is_stored_as_none() -> None:
 
 def test_an_unknown_kind_is_refused() -> None:
     facts = {k: getattr(fake_seeds_study(), k) for k in ("name", "title", "dataset", "size", "model", "provenance")}
-    with pytest.raises(BadStudy, match="kind"):
+    with pytest.raises(InvalidStudy, match="kind"):
         Study(**facts, kind="guess", metric="", device="", created="")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dashboard.by_class import class_measures
+from dashboard.compare.classes import class_measures
 from tests.fake_runs import fake_run
 
 

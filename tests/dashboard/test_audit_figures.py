@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from core.datasets.audit import Audit, Colours
-from core.datasets.shortcuts import Shortcut
-from dashboard.figures.audit import colour_dots, colour_title, shortcut_bars, shortcut_table, shortcut_title
+from core.datasets.quality.audit import Audit, ClassColours
+from core.datasets.quality.shortcuts import Shortcut
+from dashboard.dataset.audit import colour_dots, colour_title, shortcut_bars, shortcut_table, shortcut_title
 
 
 def found(colour: int) -> Audit:
     flat = ((200.0, 150.0, 170.0), (120.0, 90.0, 100.0))
     return Audit(
         dataset="synthetic", size=28, scheme="", codes=("BA", "EO"), content_hash="0", provenance="drawn",
-        counts={"train": 800, "val": 200, "test": 100}, copies=(), threshold=0.9, leaks={}, suspects=(), doubts=0,
-        checker=0.9, shortcuts=(Shortcut("colour", colour, 200), Shortcut("whole", 199, 200)), scored_on="val",
-        majority=0.5, colours=Colours(flat, flat, flat), seconds=1.0, cpu_seconds=1.0,
+        counts={"train": 800, "val": 200, "test": 100}, duplicates=(), threshold=0.9, leakage={}, label_issues=(), label_issue_count=0,
+        checker_accuracy=0.9, shortcuts=(Shortcut("colour", colour, 200), Shortcut("whole", 199, 200)), scored_on="val",
+        majority_share=0.5, colours=ClassColours(flat, flat, flat), seconds=1.0, cpu_seconds=1.0,
     )  # fmt: skip
 
 

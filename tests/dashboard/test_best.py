@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from core.runs import Predictions
-from dashboard.best import MARGIN, advice, arranged, standing
-from dashboard.leaderboard import over_seeds
+from dashboard.compare.overview import MARGIN, advice, over_seeds, sort_by_aim, standing
 from tests.fake_runs import fake_run
 from tests.fake_studies import fake_seeds_study
 
@@ -34,7 +33,7 @@ TABLE = pd.DataFrame(
 
 
 def test_standing_by_hand():
-    assert STAND.best == 0
+    assert STAND.leader == 0
     assert STAND.n == N
     assert STAND.lag == pytest.approx([0, 0.2, 4.5])
     assert STAND.at_most[0] == 0
@@ -44,7 +43,7 @@ def test_standing_by_hand():
 
 def test_a_run_scored_on_other_cells_is_not_set_against_the_best():
     stand = standing([answers(*range(10)), answers(ids="other")])
-    assert stand.best == 0
+    assert stand.leader == 0
     assert np.isnan(stand.at_most[1])
     assert "Poor" not in advice(TABLE.iloc[[0, 2]].reset_index(drop=True), stand, "speed")
 
@@ -75,10 +74,12 @@ def test_the_most_accurate_is_that_of_val_and_ties_are_named():
 
 
 def test_the_table_is_put_in_order():
-    assert list(arranged(TABLE, STAND, "accuracy")["model"]) == ["Quick", "Slow", "Poor"]
-    assert list(arranged(TABLE, STAND, "speed")["model"]) == ["Quick", "Slow", "Poor"]
-    assert list(arranged(TABLE, STAND, "size")["model"]) == ["Slow", "Quick", "Poor"], "unknown last of the close ones"
-    assert arranged(TABLE, STAND, "size")["behind"].iloc[2] > 4.5
+    assert list(sort_by_aim(TABLE, STAND, "accuracy")["model"]) == ["Quick", "Slow", "Poor"]
+    assert list(sort_by_aim(TABLE, STAND, "speed")["model"]) == ["Quick", "Slow", "Poor"]
+    assert list(sort_by_aim(TABLE, STAND, "size")["model"]) == ["Slow", "Quick", "Poor"], (
+        "unknown last of the close ones"
+    )
+    assert sort_by_aim(TABLE, STAND, "size")["behind"].iloc[2] > 4.5
 
 
 def test_seeds_of_the_same_model_and_size_only(tmp_path, monkeypatch):

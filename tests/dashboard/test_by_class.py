@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from core.evaluation import softmax
-from core.evaluation.curves import class_curves
-from core.evaluation.hardest import gather, hardness
+from core.evaluation.hard_examples import gather_votes, hardness
+from core.evaluation.metrics import class_curves
 from core.runs import Predictions
-from dashboard.by_class import class_measures, class_table, curve_points, hard_cells, missed_by
+from dashboard.compare.classes import class_measures, class_table, curve_points
+from dashboard.compare.hardest import hard_cells, missed_by
 
 CODES = ["BA", "EO", "ERB"]
 
@@ -61,7 +62,7 @@ def votes():
         logits = np.zeros((4, 3), "f4")
         logits[np.arange(4), row] = 5
         every.append(Predictions(np.array(["a", "b", "c", "d"]), labels, logits))
-    return gather(every)[0]
+    return gather_votes(every)[0]
 
 
 def test_hard_cells_by_hand():

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from core.datasets import get_dataset
-from core.serving.reader import RunReader
-from dashboard.cells import BATCH, TILE, Tray, in_order, tile
-from dashboard.downloads import as_csv, as_json
+from core.inference.predictor import RunPredictor
+from dashboard.classify.gallery import TILE, crop_tile, grouped_for_gallery
+from dashboard.classify.results import as_csv, as_json
+from dashboard.session import BATCH, UploadSession
 from tests.stub_runs import make_run
 
 SPEC = get_dataset("bloodmnist")
@@ -37,12 +38,12 @@ def finish(tray, runs):
 
 @pytest.fixture
 def run(make_run):
-    return RunReader(make_run())
+    return RunPredictor(make_run())
 
 
 def filled(*colours):
-    tray = Tray()
-    tray.put_in_queue([(f"{n}.png", png(c, mark=n)) for n, c in enumerate(colours)])
+    tray = UploadSession()
+    tray.enqueue([(f"{n}.png", png(c, mark=n)) for n, c in enumerate(colours)])
     return tray
 
 
@@ -51,21 +52,21 @@ def test_files_become_answered_cells_in_the_order_of_arrival(run):
     last = finish(tray, [run])[-1]
     assert last.done == last.total
     assert last.message == "3 of 3 cells"
-    answered = tray.answered([run])
+    answered = tray.results([run])
     assert [a.cell.name for a in answered] == ["0.png", "1.png", "2.png"]
     assert [SPEC.codes[a.lead.winner] for a in answered] == ["BA", "EO", "ERB"]
     assert all(a.lead.sure and a.agree and not a.to_check for a in answered)
-    assert answered[0].lead.framed.pixels.shape == (64, 64, 3)
+    assert answered[0].lead.crop.pixels.shape == (64, 64, 3)
     assert not tray.busy([run])
 
 
 def test_work_stops_when_its_time_is_up_and_goes_on_later(run):
     tray = filled(*[RED] * (3 * BATCH))
     assert len(list(tray.work([run], SPEC, seconds=0))) == 1
-    assert len(tray.answered([run])) == BATCH
+    assert len(tray.results([run])) == BATCH
     assert tray.busy([run])
     finish(tray, [run])
-    assert len(tray.answered([run])) == 3 * BATCH
+    assert len(tray.results([run])) == 3 * BATCH
 
 
 def test_stopping_keeps_what_is_done(run):
@@ -73,8 +74,8 @@ def test_stopping_keeps_what_is_done(run):
     next(tray.work([run], SPEC))
     tray.stop()
     assert not tray.busy([run])
-    assert tray.drop.unread == BATCH
-    assert len(tray.answered([run])) == BATCH
+    assert tray.stats.unread == BATCH
+    assert len(tray.results([run])) == BATCH
 
 
 def test_a_second_model_answers_what_is_there(run, make_run):
@@ -82,42 +83,42 @@ def test_a_second_model_answers_what_is_there(run, make_run):
     finish(tray, [run])
     swapped = np.zeros((3, 8))
     swapped[0, 0], swapped[1, 4] = 20, 20
-    other = RunReader(make_run("other-28-111111", size=28, weights=swapped))
+    other = RunPredictor(make_run("other-28-111111", size=28, weights=swapped))
     assert tray.busy([run, other])
-    assert tray.answered([run, other]) == []
+    assert tray.results([run, other]) == []
     finish(tray, [run, other])
-    first, second = tray.answered([run, other])
+    first, second = tray.results([run, other])
     assert first.agree
     assert not second.agree
     assert second.to_check
-    assert second.readings[1].framed.pixels.shape == (28, 28, 3)
+    assert second.predictions[1].crop.pixels.shape == (28, 28, 3)
 
 
 def test_the_same_bytes_are_one_cell(run):
-    tray = Tray()
-    tray.put_in_queue([("a.png", png(RED)), ("b.png", png(RED))])
+    tray = UploadSession()
+    tray.enqueue([("a.png", png(RED)), ("b.png", png(RED))])
     finish(tray, [run])
     assert len(tray.cells) == 1
-    assert tray.drop.known == 1
-    tray.put_in_queue([("c.png", png(GREEN))])
+    assert tray.stats.duplicates == 1
+    tray.enqueue([("c.png", png(GREEN))])
     finish(tray, [run])
-    assert tray.drop.known == 0
-    assert tray.drop.last == list(tray.cells)[-1]
+    assert tray.stats.duplicates == 0
+    assert tray.stats.last_id == list(tray.cells)[-1]
 
 
 def test_failures_are_kept_once_with_reason_and_advice(run):
-    tray = Tray()
-    tray.put_in_queue([("bad.png", b"some text"), ("bad.png", b"some text"), ("good.png", png(RED))])
+    tray = UploadSession()
+    tray.enqueue([("bad.png", b"some text"), ("bad.png", b"some text"), ("good.png", png(RED))])
     finish(tray, [run])
     (failure,) = tray.failures.values()
     assert failure.name == "bad.png"
     assert failure.reason
     assert failure.advice
-    assert len(tray.answered([run])) == 1
+    assert len(tray.results([run])) == 1
 
 
 def test_a_full_tray_says_so(run, monkeypatch):
-    monkeypatch.setattr("dashboard.cells.KEPT_BYTES", 20_000)
+    monkeypatch.setattr("dashboard.session.KEPT_BYTES", 20_000)
     tray = filled(*[RED] * 4)
     finish(tray, [run])
     assert 1 < len(tray.cells) < 4
@@ -125,14 +126,14 @@ def test_a_full_tray_says_so(run, monkeypatch):
 
 
 def test_framing_is_each_cells_own_or_everyones(run):
-    tray = Tray()
+    tray = UploadSession()
     identity = tray.add_cell("big", np.zeros((363, 360, 3), np.uint8), None, "uploaded")
     other = tray.add_cell("other", np.ones((363, 360, 3), np.uint8), None, "uploaded")
     finish(tray, [run])
     tray.modes[identity] = "whole"
     assert [c.id for c in tray.pending(run)] == [identity]
     finish(tray, [run])
-    boxes = {a.cell.id: a.lead.framed.box for a in tray.answered([run])}
+    boxes = {a.cell.id: a.lead.crop.box for a in tray.results([run])}
     assert boxes == {identity: (0, 2, 360, 362), other: (80, 82, 280, 282)}
     tray.use_mode_for_all("whole")
     assert [c.id for c in tray.pending(run)] == [other]
@@ -142,16 +143,16 @@ def test_removing_and_clearing(run):
     tray = filled(RED, GREEN)
     finish(tray, [run])
     tray.remove(next(iter(tray.cells)))
-    assert [a.cell.name for a in tray.answered([run])] == ["1.png"]
+    assert [a.cell.name for a in tray.results([run])] == ["1.png"]
     tray.clear()
     assert not tray.cells
-    assert not tray.answered([run])
+    assert not tray.results([run])
 
 
 def test_the_wall_begins_with_what_to_check_and_goes_on_by_class(run):
     tray = filled(BLUE, RED, GREY, GREEN, RED)
     finish(tray, [run])
-    groups = in_order(tray.answered([run]))
+    groups = grouped_for_gallery(tray.results([run]))
     assert [(number, [a.cell.name for a in cells]) for number, cells in groups] == [
         ("check", ["2.png"]),
         (0, ["1.png", "4.png"]),
@@ -161,22 +162,22 @@ def test_the_wall_begins_with_what_to_check_and_goes_on_by_class(run):
 
 
 def test_a_tile_shows_what_lies_in_the_frame(run):
-    tray = Tray()
+    tray = UploadSession()
     pixels = np.zeros((363, 360, 3), np.uint8)
     pixels[82:282, 80:280] = (255, 0, 0)
     tray.add_cell("framed", pixels, None, "uploaded")
     finish(tray, [run])
-    (answered,) = tray.answered([run])
-    assert tile(answered).shape == (TILE, TILE, 3)
-    assert (tile(answered) == (255, 0, 0)).all()
+    (answered,) = tray.results([run])
+    assert crop_tile(answered).shape == (TILE, TILE, 3)
+    assert (crop_tile(answered) == (255, 0, 0)).all()
 
 
 def test_files_to_keep(run):
     tray = filled(RED, GREY)
-    tray.put_in_queue([("@formula.png", b"text text")])
+    tray.enqueue([("@formula.png", b"text text")])
     tray.add_cell("sample", np.full((64, 64, 3), (0, 255, 0), np.uint8), "EO", "drawn, not real")
     finish(tray, [run])
-    answered, failures = tray.answered([run]), list(tray.failures.values())
+    answered, failures = tray.results([run]), list(tray.failures.values())
     rows = list(csv.DictReader(io.StringIO(as_csv(answered, failures, [run], SPEC).decode("utf-8-sig"))))
     by_file = {r["file"]: r for r in rows}
     assert by_file["0.png"]["class"] == "BA"

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dashboard.figures.classify import CELL, GAP, Group, Tile, framed_upload, probability_bars, wall
-from dashboard.figures.style import PRIMARY
+from dashboard.classify.detail import probability_bars
+from dashboard.classify.gallery import CELL, GAP, GalleryGroup, GalleryTile, gallery_figure
+from dashboard.pictures import framed_upload
+from dashboard.style import PRIMARY
 
 
 def tiles(n, caption="", start=0):
     return [
-        Tile(f"id{start + i}", np.full((128, 128, 3), 10 * (start + i), np.uint8), "hover", caption) for i in range(n)
+        GalleryTile(f"id{start + i}", np.full((128, 128, 3), 10 * (start + i), np.uint8), "hover", caption)
+        for i in range(n)
     ]
 
 
@@ -23,7 +26,10 @@ def sheet_of(figure):
 
 
 def test_every_cell_can_be_clicked_where_it_is_shown():
-    figure = wall([Group("To check", "#777777", tiles(3, "NE 61 %")), Group("BA", "#123456", tiles(8, start=3))], "id4")
+    figure = gallery_figure(
+        [GalleryGroup("To check", "#777777", tiles(3, "NE 61 %")), GalleryGroup("BA", "#123456", tiles(8, start=3))],
+        "id4",
+    )
     points = figure.data[0]
     assert list(points.customdata) == [f"id{i}" for i in range(11)]
     picture, scale = sheet_of(figure), 128 / CELL
@@ -34,7 +40,9 @@ def test_every_cell_can_be_clicked_where_it_is_shown():
 
 
 def test_cells_do_not_overlap_and_stay_inside():
-    figure = wall([Group("a", "#777777", tiles(13, "x")), Group("b", "#777777", tiles(1, start=13))], None)
+    figure = gallery_figure(
+        [GalleryGroup("a", "#777777", tiles(13, "x")), GalleryGroup("b", "#777777", tiles(1, start=13))], None
+    )
     boxes = [(s.x0, s.y0, s.x1, s.y1) for s in figure.layout.shapes]
     for number, (x0, y0, x1, y1) in enumerate(boxes):
         assert x0 >= 0
@@ -46,7 +54,7 @@ def test_cells_do_not_overlap_and_stay_inside():
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_chosen_cell_is_marked(dark):
-    figure = wall([Group("a", "#777777", tiles(3))], "id1", dark)
+    figure = gallery_figure([GalleryGroup("a", "#777777", tiles(3))], "id1", dark)
     assert [s.line.color for s in figure.layout.shapes] == ["#777777", PRIMARY[dark], "#777777"]
 
 

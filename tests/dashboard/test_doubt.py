@@ -4,19 +4,22 @@ import numpy as np
 import pytest
 
 from core.evaluation import softmax
-from core.evaluation.conformal import class_thresholds
-from core.evaluation.doubt import doubt
-from dashboard.doubt import (
-    answered_at,
+from core.evaluation.uncertainty import uncertainty_summary
+from core.probabilities import class_thresholds
+from dashboard.compare.uncertainty import (
+    MOST_RUNS,
+    coverage_figure,
     coverage_points,
     coverage_title,
-    doubt_table,
+    reliability_figure,
     reliability_points,
     reliability_title,
+    risk_figure,
     risk_points,
     risk_title,
+    share_answered_at,
+    uncertainty_table,
 )
-from dashboard.figures.doubt import MOST, coverage_figure, reliability_figure, risk_figure
 
 CODES = ["AA", "BB", "CC"]
 NAMES = {"AA": "alpha", "BB": "beta", "CC": "gamma"}
@@ -29,7 +32,7 @@ def figures(seed: int = 0, sharp: float = 4.0, classes: int = 3) -> dict:
     logits[np.arange(2000), labels] += sharp
     probabilities = softmax(logits)
     thresholds = class_thresholds(labels[:1000], probabilities[:1000])
-    return doubt(labels[1000:], probabilities[1000:], thresholds, 0.9)
+    return uncertainty_summary(labels[1000:], probabilities[1000:], thresholds, 0.9)
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def test_risk_ends_at_all_cells_and_the_title_tells_what_one_percent_buys(found)
     for trace, one in zip(fig.data, found.values(), strict=True):
         assert trace.x[-1] == 100
         assert trace.y[-1] == pytest.approx(100 * one["risk"]["risk"][-1])
-    shares = sorted(100 * answered_at(one) for one in found.values())
+    shares = sorted(100 * share_answered_at(one) for one in found.values())
     assert 0 < shares[0] < shares[1]
     assert fig.layout.title.text.startswith(f"{shares[0]:.0f} to ")
 
@@ -63,7 +66,7 @@ def test_risk_ends_at_all_cells_and_the_title_tells_what_one_percent_buys(found)
 def test_a_run_that_is_wrong_wherever_it_is_surest_is_told():
     bad = figures()
     bad["risk"] |= {"risk": [0.5, 0.6], "coverage": [0.1, 1.0], "from_probability": [0.9, 0.2]}
-    assert answered_at(bad) == 0
+    assert share_answered_at(bad) == 0
     assert "However few cells" in risk_title({"Bad": bad})
 
 
@@ -87,7 +90,7 @@ def test_a_class_without_cells_is_left_open():
 
 
 def test_the_table_says_all_of_it_in_percent(found):
-    table = doubt_table(found)
+    table = uncertainty_table(found)
     assert table["name"].tolist() == ["Good", "Fair"]
     assert table["cells"].tolist() == [1000, 1000]
     assert table["sure_right"].iloc[0] > 95
@@ -96,6 +99,6 @@ def test_the_table_says_all_of_it_in_percent(found):
 
 
 def test_too_many_to_tell_apart_are_refused():
-    many = {f"Run {k}": figures(k) for k in range(MOST + 1)}
+    many = {f"Run {k}": figures(k) for k in range(MOST_RUNS + 1)}
     with pytest.raises(ValueError, match="told apart"):
         risk_figure(risk_points(many), title="")

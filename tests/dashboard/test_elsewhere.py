@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.lab.elsewhere import keep
-from dashboard.elsewhere import elsewhere_line
+from core.evaluation.external import store_validation
+from dashboard.pickers import external_validation_line
 from tests.stub_runs import make_run
 
 __all__ = ["make_run"]
@@ -19,20 +19,20 @@ def run(make_run, tmp_path, monkeypatch):
 
 
 def test_nothing_is_said_where_nothing_was_measured(run):
-    assert elsewhere_line("bloodmnist") == ""
-    assert elsewhere_line("all4") == ""
+    assert external_validation_line("bloodmnist") == ""
+    assert external_validation_line("all4") == ""
 
 
 def test_the_range_before_and_after_is_told(run):
     common = {"draws": 10, "cells": 140, "answers": 25}
-    keep(
+    store_validation(
         run,
         [
             {"laboratory": "north", "before": 0.7, "after": 0.9, **common},
             {"laboratory": "south", "before": 0.8, "after": 0.95, **common},
         ],
     )
-    told = elsewhere_line("bloodmnist")
+    told = external_validation_line("bloodmnist")
     assert "2 laboratories" in told
     assert "70% to 80%" in told
     assert "90% to 95%" in told

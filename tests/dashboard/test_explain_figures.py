@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dashboard.figures.explain import NAMED, colour_strip, gates_figure, labelled, nearest_classes, unusual
+from dashboard.explain.gates import NAMED, gates_figure, nearest_classes, unusual
+from dashboard.explain.maps import colour_strip, labelled
 
 
 @pytest.fixture

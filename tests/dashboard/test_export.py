@@ -4,7 +4,7 @@ import altair as alt
 import pandas as pd
 from streamlit.testing.v1 import AppTest
 
-from dashboard.widgets.export import csv_text
+from dashboard.charts import csv_text
 
 DATA = pd.DataFrame({"class": ["Größe"], "n": [3]})
 
@@ -14,13 +14,13 @@ def page() -> None:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from dashboard.widgets.export import exported
+    from dashboard.charts import show_figure
 
     data = pd.DataFrame({"class": ["BA"], "n": [3]})
-    exported(go.Figure(go.Bar(x=[1], y=[2])), data, "bars", "bars")
+    show_figure(go.Figure(go.Bar(x=[1], y=[2])), data, "bars", "bars")
     chart = alt.Chart(data).mark_bar().encode(x="class:N", y="n:Q")
-    exported(chart, data, "altair", "altair")
-    exported(chart.to_dict(), data, "vega", "vega", index=True, on_select="ignore")
+    show_figure(chart, data, "altair", "altair")
+    show_figure(chart.to_dict(), data, "vega", "vega", index=True, on_select="ignore")
 
 
 def test_every_kind_of_figure_offers_its_numbers():
@@ -38,7 +38,7 @@ def test_the_numbers_open_with_the_right_letters():
 
 
 def test_a_chart_given_is_not_changed():
-    from dashboard.widgets.export import _as_svg
+    from dashboard.charts import _as_svg
 
     chart = alt.Chart(DATA).mark_bar()
     drawn = _as_svg(chart)

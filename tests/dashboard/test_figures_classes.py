@@ -5,9 +5,9 @@ import pytest
 
 from core.datasets import get_dataset
 from core.evaluation import softmax
-from core.evaluation.curves import ClassCurves, class_curves
-from dashboard.figures import classes
-from dashboard.figures.style import class_colours
+from core.evaluation.metrics import ClassCurves, class_curves
+from dashboard.compare import classes
+from dashboard.style import class_colours
 
 SPEC = get_dataset("bloodmnist")
 NAMES = dict(zip(SPEC.codes, SPEC.class_names, strict=True))

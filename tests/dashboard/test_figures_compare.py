@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from core.evaluation.compare import compare_runs
-from dashboard.figures import compare
-from dashboard.leaderboard import cell_answers, confusion_table, leaderboard, pareto_front, per_class, share
+from dashboard.compare import matrices, overview
+from dashboard.compare.matrices import cell_answers, confusion_table, probability_text
+from dashboard.compare.overview import leaderboard, pareto_front, per_class
 from tests.fake_runs import fake_run
 
 CODES = ["ERB", "LY", "PLT"]
@@ -80,7 +81,7 @@ def test_pareto_front_by_hand():
     ],
 )
 def test_the_matrix_title_is_computed(matrix, said):
-    assert compare.confusion_title(np.array(matrix), NAMES) == said
+    assert matrices.confusion_title(np.array(matrix), NAMES) == said
 
 
 def values(chart):
@@ -89,20 +90,20 @@ def values(chart):
 
 def test_the_matrix_prints_counts_or_percent_and_is_clickable():
     matrix = np.array([[9, 1, 0], [0, 6, 0], [0, 0, 7]])
-    spec, data = values(compare.confusion_chart(matrix, CODES, NAMES))
+    spec, data = values(matrices.confusion_chart(matrix, CODES, NAMES))
     assert list(data["text"][:3]) == ["9", "1", ""]
     (click,) = spec["layer"][0]["params"]
     assert click["name"] == "cell"
     assert click["select"]["fields"] == ["truth", "called"]
-    _, data = values(compare.confusion_chart(matrix, CODES, NAMES, percent=True))
+    _, data = values(matrices.confusion_chart(matrix, CODES, NAMES, percent=True))
     assert list(data["text"][:3]) == ["90.0", "10.0", ""]
 
 
 def test_a_marked_square_gets_a_frame():
-    plain = compare.confusion_chart(PERFECT, CODES, NAMES)
-    framed = compare.framed_cell(plain, ("ERB", "LY"))
+    plain = matrices.confusion_chart(PERFECT, CODES, NAMES)
+    framed = matrices.framed_cell(plain, ("ERB", "LY"))
     assert framed["layer"][-1]["data"]["values"] == [{"truth": "ERB", "called": "LY"}]
-    assert compare.framed_cell(plain, None) is plain
+    assert matrices.framed_cell(plain, None) is plain
     assert len(plain["layer"]) == 2, "a shared figure is never changed"
 
 
@@ -111,43 +112,43 @@ def test_the_specifications_are_true_vega_lite(dark):
     import altair as alt
 
     other = np.array([[4, 1, 0], [0, 6, 0], [0, 0, 7]])
-    matrix = compare.framed_cell(compare.confusion_chart(PERFECT, CODES, NAMES, dark=dark), ("ERB", "LY"), dark)
+    matrix = matrices.framed_cell(matrices.confusion_chart(PERFECT, CODES, NAMES, dark=dark), ("ERB", "LY"), dark)
     alt.Chart.from_dict(matrix, validate=True)
-    alt.Chart.from_dict(compare.difference_chart(PERFECT, other, CODES, NAMES, title="t", dark=dark), validate=True)
+    alt.Chart.from_dict(matrices.difference_chart(PERFECT, other, CODES, NAMES, title="t", dark=dark), validate=True)
 
 
 def test_numbers_are_readable_on_their_squares():
     matrix = np.array([[100, 30, 5], [0, 1, 0], [50, 50, 1]])
     for dark in (False, True):
-        _, data = values(compare.confusion_chart(matrix, CODES, NAMES, dark=dark))
+        _, data = values(matrices.confusion_chart(matrix, CODES, NAMES, dark=dark))
         assert set(data["ink"]) == {"#231d36", "#ffffff"}
 
 
 def test_the_difference_is_signed_and_nothing_at_zero():
     other = np.array([[4, 1, 0], [0, 6, 0], [0, 0, 7]])
-    _, data = values(compare.difference_chart(PERFECT, other, CODES, NAMES, title="t"))
+    _, data = values(matrices.difference_chart(PERFECT, other, CODES, NAMES, title="t"))
     assert list(data["text"][:3]) == ["+1", "-1", ""]
-    _, data = values(compare.difference_chart(PERFECT, PERFECT, CODES, NAMES, title="t"))
+    _, data = values(matrices.difference_chart(PERFECT, PERFECT, CODES, NAMES, title="t"))
     assert not data["colour"].any()
-    _, data = values(compare.difference_chart(PERFECT, other, CODES, NAMES, percent=True, title="t"))
+    _, data = values(matrices.difference_chart(PERFECT, other, CODES, NAMES, percent=True, title="t"))
     assert data["text"][0] == "+20.0"
 
 
 def test_difference_titles(runs):
     paired = compare_runs(runs[0], runs[1])
-    title = compare.difference_title(paired, "A", "B")
+    title = matrices.difference_title(paired, "A", "B")
     assert str(paired.only_first) in title
     assert str(paired.only_second) in title
-    assert "same cells" in compare.difference_title(compare_runs(runs[0], runs[0]), "A", "B")
-    assert "own cells" in compare.difference_title(None, "A", "B")
+    assert "same cells" in matrices.difference_title(compare_runs(runs[0], runs[0]), "A", "B")
+    assert "own cells" in matrices.difference_title(None, "A", "B")
 
 
 def test_curves_show_each_run_and_say_when_it_was_best(runs):
-    fig = compare.curves({run.title: run.history for run in runs[:2]})
+    fig = overview.training_curves({run.title: run.history for run in runs[:2]})
     assert len(fig.data) == 2 * 4
     assert "after 4 of 4 epochs" in fig.layout.title.text
-    assert "No training curve" in compare.curves({}).layout.title.text
-    assert "No training curve" in compare.curves({"x": {}}).layout.title.text
+    assert "No training curve" in overview.training_curves({}).layout.title.text
+    assert "No training curve" in overview.training_curves({"x": {}}).layout.title.text
 
 
 def test_the_cells_of_a_square(runs):
@@ -164,4 +165,10 @@ def test_the_cells_of_a_square(runs):
 
 def test_export_and_shares():
     assert confusion_table(PERFECT, CODES).loc["LY", "LY"] == 6
-    assert [share(v) for v in (1.0, 0.991, 0.504, 0.0099, 0.0)] == ["> 99 %", "> 99 %", "50 %", "< 1 %", "< 1 %"]
+    assert [probability_text(v) for v in (1.0, 0.991, 0.504, 0.0099, 0.0)] == [
+        "> 99 %",
+        "> 99 %",
+        "50 %",
+        "< 1 %",
+        "< 1 %",
+    ]

@@ -5,10 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from core.evaluation.effects import effects, spread
-from core.evaluation.importance import Importance
-from dashboard import trials
-from dashboard.figures import studies
+from core.evaluation.importance import Importance, seed_spread, variant_effects
+from dashboard.compare import studies
 from tests.fake_studies import fake_ablation_study, fake_seeds_study, fake_tune_study
 
 
@@ -23,7 +21,7 @@ def empty(study):
 
 
 def test_the_trial_table_has_every_trial_and_setting(study):
-    table = trials.trial_table(study)
+    table = studies.trial_table(study)
     assert list(table["number"]) == list(range(40))
     assert np.isnan(table["score"].iloc[3])
     assert table["score"].iloc[0] == pytest.approx(100 * study.trials[0].score)
@@ -34,18 +32,18 @@ def test_the_trial_table_has_every_trial_and_setting(study):
 
 
 def test_what_says_something_stays():
-    table = trials.trial_table(fake_ablation_study())
+    table = studies.trial_table(fake_ablation_study())
     assert {"label", "test", "seed"} <= set(table.columns)
     assert "variant" not in table
 
 
 def test_the_best_so_far_rises_and_counts_complete_trials_only(study):
-    table = trials.best_so_far(study)
+    table = studies.best_so_far(study)
     best = table["best"].dropna().to_numpy()
     assert (np.diff(best) >= 0).all()
     assert best[-1] == pytest.approx(100 * study.best.score)
     worse = dataclasses.replace(study.trials[0], number=99, score=0.99, state="pruned")
-    assert trials.best_so_far(dataclasses.replace(study, trials=(*study.trials, worse)))["best"].iloc[-1] == best[-1]
+    assert studies.best_so_far(dataclasses.replace(study, trials=(*study.trials, worse)))["best"].iloc[-1] == best[-1]
 
 
 def test_history_draws_every_trial_that_has_a_score(study):
@@ -58,7 +56,7 @@ def test_history_draws_every_trial_that_has_a_score(study):
 
 
 def test_pairs_are_binned_on_their_own_scale(study):
-    table, across, up = trials.pair_table(study, "learning_rate", "batch_size")
+    table, across, up = studies.pair_table(study, "learning_rate", "batch_size")
     assert across[0].startswith("0.0001 to")
     assert across[-1].endswith("to 0.1")
     assert up == ["32", "64", "128", "256"]
@@ -82,7 +80,7 @@ def test_few_distinct_numbers_are_not_binned(study):
             dataclasses.replace(t, params={**t.params, "hidden": 64 + 64 * (t.number % 2)}) for t in study.trials
         ),
     )
-    _, across, _ = trials.pair_table(few, "hidden", "optimizer")
+    _, across, _ = studies.pair_table(few, "hidden", "optimizer")
     assert across == ["64", "128"]
 
 
@@ -92,14 +90,14 @@ def test_a_trial_without_the_setting_falls_nowhere(study):
         dataclasses.replace(t, params={k: v for k, v in t.params.items() if k != "dropout"}) if t is first else t
         for t in study.trials
     )
-    table, _, _ = trials.pair_table(dataclasses.replace(study, trials=kept), "dropout", "optimizer")
+    table, _, _ = studies.pair_table(dataclasses.replace(study, trials=kept), "dropout", "optimizer")
     assert table["trials"].sum() == len(study.complete) - 1
 
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_map_shows_means_and_says_how_many(study, dark):
     fig = studies.pair_heatmap(study, "learning_rate", "optimizer", dark=dark)
-    table, across, up = trials.pair_table(study, "learning_rate", "optimizer")
+    table, across, up = studies.pair_table(study, "learning_rate", "optimizer")
     cell = table.iloc[-1]
     row, column = up.index(cell["up"]), across.index(cell["across"])
     assert fig.data[0].z[row][column] == pytest.approx(cell["mean"])
@@ -109,14 +107,14 @@ def test_the_map_shows_means_and_says_how_many(study, dark):
 
 
 def test_the_map_s_title_trusts_places_tried_twice(study):
-    table, _, _ = trials.pair_table(study, "optimizer", "batch_size")
+    table, _, _ = studies.pair_table(study, "optimizer", "batch_size")
     table.loc[0, ["mean", "trials"]] = [100.0, 1]
     table.loc[1, ["mean", "trials"]] = [99.0, 3]
     assert table.loc[1, "up"] in studies.pair_title(table, "optimizer", "batch_size")
 
 
 def test_parallel_axes_say_true_values(study):
-    fig = studies.parallel_settings(study, trials.varied(study))
+    fig = studies.parallel_settings(study, studies.varied(study))
     axes = {d.label: d for d in fig.data[0].dimensions}
     rate = axes["learning rate"]
     assert rate["values"][0] == pytest.approx(np.log10(study.complete[0].params["learning_rate"]))
@@ -139,22 +137,22 @@ def test_importance_bars_and_their_title():
 
 
 def test_effects_are_drawn_with_their_intervals():
-    found = effects(fake_ablation_study(), "test")
+    found = variant_effects(fake_ablation_study(), "test")
     fig = studies.effect_dots(found, measure="test")
     gains = next(t for t in fig.data if t.error_x.array is not None)
     assert list(gains.x) == pytest.approx([100 * one.gain for one in found[1:]])
     assert gains.x[0] + gains.error_x.array[0] == pytest.approx(100 * found[1].high)
-    assert list(gains.marker.symbol) == ["circle" if one.sure else "circle-open" for one in found[1:]]
+    assert list(gains.marker.symbol) == ["circle" if one.significant else "circle-open" for one in found[1:]]
     seeds = [t for t in fig.data if t.xaxis in (None, "x") and t.x is not None and len(t.x) == 3]
     assert len(seeds) == len(found)
     assert "batch norm + dropout 0.4" in fig.layout.title.text
-    table = trials.effect_table(found)
+    table = studies.effect_table(found)
     assert np.isnan(table["gain"].iloc[0])
     assert table["low"].iloc[1] == pytest.approx(100 * found[1].low)
 
 
 def test_titles_of_effects():
-    one, two = effects(fake_ablation_study(), "test")[:2]
+    one, two = variant_effects(fake_ablation_study(), "test")[:2]
     assert studies.effects_title([one]).startswith("One variant alone")
     assert (
         studies.effects_title([one, dataclasses.replace(two, gain=-0.01)])
@@ -166,7 +164,7 @@ def test_titles_of_effects():
 
 
 def test_seeds_are_dots_with_a_mean_and_an_interval():
-    spreads = [("A", spread(fake_seeds_study(5).complete)), ("B", spread(fake_seeds_study(1).complete))]
+    spreads = [("A", seed_spread(fake_seeds_study(5).complete)), ("B", seed_spread(fake_seeds_study(1).complete))]
     fig = studies.seed_dots(spreads, measure="val")
     assert sorted(len(t.x) for t in fig.data if t.mode == "markers") == [1, 1, 1, 5]
     bars = [t for t in fig.data if t.mode == "lines"]
@@ -175,15 +173,15 @@ def test_seeds_are_dots_with_a_mean_and_an_interval():
     assert list(fig.layout.yaxis.ticktext) == ["A", "B"]
     assert fig.layout.title.text.startswith("Another seed changes A by up to")
     assert "nothing is known" in studies.seeds_title(spreads[1:])
-    assert "(A)" in studies.seeds_title([spreads[0], ("C", spread(fake_seeds_study(3).complete))])
-    assert np.isnan(trials.spread_table(spreads)["low"].iloc[1])
+    assert "(A)" in studies.seeds_title([spreads[0], ("C", seed_spread(fake_seeds_study(3).complete))])
+    assert np.isnan(studies.spread_table(spreads)["low"].iloc[1])
 
 
 def test_nothing_complete_is_said(empty):
     assert studies.search_history(empty).layout.title.text == "No trial ran to its end yet"
-    assert trials.trial_table(empty).empty
-    table, across, up = trials.pair_table(empty, "optimizer", "batch_size")
+    assert studies.trial_table(empty).empty
+    table, across, up = studies.pair_table(empty, "optimizer", "batch_size")
     assert table.empty
     assert studies.pair_heatmap(empty, "optimizer", "batch_size").layout.title.text == "No trial ran to its end yet"
     assert studies.parallel_settings(empty, ["optimizer"]).layout.title.text == "No trial ran to its end yet"
-    assert trials.varied(empty) == []
+    assert studies.varied(empty) == []

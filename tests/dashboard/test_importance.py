@@ -1,6 +1,6 @@
 import pytest
 
-from dashboard.figures.importance import importance_figure, importance_table
+from dashboard.explain.importance import importance_figure, importance_table
 
 GIVEN = {
     "features": [f"Feature {i}" for i in range(20)],

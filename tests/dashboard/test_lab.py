@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
+from core.adaptation.active import ActiveLearner
+from core.adaptation.head import LabCells
 from core.datasets import get_dataset
-from core.lab.cells import LabCells
-from core.lab.teaching import Teaching
-from core.serving.scale import given
-from dashboard.cells import Cell
-from dashboard.figures import lab as figures
-from dashboard.lab import BUDGET, BadTable, Lab, crop, table_labels
+from core.images.red_cells import given_scale
+from dashboard.lab import ANSWERS_ASKED, BadTable, Laboratory, adapt, crop, table_labels, use
+from dashboard.session import UploadedCell
 from tests.stub_runs import make_run
 
 __all__ = ["make_run"]
@@ -27,14 +26,14 @@ def lab():
     probabilities = np.full((60, 8), 0.05)
     probabilities[:, 7] = 0.65
     cells = LabCells(
-        np.zeros((60, 8, 8, 3), np.uint8), probabilities, embeddings, given(20), boxes=((-5, 10, 15, 30),) * 60
+        np.zeros((60, 8, 8, 3), np.uint8), probabilities, embeddings, given_scale(20), boxes=((-5, 10, 15, 30),) * 60
     )
-    made = Lab()
+    made = Laboratory()
     for i in range(60):
         picture = np.full((40, 40, 3), i, np.uint8)
-        made.tray.cells[f"c{i}"] = Cell(f"c{i}", f"{i}.png", picture)
-    made.ids = tuple(made.tray.cells)
-    made.teaching = Teaching(cells, np.ones(8, bool))
+        made.session.cells[f"c{i}"] = UploadedCell(f"c{i}", f"{i}.png", picture)
+    made.ids = tuple(made.session.cells)
+    made.learner = ActiveLearner(cells, np.ones(8, bool))
     return made
 
 
@@ -53,18 +52,18 @@ def test_what_is_no_table_of_labels_is_told(data):
 
 
 def test_folders_called_like_classes_are_labels_and_others_are_not():
-    lab = Lab()
+    lab = Laboratory()
     lab.take(
         [("mine/neutrophil/a.png", b""), ("mine/images/b.png", b""), ("c.png", b""), ("mine/.DS_Store", b"")], SPEC
     )
     assert lab.labels == {"mine/neutrophil/a.png": "NE"}
-    assert [name for name, _ in lab.tray.queue] == ["mine/neutrophil/a.png", "mine/images/b.png", "c.png"]
+    assert [name for name, _ in lab.session.queue] == ["mine/neutrophil/a.png", "mine/images/b.png", "c.png"]
 
 
 def test_a_bad_table_leaves_the_pictures():
-    lab = Lab()
+    lab = Laboratory()
     lab.take([("labels.csv", b"what,is\nthis,?\n"), ("c.png", b"")], SPEC)
-    assert len(lab.tray.queue) == 1
+    assert len(lab.session.queue) == 1
     assert "must name the columns file and label" in lab.notes[0]
 
 
@@ -76,8 +75,8 @@ def test_rounds_are_ten_and_then_five_until_the_goal(lab):
             assert lab.answers.get(cell) is None
             lab.answer(cell, cell % 3)
     assert sizes == [10, 5, 5, 5]
-    assert lab.asked == BUDGET
-    assert (lab.teaching.probabilities.argmax(1) == np.arange(60) % 3).all()
+    assert lab.asked == ANSWERS_ASKED
+    assert (lab.learner.probabilities.argmax(1) == np.arange(60) % 3).all()
     assert lab.estimate.before < 0.3 < lab.estimate.after
     lab.ask_more()
     assert len(lab.round().cells) == 5
@@ -93,7 +92,7 @@ def test_guesses_stay_until_a_round_is_over(lab):
 
 
 def test_undo_never_touches_labels_that_came_along(lab):
-    lab.teaching = lab.teaching.answered(5, 2)
+    lab.learner = lab.learner.answered(5, 2)
     lab.undo()
     assert lab.answers == {5: 2}
     cell = lab.focused()
@@ -106,11 +105,11 @@ def test_undo_never_touches_labels_that_came_along(lab):
 def test_saying_which_classes_occur_asks_anew(lab, make_run):
     lab.round()
     run = make_run()
-    lab.say_occurs(run, ["LY", "NE"])
+    lab.set_present_classes(run, ["LY", "NE"])
     assert not lab.rounds
-    assert lab.teaching.probabilities[:, 7].max() < 0.65
-    lab.say_occurs(run, run.codes)
-    assert lab.occurs is None
+    assert lab.learner.probabilities[:, 7].max() < 0.65
+    lab.set_present_classes(run, run.codes)
+    assert lab.present_classes is None
 
 
 def test_a_crop_is_what_the_frame_holds(lab):
@@ -121,31 +120,31 @@ def test_a_crop_is_what_the_frame_holds(lab):
 
 
 def test_counts_and_their_bars():
-    table = figures.counts_table(np.array([0, 0, 4]), np.array([4, 4, 6]), SPEC.codes)
+    table = adapt.counts_table(np.array([0, 0, 4]), np.array([4, 4, 6]), SPEC.codes)
     assert table["before"].tolist() == [2, 0, 0, 0, 1, 0, 0, 0]
     assert table["after"].tolist() == [0, 0, 0, 0, 2, 0, 1, 0]
-    figure = figures.class_counts(table, NAMES, title="Counts")
+    figure = adapt.class_counts_figure(table, NAMES, title="Counts")
     assert [bar.name for bar in figure.data] == ["before", "after"]
     assert figure.data[0].marker.opacity < figure.data[1].marker.opacity == 1
-    assert len(figures.class_counts(table.drop(columns="before"), NAMES, title="Counts").data) == 1
+    assert len(adapt.class_counts_figure(table.drop(columns="before"), NAMES, title="Counts").data) == 1
 
 
 def test_the_map_colours_answers_and_rings_what_was_named():
     points = np.arange(8.0).reshape(4, 2)
-    table = figures.map_table(points, np.array([0, 0, 4, 6]), np.full(4, 1.0), {1: 4, 2: -1}, SPEC.codes)
+    table = adapt.map_table(points, np.array([0, 0, 4, 6]), np.full(4, 1.0), {1: 4, 2: -1}, SPEC.codes)
     assert table["told"].tolist() == ["", "LY", "", ""]
-    figure = figures.cell_map(table, SPEC.codes, NAMES, title="Map", dark=True)
+    figure = adapt.cell_map_figure(table, SPEC.codes, NAMES, title="Map", dark=True)
     assert [trace.name for trace in figure.data] == ["BA", "LY", "NE", "named by you"]
     assert figure.data[-1].x.tolist() == [2.0]
     assert max(row[0] for row in figure.data[0].customdata) < 100
 
 
 def test_a_small_matrix_holds_the_classes_there_and_says_what_is_wrong():
-    matrix = figures.confusion(np.array([0, 0, 4, 6]), np.array([0, 4, 4, 4]), 8)
+    matrix = use.confusion_counts(np.array([0, 0, 4, 6]), np.array([0, 4, 4, 4]), 8)
     assert matrix[0, 4] == matrix[0, 0] == matrix[4, 4] == matrix[6, 4] == 1
-    figure = figures.small_matrix(matrix, np.array([0, 4, 6]), SPEC.codes, SPEC.class_names, title="Now")
+    figure = use.small_matrix(matrix, np.array([0, 4, 6]), SPEC.codes, SPEC.class_names, title="Now")
     assert figure.data[0].z.shape == (3, 3)
     assert sorted(a.text for a in figure.layout.annotations) == ["1", "1", "1", "1"]
-    assert figures.worst_mix_up(matrix, SPEC.class_names) == "Most often wrong: 1 of 2 basophils taken for lymphocytes."
-    assert figures.worst_mix_up(np.eye(8, dtype=int), SPEC.class_names).startswith("None")
-    assert figures.matrix_table(matrix, SPEC.codes).loc["BA", "LY"] == 1
+    assert use.worst_mix_up(matrix, SPEC.class_names) == "Most often wrong: 1 of 2 basophils taken for lymphocytes."
+    assert use.worst_mix_up(np.eye(8, dtype=int), SPEC.class_names).startswith("None")
+    assert use.matrix_table(matrix, SPEC.codes).loc["BA", "LY"] == 1

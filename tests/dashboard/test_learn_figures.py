@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from core.datasets import get_dataset
-from core.datasets.texture_statistics import FEATURES
-from dashboard.figures.learn import BINS, class_shares, density, distribution, separation_dots
-from dashboard.figures.style import class_colours
+from core.datasets.statistics import FEATURES
+from dashboard.dataset.features import BINS, class_shares, density, distribution, separation_dots
+from dashboard.style import class_colours
 
 SPEC = get_dataset("bloodmnist")
 NAMES = dict(zip(SPEC.codes, SPEC.class_names, strict=True))

@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 
 from core.datasets import get_dataset
-from core.evaluation.projection import Projection
-from dashboard.figures.map import map_scatter
-from dashboard.figures.style import class_colours
-from dashboard.map import Atlas, sample, table
+from core.evaluation.embeddings import Projection
+from dashboard.dataset.map import EmbeddedSample, draw_sample, map_scatter, map_table
+from dashboard.style import class_colours
 
 SPEC = get_dataset("synthetic")
 NAMES = dict(zip(SPEC.codes, SPEC.class_names, strict=True))
@@ -20,10 +19,10 @@ def loaded():
 
 
 def test_the_sample_is_of_val_and_test_and_leads_back_to_the_pictures(loaded):
-    found = sample(loaded, 50)
+    found = draw_sample(loaded, 50)
     assert len(found) == 50
     assert set(found.splits) == {"val", "test"}
-    assert np.array_equal(found.ids, sample(loaded, 50).ids)
+    assert np.array_equal(found.ids, draw_sample(loaded, 50).ids)
     order = np.array([49, 0, 7])
     images = found.images(loaded, order)
     for image, position in zip(images, order, strict=True):
@@ -33,19 +32,19 @@ def test_the_sample_is_of_val_and_test_and_leads_back_to_the_pictures(loaded):
         assert np.array_equal(split.images[found.rows[position]], image)
     assert found.find(found.name(7)) == 7
     assert found.find("test nothing-of-the-kind") is None
-    assert len(sample(loaded, 10**6)) == 800
+    assert len(draw_sample(loaded, 10**6)) == 800
 
 
 def test_ids_that_stand_in_two_splits_are_told_apart(loaded):
-    found = sample(loaded, 50)
+    found = draw_sample(loaded, 50)
     found.ids[:] = "00001"
     assert {found.splits[found.find(f"{split} 00001")] for split in ("val", "test")} == {"val", "test"}
 
 
 def test_a_row_a_picture(loaded):
-    found = sample(loaded, 12)
+    found = draw_sample(loaded, 12)
     drawn = Projection(np.arange(24, dtype=np.float32).reshape(12, 2))
-    rows = table(Atlas(found, np.zeros((12, 3)), np.full(12, 0.5)), drawn, SPEC.codes)
+    rows = map_table(EmbeddedSample(found, np.zeros((12, 3)), np.full(12, 0.5)), drawn, SPEC.codes)
     assert rows["class"].tolist() == [SPEC.codes[label] for label in found.labels]
     assert rows["y"].tolist() == list(range(1, 24, 2))
 

@@ -4,16 +4,17 @@ import altair as alt
 import numpy as np
 import pytest
 
-from core.evaluation.compare import agreement, bootstrap, compare_answers, compare_runs
-from core.evaluation.hardest import Votes
-from dashboard import pairs
-from dashboard.figures.pairs import (
+from core.evaluation.compare import agreement, bootstrap, compare_predictions, compare_runs
+from core.evaluation.hard_examples import Votes
+from dashboard import compare
+from dashboard.compare import pair
+from dashboard.compare.pair import (
     agreement_chart,
     agreement_title,
+    alike_chart,
+    alike_title,
     difference_figure,
     difference_words,
-    together_chart,
-    together_title,
 )
 from tests.fake_runs import fake_run
 
@@ -31,23 +32,23 @@ def runs(tmp_path, monkeypatch):
 
 
 def test_a_pair_of_two_sizes_is_the_paired_comparison(runs):
-    found = pairs.compare(*runs)
+    found = compare.compare_pair(*runs)
     assert found.comparison == compare_runs(*runs)
     assert found.agreement.matrix.sum() == found.comparison.n == len(found.ids)
     assert found.resampled.interval[0] < found.comparison.difference < found.resampled.interval[1]
-    assert pairs.compare(*runs) is found, "computed once"
+    assert compare.compare_pair(*runs) is found, "computed once"
 
 
 def test_runs_of_other_cells_or_classes_are_refused_in_a_sentence(runs, tmp_path):
     other = fake_run(tmp_path, "other-64-1", label="official BloodMNIST")
-    assert "test cells differ" in pairs.compare(runs[0], other)
+    assert "test cells differ" in compare.compare_pair(runs[0], other)
 
 
 @pytest.mark.parametrize(("who", "wrong"), [("first", "second"), ("second", "first")])
 def test_cells_that_only_one_gets_right(runs, who, wrong):
-    found = pairs.compare(*runs)
+    found = compare.compare_pair(*runs)
     codes = runs[0].config["dataset"]["codes"]
-    table = pairs.only_one_right(found, who, codes)
+    table = pair.only_one_right(found, who, codes)
     assert len(table) == getattr(found.comparison, f"only_{who}") > 0
     assert (table[f"{who} answer"] == table["label"]).all()
     assert (table[f"{wrong} answer"] != table["label"]).all()
@@ -58,8 +59,8 @@ def test_cells_that_only_one_gets_right(runs, who, wrong):
 
 
 def test_no_such_cell(runs):
-    found = pairs.compare(runs[0], runs[0])
-    assert pairs.only_one_right(found, "first", runs[0].config["dataset"]["codes"]).empty
+    found = compare.compare_pair(runs[0], runs[0])
+    assert pair.only_one_right(found, "first", runs[0].config["dataset"]["codes"]).empty
 
 
 def votes() -> Votes:
@@ -69,19 +70,19 @@ def votes() -> Votes:
 
 
 def test_all_against_all():
-    table = pairs.together(votes(), ["x", "y", "z"], {"x": "X", "y": "Y", "z": "Z"}, errors=False)
+    table = pair.agreement_table(votes(), ["x", "y", "z"], {"x": "X", "y": "Y", "z": "Z"}, errors=False)
     assert len(table) == 9
     value = table.set_index(["one", "other"])["value"]
     assert value["x", "z"] == 100
     assert value["x", "y"] == value["y", "x"] == 25
     order = list(dict.fromkeys(table["one"]))
     assert abs(order.index("x") - order.index("z")) == 1, "what is alike stands side by side"
-    errors = pairs.together(votes(), ["x", "y", "z"], {"x": "X", "y": "Y", "z": "Z"}, errors=True)
+    errors = pair.agreement_table(votes(), ["x", "y", "z"], {"x": "X", "y": "Y", "z": "Z"}, errors=True)
     assert errors.set_index(["one", "other"])["value"]["x", "y"] == 25
-    title = together_title(table, "alike")
+    title = alike_title(table, "alike")
     assert "100.0 %" in title
     assert "25.0 %" in title
-    spec = together_chart(table, ["X", "Y", "Z"], title=title)
+    spec = alike_chart(table, ["X", "Y", "Z"], title=title)
     alt.Chart.from_dict(spec, validate=True)
     assert spec["layer"][0]["params"][0]["select"]["fields"] == ["one", "other"]
     assert len(spec["data"]["values"]) == 9
@@ -107,7 +108,7 @@ def test_agreement_titles_of_the_ends():
 def test_the_bootstrap_figure_marks_zero_and_counts_every_resample():
     labels = np.zeros(100, int)
     second = np.r_[np.ones(20, int), np.zeros(80, int)]
-    resampled = bootstrap(compare_answers(labels, labels, second))
+    resampled = bootstrap(compare_predictions(labels, labels, second))
     fig = difference_figure(resampled, "A", "B")
     assert sum(fig.data[0].y) == pytest.approx(100)
     assert fig.layout.shapes[0].x0 == 0
@@ -119,8 +120,8 @@ def test_the_bootstrap_figure_marks_zero_and_counts_every_resample():
 def test_the_bootstrap_in_words():
     labels = np.zeros(100, int)
     swapped = np.r_[np.ones(1, int), np.zeros(99, int)]
-    said = difference_words(bootstrap(compare_answers(labels, swapped, labels)))
+    said = difference_words(bootstrap(compare_predictions(labels, swapped, labels)))
     assert said.startswith("The interval holds zero; the second leads in ")
-    same = bootstrap(compare_answers(labels, labels, labels))
+    same = bootstrap(compare_predictions(labels, labels, labels))
     assert difference_figure(same, "A", "B").data[0].y[0] == 100
     assert "holds zero" in difference_words(same)

@@ -3,10 +3,16 @@
 import numpy as np
 import pytest
 
-from core.evaluation.corruptions import CORRUPTIONS
-from dashboard.figures.robustness import MOST_RUNS, severity_panels
-from dashboard.figures.style import PRIMARY, ground
-from dashboard.robustness import damage_table, damage_title, severity_points, without_size
+from core.evaluation.robustness import CORRUPTIONS
+from dashboard.compare.robustness import (
+    MOST_RUNS,
+    corruption_table,
+    corruption_title,
+    severity_panels,
+    severity_points,
+    without_size,
+)
+from dashboard.style import PRIMARY, ground
 from tests.fake_damage import fake_damage
 from tests.fake_runs import fake_run
 
@@ -32,7 +38,7 @@ def test_points_begin_with_the_picture_as_it_came(found):
 
 
 def test_the_table_puts_the_least_harmed_first(found):
-    table = damage_table(found, NAMES)
+    table = corruption_table(found, NAMES)
     assert list(table["model"]) == ["A", "B"]
     assert list(table["worst"]) == ["Out of focus", "Bubbles"]
     assert np.all(table["clean"] == 96)
@@ -41,14 +47,14 @@ def test_the_table_puts_the_least_harmed_first(found):
 
 def test_titles(found):
     points = severity_points(found, NAMES)
-    assert damage_title(points, "bubble") == "Bubbles, severity 1: B loses 15 points, A 2"
-    assert damage_title(points, "defocus_blur") == "Out of focus, severity 4: A loses 12 points, B 8"
+    assert corruption_title(points, "bubble") == "Bubbles, severity 1: B loses 15 points, A 2"
+    assert corruption_title(points, "defocus_blur") == "Out of focus, severity 4: A loses 12 points, B 8"
     mild = points.assign(accuracy=np.where(points["severity"] > 0, 95, 96))
-    assert damage_title(mild, "saturate") == "Stronger colour: the highest severity costs 1.0 points at most"
+    assert corruption_title(mild, "saturate") == "Stronger colour: the highest severity costs 1.0 points at most"
     none = points.assign(accuracy=96)
-    assert damage_title(none, "saturate") == "Stronger colour: the highest severity costs nothing"
+    assert corruption_title(none, "saturate") == "Stronger colour: the highest severity costs nothing"
     alone = points[points["run"] == "b-64-1"]
-    assert damage_title(alone, "bubble") == "Bubbles, severity 1: B loses 15 points"
+    assert corruption_title(alone, "bubble") == "Bubbles, severity 1: B loses 15 points"
 
 
 @pytest.mark.parametrize("dark", [False, True])

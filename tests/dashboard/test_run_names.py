@@ -2,7 +2,7 @@
 
 import pytest
 
-from dashboard.widgets.runs import by_family, fast_ones, labels, ordinal
+from dashboard.pickers import by_family, fast_runs, ordinal, short_names
 from tests.fake_runs import fake_run
 
 
@@ -20,7 +20,7 @@ def make(tmp_path, monkeypatch):
 
 
 def names(*runs) -> list[str]:
-    return list(labels(runs).values())
+    return list(short_names(runs).values())
 
 
 def test_one_run_needs_no_more_than_its_title(make):
@@ -81,5 +81,5 @@ def test_the_quickest_quarter_is_marked_where_enough_were_measured(tmp_path, mon
     monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path))
     times = [3.0, 0.5, None, 2.0, 1.0, 0.7, 4.0, 5.0, 6.0]
     made = [fake_run(tmp_path, f"net-64-{n}", title=f"Net {n}", latency=ms) for n, ms in enumerate(times)]
-    assert fast_ones(made) == {"net-64-1", "net-64-5"}
-    assert fast_ones(made[:4]) == set()
+    assert fast_runs(made) == {"net-64-1", "net-64-5"}
+    assert fast_runs(made[:4]) == set()

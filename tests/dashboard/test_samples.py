@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from core.datasets import get_dataset
-from dashboard.widgets.samples import DRAWN, GENERATED, samples
+from core.datasets.synthetic import PROVENANCE_LABEL as DRAWN
+from core.generator import LABEL as GENERATED
+from dashboard.samples import samples
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.figures.scatter import PLOT, place_names, scatter
-from dashboard.leaderboard import COSTS
+from dashboard.compare.overview import COSTS, PLOT, place_names, scatter
 
 
 def table(n: int = 30, seed: int = 0) -> pd.DataFrame:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from core.evaluation.compare import difference_interval
-from dashboard.figures.schemes import gaps_title, scheme_gaps
-from dashboard.schemes import scheme_of, scheme_titles, what_the_split_decides
+from core.evaluation.compare import newcombe_interval
+from dashboard.compare import scheme_of, scheme_titles
+from dashboard.compare.split_gap import split_gap_figure, split_gap_title, split_gaps
 from tests.fake_datasets import SCHEMES, added, fake_spec
 from tests.fake_runs import fake_run
 
@@ -22,7 +22,7 @@ def make(tmp_path, monkeypatch):
 
 
 def decided(*runs):
-    return what_the_split_decides(runs, SCHEMES, {run.name: run.title for run in runs})
+    return split_gaps(runs, SCHEMES, {run.name: run.title for run in runs})
 
 
 def test_a_recipe_under_both_ways_gives_the_gap_and_its_interval(make):
@@ -33,7 +33,7 @@ def test_a_recipe_under_both_ways_gives_the_gap_and_its_interval(make):
     assert len(table) == 1
     assert (row["trusted_run"], row["other_run"]) == ("a-64-1", "b-64-1")
     assert row["gap"] == pytest.approx(100 * (other - one))
-    low, high = difference_interval((round(320 * other), round(320 * one)), (320, 320))
+    low, high = newcombe_interval((round(320 * other), round(320 * one)), (320, 320))
     assert (row["low"], row["high"]) == (pytest.approx(100 * low), pytest.approx(100 * high))
     assert row["differs"] == ""
 
@@ -69,7 +69,7 @@ def test_the_figure_draws_every_recipe_and_says_the_gap(make, dark):
         make("c-64-1", "grouped", 0.7, title="Small"),
         make("d-64-1", "random", 0.72, title="Small"),
     )
-    fig = scheme_gaps(table, scheme_titles(SCHEMES), dark=dark)
+    fig = split_gap_figure(table, scheme_titles(SCHEMES), dark=dark)
     assert list(fig.layout.yaxis.ticktext) == ["CNN, 64 px", "Small, 64 px"]  # the widest gap first
     assert {trace.name for trace in fig.data if trace.name} == {"Groups kept together", "At random"}
     assert [a.text for a in fig.layout.annotations] == [f"{gap:+.1f}" for gap in table["gap"]]
@@ -80,4 +80,4 @@ def test_the_figure_draws_every_recipe_and_says_the_gap(make, dark):
 def test_without_pairs_there_is_nothing_to_say(make):
     empty = decided(make("a-64-1", "grouped", 0.8))
     assert empty.empty
-    assert scheme_gaps(empty, {}).layout.title.text == gaps_title(empty, {})
+    assert split_gap_figure(empty, {}).layout.title.text == split_gap_title(empty, {})

@@ -5,9 +5,11 @@ import pytest
 import streamlit as st
 
 from core.evaluation import softmax
-from core.evaluation.curves import class_curves
+from core.evaluation.metrics import class_curves
 from core.runs import Run
-from dashboard.scored import curves, hard, twins, voters
+from dashboard.compare import hard_images
+from dashboard.compare.classes import cached_curves
+from dashboard.compare.hardest import comparable_runs, exact_duplicates
 from tests.fake_runs import fake_run
 
 
@@ -23,37 +25,37 @@ def runs(tmp_path, monkeypatch):
 def test_curves_are_those_of_the_stored_answers_and_kept(runs):
     answers = runs[0].predictions("test")
     expected = class_curves(answers.labels, softmax(answers.logits), 4)
-    assert np.array_equal(curves(runs[0], 4).roc, expected.roc)
-    assert curves(runs[0], 4) is curves(Run(runs[0].path), 4)
-    assert curves(runs[0], 5).auroc != curves(runs[0], 4).auroc
+    assert np.array_equal(cached_curves(runs[0], 4).roc, expected.roc)
+    assert cached_curves(runs[0], 4) is cached_curves(Run(runs[0].path), 4)
+    assert cached_curves(runs[0], 5).auroc != cached_curves(runs[0], 4).auroc
 
 
 def test_the_runs_of_the_commonest_data_vote_and_combinations_do_not(runs, tmp_path):
     other = fake_run(tmp_path / "shipped", "o-64-1", title="O", label="official BloodMNIST")
     both = fake_run(tmp_path / "shipped", "e-64-1", title="E")
     both.config["kind"] = "combination"
-    assert voters([other, *runs, both]) == runs
-    assert voters([both]) == [both], "alone it is all there is"
-    assert voters([]) == []
+    assert comparable_runs([other, *runs, both]) == runs
+    assert comparable_runs([both]) == [both], "alone it is all there is"
+    assert comparable_runs([]) == []
 
 
 def test_hard_images_are_counted_over_the_runs_and_others_left_out(runs, tmp_path):
     strange = fake_run(tmp_path / "shipped", "x-64-1", title="X", data_seed=8)
-    found = hard([*runs, strange])
+    found = hard_images([*runs, strange])
     assert found.runs == tuple(runs)
     assert found.left_out == (strange,)
     assert found.runs[0] is runs[0], "the page's own objects"
     assert found.votes.models == 3
-    assert hard([*runs, strange]).votes is found.votes
+    assert hard_images([*runs, strange]).votes is found.votes
     with pytest.raises(ValueError, match="read-only"):
         found.votes.labels[0] = 1
 
 
 def test_a_changed_run_is_asked_anew(runs, tmp_path):
-    before = hard(runs[:1]).combined.best
+    before = hard_images(runs[:1]).combined.best
     changed = fake_run(tmp_path / "shipped", "r0-64-1", title="R0", seed=0, accuracy=0.5)
-    assert hard([changed]).combined.best < before
+    assert hard_images([changed]).combined.best < before
 
 
 def test_no_twins_without_images(runs):
-    assert twins(runs[0]) == {}
+    assert exact_duplicates(runs[0]) == {}

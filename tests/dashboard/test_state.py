@@ -3,13 +3,13 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.state import nearest, not_there
+from dashboard.url_state import nearest, not_there
 
 
 def page() -> None:
     import streamlit as st
 
-    from dashboard.state import prepare, share
+    from dashboard.url_state import prepare, share
 
     notice = prepare("size", ["28", "64"], "64", what="image size")
     if notice:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 
 from core.datasets import get_dataset
-from dashboard.figures import style
+from dashboard import style
 
 CODES = ("BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT")
 ALL = ("BEN", "EPB", "PRE", "PRO")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from core.evaluation.compare import compare_answers
-from dashboard.widgets.matrices import verdict
+from core.evaluation.compare import compare_predictions
+from dashboard.compare import comparison_text
 
 LABELS = np.zeros(100, int)
 
@@ -18,8 +18,8 @@ def answers(*wrong: int) -> np.ndarray:
 @pytest.mark.parametrize("swapped", [False, True])
 def test_the_better_run_is_named_first_and_the_interval_is_its_lead(swapped):
     good, poor = answers(0), answers(*range(20, 40))
-    paired = compare_answers(LABELS, *((poor, good) if swapped else (good, poor)))
-    said = verdict(paired, *(("Poor", "Good") if swapped else ("Good", "Poor")), (64, 64))
+    paired = compare_predictions(LABELS, *((poor, good) if swapped else (good, poor)))
+    said = comparison_text(paired, *(("Poor", "Good") if swapped else ("Good", "Poor")), (64, 64))
     assert "**Good** is 19.00 points more accurate than **Poor**" in said
     low = float(said.split("interval ")[1].split(" to ")[0])
     assert low > 0
@@ -28,12 +28,12 @@ def test_the_better_run_is_named_first_and_the_interval_is_its_lead(swapped):
 
 
 def test_a_small_difference_may_be_chance():
-    said = verdict(compare_answers(LABELS, answers(0), answers(1, 2)), "A", "B", (64, 28))
+    said = comparison_text(compare_predictions(LABELS, answers(0), answers(1, 2)), "A", "B", (64, 28))
     assert "chance alone could explain" in said
     assert "at 28 px" in said
 
 
 def test_equal_runs():
-    said = verdict(compare_answers(LABELS, answers(0), answers(1)), "A", "B", (64, 64))
+    said = comparison_text(compare_predictions(LABELS, answers(0), answers(1)), "A", "B", (64, 64))
     assert "equally accurate" in said
     assert "chance" not in said

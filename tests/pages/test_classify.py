@@ -14,9 +14,8 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from core.datasets import get_dataset
-from core.serving.guard import Voice
-from core.serving.reader import RunReader
-from dashboard.downloads import as_csv, as_json
+from core.inference.predictor import RunPredictor, Verdict
+from dashboard.classify.results import as_csv, as_json
 from tests.pages.driving import PAGES, TIMEOUT, drop, opened, png, texts
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)  # BA, EO and ERB to the stub model
@@ -39,7 +38,7 @@ def downloaded(page, make, runs):
     """What the download button's function gives (only a browser presses the button itself)."""
     assert {b.label for b in page.get("download_button")} == {"Download results (CSV)", "Download results (JSON)"}
     tray = page.session_state["classify_trays"]["bloodmnist"]
-    readers = [RunReader(run) for run in runs]
+    readers = [RunPredictor(run) for run in runs]
     return make(tray.answered(readers), list(tray.failures.values()), readers, get_dataset("bloodmnist"))
 
 
@@ -214,10 +213,14 @@ def test_a_picture_without_a_cell_says_so_on_the_card_and_in_the_list(page):
 
 def test_foreign_cells_come_first_and_say_what_is_off(page, run, monkeypatch):
     def voiced(_run, answers, _frames):
-        return [Voice("foreign", (4, 0), 2.5, ("colour", "scale")) if w == 0 else Voice("sure", (w,)) for w in answers]
+        return [
+            Verdict("foreign", (4, 0), 2.5, ("colour", "scale")) if w == 0 else Verdict("sure", (w,)) for w in answers
+        ]
 
-    monkeypatch.setattr("core.serving.reader.voiced", lambda r, answers, f: voiced(r, answers.winners.tolist(), f))
-    monkeypatch.setattr("core.serving.reader.guard_of", lambda _run: True)
+    monkeypatch.setattr(
+        "core.inference.predictor.run_verdicts", lambda r, answers, f: voiced(r, answers.winners.tolist(), f)
+    )
+    monkeypatch.setattr("core.inference.predictor.detector_of", lambda _run: True)
     drop(page, ("a.png", png(GREEN)), ("b.png", png(RED)))
     assert heading(page) == "2 cells: 1 sure, 0 unsure, 1 foreign"
     assert page.subheader[1].value == "Nearest to LY  lymphocyte :violet-badge[foreign]"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from core.inference.predictor import RunPredictor
 from core.report import results_table
 from core.runs import list_runs
-from core.serving.reader import RunReader
 from tests.fake_runs import combined, fake_run
 from tests.pages.driving import opened, png, texts
 from tests.pages.test_classify import BLUE, RED
@@ -71,7 +71,7 @@ def test_classify_asks_it_when_it_is_chosen(root, make_run, monkeypatch):
     page.run()
     assert not page.exception
     answers = {
-        a.cell.name: a.lead for a in page.session_state["classify_trays"]["bloodmnist"].answered([RunReader(both)])
+        a.cell.name: a.lead for a in page.session_state["classify_trays"]["bloodmnist"].answered([RunPredictor(both)])
     }
     assert {name: both.config["dataset"]["codes"][a.winner] for name, a in answers.items()} == {
         "red.png": "BA",

@@ -3,10 +3,10 @@
 import pytest
 from PIL import Image
 
-from core.datasets import own
+from core.datasets import user
+from core.evaluation.external import cache_validation, cached_validation
 from core.progress import Progress
-from core.serving.laboratory import keep, kept
-from dashboard.scored import doubt_at_home
+from dashboard.compare.uncertainty import home_uncertainty
 from tests.pages.driving import opened, shown, texts
 
 
@@ -20,7 +20,7 @@ def lab(three, tmp_path):
         Image.new("RGB", (80, 80), (230, 20, 20)).save(folder / f"{number}.png")
         rows.append(f"{number}.png,{'baso' if number % 2 else 'mono'}")
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
-    own.define("my_lab", folder, title="My lab", table=folder / "labels.csv", maps_to="bloodmnist")
+    user.add_dataset("my_lab", folder, title="My lab", table=folder / "labels.csv", maps_to="bloodmnist")
     return "my_lab"
 
 
@@ -28,7 +28,7 @@ def test_at_home_the_ticked_runs_stand_side_by_side(three):
     page = opened("compare", view="doubt", runs="fair-64-1,good-64-1")
     table = page.dataframe[0].value
     assert table["name"].tolist() == ["Fair, 64 px", "Good, 64 px"]
-    home = doubt_at_home(three[0])
+    home = home_uncertainty(three[0])
     assert table["size"].iloc[1] == pytest.approx(home["lists"]["mean_size"])
     assert "99 % of each class" in texts(page)
     assert not [box for box in page.selectbox if box.key == "cells"]  # there is no laboratory
@@ -49,19 +49,19 @@ def test_a_laboratory_is_asked_by_a_button_and_then_drawn(three, lab, monkeypatc
     def fake(run, pictures, report):
         asked.append((run.name, len(pictures)))
         report(Progress(4, 4, "asking the model", "picture"))
-        return {"doubt": doubt_at_home(run)}, None
+        return {"doubt": home_uncertainty(run)}, None
 
-    monkeypatch.setattr("core.serving.laboratory.evaluate_on", fake)
-    monkeypatch.setattr("dashboard.widgets.compare.doubt.evaluate_on", fake)
+    monkeypatch.setattr("core.evaluation.external.validate_externally", fake)
+    monkeypatch.setattr("dashboard.compare.uncertainty.validate_externally", fake)
     shown(page.button(key="ask_elsewhere").click().run())
     assert asked == [("good-64-1", 4)]
     assert len(page.dataframe[0].value) == 1
     assert "nothing is promised" in texts(page)
-    assert list(kept(three[0])) == [lab]
+    assert list(cached_validation(three[0])) == [lab]
 
 
 def test_what_was_asked_in_the_shell_is_there(three, lab):
-    keep(three[1], lab, {"doubt": doubt_at_home(three[1])})
+    cache_validation(three[1], lab, {"doubt": home_uncertainty(three[1])})
     page = opened("compare", view="doubt", runs="good-64-1,fair-64-1", cells=lab)
     assert page.dataframe[0].value["name"].tolist() == ["Fair, 64 px"]
     assert "Good, 64 px has not been asked" in texts(page)

@@ -5,7 +5,7 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.evaluation.corruptions import CORRUPTIONS
+from core.evaluation.robustness import CORRUPTIONS
 from tests.fake_damage import fake_damage
 from tests.fake_runs import fake_run
 from tests.pages.driving import opened, shown, texts

@@ -5,8 +5,8 @@ from functools import partial
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.datasets import audit as audits
-from dashboard import catalogue, explore
+from core.datasets.quality import audit as audits
+from dashboard import cache, dataset
 from tests.core.datasets.planted import planted
 from tests.pages.driving import opened, texts
 
@@ -26,9 +26,9 @@ def found(loaded, tmp_path_factory):
 
 @pytest.fixture
 def page(root, loaded, monkeypatch):
-    monkeypatch.setattr(explore, "present", lambda *_: (loaded, None))
-    monkeypatch.setattr(catalogue, "summary", lambda *_: None)
-    monkeypatch.setattr(explore, "statistics", lambda *_: (None, None))
+    monkeypatch.setattr(dataset, "load_images", lambda *_: (loaded, None))
+    monkeypatch.setattr(cache, "summary", lambda *_: None)
+    monkeypatch.setattr(dataset, "statistics", lambda *_: (None, None))
 
     return partial(opened, "dataset", dataset="synthetic", size="28", view="audit")
 
@@ -59,7 +59,7 @@ def test_the_button_runs_it_and_shows_what_was_planted(page, found, monkeypatch)
     assert "**different labels**" in said
     assert "train-030" in said
     assert "test-030" in said
-    first = found.suspects[0]
+    first = found.label_issues[0]
     assert first.member.id in said
     assert f"looks like **{found.codes[first.suggested]}**" in said
     assert "bottom right corner" in said
@@ -68,7 +68,7 @@ def test_the_button_runs_it_and_shows_what_was_planted(page, found, monkeypatch)
 
 
 def test_what_is_kept_is_shown_at_once(page, found, monkeypatch):
-    audits._keep(found)
+    audits._store(found)
     monkeypatch.setattr(audits, "_compute", lambda *_: pytest.fail("computed though it is kept"))
     shown = page()
     assert not shown.exception

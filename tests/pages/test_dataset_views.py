@@ -6,8 +6,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.datasets import get_dataset
-from dashboard import explore, learn
-from dashboard.quiz import Quiz
+from dashboard import dataset
+from dashboard.dataset import features, gallery
+from dashboard.dataset.quiz import Quiz
 from tests.fake_datasets import CAUTION, added, fake_spec
 from tests.fake_runs import fake_run
 from tests.pages.driving import opened, texts
@@ -70,11 +71,11 @@ def test_learn_measures_what_no_file_ships(empty, monkeypatch):
 def test_what_was_computed_once_is_kept_for_the_next_start(empty, monkeypatch):
     added(monkeypatch, fake_spec())
     loaded = get_dataset("smears").load(16)
-    first = explore.statistics("smears", 16, loaded)[0], learn.statistics("smears", 16, loaded)[0]
+    first = dataset.statistics("smears", 16, loaded)[0], features.feature_statistics("smears", 16, loaded)[0]
     st.cache_resource.clear()
-    for module, name in ((explore, "summarize"), (learn.texture, "measure")):
+    for module, name in ((gallery, "summarize"), (features.texture, "measure")):
         monkeypatch.setattr(module, name, lambda *_: pytest.fail("computed again"))
-    again = explore.statistics("smears", 16, loaded)[0], learn.statistics("smears", 16, loaded)[0]
+    again = dataset.statistics("smears", 16, loaded)[0], features.feature_statistics("smears", 16, loaded)[0]
     assert again[0].provenance == first[0].provenance
     assert np.allclose(again[1].values, first[1].values, rtol=2e-3)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.images.framing import CropWindow
 from core.runs import list_runs
-from core.serving.framing import Place
-from dashboard.state import HandedImage
-from dashboard.widgets.explain import _png
-from dashboard.widgets.looked_at import as_text
+from dashboard.explain.maps import _png
+from dashboard.page import markdown_text
+from dashboard.url_state import HandedImage
 from tests.fake_runs import combined
 from tests.pages.driving import ROOT, opened, texts, visited
 
@@ -39,7 +39,7 @@ def name_of(runs, model):
 def untrained(tiny_runs, tmp_path, monkeypatch):
     """A function (model, **arguments) that writes an untrained run beside copies of the two tiny runs."""
     from core.models import build, get_model
-    from core.models.export import export_graph, round_to_stored, storable
+    from core.models.export import export_graph, round_to_stored, stored_tensors
     from core.runs import write_run
 
     root = tmp_path / "pretrained"
@@ -63,7 +63,7 @@ def untrained(tiny_runs, tmp_path, monkeypatch):
             metrics=like.metrics,
             history=[{"epoch": 1}],
             predictions={split: like.predictions(split) for split in ("val", "test")},
-            weights=storable(network),
+            weights=stored_tensors(network),
             gate_means={},
             card="",
             export=lambda graph, weights: export_graph(network, 28, graph, weights),
@@ -135,7 +135,7 @@ def test_drawing_options_compute_nothing_anew(tiny_runs, monkeypatch):
         raise AssertionError("computed again")
 
     monkeypatch.setattr("core.explain.gradcam.grad_cam", fail)
-    monkeypatch.setattr("core.explain.gates.picture_gates", fail)
+    monkeypatch.setattr("core.explain.gates.image_gates", fail)
     before = [i.value for i in page.get("image")]
     page.slider(key="opacity").set_value(20)
     page.selectbox(key="colours").set_value("magma")
@@ -177,7 +177,7 @@ def test_a_cell_from_classify_is_seen_as_it_was_framed_there(tiny_runs):
     pixels = np.random.default_rng(0).integers(0, 256, (200, 220, 3), dtype=np.uint8)
     page = opened(
         "explain",
-        {"_handed_image": HandedImage("far.png", pixels, None, Place(side=90, sought=True))},
+        {"_handed_image": HandedImage("far.png", pixels, None, CropWindow(side=90, searched=True))},
         dataset="synthetic",
     )
     assert "No white cell was found here. 90 x 90 px in the middle were used." in texts(page)
@@ -239,7 +239,7 @@ def test_covering_can_be_asked_of_every_model_and_computes_once(tiny_runs, monke
     def fail(*_args, **_options):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("dashboard.looks.occlusion", fail)
+    monkeypatch.setattr("dashboard.explain.occlusion", fail)
     page.slider(key="opacity").set_value(20).run()
     assert not page.exception
     assert len(maps(page)) == 2
@@ -302,13 +302,13 @@ def test_every_map_can_be_kept_as_a_png(tiny_runs):
 
 
 def test_names_read_as_they_are():
-    assert as_text("*a* [b](c) $x$.png") == r"\*a\* \[b\]\(c\) \$x\$.png"
-    assert len(as_text("a" * 500)) == 60
+    assert markdown_text("*a* [b](c) $x$.png") == r"\*a\* \[b\]\(c\) \$x\$.png"
+    assert len(markdown_text("a" * 500)) == 60
 
 
 def test_the_frame_of_the_page_needs_no_torch():
     code = (
-        "import sys, dashboard.looks, dashboard.widgets.explain, dashboard.widgets.looked_at\n"
+        "import sys, dashboard.explain, dashboard.explain.gates, dashboard.explain.selected_cell\n"
         "sys.exit('torch' in sys.modules or 'captum' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -6,8 +6,8 @@ import sys
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.lab import profile as profiles
-from core.lab.teaching import NOT_A_CELL
+from core.adaptation import profile as profiles
+from core.adaptation.active import NOT_A_CELL
 from tests.pages.driving import PAGES, TIMEOUT, drop, opened, png, texts
 
 RED, GREEN, BLUE = (255, 60, 60), (60, 255, 60), (60, 60, 255)  # BA, EO and ERB to the stub model
@@ -254,8 +254,8 @@ def test_a_laboratory_is_deleted_after_a_second_question(taught, run):
 
 def test_a_laboratory_comes_from_another_computer(taught, run, tmp_path):
     lab(taught).keep("Ward 5", run)
-    data = profiles.path_of("Ward 5").read_bytes()
-    profiles.delete("Ward 5")
+    data = profiles.profile_path("Ward 5").read_bytes()
+    profiles.delete_profile("Ward 5")
     page = opened("lab")
     page.file_uploader[-1].upload("ward.safetensors", data)
     page.run()

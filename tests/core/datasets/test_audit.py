@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from core.datasets import audit as audits
-from core.datasets.audit import as_json, audit, cached, from_json
+from core.datasets.quality import audit as audits
+from core.datasets.quality.audit import as_json, audit, cached, from_json
 from tests.core.datasets.planted import WRONG, planted
 
 
@@ -42,7 +42,7 @@ def test_planted_copies_with_their_splits_and_labels(found):
     conflict = identical["train-030", "test-030"]
     assert conflict.conflict
     assert conflict.across
-    assert found.copies[0] == conflict  # what matters most stands first
+    assert found.duplicates[0] == conflict  # what matters most stands first
     assert not identical["train-010", "train-011"].across
     near = {tuple(m.id for m in c.members) for c in found.groups(identical=False)}
     assert near == {("train-040", "test-000"), ("train-041", "test-001")}
@@ -55,9 +55,9 @@ def test_leakage_counts_pictures_of_test_with_a_copy_in_train(found):
 
 def test_planted_wrong_labels_come_first(found):
     wrong = {f"train-{row}" for row in range(100, 100 + WRONG)}
-    first = {s.member.id for s in found.suspects[: WRONG + 4]}
+    first = {s.member.id for s in found.label_issues[: WRONG + 4]}
     assert len(wrong & first) >= WRONG - 2
-    by_id = {s.member.id: s for s in found.suspects}
+    by_id = {s.member.id: s for s in found.label_issues}
     right = [by_id[i] for i in wrong & set(by_id)]
     assert sum((s.member.label - s.suggested) % 8 == 3 for s in right) >= WRONG - 2  # the class it was is suggested
     assert all(s.other > s.given for s in found.suspects)
@@ -66,16 +66,16 @@ def test_planted_wrong_labels_come_first(found):
 def test_the_planted_scale_bar_is_a_shortcut(found):
     assert found.scored_on == "val"
     assert reached(found, "corner") > 0.9
-    assert found.majority == 0.125
+    assert found.majority_share == 0.125
 
 
 def test_clean_cells_raise_no_alarm(home):
     clean = audit(planted(faults=False))
     assert not clean.groups(identical=True)
-    assert len(clean.copies) <= 1  # two drawn platelets on empty ground may look alike
-    assert clean.leaks["test"].identical == 0
+    assert len(clean.duplicates) <= 1  # two drawn platelets on empty ground may look alike
+    assert clean.leakage["test"].identical == 0
     assert reached(clean, "corner") < 0.5
-    assert clean.doubts < 20
+    assert clean.label_issue_count < 20
 
 
 def test_colours_are_those_of_the_pictures(found, loaded):

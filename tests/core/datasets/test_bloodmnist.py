@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.datasets import DatasetUnavailable, bloodmnist, fetch, get_dataset
+from core.datasets import DatasetUnavailable, bloodmnist, get_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -121,11 +121,11 @@ def test_md5_is_computed_once_and_anew_when_the_file_changes(folder, monkeypatch
     path.write_bytes(b"one")
     calls = []
     real = hashlib.file_digest
-    monkeypatch.setattr(fetch.hashlib, "file_digest", lambda *a: calls.append(1) or real(*a))
-    assert fetch.md5_of(path) == fetch.md5_of(path) == hashlib.md5(b"one").hexdigest()
+    monkeypatch.setattr(bloodmnist.hashlib, "file_digest", lambda *a: calls.append(1) or real(*a))
+    assert bloodmnist.md5_of(path) == bloodmnist.md5_of(path) == hashlib.md5(b"one").hexdigest()
     assert len(calls) == 1
     path.write_bytes(b"another")
-    assert fetch.md5_of(path) == hashlib.md5(b"another").hexdigest()
+    assert bloodmnist.md5_of(path) == hashlib.md5(b"another").hexdigest()
     assert len(calls) == 2
 
 
@@ -134,7 +134,7 @@ def test_broken_memory_of_md5s_is_no_harm(folder, tmp_path):
     path.write_bytes(b"x")
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "md5.json").write_text("[1, 2")
-    assert fetch.md5_of(path) == hashlib.md5(b"x").hexdigest()
+    assert bloodmnist.md5_of(path) == hashlib.md5(b"x").hexdigest()
 
 
 def test_published_facts_come_without_torch(tmp_path):
@@ -152,7 +152,7 @@ def test_published_facts_come_without_torch(tmp_path):
 @pytest.mark.parametrize("size", bloodmnist.SIZES)
 def test_every_size_has_a_name_an_address_and_an_md5(size, monkeypatch):
     monkeypatch.delenv("HEMALENS_BLOODMNIST_URL", raising=False)
-    assert bloodmnist.file_name(size) in bloodmnist.address(size)
+    assert bloodmnist.file_name(size) in bloodmnist.download_url(size)
     assert len(bloodmnist.official_md5(size)) == 32
 
 
@@ -165,4 +165,4 @@ def test_the_file_on_this_computer():
     loaded = spec.load(sizes[0])
     counts = {name: len(split) for name, split in loaded.splits.items()}
     if loaded.provenance.kind in ("official", "rebuilt"):
-        assert counts == bloodmnist.published()["n_samples"]
+        assert counts == bloodmnist.medmnist_info()["n_samples"]

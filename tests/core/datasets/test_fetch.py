@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from core.datasets import DatasetUnavailable, bloodmnist, fetch
+from core.datasets import DatasetUnavailable, bloodmnist
 
 CONTENT = bytes(range(256)) * 8000  # 2 MB: some pieces
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -125,7 +125,7 @@ def test_dropped_connection_is_resumed_where_it_broke(target):
         steps = run(server.url)
         first, second = server.seen
     assert first is None
-    assert len(CONTENT) // 2 - fetch.CHUNK <= int(second[6:-1]) <= len(CONTENT) // 2
+    assert len(CONTENT) // 2 - bloodmnist.CHUNK <= int(second[6:-1]) <= len(CONTENT) // 2
     assert target.read_bytes() == CONTENT
     assert any("next try" in s.message for s in steps)
 
@@ -213,7 +213,7 @@ def test_a_folder_that_cannot_be_made_is_told(target):
         run(server.url)
 
 
-@pytest.mark.skipif(fetch.fcntl is None, reason="no file locks on this system")
+@pytest.mark.skipif(bloodmnist.fcntl is None, reason="no file locks on this system")
 def test_two_downloads_of_one_file_are_kept_apart(target):
     with Server("ok") as server:
         first = bloodmnist.download(28, base=server.url)
@@ -237,4 +237,4 @@ def test_a_stopped_download_keeps_its_part_and_lets_go(target):
 
 def test_address_from_the_environment(monkeypatch):
     monkeypatch.setenv("HEMALENS_BLOODMNIST_URL", "http://mirror/")
-    assert bloodmnist.address(224) == "http://mirror/bloodmnist_224.npz"
+    assert bloodmnist.download_url(224) == "http://mirror/bloodmnist_224.npz"

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.datasets import DatasetUnavailable, arrays, dataset_names, get_dataset, own
-from core.datasets.base import SPLITS
-from core.datasets.checkup import check, in_words
-from core.datasets.rows import Rows
-from core.serving.decode import decode
-from core.serving.preprocess import frame
+from core.datasets import DatasetUnavailable, dataset_names, folders, get_dataset, user
+from core.datasets.base import SPLITS, ImageRows
+from core.datasets.user import check_folder, folder_report_text
+from core.images.crop import crop_by_shape
+from core.images.decode import decode
 from tests.drawn_folders import drawn_folder, write_pictures
 
 
@@ -29,7 +28,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def spec(folder):
-    return own.define("my_lab", folder)
+    return user.add_dataset("my_lab", folder)
 
 
 def everything(loaded):
@@ -44,19 +43,19 @@ def test_a_users_set_is_one_of_the_data_sets(spec):
     assert len(everything(loaded)) == 54
     assert loaded.provenance.label == "my_lab (grouped split)"
     for part in loaded.splits.values():
-        assert isinstance(part.images, Rows)
+        assert isinstance(part.images, ImageRows)
         assert part.images.shape == (len(part), 28, 28, 3)
         assert set(part.labels) == {0, 1, 2}
-    own.forget("my_lab")
+    user.remove_dataset("my_lab")
     assert "my_lab" not in dataset_names()
     with pytest.raises(DatasetUnavailable, match="nothing to remove"):
-        own.forget("my_lab")
+        user.remove_dataset("my_lab")
 
 
 def test_pixels_are_those_that_an_upload_would_get(folder, spec):
     train = spec.load(28)["train"]
     path = folder / str(train.ids[3])
-    assert (train.images[3] == frame(decode(path.read_bytes(), path.name).pixels, 28, spec).pixels).all()
+    assert (train.images[3] == crop_by_shape(decode(path.read_bytes(), path.name).pixels, 28, spec).pixels).all()
 
 
 def test_a_split_is_the_same_at_every_size_and_found_again_by_its_content(spec):
@@ -76,11 +75,11 @@ def test_a_split_is_the_same_at_every_size_and_found_again_by_its_content(spec):
 def test_copies_never_span_splits(folder, tmp_path):
     for number in range(1, 19):  # every other picture of alpha twice, under another name
         shutil.copy(folder / "alpha" / f"cell {number}.png", folder / "alpha" / f"copy of {number}.png")
-    loaded = own.define("twice", folder).load(28)
+    loaded = user.add_dataset("twice", folder).load(28)
     split_of = {str(i): name for name, part in loaded.splits.items() for i in part.ids}
     for number in range(1, 19):
         assert split_of[f"alpha/cell {number}.png"] == split_of[f"alpha/copy of {number}.png"]
-    random = own.define("twice", folder).load(28, scheme="random")
+    random = user.add_dataset("twice", folder).load(28, scheme="random")
     split_of = {str(i): name for name, part in random.splits.items() for i in part.ids}
     assert any(split_of[f"alpha/cell {n}.png"] != split_of[f"alpha/copy of {n}.png"] for n in range(1, 19))
 
@@ -90,7 +89,7 @@ def test_a_table_of_people_keeps_each_in_one_split(folder, tmp_path):
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.png"))
     person = {name: f"P{number % 9}" for number, name in enumerate(files)}
     table.write_text("file,group\n" + "".join(f"{name},{who}\n" for name, who in person.items()))
-    spec = own.define("people", folder, groups_table=table)
+    spec = user.add_dataset("people", folder, groups_table=table)
     assert not spec.cautions
     seen = {}
     for name, part in spec.load(28).splits.items():
@@ -103,8 +102,8 @@ def test_a_table_of_people_keeps_each_in_one_split(folder, tmp_path):
 def test_decoding_is_done_once_and_again_where_a_file_changed(folder, spec, monkeypatch):
     before = spec.load(28).provenance.content_hash
     calls = []
-    real = arrays.decode
-    monkeypatch.setattr(arrays, "decode", lambda *a: calls.append(a[1]) or real(*a))
+    real = folders.decode
+    monkeypatch.setattr(folders, "decode", lambda *a: calls.append(a[1]) or real(*a))
     assert spec.load(28).provenance.content_hash == before
     assert not calls
     Image.new("RGB", (48, 48), "red").save(folder / "beta" / "cell 1.png")
@@ -120,15 +119,15 @@ def test_bad_files_and_classes_are_told_and_left_out(folder):
     (folder / "alpha" / "values.csv").write_text("a,b\n1,2\n")
     Image.new("RGB", (9, 9)).save(folder / "alpha" / "tiny.png")
     write_pictures(folder / "beta" / "wide", 3, 1, side=96, seed=9)
-    spec = own.define("messy", folder)
-    found = check(spec, own.folder_of("messy"))
+    spec = user.add_dataset("messy", folder)
+    found = check_folder(spec, user.layout_of("messy"))
     assert found.counts == {"ALP": 22, "BET": 21, "GAM": 12}
     assert found.left_out["EMP"] == "its folder holds no pictures"
     assert found.left_out["SIN"].startswith("only 1 picture")
     assert set(found.unreadable) == {"alpha/cell 1.png", "alpha/cell 2.png", "alpha/tiny.png"}
     assert found.shapes == {(48, 48): 52, (96, 96): 3}
     assert found.imbalance == pytest.approx(22 / 12)
-    text = in_words(found, spec)
+    text = folder_report_text(found, spec)
     for said in ("3 classes (of 5)", "2 different sizes", "values.csv", "the file is empty", "Left out: single"):
         assert said in text
     loaded = spec.load(28)
@@ -143,7 +142,7 @@ def test_nothing_but_broken_files_is_told_with_names(tmp_path):
         for number in range(4):
             (tmp_path / name / f"{number}.png").write_text("no picture")
     with pytest.raises(DatasetUnavailable, match=r"a/0.png \(.*text"):
-        own.define("broken", tmp_path).load(28)
+        user.add_dataset("broken", tmp_path).load(28)
 
 
 def test_mixed_formats_and_names_in_any_script(tmp_path):
@@ -151,7 +150,7 @@ def test_mixed_formats_and_names_in_any_script(tmp_path):
     write_pictures(root / "Éosinophile géant", 6, 1, suffix="jpg")
     write_pictures(root / "中性粒", 6, 2, suffix="webp")
     write_pictures(root / "中性粒 2", 6, 3, suffix="tif")
-    spec = own.define("scripts", root)
+    spec = user.add_dataset("scripts", root)
     assert len(set(spec.codes)) == 3
     assert all(2 <= len(code) <= 3 and code.isascii() for code in spec.codes)
     assert "Éosinophile géant" in spec.class_names
@@ -161,16 +160,16 @@ def test_mixed_formats_and_names_in_any_script(tmp_path):
 def test_a_place_that_can_not_be_written_is_told(spec, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrays, "arrays_root", lambda: tmp_path / "file" / "arrays")
+        patch.setattr(folders, "arrays_root", lambda: tmp_path / "file" / "arrays")
         with pytest.raises(DatasetUnavailable, match="HEMALENS_CACHE"):
             spec.load(28)
     monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "file"))
     with pytest.raises(DatasetUnavailable, match="HEMALENS_CACHE"):
-        own.define("other", tmp_path / "my lab")
+        user.add_dataset("other", tmp_path / "my lab")
 
 
 def test_a_full_disk_is_told_before_anything_is_written(spec, monkeypatch):
-    monkeypatch.setattr(arrays.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**8))
+    monkeypatch.setattr(folders.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**8))
     with pytest.raises(DatasetUnavailable, match="MB free"):
         spec.load(28)
 
@@ -187,28 +186,28 @@ def test_a_broken_book_and_a_vanished_folder(folder, spec, tmp_path):
 @pytest.mark.parametrize("name", ["", "A", "my lab", "../x", "bloodmnist", "synthetic"])
 def test_names_that_will_not_do(folder, name):
     with pytest.raises(DatasetUnavailable, match=r"can't be|choose another"):
-        own.define(name, folder)
+        user.add_dataset(name, folder)
 
 
 def test_ours_are_pointed_to_a_folder(tmp_path):
     root = tmp_path / "kaggle"
     for label, name in enumerate(("Benign", "[Malignant] Early Pre-B", "[Malignant] Pre-B", "[Malignant] Pro-B")):
         write_pictures(root / "Blood cell Cancer [ALL]" / name, 50, label, side=64)
-    spec = own.define("all4", root)
+    spec = user.add_dataset("all4", root)
     assert json.loads((tmp_path / "cache" / "datasets" / "all4.json").read_text())["folder"] == str(root)
     loaded = spec.load(28)
     assert loaded.spec.codes == ("BEN", "EPB", "PRE", "PRO")
     assert loaded.scheme == "grouped"
     with pytest.raises(DatasetUnavailable, match="holds none of the folders"):
-        own.define("all4", tmp_path / "cache")
+        user.add_dataset("all4", tmp_path / "cache")
 
 
 def test_oblong_fields_are_squeezed_and_cells_cut(tmp_path):
     spec = get_dataset("all4")
     wide = np.zeros((75, 100, 3), np.uint8)
     wide[:, :10] = 255
-    assert frame(wide, 28, spec).pixels[:, 0].all()
-    assert not frame(wide, 28, get_dataset("bone_marrow")).pixels.any()
+    assert crop_by_shape(wide, 28, spec).pixels[:, 0].all()
+    assert not crop_by_shape(wide, 28, get_dataset("bone_marrow")).pixels.any()
 
 
 def test_fewer_classes_than_there_are(tmp_path):
@@ -239,7 +238,7 @@ def test_fewer_classes_than_there_are(tmp_path):
     ],
 )
 def test_codes_are_short_and_all_different(names, codes):
-    assert own.codes(names) == codes
+    assert user.make_codes(names) == codes
 
 
 def write_table(path, rows, header="file,label,slide"):
@@ -252,15 +251,15 @@ def test_another_laboratorys_cells_by_a_table_in_our_classes(tmp_path):
     label = ["Neutrophils", "lymphocyte", "MO"]
     rows = [(f"images/cell {n}.png", label[n % 3], f"S{n // 3}") for n in range(1, 31)]
     table = write_table(tmp_path / "labels.csv", [*rows, ("images/gone.png", "MO", "S1")])
-    spec = own.define("lab", tmp_path / "lab", table=table, maps_to="bloodmnist")
+    spec = user.add_dataset("lab", tmp_path / "lab", table=table, maps_to="bloodmnist")
     assert spec.codes == ("LY", "MO", "NE")
     assert spec.class_names == ("lymphocyte", "monocyte", "neutrophil")
     assert spec.maps_to == "bloodmnist"
     assert not spec.cautions  # the table names slides
-    found = check(spec, own.folder_of("lab"))
+    found = check_folder(spec, user.layout_of("lab"))
     assert found.counts == {"LY": 10, "MO": 10, "NE": 10}
     assert found.missing == ("images/gone.png",)
-    assert "not there: images/gone.png" in in_words(found, spec)
+    assert "not there: images/gone.png" in folder_report_text(found, spec)
     slide = {name: where for name, _, where in rows}
     loaded = spec.load(28)
     splits = {}
@@ -276,10 +275,10 @@ def test_labels_that_fit_nothing_are_asked_for(tmp_path):
     rows = [(f"cell {n}.png", labels[n % 4]) for n in range(1, 13)]
     table = write_table(tmp_path / "labels.csv", rows, "file,label")
     with pytest.raises(DatasetUnavailable, match=r"'smudge', 'Thrombozyt'.*--mapping"):
-        own.define("lab", tmp_path / "lab", table=table, maps_to="bloodmnist")
+        user.add_dataset("lab", tmp_path / "lab", table=table, maps_to="bloodmnist")
     mapping = write_table(tmp_path / "mapping.csv", [("smudge", ""), ("Thrombozyt", "platelet")], "label,code")
-    spec = own.define("lab", tmp_path / "lab", table=table, maps_to="bloodmnist", mapping=mapping)
+    spec = user.add_dataset("lab", tmp_path / "lab", table=table, maps_to="bloodmnist", mapping=mapping)
     assert spec.codes == ("IG", "NE", "PLT")
     table.write_text("file,label\nnowhere.png,band\n")
     with pytest.raises(DatasetUnavailable, match="None of the files"):
-        own.define("lab", tmp_path / "lab", table=table, maps_to="bloodmnist")
+        user.add_dataset("lab", tmp_path / "lab", table=table, maps_to="bloodmnist")

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.datasets.rows import Rows
+from core.datasets.base import ImageRows
 
 
 @pytest.fixture
 def rows(tmp_path):
     path = tmp_path / "x.npy"
     np.save(path, np.arange(60, dtype=np.uint8).reshape(10, 2, 3))
-    return Rows(path, np.array([7, 0, 3]))
+    return ImageRows(path, np.array([7, 0, 3]))
 
 
 def test_they_are_indexed_like_an_array(rows):
@@ -40,7 +40,7 @@ def test_a_file_that_was_cut_off_is_an_error(rows):
     content = rows.path.read_bytes()
     rows.path.write_bytes(content[:-20])
     with pytest.raises(OSError, match="shorter"):
-        Rows(rows.path, np.array([9]))[0]
+        ImageRows(rows.path, np.array([9]))[0]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory figures from Linux's /proc")
@@ -53,6 +53,6 @@ def test_reading_a_large_file_leaves_no_memory_behind(tmp_path):
     large = np.lib.format.open_memmap(path, "w+", np.uint8, (30_000, 64, 64, 3))  # 369 MB, all zeros
     del large
     before = resident()
-    for chunk in Rows(path, np.arange(30_000)):
+    for chunk in ImageRows(path, np.arange(30_000)):
         assert not chunk.any()
     assert resident() - before < 50

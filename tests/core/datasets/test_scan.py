@@ -3,7 +3,7 @@
 import pytest
 
 from core.datasets import DatasetUnavailable
-from core.datasets.scan import natural, scan_classes, scan_known
+from core.datasets.scan import natural_key, scan_classes, scan_layout
 
 LAYOUT = {"BEN": ("Benign",), "PRE": ("Pre", "[Malignant] Pre-B")}
 
@@ -25,7 +25,7 @@ def test_a_folder_a_class_and_any_nesting_below(tmp_path):
 def test_files_follow_each_other_as_people_count(tmp_path):
     touch(tmp_path, *(f"a/cell{n}.png" for n in (10, 9, 1)), "b/x.png")
     assert scan_classes(tmp_path).files["a"] == ("a/cell1.png", "a/cell9.png", "a/cell10.png")
-    assert sorted(["b10", "B9", "a"], key=natural) == ["a", "B9", "b10"]
+    assert sorted(["b10", "B9", "a"], key=natural_key) == ["a", "B9", "b10"]
 
 
 def test_a_folder_that_only_wraps_is_passed_through(tmp_path):
@@ -43,7 +43,7 @@ def test_litter_and_tables_are_left_alone(tmp_path):
     touch(tmp_path, "README.md")
     found = scan_classes(tmp_path)
     assert found.files == {"a": ("a/1.png",), "b": ("b/2.png",)}
-    assert found.others == ("a/labels.csv", "README.md")
+    assert found.other_files == ("a/labels.csv", "README.md")
 
 
 def test_links_that_lead_in_circles_end(tmp_path):
@@ -83,12 +83,12 @@ def test_no_folder_at_all_is_told(tmp_path):
 @pytest.mark.parametrize("names", [("Original/Benign", "Original/Pre"), ("x/Benign", "x/[Malignant] Pre-B")])
 def test_a_known_set_is_found_in_either_layout(tmp_path, names):
     touch(tmp_path, *(f"{name}/1.jpg" for name in names), "Segmented/Benign/1.jpg", "Segmented/Pre/1.jpg")
-    found = scan_known(tmp_path, LAYOUT, apart=("Segmented",))
+    found = scan_layout(tmp_path, LAYOUT, excluded=("Segmented",))
     assert found.files == {code: (f"{name}/1.jpg",) for code, name in zip(("BEN", "PRE"), names, strict=True)}
 
 
 def test_a_known_set_with_fewer_classes_and_with_none(tmp_path):
     touch(tmp_path, "Benign/1.jpg")
-    assert set(scan_known(tmp_path, LAYOUT).files) == {"BEN"}
+    assert set(scan_layout(tmp_path, LAYOUT).files) == {"BEN"}
     with pytest.raises(DatasetUnavailable, match="Benign, Pre"):
-        scan_known(tmp_path / "Benign", LAYOUT)
+        scan_layout(tmp_path / "Benign", LAYOUT)

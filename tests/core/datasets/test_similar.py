@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from core.datasets.rows import Rows
-from core.datasets.similar import similar_groups, similar_pairs
+from core.datasets.base import ImageRows
+from core.datasets.quality.near_duplicates import near_duplicate_groups, near_duplicate_pairs
 from core.datasets.synthetic import draw_cells
 from tests.core.datasets.planted import stored_anew
 
@@ -24,7 +24,7 @@ def planted(cells):
 
 
 def test_planted_copies_are_found_and_nothing_else(cells):
-    pairs = similar_pairs(planted(cells))
+    pairs = near_duplicate_pairs(planted(cells))
     found = {
         (int(a), int(b)): bool(same) for a, b, same in zip(pairs.first, pairs.second, pairs.identical, strict=True)
     }
@@ -35,7 +35,7 @@ def test_planted_copies_are_found_and_nothing_else(cells):
 def test_groups_join_copies_of_copies_and_number_them_in_order(cells):
     images = planted(cells)
     images[158] = images[159]  # a copy of a near copy
-    groups = similar_groups(images)
+    groups = near_duplicate_groups(images)
     assert groups.dtype == np.int64
     assert groups.shape == (160,)
     assert len(np.unique(groups)) == groups.max() + 1 == 160 - 6
@@ -48,13 +48,13 @@ def test_groups_join_copies_of_copies_and_number_them_in_order(cells):
 def test_rows_on_disk_give_the_same(tmp_path, cells):
     images = planted(cells)
     np.save(tmp_path / "images.npy", images)
-    rows = Rows(tmp_path / "images.npy", np.arange(len(images)))
-    assert np.array_equal(similar_groups(rows), similar_groups(images))
+    rows = ImageRows(tmp_path / "images.npy", np.arange(len(images)))
+    assert np.array_equal(near_duplicate_groups(rows), near_duplicate_groups(images))
 
 
 def test_a_callers_features_decide(cells):
     images = planted(cells)
-    pairs = similar_pairs(
+    pairs = near_duplicate_pairs(
         images, embed=lambda part: np.eye(300)[part.reshape(len(part), -1).sum(1) % 300], threshold=0.5
     )
     assert pairs.identical.sum() == 3  # the features of near copies differ
@@ -65,17 +65,17 @@ def test_a_callers_features_decide(cells):
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 7])
 def test_few_pictures(cells, number):
     images = cells[:number]
-    assert np.array_equal(similar_groups(images), np.arange(number))
+    assert np.array_equal(near_duplicate_groups(images), np.arange(number))
     if number:
-        assert similar_groups(np.concatenate([images, images[:1]]))[-1] == 0
+        assert near_duplicate_groups(np.concatenate([images, images[:1]]))[-1] == 0
 
 
 def test_blank_pictures_are_one_group():
-    assert similar_groups(np.full((50, 16, 16, 3), 200, np.uint8)).max() == 0
+    assert near_duplicate_groups(np.full((50, 16, 16, 3), 200, np.uint8)).max() == 0
 
 
 def test_progress_is_told(cells):
     steps = []
-    similar_groups(planted(cells), report=steps.append)
+    near_duplicate_groups(planted(cells), report=steps.append)
     assert {step.message for step in steps} == {"reading", "comparing"}
     assert all(0 < step.done <= step.total for step in steps)

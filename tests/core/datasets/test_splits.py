@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from core.datasets import DatasetUnavailable
-from core.datasets.splits import grouped_split, joined, listed_split, neighbours, random_split, read_table
+from core.datasets.splits import grouped_split, join_groupings, listed_split, random_split, series_groups
+from core.datasets.tables import read_table
 
 LABELS = np.repeat([0, 1, 2], [300, 200, 60])
 
@@ -41,13 +42,13 @@ def test_three_groups_are_enough_and_two_are_not():
 
 
 def test_joined_puts_together_what_any_grouping_does():
-    found = joined(np.array([0, 0, 1, 2, 3]), np.array([-1, 7, 7, -1, -1]))
+    found = join_groupings(np.array([0, 0, 1, 2, 3]), np.array([-1, 7, 7, -1, -1]))
     assert found[0] == found[1] == found[2]
     assert len(np.unique(found)) == 3
 
 
 def test_neighbours_are_runs_of_one_class():
-    found = neighbours(np.repeat([0, 1], [45, 20]), 4)
+    found = series_groups(np.repeat([0, 1], [45, 20]), 4)
     assert np.bincount(found[:45]).tolist() == [4] * 11 + [1]
     assert found[45:].tolist() == (np.arange(20) // 2 + 12).tolist()  # ten runs even of a small class
 

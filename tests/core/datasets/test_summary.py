@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.datasets import SPLITS, LoadedDataset, Provenance, Split, bloodmnist, get_dataset
-from core.datasets.summary import FOLDER, load_summary, save_summary, summarize
+from core.datasets.statistics import SUMMARIES, load_summary, save_summary, summarize
 
 
 def made(size=28, per_class=3):
@@ -96,7 +96,7 @@ def test_mean_cells_of_large_images_are_made_smaller():
 @pytest.mark.parametrize("size", [28, 64])
 def test_shipped_summary_of_bloodmnist(size):
     summary = load_summary("bloodmnist", size)
-    assert {s: int(c.sum()) for s, c in summary.counts.items()} == bloodmnist.published()["n_samples"]
+    assert {s: int(c.sum()) for s, c in summary.counts.items()} == bloodmnist.medmnist_info()["n_samples"]
     assert summary.codes == get_dataset("bloodmnist").codes
     assert summary.mean_cells.shape == (8, size, size, 3)
     assert summary.provenance.label
@@ -105,7 +105,7 @@ def test_shipped_summary_of_bloodmnist(size):
 
 
 def test_shipped_summaries_are_small():
-    assert sum(p.stat().st_size for p in FOLDER.iterdir()) < 800_000
+    assert sum(p.stat().st_size for p in SUMMARIES.iterdir()) < 800_000
 
 
 def test_summary_of_drawn_cells_is_computed():

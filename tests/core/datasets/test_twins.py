@@ -5,7 +5,7 @@ import pytest
 
 from core.datasets import bloodmnist, get_dataset
 from core.datasets.base import LoadedDataset, Provenance, Split
-from core.datasets.twins import identical_images
+from core.datasets.quality.near_duplicates import identical_images
 
 
 def loaded(**parts: list[tuple[str, int, int]]) -> LoadedDataset:

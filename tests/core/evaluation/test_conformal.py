@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from core.evaluation import softmax
-from core.evaluation.conformal import class_thresholds, coverage, prediction_sets, reliability, risk_coverage
+from core.evaluation.uncertainty import coverage, reliability, risk_coverage
+from core.probabilities import class_thresholds, prediction_sets
 
 
 def answers(n: int, seed: int, sharp: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +57,7 @@ def test_coverage_counts():
     found = coverage(np.array([0, 1, 1, 1]), sets)
     np.testing.assert_allclose(found.by_class, [1, 1 / 3, np.nan])
     assert found.counts.tolist() == [1, 3, 0]
-    assert (found.overall, found.mean_size, found.single) == (0.5, 1.0, 0.5)
+    assert (found.overall, found.mean_size, found.singleton_fraction) == (0.5, 1.0, 0.5)
     np.testing.assert_allclose(found.mean_size_by_class, [2, 2 / 3, np.nan])
 
 

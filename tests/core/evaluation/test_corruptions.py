@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.datasets.synthetic import draw_cells
-from core.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from core.evaluation.robustness import CORRUPTIONS, SEVERITIES, corrupt
 
 each_way = pytest.mark.parametrize("name", CORRUPTIONS)
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from core.evaluation import softmax
-from core.evaluation.curves import DETAIL, class_curves, thinned
+from core.evaluation.metrics import CURVE_TOLERANCE, class_curves, simplify_curve
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_thinning_keeps_the_shape(scored):
     curves = class_curves(labels, softmax(logits), 1)
     x, y, _ = roc_curve(truth, probabilities, drop_intermediate=False)
     assert len(curves.roc) < len(x) / 4
-    assert auc(*curves.roc.T) == pytest.approx(auc(x, y), abs=2 * DETAIL)
+    assert auc(*curves.roc.T) == pytest.approx(auc(x, y), abs=2 * CURVE_TOLERANCE)
     assert curves.roc[0].tolist() == [0, 0]
     assert curves.roc[-1].tolist() == [1, 1]
 
@@ -55,17 +55,17 @@ def test_thinning_keeps_the_shape(scored):
 def test_no_dropped_point_is_far_from_the_line():
     rng = np.random.default_rng(0)
     points = np.stack([np.linspace(0, 1, 400), np.sort(rng.random(400))], axis=1)
-    kept = thinned(points, 0.01)
+    kept = simplify_curve(points, 0.01)
     assert 2 < len(kept) < 200
     assert np.abs(np.interp(points[:, 0], *kept.T) - points[:, 1]).max() < 0.05
-    assert thinned(points, 0).shape[0] > 390
+    assert simplify_curve(points, 0).shape[0] > 390
 
 
 def test_straight_lines_and_short_ones():
-    assert thinned(np.array([[0, 0], [0.2, 0.2], [0.7, 0.7], [1, 1]])).tolist() == [[0, 0], [1, 1]]
-    assert thinned(np.array([[0.0, 0.0], [1.0, 1.0]])).tolist() == [[0, 0], [1, 1]]
+    assert simplify_curve(np.array([[0, 0], [0.2, 0.2], [0.7, 0.7], [1, 1]])).tolist() == [[0, 0], [1, 1]]
+    assert simplify_curve(np.array([[0.0, 0.0], [1.0, 1.0]])).tolist() == [[0, 0], [1, 1]]
     same = np.zeros((5, 2))
-    assert len(thinned(same)) == 2
+    assert len(simplify_curve(same)) == 2
 
 
 def test_a_class_without_cells_or_with_all_of_them_has_no_curves():

@@ -5,8 +5,8 @@ import json
 import numpy as np
 
 from core.evaluation import softmax
-from core.evaluation.conformal import class_thresholds
-from core.evaluation.doubt import MOST_POINTS, doubt
+from core.evaluation.uncertainty import MAX_CURVE_POINTS, uncertainty_summary
+from core.probabilities import class_thresholds
 
 
 def test_all_figures_fit_together_and_into_json():
@@ -16,14 +16,16 @@ def test_all_figures_fit_together_and_into_json():
     logits[np.arange(3000), labels] += 4
     probabilities = softmax(logits)
     thresholds = class_thresholds(labels[:1500], probabilities[:1500], 0.95)
-    found = doubt(labels[1500:], probabilities[1500:], thresholds, sure_from=0.9, nominal=0.95)
+    found = uncertainty_summary(
+        labels[1500:], probabilities[1500:], thresholds, confidence_threshold=0.9, nominal_coverage=0.95
+    )
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert (found["n"], found["nominal"]) == (1500, 0.95)
     assert found["lists"]["coverage"][3] is None
     assert min(found["lists"]["coverage"][:3]) > 0.92
     assert sum(found["reliability"]["counts"]) == 1500
     risk = found["risk"]
-    assert len(risk["risk"]) == MOST_POINTS
+    assert len(risk["risk"]) == MAX_CURVE_POINTS
     assert risk["coverage"][-1] == 1
     wrong = (probabilities[1500:].argmax(1) != labels[1500:]).mean()
     assert abs(risk["risk"][-1] - wrong) < 1e-6
@@ -32,7 +34,7 @@ def test_all_figures_fit_together_and_into_json():
 
 
 def test_nothing_sure_is_said():
-    found = doubt(np.array([0, 1]), np.full((2, 2), 0.5), np.zeros(2), sure_from=0.9)
+    found = uncertainty_summary(np.array([0, 1]), np.full((2, 2), 0.5), np.zeros(2), confidence_threshold=0.9)
     assert found["sure"] == 0
     assert found["sure_right"] is None
     assert found["risk"]["coverage"] == [1]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.evaluation.hardest import combined, gather, hardness
+from core.evaluation.hard_examples import ensemble_accuracy, gather_votes, hardness
 from core.runs import Predictions
 
 
@@ -24,7 +24,7 @@ def votes():
         answers([0, 1, 1, 1, 2, 1], LABELS),
         answers([0, 1, 1, 0, 2, 2], LABELS),
     ]
-    gathered, left_out = gather(every)
+    gathered, left_out = gather_votes(every)
     assert left_out == []
     return gathered
 
@@ -32,10 +32,10 @@ def votes():
 def test_shares_and_rivals_by_hand(votes):
     hard = hardness(votes)
     assert votes.wrong.tolist() == [0, 3, 0, 1, 0, 2]
-    assert hard.wrong == pytest.approx([0, 1, 0, 1 / 3, 0, 2 / 3])
+    assert hard.error_rate == pytest.approx([0, 1, 0, 1 / 3, 0, 2 / 3])
     assert hard.rival.tolist()[:5] == [-1, 1, -1, 0, -1]
     assert hard.rival[5] in (0, 1)
-    assert hard.votes == pytest.approx([0, 1, 0, 1 / 3, 0, 1 / 3])
+    assert hard.rival_fraction == pytest.approx([0, 1, 0, 1 / 3, 0, 1 / 3])
     p = np.exp(6) / (np.exp(6) + 2)
     assert hard.p_label[0] == pytest.approx(p)
     assert hard.p_rival[1] == pytest.approx(p)
@@ -44,7 +44,7 @@ def test_shares_and_rivals_by_hand(votes):
 
 def test_of_two_rivals_with_equal_votes_the_likelier_counts():
     every = [answers([0], [2], sure=3), answers([1], [2], sure=6)]
-    assert hardness(gather(every)[0]).rival.tolist() == [1]
+    assert hardness(gather_votes(every)[0]).rival.tolist() == [1]
 
 
 def test_a_label_is_suspect_where_most_models_agree_and_are_as_sure_as_usual(votes):
@@ -52,13 +52,13 @@ def test_a_label_is_suspect_where_most_models_agree_and_are_as_sure_as_usual(vot
     unsure = [answers([0, 1, 1, 1, 2, 2], LABELS, sure=6) for _ in range(3)]
     for one in unsure:
         one.logits[1] = [0, 0.5, 0]  # all name class 1, none as firmly as on the cells of class 1
-    hard = hardness(gather(unsure)[0])
-    assert hard.wrong[1] == 1
+    hard = hardness(gather_votes(unsure)[0])
+    assert hard.error_rate[1] == 1
     assert not hard.suspect.any()
 
 
 def test_one_model_alone_makes_no_label_suspect():
-    assert not hardness(gather([answers([1, 0, 1], [0, 0, 1])])[0]).suspect.any()
+    assert not hardness(gather_votes([answers([1, 0, 1], [0, 0, 1])])[0]).suspect.any()
 
 
 def test_order(votes):
@@ -82,7 +82,7 @@ def test_suspects_come_before_images_that_more_models_miss():
     models[2].logits[suspect] = [0.1, 0, 0]
     for one in models:  # class 1 is usually named with doubt here, the suspect cell firmly
         one.logits[10:] = [0, 0.2, 0]
-    hard = hardness(gather(models)[0])
+    hard = hardness(gather_votes(models)[0])
     assert hard.suspect[[suspect, lost]].tolist() == [True, False]
     assert hard.order(suspects_first=True).tolist() == [suspect, lost]
     assert hard.order(suspects_first=False).tolist() == [lost, suspect]
@@ -91,7 +91,7 @@ def test_suspects_come_before_images_that_more_models_miss():
 def test_images_are_matched_by_id_whatever_their_order():
     one = answers([0, 1, 2], [0, 1, 1], ids=["a", "b", "c"])
     other = answers([2, 0, 1], [1, 0, 1], ids=["c", "a", "b"])
-    votes, left_out = gather([one, other])
+    votes, left_out = gather_votes([one, other])
     assert left_out == []
     assert votes.ids.tolist() == ["a", "b", "c"]
     assert votes.wrong.tolist() == [0, 0, 2]
@@ -99,17 +99,17 @@ def test_images_are_matched_by_id_whatever_their_order():
 
 def test_models_of_other_images_or_labels_are_left_out():
     base = answers([0, 1], [0, 1])
-    votes, left_out = gather(
+    votes, left_out = gather_votes(
         [base, answers([0, 1], [0, 1], ids=["x", "y"]), answers([0, 1], [1, 1]), answers([0], [0]), base]
     )
     assert left_out == [1, 2, 3]
     assert votes.models == 2
     with pytest.raises(ValueError, match="no answers"):
-        gather([])
+        gather_votes([])
 
 
 def test_what_they_reach_together(votes):
-    together = combined(votes)
+    together = ensemble_accuracy(votes)
     assert together.n == 6
     assert together.best == pytest.approx(4 / 6)
     assert together.any_right == pytest.approx(5 / 6)
@@ -117,8 +117,8 @@ def test_what_they_reach_together(votes):
 
 
 def test_nothing_missed():
-    together = combined(gather([answers(LABELS, LABELS)] * 2)[0])
+    together = ensemble_accuracy(gather_votes([answers(LABELS, LABELS)] * 2)[0])
     assert (together.best, together.mean, together.any_right) == (1, 1, 1)
     assert together.missed.tolist() == [6, 0, 0]
-    hard = hardness(gather([answers(LABELS, LABELS)] * 2)[0])
+    hard = hardness(gather_votes([answers(LABELS, LABELS)] * 2)[0])
     assert hard.order(suspects_first=True).tolist() == []

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.evaluation import accuracy_interval, expected_calibration_error, fit_temperature, score, softmax
+from core.evaluation import expected_calibration_error, fit_temperature, score, softmax, wilson_interval
 
 
 def logits_for(predicted: list[int], classes: int, confidence: float = 5.0) -> np.ndarray:
@@ -37,7 +37,7 @@ def test_a_class_without_images_is_left_out_of_the_means() -> None:
 )
 def test_wilson_against_published_values(correct: int, n: int, low: float, high: float) -> None:
     """Newcombe 1998, Statistics in Medicine 17, 857-872, table I (method 3)."""
-    assert accuracy_interval(correct, n) == pytest.approx((low, high), abs=1e-4)
+    assert wilson_interval(correct, n) == pytest.approx((low, high), abs=1e-4)
 
 
 def test_softmax_of_large_logits() -> None:

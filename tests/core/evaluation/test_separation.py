@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from core.evaluation.separation import auroc, separation
+from core.evaluation.metrics import auroc, pairwise_auroc
 
 
 def test_known_values():
@@ -24,5 +24,5 @@ def test_agrees_with_scikit_learn():
 
 
 def test_direction_does_not_matter_and_empty_classes_are_left_out():
-    found = separation({"A": np.array([5.0, 6.0]), "B": np.array([1.0, 2.0]), "C": np.array([])})
+    found = pairwise_auroc({"A": np.array([5.0, 6.0]), "B": np.array([1.0, 2.0]), "C": np.array([])})
     assert found == {("A", "B"): 1.0}

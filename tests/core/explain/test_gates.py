@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.explain.gates import gate_means, has_gates, picture_gates
+from core.explain.gates import class_gate_means, has_gates, image_gates
 from core.models import build
 
 
@@ -25,7 +25,7 @@ def network_of(name):
 
 @pytest.mark.parametrize(("name", "spatial"), [("cnn_se", False), ("cnn_cbam", True)])
 def test_gates_of_one_picture(name, spatial, pictures):
-    gates = picture_gates(network_of(name), pictures[0])
+    gates = image_gates(network_of(name), pictures[0])
     assert [g.stage for g in gates] == [f"stage {i}" for i in range(1, 6)]
     assert [g.channel.shape for g in gates] == [(8,), (16,), (16,), (32,), (32,)]
     for gate in gates:
@@ -38,16 +38,16 @@ def test_gates_of_one_picture(name, spatial, pictures):
 def test_means_are_the_mean_of_single_pictures(pictures):
     network = network_of("cnn_se")
     labels = np.array([0, 2, 2, 0, 1, 1, 1, 2, 0, 0, 2])
-    means = gate_means(network, pictures, labels, ["a", "b", "c"], batch=4)
+    means = class_gate_means(network, pictures, labels, ["a", "b", "c"], batch=4)
     assert list(means) == [f"stage {i}" for i in range(1, 6)]
     for index, stage in enumerate(means):
-        single = np.stack([picture_gates(network, p)[index].channel for p in pictures])
+        single = np.stack([image_gates(network, p)[index].channel for p in pictures])
         for label in range(3):
             np.testing.assert_allclose(means[stage][label], single[labels == label].mean(0), atol=1e-5)
 
 
 def test_a_class_without_pictures_has_nan(pictures):
-    means = gate_means(network_of("cnn_se"), pictures[:2], np.array([0, 0]), 2)
+    means = class_gate_means(network_of("cnn_se"), pictures[:2], np.array([0, 0]), 2)
     assert np.isfinite(means["stage 1"][0]).all()
     assert np.isnan(means["stage 1"][1]).all()
 
@@ -55,14 +55,14 @@ def test_a_class_without_pictures_has_nan(pictures):
 def test_no_attention_no_gates(pictures):
     network = build("cnn_bn", 8, 28).eval()
     assert not has_gates(network)
-    assert picture_gates(network, pictures[0]) == []
-    assert gate_means(network, pictures, np.zeros(11, int), 8) == {}
+    assert image_gates(network, pictures[0]) == []
+    assert class_gate_means(network, pictures, np.zeros(11, int), 8) == {}
 
 
 def test_means_leave_the_mode_as_it_was(pictures):
     network = network_of("cnn_cbam").train()
     before = {k: v.clone() for k, v in network.state_dict().items()}
-    gate_means(network, pictures, np.zeros(11, int), 1)
+    class_gate_means(network, pictures, np.zeros(11, int), 1)
     assert network.training
     # Read in eval mode: batch statistics were neither used nor updated.
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from core.errors import HemaLensError
-from core.explain.gradcam import grad_cam, scaled, stages
+from core.explain.gradcam import cam_stages, grad_cam, normalise_map
 from core.models import build, model_names
 from core.models.base import ImageClassifier, pooled_head
 
@@ -61,7 +61,7 @@ def test_last_map_by_hand(network, picture, target):
     assert answer.values.dtype == np.float32
     assert answer.peak == pytest.approx(raw.max(), rel=1e-5)
     np.testing.assert_allclose(answer.values, raw / raw.max(), rtol=1e-5, atol=1e-6)
-    assert not answer.silent
+    assert not answer.is_empty
 
 
 def test_earlier_map_by_hand(network, picture):
@@ -72,7 +72,7 @@ def test_earlier_map_by_hand(network, picture):
     to_first = to_pooled.repeat(2, 1).repeat(2, 2) / 4
     raw = np.maximum(np.einsum("k,khw->hw", to_first.mean((1, 2)), first), 0)
     assert raw.max() > 0
-    fine = stages(network, 6)[0]
+    fine = cam_stages(network, 6)[0]
     answer = grad_cam(network, picture, 1, fine.layer)
     assert answer.values.shape == (6, 6)
     np.testing.assert_allclose(answer.values, raw / raw.max(), rtol=1e-5, atol=1e-6)
@@ -80,20 +80,20 @@ def test_earlier_map_by_hand(network, picture):
 
 def test_nothing_speaks_for_a_class_with_negative_votes(network, picture):
     answer = grad_cam(network, picture, 2)
-    assert answer.silent
+    assert answer.is_empty
     assert answer.peak == 0
     assert not answer.values.any()
 
 
 def test_scaled_keeps_place_and_drops_strength():
-    one, other = scaled(np.array([[0, 1.0], [2, 4]]), 0), scaled(np.array([[0, 10.0], [20, 40]]), 0)
+    one, other = normalise_map(np.array([[0, 1.0], [2, 4]]), 0), normalise_map(np.array([[0, 10.0], [20, 40]]), 0)
     assert np.array_equal(one.values, other.values)
     assert (one.peak, other.peak) == (4, 40)
-    assert scaled(np.array([[np.nan, 1.0]]), 0).silent
+    assert normalise_map(np.array([[np.nan, 1.0]]), 0).is_empty
 
 
 def test_stages_tell_their_true_resolution(network):
-    found = stages(network, 6)
+    found = cam_stages(network, 6)
     assert [(s.name, s.channels, s.depth, s.last) for s in found] == [("6 x 6", 2, 1, False), ("3 x 3", 2, 2, True)]
     assert found[0].layer is network.body[1]  # after the ReLU, not the convolution of the same size
     assert found[-1].layer is network.cam_layer
@@ -103,7 +103,7 @@ def test_stages_tell_their_true_resolution(network):
 def test_every_model_has_maps_of_the_sides_it_says(name):
     network = build(name, 8, 28).eval()
     picture = np.random.default_rng(0).integers(0, 256, (28, 28, 3), dtype=np.uint8)
-    found = stages(network, 28)
+    found = cam_stages(network, 28)
     assert [s.last for s in found] == [False] * (len(found) - 1) + [True]
     assert len({(s.height, s.width) for s in found}) == len(found)
     for stage in found:
@@ -120,7 +120,7 @@ def test_a_body_that_is_no_sequence_offers_its_last_map():
         def forward(self, x):
             return self.conv(x)
 
-    assert [(s.name, s.last) for s in stages(ImageClassifier(Body(), pooled_head(4, 2)), 9)] == [("4 x 4", True)]
+    assert [(s.name, s.last) for s in cam_stages(ImageClassifier(Body(), pooled_head(4, 2)), 9)] == [("4 x 4", True)]
 
 
 @pytest.mark.parametrize("target", [3, -1, 99])

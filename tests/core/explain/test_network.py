@@ -6,15 +6,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from core.explain import network as kept
+from core.explain import gradcam as kept
 from core.models import build
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    kept.forget()
+    kept.clear_networks()
     yield
-    kept.forget()
+    kept.clear_networks()
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def loads(monkeypatch):
         names.append(run.path.name)
         return build("cnn_2", 8, 28, width=4)
 
-    monkeypatch.setattr(kept, "load", load)
+    monkeypatch.setattr(kept, "load_network", load)
     return names
 
 
@@ -43,8 +43,8 @@ def make_run(tmp_path):
 
 def test_loaded_once_in_eval_mode_and_frozen(loads, make_run):
     run = make_run("a")
-    network = kept.network_of(run)
-    assert kept.network_of(run) is network
+    network = kept.shared_network(run)
+    assert kept.shared_network(run) is network
     assert loads == ["a"]
     assert not network.training
     assert not any(p.requires_grad for p in network.parameters())
@@ -54,7 +54,7 @@ def test_the_least_recently_used_goes_first(loads, make_run, monkeypatch):
     monkeypatch.setattr(kept, "MAX_NETWORKS", 2)
     a, b, c = make_run("a"), make_run("b"), make_run("c")
     for run in (a, b, a, c, a, b):
-        kept.network_of(run)
+        kept.shared_network(run)
     assert loads == ["a", "b", "c", "b"]
 
 
@@ -62,18 +62,18 @@ def test_a_run_trained_anew_is_loaded_anew(loads, make_run):
     import os
 
     run = make_run("a")
-    kept.network_of(run)
+    kept.shared_network(run)
     os.utime(run.onnx_path, ns=(1, 1))
-    kept.network_of(run)
+    kept.shared_network(run)
     assert loads == ["a", "a"]
 
 
 def test_state_is_restored_after_an_error(loads, make_run):
     run = make_run("a")
-    network = kept.network_of(run)
+    network = kept.shared_network(run)
 
     def train_and_fail():
-        with kept.borrowed(run) as borrowed:
+        with kept.exclusive_network(run) as borrowed:
             borrowed.train().requires_grad_(True)
             borrowed(torch.rand(1, 3, 28, 28)).sum().backward()
             assert any(p.grad is not None for p in network.parameters())
@@ -83,7 +83,7 @@ def test_state_is_restored_after_an_error(loads, make_run):
         train_and_fail()
     assert not any(m.training for m in network.modules())
     assert not any(p.requires_grad or p.grad is not None for p in network.parameters())
-    with kept.borrowed(run) as again:  # the lock was given back
+    with kept.exclusive_network(run) as again:  # the lock was given back
         assert again is network
 
 
@@ -92,7 +92,7 @@ def test_one_borrower_at_a_time(loads, make_run):
 
     def use():
         started.wait(timeout=10)
-        with kept.borrowed(run):
+        with kept.exclusive_network(run):
             inside[0] += 1
             most[0] = max(most[0], inside[0])
             threading.Event().wait(0.02)
@@ -116,7 +116,7 @@ def test_a_failed_load_is_tried_again(make_run, monkeypatch):
             raise OSError("half a file")
         return build("cnn_2", 8, 28, width=4)
 
-    monkeypatch.setattr(kept, "load", load)
+    monkeypatch.setattr(kept, "load_network", load)
     with pytest.raises(OSError, match="half"):
-        kept.network_of(run)
-    assert kept.network_of(run) is not None
+        kept.shared_network(run)
+    assert kept.shared_network(run) is not None

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from core.evaluation import softmax
-from core.explain.occlusion import covered, occlusion, rim_colour
-from core.serving import engine
+from core.explain.occlusion import border_colour, occluded_images, occlusion
+from core.inference import engine
 
 
 @pytest.fixture
@@ -29,14 +29,14 @@ def test_what_the_answer_needs_is_found(cell):
     assert set(zip(*np.nonzero(found.values == 1), strict=True)) == {(2, 6), (2, 7)}
     assert set(np.flatnonzero(found.values.sum(1))) <= {1, 2, 3}  # rows of places that touch the square
     assert set(np.flatnonzero(found.values.sum(0))) <= {5, 6, 7, 8}
-    assert found.least < found.whole
-    assert not found.silent
+    assert found.minimum < found.baseline
+    assert not found.is_empty
 
 
 def test_a_class_that_only_gains_has_an_empty_map(cell):
     found = occlusion(darkness, cell, 1)
-    assert found.silent
-    assert found.whole == pytest.approx(float(darkness(cell[None])[0, 1]))
+    assert found.is_empty
+    assert found.baseline == pytest.approx(float(darkness(cell[None])[0, 1]))
 
 
 @pytest.mark.parametrize("side", [28, 64, 30])
@@ -44,7 +44,7 @@ def test_covers_leave_no_pixel_unseen_and_only_their_own_place_changed(side):
     picture = np.random.default_rng(0).integers(1, 200, (side, side, 3), dtype=np.uint8)
     picture[0] = picture[-1] = 0
     picture[:, 0] = picture[:, -1] = 0
-    pieces = covered(picture)
+    pieces = occluded_images(picture)
     assert pieces.shape == (100, side, side, 3)
     changed = (pieces != picture).any(axis=3)
     inner = np.s_[side // 16 + 1 : -side // 16 - 1]
@@ -53,7 +53,7 @@ def test_covers_leave_no_pixel_unseen_and_only_their_own_place_changed(side):
 
 
 def test_the_cover_has_the_colour_around_the_cell(cell):
-    assert rim_colour(cell).tolist() == [250, 250, 250]
+    assert border_colour(cell).tolist() == [250, 250, 250]
 
 
 def test_it_reads_whatever_the_engine_serves(make_run, colour):

@@ -6,17 +6,17 @@ import sys
 import numpy as np
 import pytest
 
-from core.explain.overlay import COLOUR_MAPS, colour, enlarge_map, overlay, table
+from core.explain.overlay import COLOUR_MAPS, apply_colour_map, colour_table, overlay, upsample_map
 
 
 def test_blocks_show_the_true_resolution():
     values = np.array([[0.0, 0.25], [0.5, 1.0]])
-    assert np.array_equal(enlarge_map(values, 4, 6, "blocks"), values.repeat(2, 0).repeat(3, 1).astype(np.float32))
+    assert np.array_equal(upsample_map(values, 4, 6, "blocks"), values.repeat(2, 0).repeat(3, 1).astype(np.float32))
 
 
 def test_smooth_is_bilinear_between_centres():
     """Two fields over eight pixels: centres at 1.5 and 5.5, linear between them, constant outside."""
-    row = enlarge_map(np.array([[0.0, 1.0]]), 1, 8)[0]
+    row = upsample_map(np.array([[0.0, 1.0]]), 1, 8)[0]
     np.testing.assert_allclose(row, [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1], atol=1e-6)
 
 
@@ -32,21 +32,23 @@ def test_smooth_against_numpy_in_two_directions():
         return out
 
     expected = weights(3, 12) @ values @ weights(4, 20).T
-    np.testing.assert_allclose(enlarge_map(values, 12, 20), expected, atol=1e-6)
+    np.testing.assert_allclose(upsample_map(values, 12, 20), expected, atol=1e-6)
 
 
 def test_ends_of_the_colour_scales():
-    assert table("viridis")[0].tolist() == [0x44, 0x01, 0x54]
-    assert table("viridis")[-1].tolist() == [0xFD, 0xE7, 0x25]
-    assert colour(np.array([[-1.0, 2.0, np.nan]]), "magma").tolist() == [[[0, 0, 4], [252, 253, 191], [0, 0, 4]]]
+    assert colour_table("viridis")[0].tolist() == [0x44, 0x01, 0x54]
+    assert colour_table("viridis")[-1].tolist() == [0xFD, 0xE7, 0x25]
+    assert apply_colour_map(np.array([[-1.0, 2.0, np.nan]]), "magma").tolist() == [
+        [[0, 0, 4], [252, 253, 191], [0, 0, 4]]
+    ]
     with pytest.raises(ValueError, match="jet"):
-        table("jet")
+        colour_table("jet")
 
 
 @pytest.mark.parametrize("name", COLOUR_MAPS)
 def test_lightness_rises_evenly(name):
     """CIE lightness grows at every step and never by more than four times its mean step: no false edges."""
-    rgb = table(name)[::8] / 255
+    rgb = colour_table(name)[::8] / 255
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     luminance = linear @ [0.2126, 0.7152, 0.0722]
     lightness = np.where(luminance > 0.008856, 116 * np.cbrt(luminance) - 16, 903.3 * luminance)
@@ -57,7 +59,7 @@ def test_lightness_rises_evenly(name):
 
 def test_overlay_by_hand():
     picture = np.array([[[200, 100, 0], [10, 20, 30]]], np.uint8)
-    out = overlay(picture, np.array([[0.0, 1.0]]), name="viridis", opacity=0.25, how="blocks")
+    out = overlay(picture, np.array([[0.0, 1.0]]), colour_map="viridis", opacity=0.25, interpolation="blocks")
     # .75 x (200, 100, 0) + .25 x (68, 1, 84) = (167, 75.25, 21); .75 x (10, 20, 30) + .25 x (253, 231, 37)
     assert out.dtype == np.uint8
     assert out.tolist() == [[[167, 75, 21], [71, 73, 32]]]
@@ -65,8 +67,10 @@ def test_overlay_by_hand():
 
 def test_fading_leaves_the_picture_where_the_map_says_nothing():
     picture = np.full((1, 3, 3), 200, np.uint8)
-    out = overlay(picture, np.array([[0.0, 0.25, 0.75]]), name="viridis", opacity=0.5, how="blocks", fade=True)
-    quarter, three = (colour(np.array([[v]]), "viridis")[0, 0] for v in (0.25, 0.75))
+    out = overlay(
+        picture, np.array([[0.0, 0.25, 0.75]]), colour_map="viridis", opacity=0.5, interpolation="blocks", fade=True
+    )
+    quarter, three = (apply_colour_map(np.array([[v]]), "viridis")[0, 0] for v in (0.25, 0.75))
     assert out[0, 0].tolist() == [200, 200, 200]
     # Weight .5 x 2 x .25 = .25, and .5 x 1 from the middle of the scale on.
     np.testing.assert_allclose(out[0, 1], 150 + 0.25 * quarter, atol=0.5)
@@ -77,8 +81,8 @@ def test_fading_leaves_the_picture_where_the_map_says_nothing():
 def test_opacity_at_its_ends(opacity, what):
     picture = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     values = np.random.default_rng(2).random((5, 7))
-    wanted = picture if what == "picture" else colour(values, "magma")
-    assert np.array_equal(overlay(picture, values, name="magma", opacity=opacity, how="blocks"), wanted)
+    wanted = picture if what == "picture" else apply_colour_map(values, "magma")
+    assert np.array_equal(overlay(picture, values, colour_map="magma", opacity=opacity, interpolation="blocks"), wanted)
 
 
 def test_opacity_out_of_range():

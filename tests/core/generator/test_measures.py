@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from core.generator import BadGenerator
-from core.generator.building import check
-from core.generator.measures import QUANTILES, frechet, nearest_embedded, nearest_pixels
+from core.generator.training import QUANTILES, check_memorisation, frechet, nearest_embedded, nearest_pixels
 
 
 @pytest.fixture
@@ -14,7 +13,7 @@ def cells() -> np.ndarray:
 
 
 def test_a_turned_copy_is_found_where_it_lies(cells, monkeypatch):
-    monkeypatch.setattr("core.generator.measures.BLOCK", 7)  # more blocks than one
+    monkeypatch.setattr("core.generator.training.BLOCK", 7)  # more blocks than one
     copies = np.stack([np.rot90(cells[3]), cells[38][:, ::-1], np.rot90(cells[20][:, ::-1], 3)])
     found = nearest_pixels(copies, cells)
     assert found.row.tolist() == [3, 38, 20]
@@ -48,8 +47,8 @@ def test_frechet_distance_of_bells():
 def test_a_generator_that_comes_nearer_than_held_out_cells_is_refused():
     far, near = [5.0] * len(QUANTILES), [5.0, 4.0, *[5.0] * (len(QUANTILES) - 2)]
     neighbours = {"quantiles": list(QUANTILES), "pixels": {"generated": far, "val": far}}
-    check({"figures": {"neighbours": {**neighbours, "pixel_ratio": {"generated": far, "val": near}}}})
+    check_memorisation({"figures": {"neighbours": {**neighbours, "pixel_ratio": {"generated": far, "val": near}}}})
     for measure in ("pixels", "pixel_ratio"):
         broken = {"pixel_ratio": {"generated": far, "val": far}, **neighbours, measure: {"generated": near, "val": far}}
         with pytest.raises(BadGenerator, match="1% quantile"):
-            check({"figures": {"neighbours": broken}})
+            check_memorisation({"figures": {"neighbours": broken}})

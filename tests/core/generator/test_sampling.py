@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.generator import BadGenerator, find_generator, generate, generator_path, sheet
+from core.generator import BadGenerator, find_generator, generate, generator_path, load_sheet
 from core.generator.sampling import DECODER, FACTS, FLOW, SHEET, _session, decode
 from core.runs import list_runs
 from tests.fake_generator import networks, write_generator
@@ -71,7 +71,7 @@ def test_the_graphs_answer_as_the_networks_do(made):
 
 
 def test_the_sheet_holds_a_row_a_class(made):
-    cells, labels = sheet(made)
+    cells, labels = load_sheet(made)
     assert cells.shape == (160, 32, 32, 3)
     assert labels.tolist() == np.repeat(range(8), 20).tolist()
     levels = 20 * labels + np.tile(np.arange(20), 8)
@@ -90,7 +90,7 @@ def test_shipped_before_own_and_none_where_there_is_none(root):
 def test_what_is_broken_says_what_to_do(root):
     made = write_generator(root / "shipped")
     (made.path / SHEET).write_bytes(b"broken")
-    assert sheet(made) is None
+    assert load_sheet(made) is None
     (made.path / DECODER).write_bytes(b"broken")
     with pytest.raises(BadGenerator, match=r"decoder\.onnx can't be opened: restore its folder"):
         generate(made, [0], seed=0)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from core import paths
-from core.generator import find_generator, generate, generator_path, sheet
-from core.generator.building import check
+from core.generator import find_generator, generate, generator_path, load_sheet
 from core.generator.sampling import CARD, LABEL
+from core.generator.training import check_memorisation
+from core.inference import engine
 from core.runs import find_run
-from core.serving import engine
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_models_agree_with_what_was_asked_for_and_nothing_is_a_copy(shipped):
     assert judge["share"] >= 0.9
     assert other["share"] >= 0.8  # whose features the training never looked at
     assert figures["cells"] >= 800
-    check(shipped.facts)
+    check_memorisation(shipped.facts)
 
 
 def test_fresh_cells_are_named_as_they_were_asked_for(shipped):
@@ -40,7 +40,7 @@ def test_fresh_cells_are_named_as_they_were_asked_for(shipped):
 
 
 def test_the_sheet_shows_its_classes(shipped):
-    cells, labels = sheet(shipped)
+    cells, labels = load_sheet(shipped)
     run = find_run(shipped.facts["config"]["critic"])
     assert (engine.logits(run, cells).argmax(1) == labels).mean() > 0.97
 

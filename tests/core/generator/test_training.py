@@ -7,7 +7,7 @@ from torch import nn
 
 from core.generator import BadGenerator, GeneratorConfig, Stage
 from core.generator.networks import Autoencoder, Flow
-from core.generator.training import fit
+from core.generator.training import optimize
 from tests.fake_generator import CONFIG, networks
 
 NOTHING = 1e-9  # minutes after which one step is made
@@ -23,7 +23,7 @@ def test_a_stage_lowers_its_loss_and_ends_in_time(tmp_path):
     layer = nn.Linear(3, 1)
     stage = Stage(minutes=0.6 / 60, batch_size=64, learning_rate=0.1, warmup=5)
     told = []
-    averaged, reached = fit(layer, lambda g: regression(g, layer), stage, tmp_path / "s", 0, told.append)
+    averaged, reached = optimize(layer, lambda g: regression(g, layer), stage, tmp_path / "s", 0, told.append)
     assert 0.6 <= reached.seconds < 2
     assert regression(torch.Generator().manual_seed(1), averaged) < 0.5
     assert told[-1].done == told[-1].total
@@ -34,10 +34,10 @@ def test_a_stage_goes_on_where_it_was_stopped(tmp_path):
     layer = nn.Linear(3, 1)
     stage = Stage(minutes=NOTHING, batch_size=64, learning_rate=0.1)
     loss = [lambda g: regression(g, layer)]
-    fit(layer, loss[0], stage, tmp_path / "s", 0, lambda p: None)
+    optimize(layer, loss[0], stage, tmp_path / "s", 0, lambda p: None)
     before = {k: v.clone() for k, v in layer.state_dict().items()}
     again = nn.Linear(3, 1)
-    averaged, reached = fit(again, lambda g: 1 / 0, stage, tmp_path / "s", 0, lambda p: None)
+    averaged, reached = optimize(again, lambda g: 1 / 0, stage, tmp_path / "s", 0, lambda p: None)
     assert reached.epoch == 1  # its time was over: nothing was done
     assert all(torch.equal(v, before[k]) for k, v in again.state_dict().items())
     assert all(torch.equal(v, before[k]) for k, v in averaged.state_dict().items())

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from core.lab.cells import LabCells
-from core.lab.head import Anchors
-from core.serving import scale
+from core.adaptation.head import LabCells, LabelledCells
+from core.images import red_cells
 
 CODES = ("BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT")
 FEATURES = 24
@@ -24,10 +23,10 @@ def made_up(counts, shift=2.5, seed=0, groups=False):
     probabilities /= probabilities.sum(1, keepdims=True)
     names = tuple(f"slide {i % 7}" for i in range(len(labels))) if groups else None
     frames = rng.integers(0, 255, (len(labels), 8, 8, 3), dtype=np.uint8)
-    return LabCells(frames, probabilities, embeddings, scale.OFFICIAL, names), labels
+    return LabCells(frames, probabilities, embeddings, red_cells.OFFICIAL, names), labels
 
 
 def home_anchors(per_class=20):
     """Cells of the run's own laboratory."""
     cells, labels = made_up(dict.fromkeys(CODES, per_class), shift=0, seed=5)
-    return Anchors(cells.embeddings, cells.probabilities, labels)
+    return LabelledCells(cells.embeddings, cells.probabilities, labels)

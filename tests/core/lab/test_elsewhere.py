@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.lab.elsewhere import keep
+from core.evaluation.external import store_validation
 
 FOUND = [{"laboratory": "north", "draws": 10, "cells": 140, "answers": 25, "before": 0.718, "after": 0.935}]
 
@@ -16,7 +16,7 @@ def run(make_run):
 
 def test_they_are_kept_and_told_before_the_limits(run):
     assert run.elsewhere() == []
-    keep(run, FOUND)
+    store_validation(run, FOUND)
     assert run.elsewhere() == FOUND
     assert (
         run.card.index("Some.") < run.card.index("| north | 10 | 140 | 71.8% | 93.5% | 25 |") < run.card.index("Many.")
@@ -24,8 +24,8 @@ def test_they_are_kept_and_told_before_the_limits(run):
 
 
 def test_newer_figures_take_the_place_of_older_ones(run):
-    keep(run, FOUND)
-    keep(run, [{**FOUND[0], "after": 0.95}])
+    store_validation(run, FOUND)
+    store_validation(run, [{**FOUND[0], "after": 0.95}])
     assert run.card.count("## Other laboratories") == run.card.count("## Limits") == 1
     assert "95.0%" in run.card
     assert "93.5%" not in run.card

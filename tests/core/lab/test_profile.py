@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from core.lab import profile as profiles
-from core.lab.profile import LabError, make_profile
-from core.lab.reader import lab_reader
-from core.lab.teaching import Teaching
-from core.serving.framing import Place
+from core.adaptation import profile as profiles
+from core.adaptation.active import ActiveLearner
+from core.adaptation.profile import ProfileError, make_profile, predictor_for
+from core.images.framing import CropWindow
 from tests.core.lab.drawn_lab import CODES, made_up
 
 
@@ -24,53 +23,53 @@ def cache(tmp_path, monkeypatch):
 def profile(make_run):
     run = make_run(size=8)
     cells, labels = made_up({"EO": 40, "LY": 40, "NE": 40})
-    taught = Teaching(cells, np.isin(np.arange(len(CODES)), labels))
+    taught = ActiveLearner(cells, np.isin(np.arange(len(CODES)), labels))
     for cell in range(20):
-        taught = taught.answered(cell, int(labels[cell]))
+        taught = taught.with_answer(cell, int(labels[cell]))
     return make_profile("Ward 3", run, taught)
 
 
 def test_it_comes_back_as_it_was(profile):
-    path = profiles.save(profile)
+    path = profiles.save_profile(profile)
     again = profiles.find_profile("Ward 3")
     assert path.stat().st_size < 200_000
     for name in ("centre", "spread", "weights", "prior"):
         assert (getattr(again.head, name) == getattr(profile.head, name)).all()
-    assert replace(again, head=None, guard=None) == replace(profile, head=None, guard=None)
-    assert again.guard.limit == pytest.approx(profile.guard.limit)
+    assert replace(again, head=None, ood_detector=None) == replace(profile, head=None, guard=None)
+    assert again.ood_detector.threshold == pytest.approx(profile.guard.limit)
     assert sum(again.labelled.values()) == 20
     assert again.after[1] <= again.after[0] <= again.after[2]
 
 
 def test_the_newest_is_first_and_a_broken_one_is_passed_over(profile):
-    profiles.save(replace(profile, name="old", created="2020-01-01T00:00:00+00:00"))
-    profiles.save(profile)
-    (profiles.folder() / "broken.safetensors").write_bytes(b"not a profile")
+    profiles.save_profile(replace(profile, name="old", created="2020-01-01T00:00:00+00:00"))
+    profiles.save_profile(profile)
+    (profiles.profiles_folder() / "broken.safetensors").write_bytes(b"not a profile")
     assert [p.name for p in profiles.list_profiles()] == ["Ward 3", "old"]
 
 
 @pytest.mark.parametrize("name", ["", " ", "../escape", "a/b", "x" * 80, "trailing.", ".hidden"])
 def test_a_name_that_is_no_name_is_refused(name):
-    with pytest.raises(LabError, match="can't be called"):
+    with pytest.raises(ProfileError, match="can't be called"):
         profiles.checked_name(name)
 
 
 def test_an_unknown_name_tells_those_there_are(profile):
-    profiles.save(profile)
-    with pytest.raises(LabError, match="Ward 3"):
+    profiles.save_profile(profile)
+    with pytest.raises(ProfileError, match="Ward 3"):
         profiles.find_profile("Ward 4")
 
 
 def test_export_import_and_delete(profile, tmp_path):
-    profiles.save(profile)
-    copy = profiles.export("Ward 3", tmp_path)
-    with pytest.raises(LabError, match="already"):
+    profiles.save_profile(profile)
+    copy = profiles.export_profile("Ward 3", tmp_path)
+    with pytest.raises(ProfileError, match="already"):
         profiles.import_profile(copy)
     assert profiles.import_profile(copy, "Ward 5").head.weights.shape == profile.head.weights.shape
-    profiles.delete("Ward 3")
+    profiles.delete_profile("Ward 3")
     assert [p.name for p in profiles.list_profiles()] == ["Ward 5"]
-    with pytest.raises(LabError):
-        profiles.delete("Ward 3")
+    with pytest.raises(ProfileError):
+        profiles.delete_profile("Ward 3")
 
 
 @pytest.mark.parametrize(
@@ -81,51 +80,52 @@ def test_export_import_and_delete(profile, tmp_path):
 def test_a_file_that_is_no_profile_is_refused_in_words(content, tmp_path):
     path = tmp_path / "given.safetensors"
     path.write_bytes(content)
-    with pytest.raises(LabError, match="no profile"):
+    with pytest.raises(ProfileError, match="no profile"):
         profiles.import_profile(path)
 
 
 def test_weights_of_something_else_are_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({"a": np.zeros(3, np.float32)}, path)
-    with pytest.raises(LabError, match="no profile"):
-        profiles.read(path)
+    with pytest.raises(ProfileError, match="no profile"):
+        profiles.read_profile(path)
 
 
 def test_numbers_that_are_none_are_refused(profile):
     bad = replace(profile, head=replace(profile.head, weights=np.full_like(profile.head.weights, np.nan)))
-    with pytest.raises(LabError, match="don't fit"):
-        profiles.read(profiles.save(bad))
+    with pytest.raises(ProfileError, match="don't fit"):
+        profiles.read_profile(profiles.save_profile(bad))
 
 
 def test_a_reader_answers_with_what_was_taught(make_run, colour):
     run = make_run()
     frames = np.stack([colour((220, 30, 30)), colour((30, 220, 30))] * 30)
-    from core.lab.cells import LabCells, look
-    from core.serving import scale
+    from core.adaptation.head import LabCells
+    from core.images import red_cells as scale
+    from core.inference.engine import encode as look
 
     beliefs, embeddings = look(run, frames)
     cells = LabCells(frames, beliefs, embeddings, scale.OFFICIAL)
-    taught = Teaching(cells, np.ones(len(CODES), bool))
+    taught = ActiveLearner(cells, np.ones(len(CODES), bool))
     for cell in range(20):  # here the red ones are monocytes
-        taught = taught.answered(cell, CODES.index("MO") if cell % 2 == 0 else CODES.index("EO"))
-    reader = lab_reader(make_profile("reds", run, taught))
-    answers, voices = reader.answer(frames[:2])
-    assert [CODES[k] for k in answers.winners] == ["MO", "EO"]
+        taught = taught.with_answer(cell, CODES.index("MO") if cell % 2 == 0 else CODES.index("EO"))
+    reader = predictor_for(make_profile("reds", run, taught))
+    answers, voices = reader.predict_crops(frames[:2])
+    assert [CODES[k] for k in answers.predicted] == ["MO", "EO"]
     assert len(voices) == 2
     assert reader.threshold == pytest.approx(0.9)
-    assert reader.frame(colour((9, 9, 9), 300, 300), Place(side=64)).pixels.shape == (64, 64, 3)
+    assert reader.crop(colour((9, 9, 9), 300, 300), CropWindow(side=64)).pixels.shape == (64, 64, 3)
 
 
 def test_a_profile_whose_run_is_gone_says_so(profile):
-    with pytest.raises(LabError, match="not on this computer"):
-        lab_reader(replace(profile, run="cnn_se-64-gone00"))
+    with pytest.raises(ProfileError, match="not on this computer"):
+        predictor_for(replace(profile, run="cnn_se-64-gone00"))
 
 
 def test_a_folder_that_can_not_be_written_is_told(profile, monkeypatch, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("x")
     monkeypatch.setenv("HEMALENS_CACHE", str(blocked))
-    with pytest.raises(LabError, match="can't be written"):
-        profiles.save(profile)
+    with pytest.raises(ProfileError, match="can't be written"):
+        profiles.save_profile(profile)
     assert blocked.read_text() == "x"

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from core.lab.cells import LabCells
-from core.lab.stand_ins import FEW, PER_CLASS, stand_ins
-from core.lab.teaching import CANT_SAY, Teaching
-from core.serving.scale import OFFICIAL
+from core.adaptation.active import CANT_SAY, MIN_ANSWERS, PSEUDO_LABELS_PER_CLASS, ActiveLearner, select_pseudo_labels
+from core.adaptation.head import LabCells
+from core.images.red_cells import OFFICIAL
 
 COMMON, RARE = 0, 1  # of three classes
 
@@ -21,7 +20,7 @@ def answered(counts=(60, 8, 6), sure=0.95) -> np.ndarray:
 
 
 def chosen(answers, asked=(), labels=(), occurs=(True, True, True)):
-    return stand_ins(answers, np.array(asked, int), np.array(labels, int), np.array(occurs))
+    return select_pseudo_labels(answers, np.array(asked, int), np.array(labels, int), np.array(occurs))
 
 
 def test_the_surest_of_a_class_that_was_named_once():
@@ -29,19 +28,19 @@ def test_the_surest_of_a_class_that_was_named_once():
     found = chosen(answers, asked=(0, 60), labels=(COMMON, RARE))
     # The commonest class was named once too; the cells that were asked about speak for themselves.
     assert found.tolist() == [1, 2, 3, 61, 62, 63]
-    assert len(found) == 2 * PER_CLASS
+    assert len(found) == 2 * PSEUDO_LABELS_PER_CLASS
 
 
 def test_a_class_that_was_named_often_enough_needs_none():
     answers = answered()
-    labels = [COMMON] * FEW + [RARE] * FEW
+    labels = [COMMON] * MIN_ANSWERS + [RARE] * MIN_ANSWERS
     assert chosen(answers, asked=range(len(labels)), labels=labels).tolist() == []
     assert chosen(answers, asked=range(len(labels) - 1), labels=labels[:-1]).tolist() == [60, 61, 62]
 
 
 def test_a_class_that_nobody_named_must_be_said_to_occur():
     answers = answered()
-    labels = [COMMON] * FEW
+    labels = [COMMON] * MIN_ANSWERS
     assert chosen(answers, labels=labels).tolist() == []  # all may occur: that says nothing
     assert chosen(answers, labels=labels, occurs=(True, False, True)).tolist() == [68, 69, 70]
 
@@ -64,14 +63,14 @@ def natural():
 
 def test_teaching_hands_them_to_the_head(natural, monkeypatch):
     cells, labels = natural
-    teaching = Teaching(cells, np.array([True, True, True]))
+    teaching = ActiveLearner(cells, np.array([True, True, True]))
     for cell in (0, 10, 20, 60):
-        teaching = teaching.answered(cell, int(labels[cell]))
-    teaching = teaching.answered(61, CANT_SAY)
-    believed = teaching.believed
-    assert believed.labels.tolist() == [RARE] * PER_CLASS
+        teaching = teaching.with_answer(cell, int(labels[cell]))
+    teaching = teaching.with_answer(61, CANT_SAY)
+    believed = teaching.pseudo_labels
+    assert believed.labels.tolist() == [RARE] * PSEUDO_LABELS_PER_CLASS
     assert np.array_equal(believed.embeddings, cells.embeddings[[62, 63, 64]])
-    rare = teaching.probabilities[60:68, RARE].mean()
-    monkeypatch.setattr("core.lab.teaching.stand_ins", lambda *_: np.array([], int))
-    alone = Teaching(cells, teaching.occurs, teaching.answers)
-    assert rare > alone.probabilities[60:68, RARE].mean()
+    rare = teaching.posterior[60:68, RARE].mean()
+    monkeypatch.setattr("core.adaptation.active.select_pseudo_labels", lambda *_: np.array([], int))
+    alone = ActiveLearner(cells, teaching.present_classes, teaching.answers)
+    assert rare > alone.posterior[60:68, RARE].mean()

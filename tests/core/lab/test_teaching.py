@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.lab.head import fit_head, plain_head
-from core.lab.questions import FIRST, ROUND
-from core.lab.teaching import CANT_SAY, NOT_A_CELL, Teaching
-from core.lab.trial import natural_draw, run_trials, summary
+from core.adaptation.active import CANT_SAY, FIRST_QUERIES, NOT_A_CELL, QUERIES_PER_ROUND, ActiveLearner
+from core.adaptation.head import fit_head, untaught_head
+from core.adaptation.simulation import draw_differential, simulate, summarize_simulations
 from tests.core.lab.drawn_lab import CODES, home_anchors, made_up
 
 FIVE = {"BA": 30, "EO": 30, "LY": 30, "MO": 30, "NE": 30}
@@ -36,7 +35,7 @@ def right(teaching, labels):
 
 def test_25_answers_make_a_shifted_laboratory_readable(lab):
     cells, labels = lab
-    start = Teaching(cells, occurring(labels))
+    start = ActiveLearner(cells, occurring(labels))
     taught = answer(start, labels)
     assert right(start, labels) < 0.85
     assert right(taught, labels) > 0.95
@@ -44,33 +43,33 @@ def test_25_answers_make_a_shifted_laboratory_readable(lab):
 
 def test_without_an_answer_the_run_decides(lab):
     cells, labels = lab
-    start = Teaching(cells, np.ones(len(CODES), bool), adapts=False)
-    assert (start.probabilities.argmax(1) == cells.probabilities.argmax(1)).all()
-    assert start.probabilities == pytest.approx(cells.probabilities, abs=2e-3)
+    start = ActiveLearner(cells, np.ones(len(CODES), bool), self_trains=False)
+    assert (start.posterior.argmax(1) == cells.probabilities.argmax(1)).all()
+    assert start.posterior == pytest.approx(cells.probabilities, abs=2e-3)
 
 
 def test_a_balanced_batch_adapts_without_a_label_and_can_be_undone(lab):
     cells, labels = lab
-    start = Teaching(cells, occurring(labels))
-    assert start.adaptation.done
-    assert right(start, labels) >= right(replace(start, adapts=False), labels)
-    assert np.abs(start.probabilities - replace(start, adapts=False).probabilities).max() > 0.05
+    start = ActiveLearner(cells, occurring(labels))
+    assert start.self_training.done
+    assert right(start, labels) >= right(replace(start, self_trains=False), labels)
+    assert np.abs(start.posterior - replace(start, self_trains=False).posterior).max() > 0.05
 
 
 @pytest.mark.parametrize("counts", [{"NE": 120, "LY": 60, "MO": 12}, {"NE": 20, "LY": 20, "MO": 20}])
 def test_a_natural_or_small_batch_is_left_alone(counts):
     cells, labels = made_up(counts)
-    start = Teaching(cells, occurring(labels))
-    assert not start.adaptation.done
-    assert start.adaptation.why
-    assert (start.probabilities == replace(start, adapts=False).probabilities).all()
+    start = ActiveLearner(cells, occurring(labels))
+    assert not start.self_training.done
+    assert start.self_training.why
+    assert (start.posterior == replace(start, self_trains=False).posterior).all()
 
 
 def test_a_class_that_does_not_occur_is_believed_less_but_not_ruled_out(lab):
     cells, labels = lab
-    start = Teaching(cells, occurring(labels))
+    start = ActiveLearner(cells, occurring(labels))
     absent = CODES.index("ERB")
-    assert start.probabilities[:, absent].max() < cells.probabilities[:, absent].max()
+    assert start.posterior[:, absent].max() < cells.probabilities[:, absent].max()
     plain = np.full((1, len(CODES)), 1e-3)
     plain[0, absent] = 1 - 1e-3 * (len(CODES) - 1)
     assert start.head.probabilities(cells.embeddings[:1], plain).argmax() == absent
@@ -78,59 +77,59 @@ def test_a_class_that_does_not_occur_is_believed_less_but_not_ruled_out(lab):
 
 def test_first_questions_stand_for_all_and_the_next_are_in_doubt(lab):
     cells, labels = lab
-    start = Teaching(cells, occurring(labels))
-    assert len(start.questions) == FIRST
-    assert len(set(start.questions)) == FIRST
-    taught = answer(start, labels, FIRST)
+    start = ActiveLearner(cells, occurring(labels))
+    assert len(start.queries) == FIRST_QUERIES
+    assert len(set(start.queries)) == FIRST_QUERIES
+    taught = answer(start, labels, FIRST_QUERIES)
     asked = {cell for cell, _ in taught.answers}
-    assert len(taught.questions) == ROUND
-    assert not asked & set(taught.questions)
-    top = taught.probabilities.max(1)
+    assert len(taught.queries) == QUERIES_PER_ROUND
+    assert not asked & set(taught.queries)
+    top = taught.posterior.max(1)
     rest = [i for i in range(len(labels)) if i not in asked]
-    assert top[taught.questions].mean() < top[rest].mean()
+    assert top[taught.queries].mean() < top[rest].mean()
 
 
 def test_questions_are_the_same_every_time(lab):
     cells, labels = lab
-    one, other = (Teaching(cells, occurring(labels)) for _ in range(2))
-    assert (one.questions == other.questions).all()
+    one, other = (ActiveLearner(cells, occurring(labels)) for _ in range(2))
+    assert (one.queries == other.queries).all()
 
 
 def test_all_cells_answered_leaves_no_question():
     cells, labels = made_up({"LY": 4, "NE": 5})
-    taught = answer(Teaching(cells, occurring(labels)), labels, 9)
+    taught = answer(ActiveLearner(cells, occurring(labels)), labels, 9)
     assert len(taught.answers) == 9
-    assert len(taught.questions) == 0
+    assert len(taught.queries) == 0
 
 
 def test_not_a_cell_and_cant_say_teach_nothing_but_are_not_asked_again(lab):
     cells, labels = lab
-    start = Teaching(cells, occurring(labels))
-    first, second = (int(q) for q in start.questions[:2])
-    taught = start.answered(first, NOT_A_CELL).answered(second, CANT_SAY)
+    start = ActiveLearner(cells, occurring(labels))
+    first, second = (int(q) for q in start.queries[:2])
+    taught = start.with_answer(first, NOT_A_CELL).with_answer(second, CANT_SAY)
     assert len(taught.labelled[0]) == 0
-    assert (taught.probabilities == start.probabilities).all()
-    assert not {first, second} & set(taught.questions)
+    assert (taught.posterior == start.posterior).all()
+    assert not {first, second} & set(taught.queries)
 
 
 def test_an_answer_can_be_changed_and_undone(lab):
     cells, labels = lab
-    start = Teaching(cells, occurring(labels))
-    taught = start.answered(3, 4).answered(5, 6).answered(3, 0)
+    start = ActiveLearner(cells, occurring(labels))
+    taught = start.with_answer(3, 4).with_answer(5, 6).with_answer(3, 0)
     assert taught.answers == ((5, 6), (3, 0))
-    assert taught.undone().undone() == start.undone()
+    assert taught.without_last_answer().without_last_answer() == start.without_last_answer()
 
 
 def test_an_unexpected_class_that_is_named_does_occur(lab):
     cells, labels = lab
-    taught = Teaching(cells, occurring(labels)).answered(0, CODES.index("PLT"))
+    taught = ActiveLearner(cells, occurring(labels)).with_answer(0, CODES.index("PLT"))
     assert taught.prior[CODES.index("PLT")] == 1
 
 
 def test_home_cells_are_not_forgotten():
     anchors = home_anchors()
     cells, labels = made_up({"LY": 60, "NE": 60})
-    taught = answer(Teaching(cells, occurring(labels), anchors=anchors), labels)
+    taught = answer(ActiveLearner(cells, occurring(labels), exemplars=anchors), labels)
     home, truth = made_up(dict.fromkeys(CODES, 30), shift=0, seed=8)
     others = ~np.isin(truth, [CODES.index("LY"), CODES.index("NE")])
     before = (home.probabilities.argmax(1) == truth)[others].mean()
@@ -143,14 +142,14 @@ def test_a_feature_that_never_varies_does_no_harm(lab):
     cells, labels = lab
     flat = cells.embeddings.copy()
     flat[:, 0] = 3.0
-    head = plain_head(flat, np.ones(len(CODES)))
+    head = untaught_head(flat, np.ones(len(CODES)))
     taught = fit_head(head, flat[:40], cells.probabilities[:40], labels[:40])
     assert np.isfinite(taught.probabilities(flat, cells.probabilities)).all()
 
 
 def test_the_estimate_is_near_what_is_found_with_all_labels(lab):
     cells, labels = lab
-    taught = answer(Teaching(cells, occurring(labels)), labels, 40)
+    taught = answer(ActiveLearner(cells, occurring(labels)), labels, 40)
     estimate = taught.estimate()
     assert estimate.n == 40
     assert estimate.before_interval[0] <= estimate.before <= estimate.before_interval[1]
@@ -160,21 +159,21 @@ def test_the_estimate_is_near_what_is_found_with_all_labels(lab):
 
 def test_whole_slides_are_left_out():
     cells, labels = made_up(FIVE, groups=True)
-    taught = answer(Teaching(cells, occurring(labels)), labels, 20)
+    taught = answer(ActiveLearner(cells, occurring(labels)), labels, 20)
     assert taught.estimate().n == 20
-    alone = Teaching(cells.some(np.flatnonzero([g == "slide 0" for g in cells.groups])), occurring(labels))
+    alone = ActiveLearner(cells.subset(np.flatnonzero([g == "slide 0" for g in cells.groups])), occurring(labels))
     own = labels[[g == "slide 0" for g in cells.groups]]
     assert answer(alone, own, 10).estimate() is None
 
 
 def test_few_answers_give_no_estimate(lab):
     cells, labels = lab
-    assert answer(Teaching(cells, occurring(labels)), labels, 4).estimate() is None
+    assert answer(ActiveLearner(cells, occurring(labels)), labels, 4).estimate() is None
 
 
 def test_a_natural_draw_has_the_shares_of_a_differential():
     labels = np.repeat(np.arange(len(CODES)), 200)
-    drawn = labels[natural_draw(labels, CODES, np.random.default_rng(0))]
+    drawn = labels[draw_differential(labels, CODES, np.random.default_rng(0))]
     counts = dict(zip(CODES, np.bincount(drawn, minlength=len(CODES)), strict=True))
     assert counts == {"BA": 2, "EO": 5, "ERB": 0, "IG": 0, "LY": 50, "MO": 10, "NE": 99, "PLT": 0}
 
@@ -182,9 +181,9 @@ def test_a_natural_draw_has_the_shares_of_a_differential():
 @pytest.mark.parametrize("choice", [{"budget": 25}, {"budget": 25, "choose": "random"}, {"per_class": 5}])
 def test_trials_measure_the_gain_on_cells_that_were_not_asked_about(lab, choice):
     cells, labels = lab
-    trials = run_trials(cells, labels, CODES, repeats=2, **choice)
-    assert all(len(trial.asked) == 25 for trial in trials)
-    figures = summary(trials)
+    trials = simulate(cells, labels, CODES, repeats=2, **choice)
+    assert all(len(trial.queried) == 25 for trial in trials)
+    figures = summarize_simulations(trials)
     assert figures["base"]["accuracy"]["n"] == len(labels) - 25
     assert figures["after"]["accuracy"]["mean"] > figures["base"]["accuracy"]["mean"]
     assert figures["after"]["accuracy"]["worst"] <= figures["after"]["accuracy"]["mean"]
@@ -192,13 +191,13 @@ def test_trials_measure_the_gain_on_cells_that_were_not_asked_about(lab, choice)
 
 def test_a_natural_trial_scores_the_other_cells_too():
     cells, labels = made_up({"BA": 10, "EO": 20, "LY": 80, "MO": 30, "NE": 150})
-    trial = run_trials(cells, labels, CODES, budget=25, draw="natural")[0]
+    trial = simulate(cells, labels, CODES, budget=25, population="natural")[0]
     assert trial.figures["after"]["n_others"] == len(labels) - len(trial.batch)
     assert 0 < trial.figures["after"]["others_balanced"] <= 1
 
 
 def test_a_budget_of_nothing_only_adapts(lab):
     cells, labels = lab
-    trial = run_trials(cells, labels, CODES, budget=0)[0]
-    assert len(trial.asked) == 0
+    trial = simulate(cells, labels, CODES, budget=0)[0]
+    assert len(trial.queried) == 0
     assert trial.figures["after"] == trial.figures["adapted"]

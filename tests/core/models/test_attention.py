@@ -187,10 +187,10 @@ def test_the_exported_graph_answers_like_the_network(network, tmp_path):
     import onnxruntime as ort
     from safetensors.numpy import save_file
 
-    from core.models.export import export_graph, round_to_stored, storable
+    from core.models.export import export_graph, round_to_stored, stored_tensors
 
     round_to_stored(network)
-    save_file(storable(network), tmp_path / "weights.safetensors")
+    save_file(stored_tensors(network), tmp_path / "weights.safetensors")
     with record_gates(network):
         export_graph(network, 28, tmp_path / "model.onnx", tmp_path / "weights.safetensors")
     session = ort.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])

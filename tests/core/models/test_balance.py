@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from core.models import build
-from core.models.balance import BRIGHT, DARK, ColourBalance
+from core.models.cnn_se import TARGET_BRIGHT, TARGET_DARK, ColourBalance
 
 
-def cell(bright=BRIGHT, dark=DARK, size=32):
+def cell(bright=TARGET_BRIGHT, dark=TARGET_DARK, size=32):
     """A dark disc, a third of the picture, on a bright ground: float (1, 3, size, size)."""
     y, x = np.mgrid[:size, :size] - size / 2
     disc = torch.tensor((x**2 + y**2) < (size / 3) ** 2)

@@ -11,7 +11,7 @@ import torch
 from core.datasets.synthetic import draw_cells
 from core.evaluation import softmax
 from core.models import UnknownModel, build, get_model, model_names
-from core.models.export_trees import FLOOR, export_trees
+from core.models.classical.export import MIN_VOTE_FRACTION, export_forest
 
 SIZE = 28
 LABELS = np.arange(96) % 4
@@ -41,13 +41,13 @@ def test_the_models_of_the_bench_are_there() -> None:
 
 def test_the_served_graph_goes_from_pixels_to_calibrated_scores(fitted, pictures) -> None:
     model, table = fitted
-    session = onnxruntime.InferenceSession(export_trees(model, temperature=0.5))
+    session = onnxruntime.InferenceSession(export_forest(model, temperature=0.5))
     assert [i.name for i in session.get_inputs()] == ["image"]
     logits, features = session.run(["logits", "features"], {"image": pictures})
     assert features.shape == (96, len(model.feature_set().names), 1, 1)
     np.testing.assert_allclose(features[:, :, 0, 0], table, rtol=1e-4, atol=2e-4)
     shares = model.estimator.predict_proba(features[:, :, 0, 0])
-    expected = np.log(np.maximum(shares, FLOOR)) / 0.5
+    expected = np.log(np.maximum(shares, MIN_VOTE_FRACTION)) / 0.5
     np.testing.assert_allclose(softmax(logits), softmax(expected), atol=1e-5)
     np.testing.assert_allclose(np.exp(logits).sum(1), 1, atol=1e-5)
     assert session.run(["logits"], {"image": pictures[:1]})[0].shape == (1, 4)
@@ -55,7 +55,7 @@ def test_the_served_graph_goes_from_pixels_to_calibrated_scores(fitted, pictures
 
 def test_the_graph_is_one_compact_ensemble(fitted) -> None:
     model, _ = fitted
-    graph = onnx.load_model_from_string(export_trees(model, 1.0))
+    graph = onnx.load_model_from_string(export_forest(model, 1.0))
     trees = [node for node in graph.graph.node if node.op_type == "TreeEnsembleClassifier"]
     assert len(trees) == 1
     leaves = sum(tree.tree_.n_leaves for tree in model.estimator.estimators_)

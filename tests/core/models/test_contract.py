@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from core.models import UnknownModel, build, get_model, model_names
 from core.models.attention import GatedBlock
-from core.models.export import export_graph, round_to_stored, storable
+from core.models.export import export_graph, round_to_stored, stored_tensors
 
 SIZES = (28, 64)
 CLASSES = 5
@@ -88,7 +88,7 @@ def test_the_served_graph_agrees_and_keeps_one_copy_of_the_weights(case, tmp_pat
     network.set_normalisation([0.6, 0.5, 0.4], [0.2, 0.25, 0.3])
     round_to_stored(network.eval())
     weights = tmp_path / "weights.safetensors"
-    save_file(storable(network), weights)
+    save_file(stored_tensors(network), weights)
     export_graph(network, size, tmp_path / "model.onnx", weights)
     graph = onnx.load(tmp_path / "model.onnx", load_external_data=False).graph
     assert sum(len(t.raw_data) for t in graph.initializer) < 4_000, "weights are stored twice"

@@ -9,10 +9,18 @@ from skimage.filters import threshold_otsu
 from skimage.measure import euler_number, regionprops
 
 from core.datasets.synthetic import draw_cells
-from core.models.brightness import counts, otsu, percentiles
-from core.models.features import FEATURE_SETS
-from core.models.shape import NucleusShape, euler
-from core.models.texture import ANGLES, PROPERTIES, Cooccurrence, grey
+from core.models.classical.features import (
+    ANGLES,
+    FEATURE_SETS,
+    PROPERTIES,
+    Cooccurrence,
+    NucleusShape,
+    euler,
+    histogram,
+    histogram_percentiles,
+    otsu_threshold,
+    to_grey,
+)
 
 SIZE = 28
 
@@ -29,14 +37,14 @@ def as_pixels(pictures: np.ndarray) -> torch.Tensor:
 
 
 def test_grey_is_pillows(pictures) -> None:
-    found = grey(as_pixels(pictures)).numpy()
+    found = to_grey(as_pixels(pictures)).numpy()
     for picture, values in zip(pictures, found, strict=True):
         np.testing.assert_array_equal(values, np.asarray(Image.fromarray(picture).convert("L")))
 
 
 @pytest.mark.parametrize("levels", [8, 16])
 def test_co_occurrence_is_that_of_scikit_image(pictures, levels: int) -> None:
-    values = grey(as_pixels(pictures))
+    values = to_grey(as_pixels(pictures))
     texture = Cooccurrence(SIZE, levels, (1, 2, 4))
     found = texture.properties(values).numpy()
     shares = texture.matrices(values).numpy()
@@ -49,16 +57,18 @@ def test_co_occurrence_is_that_of_scikit_image(pictures, levels: int) -> None:
 
 
 def test_counts_percentiles_and_threshold_are_those_of_the_sorted_pixels(pictures) -> None:
-    values = grey(as_pixels(pictures))
-    counted = counts(values)
+    values = to_grey(as_pixels(pictures))
+    counted = histogram(values)
     for i, picture in enumerate(values.numpy().astype(int)):
         np.testing.assert_array_equal(counted[i], np.bincount(picture.ravel(), minlength=256))
         wanted = (0, 10, 50, 99, 100)
         ranks = [round((SIZE * SIZE - 1) * p / 100) for p in wanted]
-        np.testing.assert_array_equal(percentiles(counted, SIZE**2, wanted)[i], np.sort(picture.ravel())[ranks])
+        np.testing.assert_array_equal(
+            histogram_percentiles(counted, SIZE**2, wanted)[i], np.sort(picture.ravel())[ranks]
+        )
         if picture.min() < picture.max():
             # Several thresholds between two values part the picture alike: what is compared is the parting.
-            ours, theirs = float(otsu(counted, SIZE**2)[i]), threshold_otsu(hist=np.bincount(picture.ravel()))
+            ours, theirs = float(otsu_threshold(counted, SIZE**2)[i]), threshold_otsu(hist=np.bincount(picture.ravel()))
             np.testing.assert_array_equal(picture <= ours, picture <= theirs)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.serving import decode as module
-from core.serving.decode import GREY_NOTE, DecodeError, decode
+from core.images import decode as module
+from core.images.decode import GREY_NOTE, DecodeError, decode
 
 
 def picture(width=60, height=40, seed=0):

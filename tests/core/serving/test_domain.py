@@ -3,7 +3,8 @@
 import pytest
 
 from core.datasets import UnknownDataset, get_dataset
-from core.serving import domain
+from core.images import framing
+from core.inference import scope
 from tests.fake_datasets import added, fake_spec
 from tests.fake_runs import fake_run
 
@@ -17,34 +18,34 @@ def spec(monkeypatch):
 
 def test_a_run_knows_its_own_classes_in_its_own_order(tmp_path, spec):
     run = fake_run(tmp_path, "cnn-64-1", dataset="smears", codes=("CCC", "AAA"))
-    assert domain.known(run).class_names == ("third kind", "first kind")
-    assert domain.share_of_classes(run) == "2 of 3 classes (CCC, AAA)"
-    assert domain.says_what_it_knows(run) == "knows plain coloured squares; 2 of 3 classes (CCC, AAA)"
+    assert scope.spec_for(run).class_names == ("third kind", "first kind")
+    assert scope.class_scope_text(run) == "2 of 3 classes (CCC, AAA)"
+    assert scope.scope_text(run) == "knows plain coloured squares; 2 of 3 classes (CCC, AAA)"
 
 
 def test_of_a_run_that_knows_all_there_is_nothing_to_say(tmp_path, spec):
     run = fake_run(tmp_path, "cnn-64-1", dataset="smears")
-    assert domain.known(run) is spec
-    assert domain.share_of_classes(run) == ""
+    assert scope.spec_for(run) is spec
+    assert scope.class_scope_text(run) == ""
 
 
 def test_a_class_that_the_data_set_has_no_more_goes_by_its_code(spec):
-    assert domain.with_codes(spec, ("AAA", "OLD")).class_names == ("first kind", "OLD")
+    assert scope.spec_with_codes(spec, ("AAA", "OLD")).class_names == ("first kind", "OLD")
 
 
 def test_a_data_set_that_is_gone_is_told_with_the_way_out(tmp_path, spec, monkeypatch):
     run = fake_run(tmp_path, "cnn-64-1", dataset="smears")
     added(monkeypatch)
     with pytest.raises(UnknownDataset, match="datasets add smears FOLDER"):
-        domain.known(run)
+        scope.spec_for(run)
 
 
 def test_runs_under_the_split_to_trust_come_first_whatever_their_scores(tmp_path, spec):
     random = fake_run(tmp_path, "a-64-1", dataset="smears", scheme="random", accuracy=0.99)
     grouped = fake_run(tmp_path, "b-64-1", dataset="smears", scheme="grouped", accuracy=0.8)
-    assert domain.trusted([random, grouped]) == [grouped]
-    assert domain.trusted([random]) == [random]
-    assert domain.trusted([]) == []
+    assert scope.on_trusted_split([random, grouped]) == [grouped]
+    assert scope.on_trusted_split([random]) == [random]
+    assert scope.on_trusted_split([]) == []
 
 
 @pytest.mark.parametrize(
@@ -63,12 +64,12 @@ def test_runs_under_the_split_to_trust_come_first_whatever_their_scores(tmp_path
 )
 def test_the_shape_tells_a_field_from_a_cell_where_it_is_plain(shape, unit, seen):
     spec = fake_spec(unit=unit)
-    assert domain.looks_like(*shape, spec) == seen
-    told = domain.stranger(*shape, spec)
+    assert framing.unit_by_shape(*shape, spec) == seen
+    told = framing.shape_warning(*shape, spec)
     assert (told is None) == (seen == unit)
     if told:
         assert f"{shape[0]} x {shape[1]} px" in told
 
 
 def test_no_published_shape_of_a_data_set_is_a_stranger_to_it():
-    assert domain.stranger(360, 363, get_dataset("bloodmnist")) is None
+    assert framing.shape_warning(360, 363, get_dataset("bloodmnist")) is None

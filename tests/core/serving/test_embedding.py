@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from core.serving.embedding import embed, has_embedding
-from core.serving.engine import EngineError
+from core.inference.engine import EngineError, embed, has_embedding
 from tests.stub_runs import make_run  # noqa: F401
 
 

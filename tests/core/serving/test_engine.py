@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import HemaLensError
-from core.serving import engine
+from core.inference import engine
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def test_logits_and_features_are_the_graphs(make_run):
     found = engine.logits(run, images)
     np.testing.assert_allclose(found, (images / 255).mean(axis=(1, 2)) @ weights, rtol=1e-4, atol=1e-5)
     assert found.dtype == np.float32
-    maps = engine.features(run, images)
+    maps = engine.feature_maps(run, images)
     np.testing.assert_allclose(maps, images.transpose(0, 3, 1, 2) / 255, rtol=1e-5)
 
 
@@ -90,19 +90,19 @@ def test_features_of_a_graph_without_them_are_told(make_run):
     run = make_run(features=False)
     assert engine.logits(run, pictures(1)).shape == (1, 8)
     with pytest.raises(HemaLensError, match="could not answer"):
-        engine.features(run, pictures(1))
+        engine.feature_maps(run, pictures(1))
 
 
 @pytest.mark.parametrize("n", [0, 1, 65])
 def test_answers_give_scores_and_embedding_in_one_pass(make_run, n):
     run, images = make_run(), pictures(n)
-    scores, embeddings = engine.answers(run, images)
+    scores, embeddings = engine.logits_and_embeddings(run, images)
     np.testing.assert_array_equal(scores, engine.logits(run, images))
     assert embeddings.shape == (n, 3)
     np.testing.assert_allclose(embeddings, (images / 255).mean((1, 2)), rtol=1e-5)
 
 
 def test_what_has_no_feature_map_gives_no_embedding(make_run):
-    scores, embeddings = engine.answers(make_run(features=False), pictures(2))
+    scores, embeddings = engine.logits_and_embeddings(make_run(features=False), pictures(2))
     assert scores.shape == (2, 8)
     assert embeddings is None

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from core.datasets.base import get_dataset
-from core.datasets.drawing import draw
-from core.serving import framing, preprocess, scale
-from core.serving.nucleus import find_cell
-from core.serving.ruler import red_cell_diameter
+from core.datasets.drawing import draw_cells_by_class
+from core.images import crop, framing, red_cells
+from core.images.nucleus import find_white_cell
+from core.images.red_cells import measure_red_cells
 
 SPEC = get_dataset("bloodmnist")
 SIDE = 300
@@ -21,7 +21,7 @@ TINTS = {"home": (1, 1, 1), "pink": (0.9, 0.6, 0.65), "green": (0.5, 0.62, 0.55)
 @cache
 def _cells() -> np.ndarray:
     """Drawn white cells of 200 px a side, of all eight kinds but platelets."""
-    return draw(np.arange(21) % 7, 200, 5)
+    return draw_cells_by_class(np.arange(21) % 7, 200, 5)
 
 
 def smear(
@@ -44,7 +44,7 @@ def smear(
         pale = ring * np.exp(-((far / (0.45 * radius)) ** 2))
         picture[rows, columns] += (inside * (1 - pale))[..., None] * (RED - PAPER)
     if white:
-        span = round(red_cell / scale.RED_CELL_SHARE)  # the drawn frame at this scale
+        span = round(red_cell / red_cells.RED_CELL_SHARE)  # the drawn frame at this scale
         cell = np.asarray(Image.fromarray(_cells()[number % len(_cells())]).resize((span, span)), dtype=float)
         left, top = round(at[0] - span / 2), round(at[1] - span / 2)
         here = np.hypot(x - at[0], y - at[1])
@@ -61,7 +61,7 @@ def test_the_cell_is_found_whatever_the_tint(tint):
     off = []
     for number in range(14):
         at = 110 + 80 * np.random.default_rng(number + 50).random(2)
-        found = find_cell(smear(number, at=at, tint=tint), red_cell=72)
+        found = find_white_cell(smear(number, at=at, tint=tint), red_cell=72)
         assert found is not None
         off.append(np.hypot(found.x - at[0], found.y - at[1]))
     assert np.max(off) < 0.25 * 72  # the drawn cell itself strays from the middle of its drawing
@@ -69,7 +69,7 @@ def test_the_cell_is_found_whatever_the_tint(tint):
 
 def test_a_cell_without_surroundings_is_found():
     for picture in _cells()[:7]:
-        found = find_cell(picture)
+        found = find_white_cell(picture)
         assert found is not None
         assert max(abs(found.x - 100), abs(found.y - 100)) < 25
         left, top, right, bottom = found.box
@@ -80,17 +80,17 @@ def test_a_cell_without_surroundings_is_found():
 
 
 def test_the_lobes_of_one_nucleus_belong_together_and_two_cells_do_not():
-    eosinophils = draw(np.ones(8, int), 200, 2)
+    eosinophils = draw_cells_by_class(np.ones(8, int), 200, 2)
     for picture in eosinophils:
-        found = find_cell(picture, red_cell=75)
+        found = find_white_cell(picture, red_cell=75)
         assert abs(found.x - 100) < 26
         assert abs(found.y - 100) < 26
-    lymphocyte = draw(np.array([4]), 200, 3)[0][30:170, 30:170]
+    lymphocyte = draw_cells_by_class(np.array([4]), 200, 3)[0][30:170, 30:170]
     two = np.full((300, 300, 3), lymphocyte[0, 0], np.uint8)
     two[80:220, 80:220] = lymphocyte
     two[80:220, 160:300] = lymphocyte
     two[80:220, 80:220][:, :110] = lymphocyte[:, :110]
-    found = find_cell(two, red_cell=75)
+    found = find_white_cell(two, red_cell=75)
     assert abs(found.x - 150) < 20 or abs(found.x - 230) < 20
 
 
@@ -107,7 +107,7 @@ def test_the_lobes_of_one_nucleus_belong_together_and_two_cells_do_not():
     ids=["blank", "black", "noise", "grain", "red discs", "red rings"],
 )
 def test_where_no_white_cell_is_none_is_found(picture):
-    assert find_cell(picture) is None
+    assert find_white_cell(picture) is None
 
 
 @pytest.mark.parametrize("tint", TINTS.values(), ids=TINTS)
@@ -118,37 +118,37 @@ def test_a_dark_red_cell_is_no_nucleus(tint):
     def disc(colour) -> np.ndarray:
         return np.uint8(np.where(here, colour, PAPER) * np.array(tint))
 
-    assert find_cell(disc((170, 70, 60))) is None
-    assert find_cell(disc((90, 50, 140))) is not None
+    assert find_white_cell(disc((170, 70, 60))) is None
+    assert find_white_cell(disc((90, 50, 140))) is not None
 
 
 @pytest.mark.parametrize("red_cell", [50, 72, 95])
 @pytest.mark.parametrize("ring", [0.0, 0.9], ids=["discs", "rings"])
 def test_red_cells_are_measured(red_cell, ring):
     tints = list(TINTS.values())
-    ruler = red_cell_diameter([smear(n, red_cell, tint=tints[n % 4], ring=ring) for n in range(8)])
+    ruler = measure_red_cells([smear(n, red_cell, tint=tints[n % 4], ring=ring) for n in range(8)])
     assert ruler is not None
     assert ruler.diameter == pytest.approx(red_cell, rel=0.1)
     assert ruler.pictures >= 4
-    assert ruler.spread < 0.1 * red_cell
+    assert ruler.standard_error < 0.1 * red_cell
 
 
 def test_what_holds_no_red_cells_is_not_measured():
     rng = np.random.default_rng(2)
-    assert red_cell_diameter([]) is None
-    assert red_cell_diameter([np.full((200, 200, 3), 220, np.uint8)] * 6) is None
-    assert red_cell_diameter([rng.integers(0, 255, (200, 200, 3)).astype(np.uint8) for _ in range(6)]) is None
+    assert measure_red_cells([]) is None
+    assert measure_red_cells([np.full((200, 200, 3), 220, np.uint8)] * 6) is None
+    assert measure_red_cells([rng.integers(0, 255, (200, 200, 3)).astype(np.uint8) for _ in range(6)]) is None
 
 
 def test_a_strange_lab_is_cut_at_one_scale_round_each_cell():
     places = 120 + 60 * np.random.default_rng(8).random((10, 2))
     pictures = [smear(n, 60, at, tint=TINTS["pink"]) for n, at in enumerate(places)]
-    batch = framing.frame_batch(pictures, SPEC, 64)
+    batch = framing.crop_batch(pictures, SPEC, 64)
     assert batch.scale.source == "red cells"
-    assert batch.scale.side == pytest.approx(60 / scale.RED_CELL_SHARE, rel=0.1)
+    assert batch.scale.side == pytest.approx(60 / red_cells.RED_CELL_SHARE, rel=0.1)
     assert batch.pixels.shape == (10, 64, 64, 3)
     assert not batch.missing
-    for framed, at in zip(batch.frames, places, strict=True):
+    for framed, at in zip(batch.crops, places, strict=True):
         left, top, right, bottom = framed.box
         assert right - left == bottom - top == batch.scale.side
         assert np.hypot((left + right) / 2 - at[0], (top + bottom) / 2 - at[1]) < 15
@@ -158,49 +158,49 @@ def test_official_crops_are_framed_as_ever():
     pictures = [
         np.asarray(Image.fromarray(smear(n, 75, (180, 180), side=363)).crop((0, 0, 360, 363))) for n in range(4)
     ]
-    batch = framing.frame_batch(pictures, SPEC, 64)
-    assert batch.scale == scale.OFFICIAL
-    assert batch.ruler is None
-    for picture, framed in zip(pictures, batch.frames, strict=True):
-        expected = preprocess.frame(picture, 64, SPEC)
+    batch = framing.crop_batch(pictures, SPEC, 64)
+    assert batch.scale == red_cells.OFFICIAL
+    assert batch.red_cells is None
+    for picture, framed in zip(pictures, batch.crops, strict=True):
+        expected = crop.crop_by_shape(picture, 64, SPEC)
         assert framed.box == expected.box
         assert (framed.pixels == expected.pixels).all()
 
 
 def test_a_square_crop_of_the_official_size_at_another_scale_is_cut_by_its_red_cells():
     pictures = [smear(n, 100, (180, 180), side=360) for n in range(12)]
-    batch = framing.frame_batch(pictures, SPEC, 64)
+    batch = framing.crop_batch(pictures, SPEC, 64)
     assert batch.scale.source == "red cells"
     assert batch.scale.side == pytest.approx(267, rel=0.1)
-    at_home = framing.frame_batch([smear(n, 75, (180, 180), side=360) for n in range(12)], SPEC, 64)
-    assert at_home.scale == scale.OFFICIAL
+    at_home = framing.crop_batch([smear(n, 75, (180, 180), side=360) for n in range(12)], SPEC, 64)
+    assert at_home.scale == red_cells.OFFICIAL
 
 
 def test_crops_cut_out_already_are_used_whole():
     pictures = [np.asarray(Image.fromarray(c).resize((210, 210))) for c in _cells()[:10]]
-    batch = framing.frame_batch(pictures, SPEC, 64)
+    batch = framing.crop_batch(pictures, SPEC, 64)
     assert batch.scale.side is None
-    assert all(f.box == (0, 0, 210, 210) for f in batch.frames)
+    assert all(f.box == (0, 0, 210, 210) for f in batch.crops)
 
 
 def test_a_side_given_by_hand_counts_and_the_border_is_mirrored():
     picture = smear(1, at=(60, 150))
-    framed = framing.frame_batch([picture], SPEC, 64, side=200).frames[0]
+    framed = framing.crop_batch([picture], SPEC, 64, side=200).crops[0]
     assert framed.box[2] - framed.box[0] == 200
     assert framed.box[0] < 0
     assert "mirrored" in framed.note
-    found = find_cell(picture)
-    whole = framing.cut(picture, found, 200, 200, SPEC).pixels
+    found = find_white_cell(picture)
+    whole = framing.crop_window(picture, found, 200, 200, SPEC).pixels
     beyond = -framed.box[0]
     assert (whole[:, :beyond] == whole[:, beyond : 2 * beyond][:, ::-1]).all()
 
 
 def test_without_red_cells_the_nuclei_give_the_scale_and_models_may_refine_it():
     canvas = np.full((12, 300, 300, 3), (235, 214, 204), np.uint8)
-    canvas[:, 50:250, 50:250] = draw(np.array([0, 1, 3, 4, 5, 6] * 2), 200, 4)
+    canvas[:, 50:250, 50:250] = draw_cells_by_class(np.array([0, 1, 3, 4, 5, 6] * 2), 200, 4)
     y, x = np.mgrid[:300, :300]
     canvas[:, np.hypot(x - 150, y - 150) > 72] = (235, 214, 204)
-    by_nuclei = framing.frame_batch(canvas, SPEC, 64)
+    by_nuclei = framing.crop_batch(canvas, SPEC, 64)
     assert by_nuclei.scale.source == "nuclei"
     assert by_nuclei.scale.side == pytest.approx(200, rel=0.3)  # drawn nuclei are not real ones
 
@@ -210,7 +210,7 @@ def test_without_red_cells_the_nuclei_give_the_scale_and_models_may_refine_it():
         asked.append(frames.shape)
         return float((frames.mean(-1) > 190).mean())  # the more background, the better
 
-    agreed = framing.frame_batch(canvas, SPEC, 64, agreement=likes_large)
+    agreed = framing.crop_batch(canvas, SPEC, 64, agreement=likes_large)
     assert agreed.scale.source == "agreement"
     assert by_nuclei.scale.side < agreed.scale.side < 1.5 * by_nuclei.scale.side
     assert set(asked) == {(12, 64, 64, 3)}
@@ -218,15 +218,15 @@ def test_without_red_cells_the_nuclei_give_the_scale_and_models_may_refine_it():
 
 def test_a_picture_without_a_cell_says_so_and_is_framed_in_the_middle():
     pictures = [smear(n, 60) for n in range(8)] + [np.full((300, 300, 3), 220, np.uint8)]
-    batch = framing.frame_batch(pictures, SPEC, 64)
+    batch = framing.crop_batch(pictures, SPEC, 64)
     assert batch.missing == (8,)
-    assert batch.frames[8].note.startswith("No white cell was found here.")
-    assert sum(batch.frames[8].box) == pytest.approx(600, abs=4)
+    assert batch.crops[8].note.startswith("No white cell was found here.")
+    assert sum(batch.crops[8].box) == pytest.approx(600, abs=4)
 
 
 def test_fields_and_no_pictures_are_left_alone():
-    assert framing.frame_batch([], SPEC, 64).frames == ()
+    assert framing.crop_batch([], SPEC, 64).crops == ()
     fields = get_dataset("all4")
     picture = smear(1)
-    batch = framing.frame_batch([picture], fields, 64)
-    assert (batch.frames[0].pixels == preprocess.frame(picture, 64, fields).pixels).all()
+    batch = framing.crop_batch([picture], fields, 64)
+    assert (batch.crops[0].pixels == crop.crop_by_shape(picture, 64, fields).pixels).all()

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from core.datasets.drawing import draw
+from core.datasets.drawing import draw_cells_by_class
 from core.evaluation import softmax
-from core.serving.guard import BadGuard, Guard, fit_guard, voices
+from core.inference.ood import InvalidDetector, OODDetector, fit_detector
+from core.inference.predictor import decide_verdicts
 
 SIZE = 28
 CLASSES = 4
@@ -21,7 +22,7 @@ def cells(n: int, seed: int):
     centres = 4 * np.eye(CLASSES, 12)
     embeddings = (centres[labels] + rng.normal(size=(n, 12)) @ np.diag(np.linspace(0.1, 1, 12))).astype("f4")
     probabilities = softmax(embeddings[:, :CLASSES] * 1.5 + rng.normal(size=(n, CLASSES)))
-    return embeddings, labels, probabilities, draw(labels, SIZE, seed)
+    return embeddings, labels, probabilities, draw_cells_by_class(labels, SIZE, seed)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def known():
     """A guard, and 1,500 cells like those that it was fitted on."""
     embeddings, labels, _, frames = cells(1000, 0)
     val_embeddings, val_labels, val_probabilities, val_frames = cells(600, 1)
-    guard = fit_guard(embeddings, labels, val_embeddings, val_probabilities, val_labels, frames, val_frames)
+    guard = fit_detector(embeddings, labels, val_embeddings, val_probabilities, val_labels, frames, val_frames)
     return guard, cells(1500, 2)
 
 
@@ -39,27 +40,27 @@ def share(found, kind: str) -> float:
 
 def test_known_cells_are_kept_and_named(known):
     guard, (embeddings, labels, probabilities, frames) = known
-    found = voices(guard, probabilities, embeddings, frames, 0.9)
+    found = decide_verdicts(guard, probabilities, embeddings, frames, 0.9)
     assert share(found, "foreign") <= 0.025
     assert share(found, "sure") > 0.9
     for voice, row in zip(found, probabilities, strict=True):
         if voice.kind == "sure":
             assert voice.classes == (row.argmax(),)
-            assert voice.strangeness < 1
-            assert voice.off == ()
+            assert voice.ood_score < 1
+            assert voice.unusual == ()
     held = [label in voice.classes for voice, label in zip(found, labels, strict=True) if voice.kind == "unsure"]
     assert np.mean(held) > 0.95
 
 
 def test_a_short_list_has_the_two_likeliest_and_whatever_the_promise_asks(known):
     guard, _ = known
-    embedding, frame = np.zeros((1, 12), "f4"), draw(np.array([0]), SIZE, 0)
-    lenient = Guard(np.float32([0.5, 0.01, 0.01, 0.5]), 0.99, guard.embedding, {}, 1e9)
+    embedding, frame = np.zeros((1, 12), "f4"), draw_cells_by_class(np.array([0]), SIZE, 0)
+    lenient = OODDetector(np.float32([0.5, 0.01, 0.01, 0.5]), 0.99, guard.embedding, {}, 1e9)
     row = np.array([[0.30, 0.05, 0.25, 0.40]])
-    assert voices(lenient, row, embedding, frame, 0.9)[0].classes == (3, 0, 2, 1)
-    strict = Guard(np.ones(4, "f4"), 0.99, guard.embedding, {}, 1e9)
-    assert voices(strict, row, embedding, frame, 0.9)[0].classes == (3, 0)
-    assert voices(strict, row, embedding, frame, 0.4)[0].kind == "sure"
+    assert decide_verdicts(lenient, row, embedding, frame, 0.9)[0].classes == (3, 0, 2, 1)
+    strict = OODDetector(np.ones(4, "f4"), 0.99, guard.embedding, {}, 1e9)
+    assert decide_verdicts(strict, row, embedding, frame, 0.9)[0].classes == (3, 0)
+    assert decide_verdicts(strict, row, embedding, frame, 0.4)[0].kind == "sure"
 
 
 def test_strange_pictures_are_foreign_even_where_the_network_takes_them_for_a_cell(known):
@@ -71,17 +72,17 @@ def test_strange_pictures_are_foreign_even_where_the_network_takes_them_for_a_ce
         "inverted": 255 - frames[:20],
     }
     for name, pictures in strange.items():
-        found = voices(guard, probabilities[:20], embeddings[:20], pictures, 0.9)
+        found = decide_verdicts(guard, probabilities[:20], embeddings[:20], pictures, 0.9)
         assert share(found, "foreign") == 1, name
-        assert all("colour" in voice.off for voice in found), name
+        assert all("colour" in voice.unusual for voice in found), name
         assert found[0].classes[0] == probabilities[0].argmax()
 
 
 def test_a_strange_embedding_is_foreign_too(known):
     guard, (embeddings, _, probabilities, frames) = known
-    found = voices(guard, probabilities, embeddings + 5, frames, 0.9)
+    found = decide_verdicts(guard, probabilities, embeddings + 5, frames, 0.9)
     assert share(found, "foreign") == 1
-    assert np.mean([voice.off == () for voice in found]) > 0.9  # nothing is wrong with the picture
+    assert np.mean([voice.unusual == () for voice in found]) > 0.9  # nothing is wrong with the picture
 
 
 def test_colour_scale_and_texture_are_told_apart(known):
@@ -90,27 +91,27 @@ def test_colour_scale_and_texture_are_told_apart(known):
     redder = frames.copy()
     redder[..., 1] = redder[..., 1] * 0.6
     for pictures, kind in ((grainy, "texture"), (redder, "colour")):
-        found = voices(guard, probabilities, embeddings, pictures, 0.9)
-        first = [voice.off[0] for voice in found if voice.off]
+        found = decide_verdicts(guard, probabilities, embeddings, pictures, 0.9)
+        first = [voice.unusual[0] for voice in found if voice.unusual]
         assert len(first) > 1000
         assert np.mean([kind == one for one in first]) > 0.8, kind
 
 
 def test_without_a_guard_there_are_two_voices():
-    found = voices(None, np.array([[0.95, 0.03, 0.02], [0.2, 0.5, 0.3]]), None, None, 0.9)
-    assert [(voice.kind, voice.classes, voice.strangeness) for voice in found] == [
+    found = decide_verdicts(None, np.array([[0.95, 0.03, 0.02], [0.2, 0.5, 0.3]]), None, None, 0.9)
+    assert [(voice.kind, voice.classes, voice.ood_score) for voice in found] == [
         ("sure", (0,), 0.0),
         ("unsure", (1, 2), 0.0),
     ]
-    assert voices(None, np.zeros((0, 3)), None, None, 0.9) == []
+    assert decide_verdicts(None, np.zeros((0, 3)), None, None, 0.9) == []
 
 
 def test_fitted_without_pictures_the_embedding_decides(known):
     embeddings, labels, probabilities, _ = cells(1000, 0)
-    guard = fit_guard(embeddings[:500], labels[:500], embeddings[500:], probabilities[500:], labels[500:])
-    assert guard.appearance == {}
-    assert (guard.strangeness(embeddings[500:]) < 1).mean() >= 0.99
-    found = voices(guard, probabilities, embeddings + 5, None, 0.9)
+    guard = fit_detector(embeddings[:500], labels[:500], embeddings[500:], probabilities[500:], labels[500:])
+    assert guard.statistics_gaussians == {}
+    assert (guard.ood_score(embeddings[500:]) < 1).mean() >= 0.99
+    found = decide_verdicts(guard, probabilities, embeddings + 5, None, 0.9)
     assert share(found, "foreign") == 1
 
 
@@ -121,11 +122,13 @@ def test_few_cells_of_some_classes_are_enough_to_fit():
     labels = np.repeat([0, 2], 30)
     embeddings[labels == 2] += 3
     probabilities = np.full((60, CLASSES), 0.25)
-    guard = fit_guard(embeddings[::2], labels[::2], embeddings[1::2], probabilities[1::2], labels[1::2], kept=0.9)
-    assert (guard.thresholds[[1, 3]] == 0).all()  # without cells nothing can be ruled out
-    assert (guard.thresholds[[0, 2]] > 0.2).all()
-    assert (guard.strangeness(embeddings[1::2]) < 1).mean() >= 0.9
-    assert (guard.strangeness(rng.normal(size=(20, 100)) * 4) >= 1).all()
+    guard = fit_detector(
+        embeddings[::2], labels[::2], embeddings[1::2], probabilities[1::2], labels[1::2], in_distribution_share=0.9
+    )
+    assert (guard.set_thresholds[[1, 3]] == 0).all()  # without cells nothing can be ruled out
+    assert (guard.set_thresholds[[0, 2]] > 0.2).all()
+    assert (guard.ood_score(embeddings[1::2]) < 1).mean() >= 0.9
+    assert (guard.ood_score(rng.normal(size=(20, 100)) * 4) >= 1).all()
 
 
 def test_a_large_embedding_still_makes_a_small_file(tmp_path):
@@ -136,15 +139,15 @@ def test_a_large_embedding_still_makes_a_small_file(tmp_path):
         "f4"
     )
     probabilities = np.full((2000, 8), 1 / 8)
-    frames = draw(labels, SIZE, 0)
-    guard = fit_guard(
+    frames = draw_cells_by_class(labels, SIZE, 0)
+    guard = fit_detector(
         embeddings[:1500], labels[:1500], embeddings[1500:], probabilities[1500:], labels[1500:],
         frames[:1500], frames[1500:],
     )  # fmt: skip
     guard.save(tmp_path / "guard.safetensors")
     assert (tmp_path / "guard.safetensors").stat().st_size < 80_000
     beside = embeddings[1500:] + rng.normal(size=(500, 600))  # off the ten directions in which cells differ
-    assert (guard.strangeness(beside, frames[1500:]) >= 1).all()
+    assert (guard.ood_score(beside, frames[1500:]) >= 1).all()
 
 
 def test_a_guard_comes_back_as_it_was_saved(known, tmp_path):
@@ -152,9 +155,9 @@ def test_a_guard_comes_back_as_it_was_saved(known, tmp_path):
     path = tmp_path / "guard.safetensors"
     guard.save(path)
     assert path.stat().st_size < 60_000
-    again = Guard.load(path)
-    assert (again.limit, again.coverage) == (guard.limit, guard.coverage)
-    assert voices(again, probabilities, embeddings, frames, 0.9) == voices(
+    again = OODDetector.load(path)
+    assert (again.threshold, again.coverage) == (guard.limit, guard.coverage)
+    assert decide_verdicts(again, probabilities, embeddings, frames, 0.9) == decide_verdicts(
         guard, probabilities, embeddings, frames, 0.9
     )
 
@@ -168,5 +171,5 @@ def test_a_broken_file_is_told(known, tmp_path, content):
         save_file({"a": np.zeros(3)}, path, {"guard": json.dumps({"version": 99})})
     elif content is not None:
         path.write_bytes(content)
-    with pytest.raises(BadGuard, match="core guard RUN"):
-        Guard.load(path)
+    with pytest.raises(InvalidDetector, match="core guard RUN"):
+        OODDetector.load(path)

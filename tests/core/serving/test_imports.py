@@ -8,7 +8,7 @@ HEAVY = ("torch", "torchvision", "captum", "medmnist", "streamlit")
 
 def test_serving_and_its_command_do_not_import_torch():
     script = (
-        "import sys, core.serving.decode, core.serving.preprocess, core.serving.engine, core.serving.predict;"
+        "import sys, core.images.decode, core.images.crop, core.inference.engine, core.inference.predictor;"
         "import core.commands.predict, core.datasets;"
         "core.datasets.get_dataset('bloodmnist');"
         f"print([m for m in {HEAVY!r} if m in sys.modules])"

@@ -7,8 +7,15 @@ import pytest
 from PIL import Image
 
 from core.cli import main
-from core.datasets import DatasetUnavailable, own
-from core.serving.laboratory import evaluate_on, in_terms_of, keep, kept, lab_pictures, labs_for
+from core.datasets import DatasetUnavailable, user
+from core.datasets.pictures import read_dataset_pictures
+from core.evaluation.external import (
+    cache_validation,
+    cached_validation,
+    external_datasets,
+    labels_for_run,
+    validate_externally,
+)
 from tests.stub_runs import make_run
 
 __all__ = ["make_run"]
@@ -30,12 +37,12 @@ def lab(tmp_path, monkeypatch):
     (folder / "lost.png").write_bytes(b"nothing")  # the only monocyte
     table = folder / "labels.csv"
     table.write_text("\n".join(["file,label,slide", *rows, "broken.png,baso,S0", "lost.png,mono,S1"]) + "\n")
-    own.define("my_lab", folder, table=table, maps_to="bloodmnist")
+    user.add_dataset("my_lab", folder, table=table, maps_to="bloodmnist")
     return "my_lab"
 
 
 def test_pictures_come_with_labels_and_slides(lab):
-    found = lab_pictures(lab)
+    found = read_dataset_pictures(lab)
     assert len(found) == 12
     assert found.codes == ("BA", "EO", "MO")
     assert found.labels.tolist() == [0] * 6 + [1] * 6
@@ -44,23 +51,23 @@ def test_pictures_come_with_labels_and_slides(lab):
 
 
 def test_a_run_is_scored_in_its_own_classes(lab, make_run):
-    figures, framed = evaluate_on(make_run(), lab_pictures(lab))
+    figures, framed = validate_externally(make_run(), read_dataset_pictures(lab))
     assert figures["accuracy"] == figures["accuracy_lab_classes"] == 1  # red is BA, green is EO for the stub
     assert figures["n"] == 12
     assert figures["slides"] == 4
     assert figures["lab_codes"] == ["BA", "EO"]  # no monocyte can be read
     assert len(figures["confusion"]) == 2
-    assert len(framed.frames) == 12
+    assert len(framed.crops) == 12
     blind = make_run("blind-64-1", weights=np.eye(3, 8)[:, [3, 0, 1, 2, 4, 5, 6, 7]])  # calls red EO, green ERB
-    assert evaluate_on(blind, lab_pictures(lab))[0]["accuracy"] == 0
+    assert validate_externally(blind, read_dataset_pictures(lab))[0]["accuracy"] == 0
 
 
 def test_a_class_that_the_run_does_not_know_is_told(lab, make_run):
     run = make_run()
-    pictures = lab_pictures(lab)
+    pictures = read_dataset_pictures(lab)
     object.__setattr__(pictures, "codes", ("BA", "XYZ", "MO"))
     with pytest.raises(DatasetUnavailable, match="does not know XYZ"):
-        in_terms_of(pictures, run)
+        labels_for_run(pictures, run)
 
 
 def test_the_shell_prints_it_and_gives_json(lab, make_run, tmp_path, monkeypatch, capsys):
@@ -77,7 +84,7 @@ def test_the_shell_prints_it_and_gives_json(lab, make_run, tmp_path, monkeypatch
 
 
 def test_voices_and_doubt_stand_beside_the_figures(lab, make_run):
-    figures, _ = evaluate_on(make_run(), lab_pictures(lab))
+    figures, _ = validate_externally(make_run(), read_dataset_pictures(lab))
     assert sum(figures["voices"][kind] for kind in ("sure", "unsure", "foreign")) == pytest.approx(1)
     assert figures["voices"]["sure_and_wrong"] == 0
     assert figures["doubt"]["n"] == 12
@@ -86,11 +93,11 @@ def test_voices_and_doubt_stand_beside_the_figures(lab, make_run):
 
 def test_what_a_run_was_asked_is_kept_by_laboratory(lab, make_run, capsys):
     run = make_run()
-    assert kept(run) == {}
+    assert cached_validation(run) == {}
     assert main(["evaluate", str(run.path), "--on", lab, "--json"]) == 0
     assert "doubt" not in json.loads(capsys.readouterr().out)
-    keep(run, "other", {"n": 1})
-    assert set(kept(run)) == {lab, "other"}
-    assert kept(run)[lab]["doubt"]["n"] == 12
-    assert labs_for(run) == [lab]
-    assert labs_for(make_run("narrow", codes=("EO", "ERB"))) == []
+    cache_validation(run, "other", {"n": 1})
+    assert set(cached_validation(run)) == {lab, "other"}
+    assert cached_validation(run)[lab]["doubt"]["n"] == 12
+    assert external_datasets(run) == [lab]
+    assert external_datasets(make_run("narrow", codes=("EO", "ERB"))) == []

@@ -1,6 +1,6 @@
 import pytest
 
-from core.serving.wording import count, milliseconds, of_class, percent, plural, sentence_case
+from core.formatting import capitalized, counted, milliseconds, of_class, percent, plural
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_percent_is_never_certain():
 
 def test_other_figures():
     assert [milliseconds(v) for v in (0.8431, 3.21, 120.4)] == ["0.84 ms", "3.2 ms", "120 ms"]
-    assert [count(n, "cell") for n in (0, 1, 2, 1234)] == ["0 cells", "1 cell", "2 cells", "1,234 cells"]
+    assert [counted(n, "cell") for n in (0, 1, 2, 1234)] == ["0 cells", "1 cell", "2 cells", "1,234 cells"]
 
 
 @pytest.mark.parametrize(
@@ -47,5 +47,5 @@ def test_fields_are_not_called_cells():
 
 
 def test_sentence_case_keeps_the_other_capitals():
-    assert sentence_case("early pre-B") == "Early pre-B"
-    assert sentence_case("") == ""
+    assert capitalized("early pre-B") == "Early pre-B"
+    assert capitalized("") == ""

@@ -13,8 +13,8 @@ from torch import nn
 from core.datasets import LoadedDataset, Provenance, Split, get_dataset
 from core.datasets.base import content_hash, register
 from core.training import TrainConfig, train
-from core.training.loop import fit
-from core.training.team import assemble
+from core.training.distributed import init_process_group
+from core.training.loop import fit_network
 
 CPU = torch.device("cpu")
 
@@ -48,18 +48,18 @@ def config(model: str, **choices) -> TrainConfig:
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     register(DATA.spec)
-    team = assemble(CPU, 2)
+    team = init_process_group(CPU, 2)
     # Without batch norm, dropout and augmentation nothing depends on who computes what.
     plain = config("cnn_2", epochs=2, augment="none", model_arguments={"width": 4, "hidden": 16, "dropout": 0.0})
     arguments = {"width": 8}
     normed = config("cnn_se", epochs=6, learning_rate=0.1, ema=0.9, devices=2, model_arguments=arguments)
-    network, _ = fit(plain, DATA, CPU, team=team)
+    network, _ = fit_network(plain, DATA, CPU, process_group=team)
     keep(network, folder / f"plain-{team.rank}.safetensors")
-    network, _ = fit(normed, DATA, CPU, team=team)
+    network, _ = fit_network(normed, DATA, CPU, process_group=team)
     keep(network, folder / f"normed-{team.rank}.safetensors")
     steps = []
     run = train(normed, report=steps.append)
     (folder / f"told-{team.rank}.json").write_text(json.dumps([len(steps), str(run.path)]))
-    if team.leads:
-        network, _ = fit(plain, DATA, CPU)
+    if team.is_main:
+        network, _ = fit_network(plain, DATA, CPU)
         keep(network, folder / "alone.safetensors")

@@ -9,11 +9,11 @@ import torch
 from core.cli import main
 from core.datasets import LoadedDataset, Provenance, Split, get_dataset
 from core.datasets import base as datasets
-from core.datasets.base import Kin
+from core.datasets.base import AuxiliaryFor
 from core.progress import silent
 from core.training import BadConfig, TrainConfig, train
-from core.training.beside import epoch_order, invite, joined
-from core.training.zoo import plan
+from core.training.data import concatenate_auxiliary, epoch_order, load_auxiliary
+from core.training.sweep import plan_sweep
 
 NAME = "elsewhere"
 
@@ -29,7 +29,7 @@ def cells(count: int, label: int, grey: int) -> Split:
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> str:
     """A data set with three classes, of which two are BloodMNIST's under other names."""
     spec = get_dataset("synthetic")
-    kin = Kin("synthetic", {"EOS": "EO", "LYT": "LY"}, crop=0.5)
+    kin = AuxiliaryFor("synthetic", {"EOS": "EO", "LYT": "LY"}, crop=0.5)
     classes = tuple(
         replace(cell, code=code) for cell, code in zip(spec.classes[:3], ("EOS", "BLAST", "LYT"), strict=True)
     )
@@ -41,7 +41,14 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> str:
         return LoadedDataset(known, size, Provenance("folder", "Elsewhere", "abc123"), splits)
 
     known = replace(
-        spec, name=NAME, title="Elsewhere", classes=classes, sizes=(28, 64, 128), load=load, kin=kin, real=True
+        spec,
+        name=NAME,
+        title="Elsewhere",
+        classes=classes,
+        sizes=(28, 64, 128),
+        load=load,
+        auxiliary_for=kin,
+        real=True,
     )
     monkeypatch.setitem(datasets._REGISTRY, NAME, known)
     return NAME
@@ -54,15 +61,15 @@ def config(**choices) -> TrainConfig:
 
 def test_guests_are_cut_to_scale_and_named_as_at_home(elsewhere: str) -> None:
     wanted = config(beside=elsewhere)
-    guests = invite(wanted, wanted.load_data(), silent)
-    assert guests.part.images.shape == (8, 28, 28, 3)
-    assert (guests.part.images == 200).all(), "the surroundings are cut off"
+    guests = load_auxiliary(wanted, wanted.load_data(), silent)
+    assert guests.split.images.shape == (8, 28, 28, 3)
+    assert (guests.split.images == 200).all(), "the surroundings are cut off"
     assert guests.facts["counts"] == {"EO": 4, "LY": 4}, "two of a class that is not known here are left out"
-    assert not any(name.startswith("30_") for name in guests.part.ids), "test cells stay away"
+    assert not any(name.startswith("30_") for name in guests.split.ids), "test cells stay away"
 
 
 def test_guests_of_other_classes_only_are_refused(elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    strangers = replace(datasets._REGISTRY[elsewhere], kin=Kin("synthetic", {"XYZ": "EO"}, crop=0.5))
+    strangers = replace(datasets._REGISTRY[elsewhere], kin=AuxiliaryFor("synthetic", {"XYZ": "EO"}, crop=0.5))
     monkeypatch.setitem(datasets._REGISTRY, elsewhere, strangers)
     wanted = config(beside=elsewhere)
     known = datasets._REGISTRY[elsewhere].load
@@ -72,14 +79,14 @@ def test_guests_of_other_classes_only_are_refused(elsewhere: str, monkeypatch: p
 
     monkeypatch.setitem(datasets._REGISTRY, elsewhere, replace(strangers, load=load))
     with pytest.raises(BadConfig, match="none of its classes"):
-        invite(wanted, wanted.load_data(), silent)
+        load_auxiliary(wanted, wanted.load_data(), silent)
 
 
 def test_nobody_is_invited_where_none_is_named() -> None:
     wanted = config()
     data = wanted.load_data()
-    assert invite(wanted, data, silent) is None
-    assert joined(data["train"], None) is data["train"]
+    assert load_auxiliary(wanted, data, silent) is None
+    assert concatenate_auxiliary(data["train"], None) is data["train"]
 
 
 def test_each_batch_has_its_share_of_guests() -> None:
@@ -105,7 +112,7 @@ def test_a_run_says_who_trained_beside(elsewhere: str, tmp_path) -> None:
     assert "50% of each batch were cells of Elsewhere" in run.card
     assert "content abc123 (4 EO, 4 LY" in run.card
     again = TrainConfig.from_json(run.config["train"])
-    assert (again.beside, again.beside_share) == (elsewhere, 0.5)
+    assert (again.auxiliary, again.auxiliary_fraction) == (elsewhere, 0.5)
 
 
 def test_guests_are_part_of_the_identity_only_where_there_are_some(elsewhere: str) -> None:
@@ -124,8 +131,8 @@ def test_a_run_with_guests_is_there_when_many_are_to_be_trained(elsewhere: str, 
     monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path))
     wanted = config(beside=elsewhere, device="cpu")
     made = train(wanted)
-    assert [job.there and job.there.name for job in plan([wanted])] == [made.name]
-    assert plan([config(device="cpu")])[0].there is None, "without guests it is another run"
+    assert [job.existing and job.existing.name for job in plan_sweep([wanted])] == [made.name]
+    assert plan_sweep([config(device="cpu")])[0].existing is None, "without guests it is another run"
 
 
 @pytest.mark.parametrize("option", ["--beside-share=0.1", "--teaching=0.5"])
@@ -142,6 +149,6 @@ def test_cells_that_are_no_kin_are_refused(name: str) -> None:
 
 def test_bone_marrow_is_kin_to_bloodmnist() -> None:
     known, home = get_dataset("bone_marrow"), get_dataset("bloodmnist")
-    assert set(known.kin.classes) <= set(known.codes)
-    assert set(known.kin.classes.values()) <= set(home.codes)
+    assert set(known.auxiliary_for.classes) <= set(known.codes)
+    assert set(known.auxiliary_for.classes.values()) <= set(home.codes)
     TrainConfig.for_model("cnn_se", beside="bone_marrow")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.training.card import card
+from core.training.export_run import model_card
 from tests.fake_datasets import CAUTION, added, fake_spec
 from tests.fake_runs import fake_run
 
@@ -12,7 +12,7 @@ def written(tmp_path, spec, **changes) -> str:
     config = run.config | {"train": run.config["train"] | {"model_arguments": {}, "model": "cnn_2"}}
     config["train"] |= {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 8, "augment": "standard"}
     metrics = run.metrics | {"epochs": 4, "bf16": False, "temperature": 1.0}
-    return card(config, metrics, spec.with_classes(run.codes))
+    return model_card(config, metrics, spec.with_classes(run.codes))
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 from core.cli import main
 from core.datasets import get_dataset
 from core.errors import HemaLensError
-from core.models import load
+from core.inference import engine
+from core.models import load_network
 from core.runs import Run, list_runs
-from core.serving import engine
 from core.training import TrainConfig, classical, train
 
 SMALL = {"trees": 12, "leaves": 20}
@@ -98,13 +98,13 @@ def test_it_says_what_its_answers_rest_on(root, forest) -> None:
 def test_a_network_has_no_such_list_and_a_forest_no_layers(tiny_run, forest) -> None:
     assert tiny_run.importances() is None
     with pytest.raises(HemaLensError, match="is no network"):
-        load(forest)
+        load_network(forest)
 
 
 def test_progress_is_one_count_that_only_goes_up(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path / "none"))
-    monkeypatch.setattr(classical, "_tables", type(classical._tables)())
+    monkeypatch.setattr(classical, "_feature_tables", type(classical._feature_tables)())
     steps = []
     train(config(seed=9), report=steps.append)
     done = [step.done for step in steps]
@@ -135,9 +135,9 @@ def test_cross_validation_is_stratified_repeatable_and_can_be_given_up(monkeypat
 
 def test_features_are_computed_once(monkeypatch) -> None:
     data = get_dataset("synthetic").load(28)
-    table = classical.features(data, "grey")
-    monkeypatch.setattr("core.models.features.FEATURE_SETS", {})
-    assert classical.features(data, "grey") is table
+    table = classical.compute_features(data, "grey")
+    monkeypatch.setattr("core.models.classical.features.FEATURE_SETS", {})
+    assert classical.compute_features(data, "grey") is table
     assert not table.flags.writeable
 
 

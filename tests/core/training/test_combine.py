@@ -11,11 +11,11 @@ from core.cli import main
 from core.datasets import LoadedDataset, Provenance, Split, get_dataset
 from core.datasets.base import content_hash
 from core.evaluation import score, softmax
+from core.inference import engine, predictor
+from core.inference.engine import tta_views
 from core.runs import Predictions, Run, best_run, find_run, list_runs, write_run
-from core.serving import engine, predict
-from core.serving.views import views
-from core.training import combine as module
-from core.training.combine import BadCombination, choose, combine
+from core.training import ensemble as module
+from core.training.ensemble import BadCombination, combine, select_members
 from tests.stub_runs import CODES, graph
 
 SIZE = 28
@@ -41,7 +41,7 @@ def data(monkeypatch, tmp_path):
         monkeypatch.setenv(f"HEMALENS_{name}", str(tmp_path / name.lower()))
     made = small_data()
     spec = replace(made.spec, load=lambda size, **how: made)
-    for place in ("core.training.combine", "core.commands.evaluate"):
+    for place in ("core.training.ensemble", "core.commands.evaluate"):
         monkeypatch.setattr(f"{place}.get_dataset", lambda name: spec)
     return made
 
@@ -103,28 +103,28 @@ def members(data, tmp_path):
 
 def by_hand(members, images, count):
     return np.mean(
-        [softmax(engine.logits(m, np.ascontiguousarray(v))) for m in members for v in views(images, count)], 0
+        [softmax(engine.logits(m, np.ascontiguousarray(v))) for m in members for v in tta_views(images, count)], 0
     )
 
 
 @pytest.mark.parametrize(("number", "count"), [(2, 1), (2, 8), (1, 8), (3, 8)])
 def test_it_answers_with_the_mean_probability_of_members_and_views(data, members, number, count):
-    run = combine(members[:number], views=count)
+    run = combine(members[:number], tta_views=count)
     assert run.kind == "combination"
     assert run.model == ("ensemble" if number > 1 else "averaged_views")
     assert [m.name for m in run.members] == [m.name for m in members[:number]]
-    assert run.views == count
+    assert run.tta_views == count
     images = data["test"].images[:70]  # more than one batch
     expected = np.log(by_hand(members[:number], images, count)) / run.metrics["temperature"]
     found = engine.logits(run, images)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     assert found.dtype == np.float32
     np.testing.assert_allclose(run.predictions("test").logits[:70], found, atol=0.02)  # stored in half precision
-    np.testing.assert_allclose(predict.classify(images[:1], run).probabilities, softmax(expected[:1]), rtol=1e-3)
+    np.testing.assert_allclose(predictor.predict_crops(images[:1], run).probabilities, softmax(expected[:1]), rtol=1e-3)
 
 
 def test_its_folder_says_what_it_is_and_nothing_is_stored_twice(data, members):
-    run = combine(members[:2], views=8)
+    run = combine(members[:2], tta_views=8)
     assert {p.name for p in run.path.iterdir()} == {"config.json", "metrics.json", "predictions.npz", "card.md"}
     assert run.title == "Ensemble of 2, 8 views, 28 px"
     assert run.model_bytes == sum(m.model_bytes for m in members[:2]) > 0
@@ -138,7 +138,7 @@ def test_its_folder_says_what_it_is_and_nothing_is_stored_twice(data, members):
 
 
 def test_val_chooses_the_temperature_and_the_figures_are_those_of_the_answers(data, members):
-    run = combine(members[:2], views=1)
+    run = combine(members[:2], tta_views=1)
     for split in ("val", "test"):
         stored_answers = run.predictions(split)
         assert run.metrics[split]["accuracy"] == np.mean(stored_answers.logits.argmax(1) == stored_answers.labels)
@@ -160,24 +160,24 @@ def test_the_shell_combines_and_scores_it_anew(data, members, capsys):
 
 
 def test_the_same_combination_is_made_once_unless_forced(data, members, monkeypatch):
-    first = combine(members[:2], views=1)
-    assert combine(members[1::-1], views=1).path == first.path
-    assert combine(members[:2], views=8).path != first.path
+    first = combine(members[:2], tta_views=1)
+    assert combine(members[1::-1], tta_views=1).path == first.path
+    assert combine(members[:2], tta_views=8).path != first.path
     monkeypatch.setattr(engine, "mean_probabilities", lambda *a: pytest.fail("asked again"))
-    assert combine(members[:2], views=1).name == first.name
+    assert combine(members[:2], tta_views=1).name == first.name
     with pytest.raises(pytest.fail.Exception):
-        combine(members[:2], views=1, force=True)
+        combine(members[:2], tta_views=1, force=True)
 
 
 def test_it_never_answers_by_default_but_where_there_is_nothing_else(data, members):
-    run = combine(members[:2], views=8)
+    run = combine(members[:2], tta_views=8)
     assert best_run([run, *members]).name in ("a", "b")
     assert best_run([run]) == run
     assert best_run([]) is None
 
 
 def test_a_lost_member_takes_the_combination_from_the_list_and_says_so(data, members):
-    run = combine(members[:2], views=1)
+    run = combine(members[:2], tta_views=1)
     members[1].onnx_path.unlink()
     assert run.name not in [r.name for r in list_runs()]
     again = find_run(run.path)
@@ -189,7 +189,7 @@ def test_a_lost_member_takes_the_combination_from_the_list_and_says_so(data, mem
 
 def test_it_has_no_feature_map_of_its_own(data, members):
     with pytest.raises(engine.EngineError, match="choose one of its members"):
-        engine.features(combine(members[:1]), data["test"].images)
+        engine.feature_maps(combine(members[:1]), data["test"].images)
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 8, 9])
@@ -209,9 +209,9 @@ def test_what_can_not_be_combined_is_told(data, tmp_path, members):
     a, b, _ = members
     weights = np.zeros((3, len(CODES)))
     with pytest.raises(BadCombination, match="that run itself"):
-        combine([a], views=1)
+        combine([a], tta_views=1)
     with pytest.raises(BadCombination, match="views can't be 3"):
-        combine([a, b], views=3)
+        combine([a, b], tta_views=3)
     with pytest.raises(BadCombination, match="named twice"):
         combine([a, a])
     with pytest.raises(BadCombination, match="name its members instead"):
@@ -229,7 +229,7 @@ def test_members_must_be_where_the_combination_finds_them(data, tmp_path, member
     far = shutil.copytree(members[0].path, tmp_path / "far" / "synthetic" / "far")
     with pytest.raises(BadCombination, match="far lies in"):
         combine([Run(far), members[1]])
-    beside = combine(members[:2], views=1, root=tmp_path / "cache" / "runs")
+    beside = combine(members[:2], tta_views=1, root=tmp_path / "cache" / "runs")
     assert beside.members == tuple(members[:2])
 
 
@@ -241,16 +241,16 @@ def test_images_that_are_not_those_of_the_members_are_refused(data, members, mon
 
 
 def test_members_are_chosen_on_val_and_a_bad_one_is_left_out(data, members, capsys):
-    chosen = choose(members, 3)
+    chosen = select_members(members, 3)
     assert {run.name for run in chosen} <= {"a", "b"}
     losses = [-np.log(softmax(r.predictions("val").logits)[np.arange(80), data["val"].labels]).mean() for r in members]
     assert chosen[0] == members[int(np.argmin(losses))]
-    assert len(choose(members, 1)) == 1
+    assert len(select_members(members, 1)) == 1
     assert main(["combine", "--best", "2", "--dataset", "synthetic", "--size", "28", "--views", "8"]) == 0
     made = next(run for run in list_runs() if run.kind == "combination")
     assert "chosen on val" in capsys.readouterr().out
     assert "log loss on val" in made.card
-    assert choose([*members, made], 3) == chosen, "a combination is no member"
+    assert select_members([*members, made], 3) == chosen, "a combination is no member"
 
 
 def test_choosing_never_looks_at_test(data, members, monkeypatch):
@@ -261,9 +261,9 @@ def test_choosing_never_looks_at_test(data, members, monkeypatch):
         return real(self, split)
 
     monkeypatch.setattr(Run, "predictions", val_only)
-    choose(members, 2)
+    select_members(members, 2)
     with pytest.raises(BadCombination, match="train some first"):
-        choose([], 2)
+        select_members([], 2)
 
 
 def test_the_shell_asks_for_runs(capsys):

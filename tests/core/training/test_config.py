@@ -28,7 +28,7 @@ def test_the_name_stands_for_configuration_and_data_but_not_for_the_device() -> 
 
 def test_a_start_belongs_to_the_name_and_its_absence_does_not() -> None:
     assert "start" not in TrainConfig().as_json()
-    assert TrainConfig(start="cnn_se-64-abcdef").run_name("x") != TrainConfig().run_name("x")
+    assert TrainConfig(warm_start="cnn_se-64-abcdef").run_name("x") != TrainConfig().run_name("x")
 
 
 def test_shipped_runs_bear_the_names_of_their_configurations() -> None:

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from core.cli import main
-from core.datasets import own
-from core.datasets.rows import Rows
+from core.datasets import user
+from core.datasets.base import ImageRows
 from core.runs import list_runs
 from core.training import BadConfig, TrainConfig, train
-from core.training.pixels import Pictures
-from core.training.start import begin_at
+from core.training.data import DeviceImages
+from core.training.init_weights import load_warm_start
 from tests.drawn_folders import drawn_folder
 
 OPTIONS = ["--size", "28", "--arg", "width=8", "--epochs", "2", "--batch-size", "16", "--device", "cpu"]
@@ -19,7 +19,7 @@ OPTIONS = ["--size", "28", "--arg", "width=8", "--epochs", "2", "--batch-size", 
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
     monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
-    return own.define("my_lab", drawn_folder(tmp_path / "lab"), title="My lab")
+    return user.add_dataset("my_lab", drawn_folder(tmp_path / "lab"), title="My lab")
 
 
 def test_the_usual_commands_train_and_score_it(lab, capsys):
@@ -71,7 +71,7 @@ def test_it_begins_at_a_run_on_other_cells(lab, tiny_run):
 def test_trees_are_no_place_to_begin_at(lab, tiny_run, monkeypatch):
     monkeypatch.setattr(type(tiny_run), "kind", "classical")
     with pytest.raises(BadConfig, match="is no network"):
-        begin_at(torch.nn.Identity(), tiny_run, tiny_run.codes)
+        load_warm_start(torch.nn.Identity(), tiny_run, tiny_run.codes)
 
 
 def test_a_scheme_that_is_not_there_is_refused(lab, capsys):
@@ -84,8 +84,8 @@ def test_a_scheme_that_is_not_there_is_refused(lab, capsys):
 def test_rows_on_disk_are_read_batch_by_batch(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
-    pictures = Pictures(Rows(tmp_path / "images.npy", np.arange(20)[::-1]), torch.device("cpu"))
+    pictures = DeviceImages(ImageRows(tmp_path / "images.npy", np.arange(20)[::-1]), torch.device("cpu"))
     assert pictures.held is None
     chosen = torch.tensor([3, 0, 19])
     assert (pictures[chosen].numpy() == images[[16, 19, 0]]).all()
-    assert (Pictures(images[::-1], torch.device("cpu"))[chosen].numpy() == images[[16, 19, 0]]).all()
+    assert (DeviceImages(images[::-1], torch.device("cpu"))[chosen].numpy() == images[[16, 19, 0]]).all()

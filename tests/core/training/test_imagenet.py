@@ -15,7 +15,7 @@ from core.cli import main
 from core.models import build, get_model, model_names
 from core.runs import list_runs
 from core.training import BadConfig, TrainConfig
-from core.training.imagenet import WeightsUnavailable, begin_at_imagenet, layers
+from core.training.init_weights import WeightsUnavailable, conv_and_norm_layers, load_imagenet_weights
 from tests.core.training.pair import DATA
 
 OFFERING = [name for name in model_names("network") if get_model(name).imagenet]
@@ -74,7 +74,7 @@ def test_all_layers_of_the_same_shape_begin_at_the_published_weights(served, cap
     state, _ = served
     network = build("mobilenet_v2", 8, 28, width=32)
     fresh = {k: v.clone() for k, v in network.state_dict().items()}
-    begin_at_imagenet(network, config())
+    load_imagenet_weights(network, config())
     ours = network.state_dict()
     assert torch.equal(ours["body.1.conv.0.0.weight"], state["features.1.conv.0.0.weight"])
     assert torch.equal(ours["body.17.conv.3.running_mean"], state["features.17.conv.3.running_mean"])
@@ -90,8 +90,8 @@ def test_all_layers_of_the_same_shape_begin_at_the_published_weights(served, cap
 def test_nearly_all_of_an_offering_model_fits_the_published_one(name):
     published, width = get_model(name).imagenet
     with torch.device("meta"):
-        ours = layers(build(name, 8, 64, width=width).body)
-        theirs = layers(torchvision.models.get_model(published, weights=None))
+        ours = conv_and_norm_layers(build(name, 8, 64, width=width).body)
+        theirs = conv_and_norm_layers(torchvision.models.get_model(published, weights=None))
     assert len(ours) == len(theirs)
     fitting = [
         mine["weight"].shape == other["weight"].shape for (_, mine), (_, other) in zip(ours, theirs, strict=True)
@@ -120,7 +120,7 @@ def test_a_training_says_where_it_began(served, monkeypatch):
 def test_without_a_network_it_says_so_and_what_to_do(monkeypatch, tmp_path):
     redirect(monkeypatch, "http://127.0.0.1:9/mobilenet_v2-7ebf99e0.pth")  # nobody listens there
     with pytest.raises(WeightsUnavailable, match="can't be fetched from https://.*mobilenet_v2.*refused.*put it into"):
-        begin_at_imagenet(build("mobilenet_v2", 8, 28, width=32), config())
+        load_imagenet_weights(build("mobilenet_v2", 8, 28, width=32), config())
 
 
 def test_a_file_put_there_by_hand_is_used(published, monkeypatch, tmp_path):
@@ -128,7 +128,7 @@ def test_a_file_put_there_by_hand_is_used(published, monkeypatch, tmp_path):
     place = tmp_path / "torch" / "hub" / "checkpoints"
     place.mkdir(parents=True)
     published[1].rename(place / published[1].name)
-    begin_at_imagenet(build("mobilenet_v2", 8, 28, width=32), config())
+    load_imagenet_weights(build("mobilenet_v2", 8, 28, width=32), config())
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"\x80\x04cos\nsystem\n(S'true'\ntR."])
@@ -139,14 +139,14 @@ def test_a_broken_or_hostile_file_is_told(served, tmp_path, content, by_hand):
     place.mkdir(parents=True)
     (place / file.name if by_hand else file).write_bytes(content)
     with pytest.raises(WeightsUnavailable, match="delete that file"):
-        begin_at_imagenet(build("mobilenet_v2", 8, 28, width=32), config())
+        load_imagenet_weights(build("mobilenet_v2", 8, 28, width=32), config())
 
 
 def test_where_there_are_none_or_the_width_is_another_it_says_which():
     with pytest.raises(BadConfig, match="none are published for cnn_se, but for .*resnet18"):
-        begin_at_imagenet(build("cnn_se", 8, 28), TrainConfig.for_model("cnn_se", weights="imagenet"))
+        load_imagenet_weights(build("cnn_se", 8, 28), TrainConfig.for_model("cnn_se", weights="imagenet"))
     with pytest.raises(BadConfig, match="width 16.*--arg width=64"):
-        begin_at_imagenet(build("vgg16", 8, 28), TrainConfig.for_model("vgg16", weights="imagenet"))
+        load_imagenet_weights(build("vgg16", 8, 28), TrainConfig.for_model("vgg16", weights="imagenet"))
     with pytest.raises(BadConfig, match="nothing where --start"):
         config(start="a run")
     with pytest.raises(BadConfig, match="weights can't be 'cifar'"):

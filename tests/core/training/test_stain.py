@@ -5,9 +5,9 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from core.training.stain import Stain, restain
+from core.training.augment import StainJitter, jitter_stain
 
-NONE = Stain(**{f.name: 0.0 for f in fields(Stain)})
+NONE = StainJitter(**{f.name: 0.0 for f in fields(StainJitter)})
 
 
 @pytest.fixture(scope="module")
@@ -16,24 +16,24 @@ def pictures():
 
 
 def drawn(pictures, stain, seed=0):
-    return restain(pictures, stain, torch.Generator().manual_seed(seed))
+    return jitter_stain(pictures, stain, torch.Generator().manual_seed(seed))
 
 
 def test_without_any_variation_nothing_changes(pictures):
     assert torch.allclose(drawn(pictures, NONE), pictures, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [f.name for f in fields(Stain)])
+@pytest.mark.parametrize("name", [f.name for f in fields(StainJitter)])
 def test_each_kind_of_variation_changes_pictures_and_stays_in_range(pictures, name):
-    varied = drawn(pictures, replace(NONE, **{name: getattr(Stain(), name)}))
+    varied = drawn(pictures, replace(NONE, **{name: getattr(StainJitter(), name)}))
     assert (varied - pictures).abs().mean() > 1e-3
     assert varied.min() >= 0
     assert varied.max() <= 1
 
 
 def test_the_same_seed_draws_the_same(pictures):
-    assert torch.equal(drawn(pictures, Stain()), drawn(pictures, Stain()))
-    assert not torch.equal(drawn(pictures, Stain()), drawn(pictures, Stain(), seed=1))
+    assert torch.equal(drawn(pictures, StainJitter()), drawn(pictures, StainJitter()))
+    assert not torch.equal(drawn(pictures, StainJitter()), drawn(pictures, StainJitter(), seed=1))
 
 
 def test_a_blur_takes_detail_from_half_of_the_pictures(pictures):

@@ -6,9 +6,9 @@ import torch
 
 from core.datasets import get_dataset
 from core.evaluation import softmax
-from core.serving import engine
+from core.inference import engine
 from core.training import BadConfig, TrainConfig, train
-from core.training.teacher import TEMPERATURE, targets
+from core.training.data import DISTILL_TEMPERATURE, training_targets
 
 
 def pupil(**choices) -> TrainConfig:
@@ -18,7 +18,7 @@ def pupil(**choices) -> TrainConfig:
 
 def test_without_a_teacher_the_targets_are_the_smoothed_labels() -> None:
     data = get_dataset("synthetic").load(28)
-    wanted = targets(pupil(label_smoothing=0.2), data)
+    wanted = training_targets(pupil(label_smoothing=0.2), data)
     labels = torch.tensor(data["train"].labels)
     assert wanted.shape == (len(labels), 8)
     torch.testing.assert_close(wanted.sum(1), torch.ones(len(labels)))
@@ -27,11 +27,11 @@ def test_without_a_teacher_the_targets_are_the_smoothed_labels() -> None:
 
 def test_a_teacher_gives_its_share(tiny_run) -> None:
     data = get_dataset("synthetic").load(28)
-    wanted = targets(pupil(teacher=tiny_run.name, teaching=1.0), data).numpy()
-    answers = softmax(engine.logits(tiny_run, data["train"].images) / TEMPERATURE)
+    wanted = training_targets(pupil(teacher=tiny_run.name, teaching=1.0), data).numpy()
+    answers = softmax(engine.logits(tiny_run, data["train"].images) / DISTILL_TEMPERATURE)
     np.testing.assert_allclose(wanted, answers, atol=1e-6)
-    half = targets(pupil(teacher=tiny_run.name, teaching=0.5), data).numpy()
-    alone = targets(pupil(), data).numpy()
+    half = training_targets(pupil(teacher=tiny_run.name, teaching=0.5), data).numpy()
+    alone = training_targets(pupil(), data).numpy()
     np.testing.assert_allclose(half, (answers + alone) / 2, atol=1e-6)
 
 

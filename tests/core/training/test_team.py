@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from core.errors import HemaLensError
 from core.runs import Run
-from core.training import TrainConfig, team, train
-from core.training.team import Team, assemble, how_many
+from core.training import TrainConfig, distributed, train
+from core.training.distributed import ProcessGroup, init_process_group, resolve_world_size
 
 ROOT = Path(__file__).resolve().parents[3]
 CPU = torch.device("cpu")
@@ -70,24 +70,24 @@ def test_the_number_of_devices_is_no_part_of_the_identity():
 
 def test_alone_everything_stays_as_it_is(monkeypatch):
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)  # importing it would fail
-    alone = assemble(CPU, 1)
+    alone = init_process_group(CPU, 1)
     value, network = torch.arange(3), torch.nn.Linear(1, 1)
-    assert type(alone) is Team
-    assert alone.leads
-    assert alone.share(value) is value is alone.mean(value) is alone.agree(value)
-    assert alone.wrap(network) is network
+    assert type(alone) is ProcessGroup
+    assert alone.is_main
+    assert alone.local_indices(value) is value is alone.all_reduce_mean(value) is alone.broadcast(value)
+    assert alone.wrap_module(network) is network
 
 
 def test_auto_takes_all_gpus_and_one_of_anything_else(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert how_many(torch.device("cuda"), 0) == 4
-    assert how_many(torch.device("cuda"), 2) == 2
-    assert how_many(CPU, 0) == 1
-    assert how_many(CPU, 3) == 3
+    assert resolve_world_size(torch.device("cuda"), 0) == 4
+    assert resolve_world_size(torch.device("cuda"), 2) == 2
+    assert resolve_world_size(CPU, 0) == 1
+    assert resolve_world_size(CPU, 3) == 3
     with pytest.raises(HemaLensError, match="has 4 cuda devices"):
-        how_many(torch.device("cuda"), 5)
+        resolve_world_size(torch.device("cuda"), 5)
     with pytest.raises(HemaLensError, match="has 1 mps device that"):
-        how_many(torch.device("mps"), 2)
+        resolve_world_size(torch.device("mps"), 2)
 
 
 def test_a_batch_that_can_not_be_shared_is_told_before_anything_starts(monkeypatch, tmp_path):
@@ -100,8 +100,8 @@ def test_a_batch_that_can_not_be_shared_is_told_before_anything_starts(monkeypat
 
 def test_a_helper_is_known_by_its_number(monkeypatch):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert not team.is_helper()
+    assert not distributed.is_secondary()
     monkeypatch.setenv("LOCAL_RANK", "0")
-    assert not team.is_helper()
+    assert not distributed.is_secondary()
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert team.is_helper()
+    assert distributed.is_secondary()

@@ -16,7 +16,7 @@ from core import paths
 from core.cli import main
 from core.runs import list_runs
 from core.training import BadConfig, TrainConfig, TrainingFailed, loop, train
-from core.training.checkpoint import Progressed, restore, save
+from core.training.checkpoint import TrainState, restore, save
 
 TINY_OPTIONS = ["--dataset", "synthetic", "--size", "28", "--arg", "width=8", "--device", "cpu"]
 
@@ -178,7 +178,7 @@ def test_out_of_memory_is_told_with_the_way_out(error, monkeypatch) -> None:
 
 
 def test_an_error_while_the_run_is_written_leaves_no_half_run(monkeypatch) -> None:
-    from core.training import finish
+    from core.training import export_run as finish
 
     def fail(*arguments):
         raise OSError("disk full")
@@ -227,7 +227,7 @@ def test_a_checkpoint_restores_network_and_optimiser(optimizer: str, tmp_path: P
     network = build("cnn_bn", 8, 28, width=8, dropout=0.0)
     state = make_optimizer(network, tiny(optimizer=optimizer, learning_rate=0.01))
     step(network, state)
-    reached = Progressed(3, 2, 0.9, 0.3, 12.5, [{"epoch": 1.0}], {"mean": torch.zeros(1)})
+    reached = TrainState(3, 2, 0.9, 0.3, 12.5, [{"epoch": 1.0}], {"mean": torch.zeros(1)})
     save(tmp_path / "state.safetensors", reached, network, None, state)
     other = build("cnn_bn", 8, 28, width=8, dropout=0.0)
     other_state = make_optimizer(other, tiny(optimizer=optimizer, learning_rate=0.01))

@@ -16,10 +16,17 @@ from core.cli import main
 from core.models import get_model
 from core.studies import find_study, list_studies, read_study, study_path
 from core.training import TrainConfig, TrainingFailed, tune
-from core.training.ranges import Space
-from core.training.storage import StorageUnavailable, default_storage, open_storage
-from core.training.trials import Outcome
-from core.training.tune import Search, SearchDiffers, export, train_options
+from core.training.studies import TrialResult
+from core.training.tune import (
+    SearchConfig,
+    SearchMismatch,
+    SearchSpace,
+    StorageUnavailable,
+    cli_options,
+    default_storage,
+    export_study,
+    open_storage,
+)
 
 REAL = ["tune", "--model", "cnn_custom", "--dataset", "synthetic", "--epochs", "2", "--device", "cpu"]
 REAL += ["--set", "width=4", "--set", "layers=2", "--set", "batch_size=256"]
@@ -31,9 +38,9 @@ def own_folders(tmp_path, monkeypatch) -> None:
         monkeypatch.setenv(f"HEMALENS_{name}", str(tmp_path / name.lower()))
 
 
-def search(model: str = "cnn_custom", epochs: int = 4, seed: int = 0, **space) -> Search:
+def search(model: str = "cnn_custom", epochs: int = 4, seed: int = 0, **space) -> SearchConfig:
     config = TrainConfig.for_model(model, dataset="synthetic", size=28, epochs=epochs, seed=seed, device="cpu")
-    return Search(Space(config, **space))
+    return SearchConfig(SearchSpace(config, **space))
 
 
 @pytest.fixture
@@ -41,12 +48,12 @@ def pretended(monkeypatch) -> list[TrainConfig]:
     """Stands in for the training: more dropout is worse from the first epoch on; what was asked for."""
     asked = []
 
-    def pretend(config, data, *, report=None, each_epoch=None) -> Outcome:
+    def pretend(config, data, *, report=None, each_epoch=None) -> TrialResult:
         asked.append(config)
         score = 0.9 - config.model_arguments["dropout"] / 2
         for epoch in range(1, config.epochs + 1):
             each_epoch(epoch, score - 0.1 / epoch, 0.3 * epoch)
-        return Outcome(score, 1.5, config.epochs)
+        return TrialResult(score, 1.5, config.epochs)
 
     monkeypatch.setattr(tune, "run_trial", pretend)
     return asked
@@ -104,9 +111,9 @@ def test_it_finds_better_settings(pretended) -> None:
 
 def test_another_search_of_that_name_is_refused(pretended) -> None:
     tune.tune(search(), 1)
-    with pytest.raises(SearchDiffers, match="differs in base"):
+    with pytest.raises(SearchMismatch, match="differs in base"):
         tune.tune(search(epochs=5), 1)
-    with pytest.raises(SearchDiffers, match="parameters"):
+    with pytest.raises(SearchMismatch, match="parameters"):
         tune.tune(search(only=("dropout",)), 1)
     assert len(tune.tune(search(epochs=5), 1, name="longer").trials) == 1
 
@@ -168,8 +175,8 @@ def find_rounded(study) -> tuple:
 
 def test_the_best_trial_is_told_as_options_of_train() -> None:
     config = TrainConfig.for_model("cnn_custom", dataset="synthetic", size=28, learning_rate=0.2, epochs=3)
-    config = tune.configured(config, {"norm": False, "attention": "se", "dropout": 0.25, "width": 32})
-    assert train_options(config) == (
+    config = tune.with_params(config, {"norm": False, "attention": "se", "dropout": 0.25, "width": 32})
+    assert cli_options(config) == (
         "--dataset synthetic --size 28 --model cnn_custom --learning-rate 0.2 "
         "--arg norm=false --arg attention=se --arg dropout=0.25"
     )
@@ -226,7 +233,7 @@ def test_the_trial_of_a_killed_process_is_noticed_and_done_by_the_next() -> None
     time.sleep(3.5)  # the grace of 2 s, and the database counts whole seconds
     config = TrainConfig.for_model("cnn_custom", dataset="synthetic", size=28, epochs=2, device="cpu")
     fixed = {"width": 4, "layers": 2, "batch_size": 256}
-    the_same = Search(Space(tune.configured(config, fixed), fixed=tuple(fixed)))
+    the_same = SearchConfig(SearchSpace(tune.with_params(config, fixed), exclude=tuple(fixed)))
     storage = open_storage(heartbeat=1, grace=2)
     study = tune.tune(the_same, 1, storage=storage)
     by_number = {t.number: t for t in study.trials}
@@ -250,7 +257,7 @@ def database() -> optuna.Study:
 
 
 def test_many_that_begin_at_once_find_one_database(tmp_path) -> None:
-    script = "from core.training.storage import open_storage; open_storage().get_all_studies()"
+    script = "from core.training.tune import open_storage; open_storage().get_all_studies()"
     crowd = [
         subprocess.Popen(
             [sys.executable, "-c", script], stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
@@ -267,4 +274,4 @@ def test_an_export_counts_what_others_did_since(pretended, tmp_path) -> None:
     study = optuna.load_study(study_name="synthetic/tune-cnn_custom-28", storage=default_storage())
     trial = study.ask()
     study.tell(trial, 0.5)
-    assert len(export("tune-cnn_custom-28", "synthetic").trials) == 3
+    assert len(export_study("tune-cnn_custom-28", "synthetic").trials) == 3

@@ -9,8 +9,8 @@ from core.cli import main
 from core.models import get_model, model_names
 from core.progress import Progress
 from core.runs import list_runs
-from core.training import TrainConfig, TrainingFailed, zoo
-from core.training.zoo import Job, plan, recipes, train_all
+from core.training import TrainConfig, TrainingFailed, sweep
+from core.training.sweep import SweepJob, plan_sweep, sweep_configs, train_all
 from tests.fake_runs import fake_run
 
 
@@ -41,7 +41,7 @@ def trained(monkeypatch, tmp_path):
 
 
 def test_every_trainable_model_has_a_recipe():
-    found = recipes(dataset="synthetic", size=28, epochs=2, arguments={"width": 8})
+    found = sweep_configs(dataset="synthetic", size=28, epochs=2, arguments={"width": 8})
     assert {c.model for c in found} == set(model_names("network")) | set(model_names("classical"))
     assert all(c.epochs == 2 for c in found)
     for c in found:
@@ -51,24 +51,26 @@ def test_every_trainable_model_has_a_recipe():
 
 def test_the_cheap_come_first_and_what_is_there_costs_nothing(monkeypatch):
     costs = {"cnn_2": 30.0, "cnn_se": 10.0, "cnn_3": 20.0}
-    monkeypatch.setattr(zoo, "_cost", lambda c, pictures, classes: costs[c.model])
-    assert [job.config.model for job in plan([config(m) for m in costs])] == ["cnn_se", "cnn_3", "cnn_2"]
+    monkeypatch.setattr(sweep, "_estimate_seconds", lambda c, pictures, classes: costs[c.model])
+    assert [job.config.model for job in plan_sweep([config(m) for m in costs])] == ["cnn_se", "cnn_3", "cnn_2"]
 
 
 def test_a_model_trained_by_another_recipe_is_there_unless_this_recipe_is_wanted(tiny_run):
     jobs = [config(tiny_run.model), config("cnn_2", model_arguments={"width": 8})]
-    by_model = {job.config.model: job.there for job in plan(jobs, any_recipe=True)}
+    by_model = {job.config.model: job.existing for job in plan_sweep(jobs, any_recipe=True)}
     assert by_model == {tiny_run.model: tiny_run, "cnn_2": None}
-    assert all(job.there is None for job in plan(jobs))
+    assert all(job.existing is None for job in plan_sweep(jobs))
 
 
 def test_a_cost_is_measured_and_grows_with_the_epochs():
-    few, many = (zoo._cost(config("cnn_2", epochs=n, model_arguments={"width": 8}), 100, 8) for n in (1, 100))
+    few, many = (
+        sweep._estimate_seconds(config("cnn_2", epochs=n, model_arguments={"width": 8}), 100, 8) for n in (1, 100)
+    )
     assert 0 < few < many
 
 
 def test_there_is_one_count_over_all_and_it_ends_at_the_end(trained):
-    jobs = [Job(config("cnn_2"), None, 10.0), Job(config("cnn_3"), None, 30.0)]
+    jobs = [SweepJob(config("cnn_2"), None, 10.0), SweepJob(config("cnn_3"), None, 30.0)]
     steps = []
     outcomes = train_all(jobs, report=steps.append)
     assert trained == ["cnn_2", "cnn_3"]
@@ -83,7 +85,7 @@ def test_there_is_one_count_over_all_and_it_ends_at_the_end(trained):
 
 def test_what_is_there_is_not_trained_again(trained, tmp_path):
     there = fake_run(tmp_path / "there", "old", dataset="synthetic", size=28)
-    outcomes = train_all([Job(config("cnn_2"), there, 0.0), Job(config("cnn_3"), None, 1.0)])
+    outcomes = train_all([SweepJob(config("cnn_2"), there, 0.0), SweepJob(config("cnn_3"), None, 1.0)])
     assert trained == ["cnn_3"]
     assert outcomes[0].run is there
     assert outcomes[0].seconds is None
@@ -100,7 +102,7 @@ def test_one_that_fails_is_told_and_the_rest_goes_on(trained, monkeypatch, error
 
     monkeypatch.setattr(training, "train", fail)
     steps = []
-    outcomes = train_all([Job(config(m), None, 5.0) for m in ("cnn_2", "cnn_3")], report=steps.append)
+    outcomes = train_all([SweepJob(config(m), None, 5.0) for m in ("cnn_2", "cnn_3")], report=steps.append)
     assert [bool(o.run) for o in outcomes] == [False, True]
     assert str(error) in outcomes[0].error
     assert steps[-1].done == steps[-1].total
@@ -114,12 +116,12 @@ def test_a_training_that_goes_on_counts_what_is_left_only(monkeypatch, trained, 
 
     monkeypatch.setattr(training, "train", halfway)
     steps = []
-    train_all([Job(config("cnn_2"), None, 100.0)], report=steps.append)
+    train_all([SweepJob(config("cnn_2"), None, 100.0)], report=steps.append)
     assert [(s.done, s.total) for s in steps] == [(10, 50), (20, 50), (30, 50), (40, 50), (50, 50)]
 
 
 def test_the_shell_trains_what_is_missing_and_goes_on_where_it_was_stopped(monkeypatch, capsys):
-    monkeypatch.setattr(zoo, "model_names", lambda: ["cnn_2", "cnn_3", "ensemble"])
+    monkeypatch.setattr(sweep, "model_names", lambda: ["cnn_2", "cnn_3", "ensemble"])
     command = ["train", "--all", "--dataset", "synthetic", "--size", "28", "--arg", "width=8", "--arg", "hidden=16"]
     command += ["--epochs", "1", "--device", "cpu"]
     real, seen = training.train, []
@@ -146,7 +148,7 @@ def test_the_shell_trains_what_is_missing_and_goes_on_where_it_was_stopped(monke
 
 
 def test_the_shell_tells_failures_and_says_so_by_its_status(monkeypatch, capsys):
-    monkeypatch.setattr(zoo, "model_names", lambda: ["cnn_2"])
+    monkeypatch.setattr(sweep, "model_names", lambda: ["cnn_2"])
 
     def fail(config, **named):
         raise TrainingFailed("the loss became nan")

@@ -1,0 +1,174 @@
+"""Does a model know when it doesn't know? Images of many kinds against the home test cells.
+
+``python -m benchmarks.ood [RUN] [--labs bccd chula raabin] [--each 100]``
+
+Each row: how well the OOD score tells the images from home test cells (AUROC; beside it what confidence alone would
+tell), and with which verdict they are answered, beside how many were called sure before there was an OOD detector.
+Images of other data sets are framed as uploads are. Home: coverage of the prediction sets by class. What is not on this
+computer is left out and said.
+"""
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.reporting import publish
+from core.datasets import DatasetUnavailable, get_dataset
+from core.datasets.drawing import draw_cells_by_class
+from core.datasets.pictures import read_dataset_pictures
+from core.datasets.user import layout_of
+from core.errors import HemaLensError
+from core.evaluation.external import labels_for_run
+from core.evaluation.uncertainty import coverage
+from core.images.decode import decode
+from core.images.framing import crop_batch
+from core.inference.ood import detector_of
+from core.inference.predictor import BatchOutput, confidence_threshold, decide_verdicts, predict_crops
+from core.probabilities import prediction_sets
+from core.runs import Run, default_run, find_run
+
+
+def skin_textures(n: int, size: int, seed: int = 0) -> np.ndarray:
+    """Textures like skin under a camera, uint8 (n, size, size, 3): a tone, blotches, furrows, pores, some hairs."""
+    rng = np.random.default_rng(seed)
+    tones = np.array([[236, 200, 180], [224, 172, 140], [198, 134, 100], [141, 85, 60], [90, 56, 40]], float)
+    pictures = np.empty((n, size, size, 3), np.uint8)
+    y, x = np.mgrid[:size, :size] / size
+    for picture in pictures:
+        tone = tones[rng.integers(len(tones))] + rng.normal(0, 6, 3)
+        light = 1 + 0.12 * (x - 0.5) * rng.normal() + 0.12 * (y - 0.5) * rng.normal()
+        blotches = gaussian_filter(rng.normal(size=(size, size)), size / 10) * size / 4
+        pixels = tone * (light + 0.03 * blotches)[..., None]
+        for _ in range(2):  # furrows cross at an angle
+            angle, period = rng.uniform(0, np.pi), rng.uniform(0.06, 0.14)
+            bent = x * np.cos(angle) + y * np.sin(angle) + 0.01 * gaussian_filter(rng.normal(size=(size, size)), 2) * 5
+            furrow = np.maximum(np.cos(2 * np.pi * bent / period) - 0.75, 0) * 4
+            pixels -= (rng.uniform(4, 12) * furrow)[..., None] * [1, 1.15, 1.2]
+        pores = gaussian_filter((rng.random((size, size)) < 0.01).astype(float), 0.7) * 4
+        pixels -= (18 * pores)[..., None]
+        for _ in range(rng.integers(0, 4)):
+            angle, at = rng.uniform(0, np.pi), rng.uniform(0.2, 0.8)
+            away = np.abs((x - at) * np.cos(angle) + (y - 0.5) * np.sin(angle) + 0.1 * (x - 0.5) ** 2)
+            pixels *= 1 - 0.7 * np.clip(1.5 - away * size, 0, 1)[..., None]
+        picture[:] = np.clip(pixels + rng.normal(0, 2, pixels.shape), 0, 255)
+    return pictures
+
+
+def non_cell_images(size: int, each: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Pictures that show no cell of a patient: name, frames uint8 (n, size, size, 3)."""
+    rng = np.random.default_rng(0)
+    greys = np.linspace(160, 255, each).round().astype(np.uint8)
+    yield "blank, white to grey", np.broadcast_to(greys[:, None, None, None], (each, size, size, 3)).copy()
+    noise = rng.integers(0, 256, (each, size, size, 3), dtype=np.uint8)
+    yield "noise, coloured", noise
+    yield "noise, grey", noise[..., :1].repeat(3, axis=-1)
+    yield "drawn cells", draw_cells_by_class(np.arange(4 * each) % 8, size, 5)
+    yield "drawn skin", skin_textures(each, size)
+
+
+def framed_by_class(run: Run, name: str, each: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Up to ``each`` pictures of every class of data set ``name``, framed together for ``run``: class, frames."""
+    folder = layout_of(name)
+    if folder.path is None:
+        raise DatasetUnavailable(f"{name} is not on this computer")
+    files = folder.scan(folder.path).files
+    picked = [
+        (code, file)
+        for code, of_class in files.items()
+        for file in [of_class[k] for k in np.unique(np.linspace(0, len(of_class) - 1, each).astype(int))]
+    ]
+    pixels = [decode((folder.path / file).read_bytes(), file).pixels for _, file in picked]
+    frames = crop_batch(pixels, get_dataset(run.dataset), run.size).pixels
+    codes = np.array([code for code, _ in picked])
+    for code in dict.fromkeys(codes.tolist()):
+        yield code, frames[codes == code]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", nargs="?", help="a run with a guard (default: BloodMNIST's best)")
+    parser.add_argument("--labs", nargs="*", default=["bccd", "chula", "raabin"], help="data sets added from a folder")
+    parser.add_argument("--each", type=int, default=100, help="pictures of a kind or class (default 100)")
+    options = parser.parse_args()
+    run = find_run(options.run) if options.run else default_run()
+    guard, sure_from = detector_of(run), confidence_threshold(run)
+    if guard is None:
+        parser.error(f"{run.name} has no guard: make it with `python -m core guard {run.name}`")
+    data = get_dataset(run.dataset).load(run.size, run.config["dataset"]["provenance"]["content_hash"])
+    home_split = data["test"]
+    at_home = predict_crops(home_split.images, run)
+    usual = guard.ood_score(at_home.embeddings, home_split.images)
+    lists = coverage(home_split.labels, prediction_sets(at_home.probabilities, guard.set_thresholds))
+    rows = []
+
+    def row(name: str, frames: np.ndarray, answers: BatchOutput) -> None:
+        kinds = [v.kind for v in decide_verdicts(guard, answers.probabilities, answers.embeddings, frames, sure_from)]
+        strange = guard.ood_score(answers.embeddings, frames)
+        top, usual_top = answers.probabilities.max(1), at_home.probabilities.max(1)
+        truth = np.repeat([0, 1], [len(usual), len(frames)])
+        itself = name == "home test"
+        rows.append(
+            {
+                "pictures": name,
+                "n": len(frames),
+                "AUROC": None if itself else float(roc_auc_score(truth, np.r_[usual, strange])),
+                "AUROC by confidence": None if itself else float(roc_auc_score(truth, -np.r_[usual_top, top])),
+                "foreign %": 100 * float(np.mean([kind == "foreign" for kind in kinds])),
+                "unsure %": 100 * float(np.mean([kind == "unsure" for kind in kinds])),
+                "sure %": 100 * float(np.mean([kind == "sure" for kind in kinds])),
+                "sure without guard %": 100 * float((top >= sure_from).mean()),
+                "median strangeness": float(np.median(strange)),
+            }
+        )
+
+    row("home test", home_split.images, at_home)
+    for name, frames in non_cell_images(run.size, options.each):
+        row(name, frames, predict_crops(frames, run))
+    for name, title in (("all4", "field"), ("bone_marrow", "bone marrow")):
+        try:
+            for code, frames in framed_by_class(run, name, options.each):
+                row(f"{title}, {code}", frames, predict_crops(frames, run))
+        except HemaLensError as error:
+            print(f"left out: {error}")
+    for name in options.labs:
+        try:
+            lab = read_dataset_pictures(name)
+            labels, _ = labels_for_run(lab, run)
+        except HemaLensError as error:
+            print(f"left out: {error}")
+            continue
+        frames = crop_batch(lab.pixels, get_dataset(run.dataset), run.size).pixels
+        answers = predict_crops(frames, run)
+        right = answers.predicted == labels
+        for how, rows_of_kind in (("misread", ~right), ("read right", right)):
+            if rows_of_kind.any():
+                part = BatchOutput(
+                    answers.probabilities[rows_of_kind],
+                    answers.milliseconds[rows_of_kind],
+                    answers.embeddings[rows_of_kind],
+                )
+                row(f"{name}, {how}", frames[rows_of_kind], part)
+    print(
+        f"lists at home: mean size {lists.mean_size:.3f}, one class {lists.singleton_fraction:.1%}, overall {lists.overall:.2%}"
+    )
+    print("coverage by class: " + ", ".join(f"{c} {v:.2%}" for c, v in zip(run.codes, lists.by_class, strict=True)))
+    publish(
+        "strangers",
+        rows,
+        run=run.name,
+        provenance=run.provenance,
+        sure_from=sure_from,
+        nominal_coverage=guard.coverage,
+        coverage_by_class=dict(zip(run.codes, lists.by_class.tolist(), strict=True)),
+        coverage_overall=lists.overall,
+        mean_list_size=lists.mean_size,
+        lists_of_one=lists.singleton_fraction,
+        guard_bytes=run.ood_path.stat().st_size,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,354 @@
+"""Active learning on a laboratory's cells: which cells to ask about, what the answers and the model's own confident
+answers (pseudo-labels) make of the head, and how good it is expected to be.
+
+Query strategy: ten medoids of clusters tell what kinds of cells there are (as in Hacohen, Dekel and Weinshall 2022,
+arXiv:2202.02794); after that the most uncertain cells, spread over their kinds (Zhdanov 2019, arXiv:1901.05954).
+Self-training without any label (Scudder 1965, doi:10.1109/TIT.1965.1053799; class by class as in Zou et al. 2018,
+arXiv:1810.07911) is done only where no class makes up most of the batch, because the commonest class would swallow the
+others; there pseudo-labels speak for rare classes instead. Estimate: cross-validation on the named cells fits one
+temperature (Guo et al. 2017, arXiv:1706.04599); the confidence so corrected, averaged over the cells that nobody named,
+is the share expected to be right (Garg et al. 2022, arXiv:2201.04234, compare such estimates).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from core.adaptation.head import Head, LabCells, LabelledCells, fit_head, untaught_head
+from core.probabilities import wilson_interval
+
+SELF_TRAINING_MIN_CELLS = 100  # cells
+MAJORITY_LIMIT = 0.4  # share of the batch from which on a class prevails
+SELF_TRAINING_PENALTY = 0.1
+_CONFIDENT_SHARES = (0.3, 0.5, 0.7)  # of each class's answers, the surest first, that are believed in each round
+_MIN_OF_CLASS = 3
+
+
+@dataclass(frozen=True)
+class SelfTraining:
+    """``head`` after adapting; ``done`` says whether anything was done, ``why`` in one sentence why or why not."""
+
+    head: Head
+    done: bool
+    why: str
+
+
+def self_train(start: Head, embeddings: np.ndarray, probabilities: np.ndarray) -> SelfTraining:
+    """Adapt ``start`` to a batch: ``embeddings`` (N, K), ``probabilities`` (N, C) of the run."""
+    posterior = start.probabilities(embeddings, probabilities)
+    majority = majority_share(posterior)
+    if len(posterior) < SELF_TRAINING_MIN_CELLS:
+        return SelfTraining(
+            start, False, f"Nothing was adapted without labels: that needs {SELF_TRAINING_MIN_CELLS} cells or more."
+        )
+    if majority > MAJORITY_LIMIT:
+        why = f"One class seems to make up {majority:.0%} of these cells: adapting without labels would favour it."
+        return SelfTraining(start, False, why)
+    head = start
+    for confident_share in _CONFIDENT_SHARES:
+        pseudo_labelled, labels = _most_confident(posterior, confident_share)
+        head = fit_head(
+            start, embeddings[pseudo_labelled], probabilities[pseudo_labelled], labels, penalty=SELF_TRAINING_PENALTY
+        )
+        posterior = head.probabilities(embeddings, probabilities)
+    return SelfTraining(head, True, "The surest answers about these cells taught the model their stain.")
+
+
+def majority_share(probabilities: np.ndarray) -> float:
+    """The commonest class's share of ``probabilities`` (N, C)."""
+    return float(np.bincount(probabilities.argmax(1)).max() / len(probabilities))
+
+
+def _most_confident(probabilities: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Indexes and classes of the surest ``share`` of each class's answers (N, C)."""
+    winners, top = probabilities.argmax(1), probabilities.max(1)
+    chosen = []
+    for label in np.unique(winners):
+        of_class = np.flatnonzero(winners == label)
+        if len(of_class) >= _MIN_OF_CLASS:
+            chosen.append(of_class[np.argsort(-top[of_class], kind="stable")[: max(2, int(share * len(of_class)))]])
+    rows = np.concatenate(chosen)
+    return rows, winners[rows]
+
+
+MIN_ANSWERS = 3  # answers: from these on a class speaks for itself
+PSEUDO_LABELS_PER_CLASS = 3
+MIN_PSEUDO_LABEL_CONFIDENCE = 0.8
+
+
+def select_pseudo_labels(
+    probabilities: np.ndarray, queried: np.ndarray, labels: np.ndarray, present: np.ndarray
+) -> np.ndarray:
+    """Indexes of the at most `PER_CLASS` surest cells of each class with fewer than `MIN_ANSWERS` of the answers
+    ``labels``.
+
+    ``probabilities`` (N, C) of the batch before teaching, of which the cells ``queried`` int (m,) were shown already;
+    ``labels`` int (n,) are the classes that were answered. A class that no answer named must be said to be there:
+    ``present`` bool (C,), which says nothing where all do. None where no class prevails: there answers find them all.
+    """
+    if majority_share(probabilities) <= MAJORITY_LIMIT:
+        return np.array([], int)
+    counts = np.bincount(labels, minlength=len(present))
+    must_exist = (counts > 0) | (present & (not present.all()))
+    unqueried = np.setdiff1d(np.arange(len(probabilities)), queried)
+    predicted, confidence = probabilities[unqueried].argmax(1), probabilities[unqueried].max(1)
+    chosen = [np.array([], int)]
+    for rare in np.flatnonzero(must_exist & (counts < MIN_ANSWERS)):
+        of_class = np.flatnonzero((predicted == rare) & (confidence > MIN_PSEUDO_LABEL_CONFIDENCE))
+        chosen.append(unqueried[of_class[np.argsort(-confidence[of_class], kind="stable")[:PSEUDO_LABELS_PER_CLASS]]])
+    return np.concatenate(chosen)
+
+
+FIRST_QUERIES = 10
+QUERIES_PER_ROUND = 5
+_UNCERTAIN_POOL = 40  # so many of the most doubtful are worth a question
+_PROBABILITY_WEIGHT = 0.5  # how much the run's own answers count beside the embedding
+
+
+def first_queries(
+    embeddings: np.ndarray, probabilities: np.ndarray, count: int = FIRST_QUERIES, seed: int = 0
+) -> np.ndarray:
+    """Indexes of at most ``count`` cells of ``embeddings`` (N, K) that stand for all, the commonest kind first."""
+    return _medoids(_query_vectors(embeddings, probabilities, embeddings), count, seed)
+
+
+def next_queries(
+    embeddings: np.ndarray,
+    probabilities: np.ndarray,
+    answered: np.ndarray,
+    count: int = QUERIES_PER_ROUND,
+    seed: int = 0,
+) -> np.ndarray:
+    """Indexes of at most ``count`` cells not among ``answered`` whose ``probabilities`` (N, C), as taught so far, are
+    most in doubt."""
+    unanswered = np.setdiff1d(np.arange(len(embeddings)), answered)
+    top_two = -np.partition(-probabilities[unanswered], 1, axis=1)[:, :2]
+    uncertain = unanswered[np.argsort(top_two[:, 0] - top_two[:, 1], kind="stable")[:_UNCERTAIN_POOL]]
+    vectors = _query_vectors(embeddings[uncertain], probabilities[uncertain], embeddings)
+    return uncertain[_medoids(vectors, count, seed + len(answered))]
+
+
+def _query_vectors(embeddings: np.ndarray, probabilities: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Unit vectors of ``embeddings`` in units of ``reference`` cell's spread, and beside them what is believed."""
+    z = (embeddings - reference.mean(0)) / (reference.std(0) + 1e-6)
+    z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-6)
+    return np.c_[z, _PROBABILITY_WEIGHT * np.sqrt(probabilities)]
+
+
+def _medoids(vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Of each of ``count`` clusters the cell nearest to its middle, the largest cluster first."""
+    from sklearn.cluster import KMeans
+
+    if len(vectors) <= count:
+        return np.arange(len(vectors))
+    clusters = KMeans(count, n_init=4, random_state=seed).fit(vectors)
+    nearest = clusters.transform(vectors).argmin(0)
+    largest_first = np.argsort(-np.bincount(clusters.labels_, minlength=count), kind="stable")
+    return np.array(list(dict.fromkeys(nearest[largest_first].tolist())))
+
+
+ESTIMATE_FOLDS = 5
+_MIN_LOG_TEMPERATURE, _MAX_LOG_TEMPERATURE = -1.5, 2.0  # logarithms of the temperature
+_INTERVAL_WEIGHT = 2.0  # answers' worth of an interval's width, by trials on three laboratories
+
+
+@dataclass(frozen=True)
+class AccuracyEstimate:
+    """Share right among all cells of the batch, ``before`` and ``after`` teaching, each with its 95 % interval.
+
+    ``n`` cells were named. ``labels``, ``before_predicted``, ``after_predicted`` int (n,): what these are, and were
+    called before and, each while it was left out (whole slides where they are known), after. ``temperature`` makes the
+    head's confidence true.
+    """
+
+    n: int
+    before: float
+    before_interval: tuple[float, float]
+    after: float
+    after_interval: tuple[float, float]
+    labels: np.ndarray
+    before_predicted: np.ndarray
+    after_predicted: np.ndarray
+    temperature: float
+
+
+def estimate_accuracy(
+    untaught: Head,
+    taught: Head,
+    embeddings: np.ndarray,
+    probabilities: np.ndarray,
+    labelled: np.ndarray,
+    labels: np.ndarray,
+    groups: Sequence[str] | None = None,
+    exemplars: LabelledCells | None = None,
+    pseudo_labels: LabelledCells | None = None,
+    seed: int = 0,
+) -> AccuracyEstimate | None:
+    """Of the batch ``embeddings`` (N, K), ``probabilities`` (N, C), where the cells ``labelled`` int (n,) are
+    ``labels``.
+
+    ``untaught`` and ``taught``: the heads before and after, the latter with ``exemplars`` and ``pseudo_labels`` cells.
+    None below 5 named cells, or all of one group.
+    """
+    if len(labelled) < ESTIMATE_FOLDS:
+        return None
+    folds = _folds([groups[i] for i in labelled] if groups else None, len(labelled), seed)
+    if len(set(folds)) < 2:
+        return None
+    vectors, labelled_probabilities = embeddings[labelled], probabilities[labelled]
+    left_out = np.empty((len(labelled), probabilities.shape[1]))
+    for fold in set(folds):
+        out = folds == fold
+        head = fit_head(untaught, vectors[~out], labelled_probabilities[~out], labels[~out], exemplars, pseudo_labels)
+        left_out[out] = head.probabilities(vectors[out], labelled_probabilities[out])
+    temperature = fit_regularized_temperature(left_out, labels)
+    before = untaught.probabilities(embeddings, probabilities).argmax(1)
+    pseudo_labels = apply_temperature(taught.probabilities(embeddings, probabilities), temperature)
+    pseudo_labels[labelled] = np.eye(pseudo_labels.shape[1])[labels]  # these are known
+    shares = [
+        float(pseudo_labels[np.arange(len(before)), predicted].mean())
+        for predicted in (before, pseudo_labels.argmax(1))
+    ]
+    intervals = [
+        wilson_interval(share * _INTERVAL_WEIGHT * len(labelled), _INTERVAL_WEIGHT * len(labelled)) for share in shares
+    ]
+    return AccuracyEstimate(
+        len(labelled),
+        shares[0],
+        intervals[0],
+        shares[1],
+        intervals[1],
+        labels,
+        before[labelled],
+        left_out.argmax(1),
+        temperature,
+    )
+
+
+def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities (N, C) with their logarithms divided by ``temperature``."""
+    powered = probabilities ** (1 / temperature)
+    return powered / powered.sum(1, keepdims=True)
+
+
+def fit_regularized_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature that makes ``labels`` int (n,) likeliest, drawn slightly towards 1: n is small."""
+    rows = np.arange(len(labels))
+
+    def loss(log: float) -> float:
+        right = apply_temperature(probabilities, float(np.exp(log)))[rows, labels]
+        return float(-np.log(right + 1e-9).sum() + log**2)
+
+    return float(np.exp(minimize_scalar(loss, bounds=(_MIN_LOG_TEMPERATURE, _MAX_LOG_TEMPERATURE), method="bounded").x))
+
+
+def _folds(groups: Sequence[str] | None, count: int, seed: int) -> np.ndarray:
+    """Fold of each of ``count`` cells; a group is never parted."""
+    rng = np.random.default_rng(seed)
+    if groups is None:
+        return rng.permutation(np.arange(count) % ESTIMATE_FOLDS)
+    names, index = np.unique(groups, return_inverse=True)
+    return rng.permutation(np.arange(len(names)) % ESTIMATE_FOLDS)[index]
+
+
+NOT_A_CELL, CANT_SAY = -1, -2  # answers that are no class
+ABSENT_CLASS_ODDS = 0.02  # odds of a class that is said not to occur: seen plainly, it is still found
+
+
+@dataclass(frozen=True)
+class ActiveLearner:
+    """The cells, the classes that ``occur`` (bool (C,)), and the answers so far: index of the cell to class or
+    `NOT_A_CELL` or `CANT_SAY`, in the order given. Each answer makes a new object (`with_answer`,
+    `without_last_answer`).
+
+    ``self_trains``: whether what the cells teach without a label is used, where there is something.
+    """
+
+    cells: LabCells
+    present_classes: np.ndarray
+    answers: tuple[tuple[int, int], ...] = ()
+    exemplars: LabelledCells | None = None
+    seed: int = 0
+    self_trains: bool = True
+
+    def with_answer(self, cell: int, answer: int) -> "ActiveLearner":
+        """With one more answer; an earlier one about the same cell is replaced."""
+        others = tuple(a for a in self.answers if a[0] != cell)
+        return replace(self, answers=(*others, (cell, answer)))
+
+    def without_last_answer(self) -> "ActiveLearner":
+        """Without the last answer."""
+        return replace(self, answers=self.answers[:-1])
+
+    @cached_property
+    def labelled(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indexes int (n,) and classes int (n,) of the cells that were given a class."""
+        class_answers = [(cell, answer) for cell, answer in self.answers if answer >= 0]
+        return np.array([c for c, _ in class_answers], int), np.array([a for _, a in class_answers], int)
+
+    @property
+    def prior(self) -> np.ndarray:
+        """Odds (C,) with which each class occurs. A class that an answer named does occur."""
+        present = self.present_classes.copy()
+        present[self.labelled[1]] = True
+        return np.where(present, 1.0, ABSENT_CLASS_ODDS)
+
+    @cached_property
+    def untaught_head(self) -> Head:
+        """The head before teaching and adapting: the run's answers, with the classes that occur."""
+        return untaught_head(self.cells.embeddings, self.prior)
+
+    @cached_property
+    def self_training(self) -> SelfTraining:
+        """What the cells teach without a label."""
+        return self_train(self.untaught_head, self.cells.embeddings, self.cells.probabilities)
+
+    @cached_property
+    def head(self) -> Head:
+        """The head after teaching; while nothing was said, the run's own, adapted where that is safe and wanted."""
+        chosen, labels = self.labelled
+        if not len(chosen):
+            return self.self_training.head if self.self_trains else self.untaught_head
+        embeddings, probabilities = self.cells.embeddings[chosen], self.cells.probabilities[chosen]
+        return fit_head(self.untaught_head, embeddings, probabilities, labels, self.exemplars, self.pseudo_labels)
+
+    @cached_property
+    def pseudo_labels(self) -> LabelledCells:
+        """Cells that stand in for the classes that were hardly named."""
+        cells = self.cells
+        predicted = self.untaught_head.probabilities(cells.embeddings, cells.probabilities)
+        queried = np.array([cell for cell, _ in self.answers], int)
+        rows = select_pseudo_labels(predicted, queried, self.labelled[1], self.present_classes)
+        return LabelledCells(cells.embeddings[rows], cells.probabilities[rows], predicted[rows].argmax(1))
+
+    @cached_property
+    def posterior(self) -> np.ndarray:
+        """What each cell is now believed to be, float64 (N, C)."""
+        return self.head.probabilities(self.cells.embeddings, self.cells.probabilities)
+
+    @cached_property
+    def queries(self) -> np.ndarray:
+        """Indexes of the cells to ask about next; () when all are answered."""
+        queried = np.array([cell for cell, _ in self.answers], int)
+        if not len(queried):
+            return first_queries(self.cells.embeddings, self.posterior, FIRST_QUERIES, self.seed)
+        return next_queries(self.cells.embeddings, self.posterior, queried, QUERIES_PER_ROUND, self.seed)
+
+    def estimate(self) -> AccuracyEstimate | None:
+        """How well the batch is read, before and after; None while too few cells are named."""
+        labelled, labels = self.labelled
+        cells = self.cells
+        extra_cells = self.exemplars, self.pseudo_labels
+        return estimate_accuracy(
+            self.untaught_head,
+            self.head,
+            cells.embeddings,
+            cells.probabilities,
+            labelled,
+            labels,
+            cells.groups,
+            *extra_cells,
+        )

@@ -1,0 +1,298 @@
+"""A laboratory's profile on disk: one small file of numbers, without pictures or code, to give away or to delete; and
+the predictor that answers with it.
+"""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from core import paths
+from core.adaptation.active import ActiveLearner
+from core.adaptation.head import Head
+from core.errors import HemaLensError
+from core.images.crop import Crop
+from core.images.framing import CropWindow
+from core.inference import engine
+from core.inference.engine import encode
+from core.inference.ood import OODDetector, fit_detector
+from core.inference.predictor import FALLBACK_CONFIDENCE_THRESHOLD, BatchOutput, Verdict, decide_verdicts
+from core.inference.scope import spec_for
+from core.runs import Run, RunNotFound, find_run
+
+SUFFIX = ".safetensors"
+_VERSION = 1
+_HEAD = ("centre", "spread", "weights", "prior")
+_MIN_CELLS_FOR_DETECTOR = 60
+_ABSENT_CLASS_THRESHOLD = 0.05  # probability of a class that the laboratory seems not to have
+_MAX_BYTES = 4 * 2**20  # bytes: a profile takes about 100 kB
+
+
+class ProfileError(HemaLensError):
+    """A laboratory's profile can't be read, written or used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class LabProfile:
+    """What one laboratory taught ``run`` (a run's name) of ``dataset``.
+
+    ``side``: of the square that is cut round a cell, px of the laboratory's pictures; None where they have the official
+    shape. ``codes``: classes of the answers; ``labelled``: how many cells of each were labelled; ``cells``: how many it
+    was fitted on. ``before``, ``after``: estimated shares right with their 95 % intervals, None where there were too
+    few answers. ``confidence_threshold``: top probability from which an answer is sure. ``ood_detector`` tells strange
+    pictures.
+    """
+
+    name: str
+    run: str
+    dataset: str
+    codes: tuple[str, ...]
+    side: float | None
+    head: Head
+    cells: int
+    labelled: Mapping[str, int]
+    confidence_threshold: float
+    before: tuple[float, float, float] | None = None
+    after: tuple[float, float, float] | None = None
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    ood_detector: OODDetector | None = None
+
+
+def make_profile(name: str, run: Run, learner: ActiveLearner) -> LabProfile:
+    """The profile ``name`` of what ``learner`` about ``run`` has come to."""
+    _, labels = learner.labelled
+    estimate = learner.estimate()
+    counts = np.bincount(labels, minlength=len(run.codes))
+    accuracies = [None, None]
+    if estimate:
+        accuracies = [(estimate.before, *estimate.before_interval), (estimate.after, *estimate.after_interval)]
+    return LabProfile(
+        name=checked_name(name),
+        run=run.name,
+        dataset=run.dataset,
+        codes=run.codes,
+        side=learner.cells.scale.side,
+        head=replace(learner.head, temperature=estimate.temperature) if estimate else learner.head,
+        cells=len(learner.cells),
+        labelled={code: int(n) for code, n in zip(run.codes, counts, strict=True) if n},
+        confidence_threshold=FALLBACK_CONFIDENCE_THRESHOLD,
+        before=accuracies[0],
+        after=accuracies[1],
+        ood_detector=_fit_profile_detector(learner),
+    )
+
+
+def _fit_profile_detector(learner: ActiveLearner) -> OODDetector | None:
+    """What is strange to this laboratory: its own cells set the measure, half of them the limit."""
+    cells = learner.cells
+    if len(cells) < _MIN_CELLS_FOR_DETECTOR:
+        return None
+    posterior = learner.posterior
+    half = np.random.default_rng(learner.seed).permutation(len(cells)) % 2 == 0
+    detector = fit_detector(
+        cells.embeddings[half],
+        posterior[half].argmax(1),
+        cells.embeddings[~half],
+        posterior[~half],
+        posterior[~half].argmax(1),
+        cells.crops[half],
+        cells.crops[~half],
+    )
+    # A class of which the laboratory has no cell would stand in every short list: nothing sets its threshold.
+    is_present = np.isin(np.arange(posterior.shape[1]), posterior[~half].argmax(1))
+    return replace(
+        detector,
+        set_thresholds=np.where(is_present, detector.set_thresholds, _ABSENT_CLASS_THRESHOLD).astype(np.float32),
+    )
+
+
+def checked_name(name: str) -> str:
+    """``name`` as a profile may be called. Raises `ProfileError`."""
+    name = name.strip()
+    if not re.fullmatch(r"\w[\w .-]{0,59}", name) or name.endswith("."):
+        raise ProfileError(
+            f"A laboratory can't be called {name!r}: use letters, digits, spaces, dots, - and _, at most 60 of them."
+        )
+    return name
+
+
+def profiles_folder() -> Path:
+    """Where the profiles lie."""
+    return paths.cache_root() / "labs"
+
+
+def profile_path(name: str) -> Path:
+    """The file of profile ``name``, which needn't exist."""
+    return profiles_folder() / f"{checked_name(name)}{SUFFIX}"
+
+
+def list_profiles() -> list[LabProfile]:
+    """All profiles that can be read, the newest first."""
+    profiles = []
+    for path in sorted(profiles_folder().glob(f"*{SUFFIX}")):
+        try:
+            profiles.append(read_profile(path))
+        except ProfileError:
+            continue
+    return sorted(profiles, key=lambda profile: profile.created, reverse=True)
+
+
+def find_profile(name: str) -> LabProfile:
+    """The profile called ``name``. Raises `ProfileError`, which names those there are."""
+    path = profile_path(name)
+    if not path.exists():
+        names = ", ".join(profile.name for profile in list_profiles()) or "none yet"
+        raise ProfileError(f"No laboratory is called {name!r}; there are: {names}.")
+    return read_profile(path)
+
+
+def save_profile(profile: LabProfile) -> Path:
+    """Write ``profile`` into the user's folder, in place of one of its name. Raises `ProfileError`."""
+    path = profile_path(profile.name)
+    arrays = {f"head.{name}": np.ascontiguousarray(getattr(profile.head, name)) for name in _HEAD}
+    facts = {f.name: getattr(profile, f.name) for f in fields(profile) if f.name not in ("head", "guard")}
+    facts |= {"version": _VERSION, "temperature": profile.head.temperature}
+    temporary = path.with_suffix(".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if profile.ood_detector:
+            parts, facts["guard"] = profile.ood_detector.to_tensors()
+            arrays |= {f"guard.{key}": array for key, array in parts.items()}
+        save_file(arrays, temporary, {"profile": json.dumps(facts)})
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise ProfileError(
+            f"The profile can't be written to {path.parent} ({error.strerror}). Free some room or check "
+            "the folder's permissions."
+        ) from error
+    return path
+
+
+def read_profile(path: Path) -> LabProfile:
+    """The profile in the file ``path``, which may come from anywhere. Raises `ProfileError`."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError("it is far larger than a profile")
+        with safe_open(path, framework="numpy") as file:
+            facts = json.loads(file.metadata()["profile"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+        if facts.pop("version") != _VERSION:
+            raise ValueError("another version of HemaLens wrote it")
+        head = Head(*(arrays[f"head.{name}"] for name in _HEAD), temperature=float(facts.pop("temperature")))
+        detector = None
+        if text := facts.pop("guard", None):
+            detector = OODDetector.from_tensors(
+                {name.removeprefix("guard."): a for name, a in arrays.items() if name.startswith("guard.")}, text
+            )
+        facts["codes"] = tuple(facts["codes"])
+        for key in ("before", "after"):
+            facts[key] = tuple(facts[key]) if facts[key] else None
+        checked_name(facts["name"])
+        if head.weights.shape != (len(head.centre) + 1, len(facts["codes"])) or not np.isfinite(head.weights).all():
+            raise ValueError("its numbers don't fit together")
+        return LabProfile(head=head, ood_detector=detector, **facts)
+    except ProfileError:
+        raise
+    except Exception as error:  # safetensors raises a kind of its own that derives from Exception only
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ProfileError(f"{path.name} is no profile of a laboratory that can be read ({reason}).") from error
+
+
+def delete_profile(name: str) -> None:
+    """Remove the profile ``name``. Raises `ProfileError` where there is none."""
+    profile_path(find_profile(name).name).unlink()
+
+
+def export_profile(name: str, target: Path) -> Path:
+    """Copy the profile's file to ``target`` (a file or a folder). Raises `ProfileError`."""
+    source = profile_path(find_profile(name).name)
+    target = target / source.name if target.is_dir() else target
+    try:
+        return Path(shutil.copyfile(source, target))
+    except OSError as error:
+        raise ProfileError(f"{target} can't be written ({error.strerror}).") from error
+
+
+def import_profile(path: Path, name: str | None = None) -> LabProfile:
+    """Take over a profile that another computer exported, as ``name`` (its own, if None). Raises `ProfileError`."""
+    profile = read_profile(path)
+    if name:
+        profile = replace(profile, name=checked_name(name))
+    if profile_path(profile.name).exists():
+        raise ProfileError(
+            f"There is a laboratory called {profile.name!r} already. Delete it first, or choose another name."
+        )
+    save_profile(profile)
+    return profile
+
+
+@dataclass(frozen=True)
+class ProfilePredictor:
+    """`core.inference.predictor.PredictorLike` of ``profile`` on top of ``run``."""
+
+    run: Run
+    profile: LabProfile
+
+    @property
+    def key(self) -> str:
+        return f"{self.run.path} for {self.profile.name}, {self.profile.created}"
+
+    @property
+    def laboratory(self) -> str:
+        return self.profile.name
+
+    @property
+    def side(self) -> float | None:
+        return self.profile.side
+
+    @property
+    def threshold(self) -> float:
+        return self.profile.confidence_threshold
+
+    @property
+    def detects_ood(self) -> bool:
+        return self.profile.ood_detector is not None
+
+    def load(self) -> None:
+        engine.load(self.run)
+
+    def crop(self, pixels: np.ndarray, window: CropWindow) -> Crop:
+        return window.crop(pixels, self.run.size, spec_for(self.run))
+
+    def predict_crops(self, crops: np.ndarray) -> tuple[BatchOutput, list[Verdict]]:
+        started = time.perf_counter()
+        run_probabilities, embeddings = encode(self.run, crops)
+        probabilities = self.profile.head.probabilities(embeddings, run_probabilities)
+        elapsed = (time.perf_counter() - started) * 1000
+        output = BatchOutput(probabilities, np.full(len(crops), elapsed / max(1, len(crops))), embeddings)
+        return output, decide_verdicts(self.profile.ood_detector, probabilities, embeddings, crops, self.threshold)
+
+
+def predictor_for(profile: LabProfile) -> ProfilePredictor:
+    """The reader of ``profile``. Raises `ProfileError` where its run is not here or knows other classes."""
+    try:
+        run = find_run(profile.run, profile.dataset)
+    except RunNotFound as error:
+        raise ProfileError(
+            f"The profile {profile.name!r} was made for the model {profile.run}, which is not on this computer. Teach "
+            "your laboratory anew with a model that is."
+        ) from error
+    except HemaLensError as error:
+        raise ProfileError(str(error)) from error
+    if run.codes != profile.codes:
+        raise ProfileError(
+            f"The profile {profile.name!r} names other classes than the model {run.name}: teach it anew."
+        )
+    return ProfilePredictor(run, profile)

@@ -1,0 +1,144 @@
+"""How much teaching gains, simulated on a laboratory whose cells all have labels, which answer the queries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from core.adaptation.active import ActiveLearner
+from core.adaptation.head import LabCells, LabelledCells
+from core.evaluation.metrics import balanced_accuracy
+from core.progress import Progress, Report, silent
+
+QueryStrategy = Literal["active", "random"]
+Population = Literal["all", "natural"]
+
+# Shares in the blood of healthy adults, as a differential finds them (Bain 2015, Blood Cells, 5th ed.).
+DIFFERENTIAL = {"NE": 0.60, "LY": 0.30, "MO": 0.06, "EO": 0.03, "BA": 0.01}
+BATCH = 165
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """One repeat: the cells drawn (``batch``), those that were asked about, and figures by stage."""
+
+    batch: np.ndarray
+    queried: np.ndarray
+    figures: dict[str, dict[str, float]]
+
+
+def draw_differential(
+    labels: np.ndarray, codes: Sequence[str], rng: np.random.Generator, size: int = BATCH
+) -> np.ndarray:
+    """Indexes of about ``size`` cells in the proportions of `DIFFERENTIAL`, as far as there are enough of a class."""
+    drawn = []
+    for code, share in DIFFERENTIAL.items():
+        of_class = np.flatnonzero(labels == codes.index(code)) if code in codes else np.array([], int)
+        drawn.append(rng.permutation(of_class)[: max(1, round(share * size))])
+    return np.sort(np.concatenate(drawn)) if drawn else np.arange(len(labels))
+
+
+def simulate(
+    cells: LabCells,
+    labels: np.ndarray,
+    codes: Sequence[str],
+    *,
+    budget: int | None = None,
+    per_class: int | None = None,
+    strategy: QueryStrategy = "active",
+    population: Population = "all",
+    repeats: int = 1,
+    exemplars: LabelledCells | None = None,
+    report: Report = silent,
+) -> list[Simulation]:
+    """``repeats`` times: draw a batch of ``cells``, ask about ``budget`` cells (or ``per_class`` of each class, drawn
+    at random), and score.
+
+    ``labels`` int (N,) of ``codes``. Stages: ``base`` (the run on the frames), ``adapted`` (what is done without any
+    label), ``after`` (taught). Each has, on cells of the batch that were not asked about, ``accuracy`` (among the
+    laboratory's classes), ``accuracy_all_classes``, ``balanced``, and on cells outside the batch (where it is not all)
+    ``others_balanced``.
+    """
+    present = np.isin(np.arange(len(codes)), labels)
+    simulations = []
+    for number in range(repeats):
+        rng = np.random.default_rng(number)
+        batch = draw_differential(labels, codes, rng) if population == "natural" else np.arange(len(labels))
+        start = ActiveLearner(cells.subset(batch), present, exemplars=exemplars, seed=number)
+        learner = _teach(start, labels[batch], budget, per_class, strategy, rng)
+        queried = np.array([cell for cell, _ in learner.answers], int)
+        inside = np.setdiff1d(batch, batch[queried])
+        outside = np.setdiff1d(np.arange(len(labels)), batch)
+        stages = {
+            "base": cells.probabilities,
+            "adapted": start.head.probabilities(cells.embeddings, cells.probabilities),
+            "after": learner.head.probabilities(cells.embeddings, cells.probabilities),
+        }
+        figures = {stage: _score(posterior, labels, present, inside, outside) for stage, posterior in stages.items()}
+        simulations.append(Simulation(batch, batch[queried], figures))
+        report(Progress(number + 1, repeats, "repeating with other draws", "draw"))
+    return simulations
+
+
+def summarize_simulations(simulations: Sequence[Simulation]) -> dict[str, dict[str, Any]]:
+    """By stage and figure: ``mean``, ``sd`` and ``worst`` over the repeats, ``n`` cells scored in each on average."""
+    summary: dict[str, dict[str, Any]] = {}
+    for stage in simulations[0].figures:
+        summary[stage] = {}
+        for name in simulations[0].figures[stage]:
+            if name.startswith("n_"):
+                continue
+            values = np.array([trial.figures[stage][name] for trial in simulations])
+            counted = "n_others" if name.startswith("others") else "n_batch"
+            summary[stage][name] = {
+                "mean": float(values.mean()),
+                "sd": float(values.std()),
+                "worst": float(values.min()),
+                "n": round(float(np.mean([trial.figures[stage][counted] for trial in simulations]))),
+            }
+    return summary
+
+
+def _teach(
+    learner: ActiveLearner,
+    labels: np.ndarray,
+    budget: int | None,
+    per_class: int | None,
+    strategy: QueryStrategy,
+    rng: np.random.Generator,
+) -> ActiveLearner:
+    if per_class is not None:
+        queried = [rng.permutation(np.flatnonzero(labels == c))[:per_class] for c in np.unique(labels)]
+        return _give_answers(learner, np.concatenate(queried), labels)
+    budget = min(budget or 0, len(labels))
+    if strategy == "random":
+        return _give_answers(learner, rng.permutation(len(labels))[:budget], labels)
+    while len(learner.answers) < budget:
+        learner = _give_answers(learner, learner.queries[: budget - len(learner.answers)], labels)
+    return learner
+
+
+def _give_answers(learner: ActiveLearner, queried: np.ndarray, labels: np.ndarray) -> ActiveLearner:
+    for cell in queried:
+        learner = learner.with_answer(int(cell), int(labels[cell]))
+    return learner
+
+
+def _score(
+    probabilities: np.ndarray, labels: np.ndarray, present: np.ndarray, inside: np.ndarray, outside: np.ndarray
+) -> dict[str, float]:
+    right_among_present = np.where(present, probabilities, -1).argmax(1) == labels
+    right = probabilities.argmax(1) == labels
+    figures = {
+        "accuracy": float(right_among_present[inside].mean()),
+        "accuracy_all_classes": float(right[inside].mean()),
+        "balanced": balanced_accuracy(labels[inside], right_among_present[inside]),
+        "n_batch": len(inside),
+    }
+    if len(outside):
+        figures |= {
+            "others_balanced": balanced_accuracy(labels[outside], right_among_present[outside]),
+            "n_others": len(outside),
+        }
+    return figures

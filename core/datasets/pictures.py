@@ -1,0 +1,133 @@
+"""Pictures of a laboratory as they came, not yet cropped, with labels for all, some or none of them: from a folder and
+a table, or from a data set that the user added. Always in natural order of their paths, so that whatever samples them
+samples the same ones.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.datasets import DatasetUnavailable, get_dataset
+from core.datasets.base import DatasetSpec
+from core.datasets.scan import natural_key, scan_classes, walk_files
+from core.datasets.tables import map_labels, read_table, table_columns
+from core.datasets.user import layout_of
+from core.images.decode import SUFFIXES, decode_files
+from core.progress import Report, silent
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class LabelledPictures:
+    """N pictures: ``pixels`` uint8 (H, W, 3) each, ``files`` below the folder, ``labels`` int (N,) of the data set's
+    classes or `UNLABELLED`; ``slides``: slide or person of each, None where no table tells; ``unreadable``: file to
+    reason.
+    """
+
+    pixels: tuple[np.ndarray, ...]
+    files: tuple[str, ...]
+    labels: np.ndarray
+    slides: tuple[str, ...] | None
+    unreadable: dict[str, str]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+def read_folder_pictures(
+    folder: Path,
+    spec: DatasetSpec,
+    table: Path | None = None,
+    mapping: Path | None = None,
+    report: Report = silent,
+) -> LabelledPictures:
+    """All pictures below ``folder``, whose classes are those of ``spec``.
+
+    Labels come from ``table`` (CSV with the columns file, label and, where it has one, slide), which may name some
+    pictures only, else from folders named as classes are; else there are none. ``mapping`` as for `map_labels`, which
+    leaves pictures of other classes out. Raises `DatasetUnavailable`.
+    """
+    folder = folder.expanduser().resolve()
+    if not folder.is_dir():
+        raise DatasetUnavailable(f"{folder} is not a folder. Name the folder that holds the laboratory's pictures.")
+    all_files = sorted(
+        (p.relative_to(folder).as_posix() for p in walk_files(folder) if p.suffix.lower() in SUFFIXES), key=natural_key
+    )
+    if not all_files:
+        raise DatasetUnavailable(f"{folder} holds no picture. Pictures end in {', '.join(SUFFIXES)}.")
+    label_of_file = _labels_by_file(folder, spec, table, mapping)
+    if table and not set(label_of_file) & set(all_files):
+        raise DatasetUnavailable(
+            f"None of the files that {table.name} names is in {folder} (it names {next(iter(label_of_file), 'nothing')}). The "
+            "column 'file' must hold paths below that folder."
+        )
+    codes_by_label = (
+        map_labels(sorted(set(label_of_file.values()), key=natural_key), spec, mapping) if label_of_file else {}
+    )
+    slides = read_table(table, "slide") if table and "slide" in table_columns(table) else {}
+    used_files = [file for file in all_files if file not in label_of_file or label_of_file[file] in codes_by_label]
+    pixels, unreadable = decode_files(folder, used_files, report)
+    if not pixels:
+        raise DatasetUnavailable(f"None of the {len(all_files)} pictures in {folder} can be used.")
+    labels = np.array(
+        [
+            spec.codes.index(codes_by_label[label_of_file[file]]) if file in label_of_file else UNLABELLED
+            for file in pixels
+        ],
+        int,
+    )
+    groups = tuple(slides.get(file, file) for file in pixels) if slides else None
+    return LabelledPictures(tuple(pixels.values()), tuple(pixels), labels, groups, unreadable)
+
+
+def _labels_by_file(folder: Path, spec: DatasetSpec, table: Path | None, mapping: Path | None) -> dict[str, str]:
+    """Label of each file that has one, as the laboratory writes it."""
+    if table:
+        return read_table(table.expanduser().resolve(), "label")
+    try:
+        scan = scan_classes(folder)
+        map_labels(list(scan.files), spec, mapping)
+    except DatasetUnavailable:  # folders that are no classes: pictures without labels
+        return {}
+    return {file: name for name, files in scan.files.items() for file in files}
+
+
+@dataclass(frozen=True)
+class DatasetPictures:
+    """N pictures of one laboratory as they came: ``pixels`` uint8 (H, W, 3) each, ``files`` their files.
+
+    ``labels`` int64 (N,) index into ``codes``, the classes that the laboratory has; ``slides``: name of each
+    picture's slide or person, None where no table tells. ``unreadable``: file to reason.
+    """
+
+    name: str
+    pixels: tuple[np.ndarray, ...]
+    files: tuple[str, ...]
+    labels: np.ndarray
+    codes: tuple[str, ...]
+    slides: tuple[str, ...] | None
+    unreadable: dict[str, str]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+def read_dataset_pictures(name: str, report: Report = silent) -> DatasetPictures:
+    """All readable pictures of data set ``name``, which the user added from a folder. Raises `DatasetUnavailable`."""
+    spec, folder = get_dataset(name), layout_of(name)
+    path = folder.path
+    if path is None:
+        raise DatasetUnavailable(
+            f"The folder of {spec.title} is gone. Add it again: python -m core datasets add {name} ..."
+        )
+    scan = folder.scan(path)
+    groups = folder.groups()
+    label_of_file = {file: label for label, code in enumerate(spec.codes) for file in scan.files.get(code, ())}
+    pixels, unreadable = decode_files(path, tuple(label_of_file), report)
+    if not pixels:
+        raise DatasetUnavailable(f"None of the {len(label_of_file)} pictures of {spec.title} can be read.")
+    labels = np.array([label_of_file[file] for file in pixels], np.int64)
+    slides = tuple(groups.get(file, file) for file in pixels) if groups else None
+    return DatasetPictures(name, tuple(pixels.values()), tuple(pixels), labels, spec.codes, slides, unreadable)

@@ -1,0 +1,1 @@
+"""How far a data set can be trusted: near duplicates and leakage, label issues, shortcuts, and the audit of all three."""

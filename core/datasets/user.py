@@ -1,0 +1,366 @@
+"""Data sets that the user added: a folder of pictures, a folder a class, and what was said of it; and the report on
+such a folder, made before anything is trained on it: what is missing, broken, uneven or twice.
+
+What is kept is one JSON file a data set in the user's cache; the pictures stay where they are.
+"""
+
+import json
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from core.datasets import splits
+from core.datasets.base import CellClass, DatasetSpec, DatasetUnavailable, dataset_names, get_dataset, register_source
+from core.datasets.folders import (
+    COMPARISON_SIZE,
+    FolderImages,
+    FolderLayout,
+    built_in_folder,
+    count_readable,
+    folder_dataset,
+    registry_entry,
+    registry_path,
+)
+from core.datasets.scan import Scan, natural_key, scan_classes, scan_table
+from core.datasets.tables import map_labels, read_table, table_columns
+from core.progress import Report, silent
+
+
+@dataclass(frozen=True)
+class FolderReport:
+    """``counts``: readable pictures by class code. ``left_out``: class code to the reason why it is not used.
+
+    ``unreadable``: file to reason. ``shapes``: (width, height) to number of pictures, the commonest first.
+    ``exact_duplicates``: pictures whose file equals another to the byte; ``near_duplicates``: pictures that another one
+    equals or nearly equals. ``other_files``: files that are no
+    pictures. ``missing``: files that the table names and that are not there. ``groups``: number of groups that stay
+    together in the grouped split.
+    """
+
+    counts: dict[str, int]
+    left_out: dict[str, str]
+    unreadable: dict[str, str]
+    shapes: dict[tuple[int, int], int]
+    exact_duplicates: int
+    near_duplicates: int
+    other_files: tuple[str, ...]
+    groups: int
+    all_classes: int
+    missing: tuple[str, ...] = ()
+
+    @property
+    def imbalance(self) -> float:
+        """The commonest class's count over the rarest's."""
+        return max(self.counts.values()) / min(self.counts.values())
+
+
+def check_folder(spec: DatasetSpec, folder: FolderLayout, report: Report = silent) -> FolderReport:
+    """Read every picture once (the decoded ones are kept for training). Raises `DatasetUnavailable`."""
+    path = folder.path
+    if path is None:
+        raise DatasetUnavailable(f"the folder of {spec.name} is not there")
+    pictures = FolderImages.read(folder, path, spec, COMPARISON_SIZE, report)
+    arrays, scan = pictures.arrays, pictures.scan
+    left_out = {}
+    for code in spec.codes:
+        if code in pictures.spec.codes:
+            continue
+        files = scan.files.get(code)
+        if files is None:
+            left_out[code] = "no folder of that name"
+        elif not files:
+            left_out[code] = "its folder holds no pictures"
+        else:
+            good = count_readable(files, arrays)
+            left_out[code] = (
+                f"only {good} picture{'' if good == 1 else 's'} that can be read, and train, val and test need "
+                f"{splits.MIN_GROUPS}"
+            )
+    digests = np.array(arrays.digests)[pictures.rows]
+    _, digest_counts = np.unique(digests, return_counts=True)
+    _, group_sizes = np.unique(pictures.near_duplicates, return_counts=True)
+    shapes = Counter((int(w), int(h)) for w, h in arrays.shapes[pictures.rows])
+    return FolderReport(
+        counts=dict(zip(pictures.spec.codes, np.bincount(pictures.labels).tolist(), strict=True)),
+        left_out=left_out,
+        unreadable={arrays.files[row]: why for row, why in arrays.unreadable.items()},
+        shapes=dict(shapes.most_common()),
+        exact_duplicates=int((digest_counts - 1).sum()),
+        near_duplicates=int((group_sizes - 1).sum()),
+        other_files=scan.other_files,
+        groups=len(np.unique(pictures.groups)),
+        all_classes=len(spec.codes),
+        missing=scan.missing,
+    )
+
+
+def folder_report_text(report: FolderReport, spec: DatasetSpec, most: int = 10) -> str:
+    """The check-up as lines of text, at most ``most`` files by name in each list."""
+    total = sum(report.counts.values())
+    names = dict(zip(spec.codes, spec.class_names, strict=True))
+    lines = [f"{total:,} pictures of {len(report.counts)} classes" + _class_total_text(report)]
+    wide = max(map(len, names.values()))
+    lines += [f"  {code:<4}{names[code]:<{wide}}  {n:7,}  {n / total:6.1%}" for code, n in report.counts.items()]
+    lines.append(f"Imbalance: the commonest class has {report.imbalance:.1f} times as many pictures as the rarest.")
+    shape, count = next(iter(report.shapes.items()))
+    sizes_text = f"{len(report.shapes)} different sizes, most often" if len(report.shapes) > 1 else "all"
+    lines.append(f"Sizes: {sizes_text} {shape[0]} x {shape[1]} px ({count:,} pictures).")
+    lines.append(
+        f"Copies: {report.exact_duplicates:,} pictures equal another file to the byte, {report.near_duplicates:,} equal or nearly equal "
+        f"another picture; {report.groups:,} groups stay together in the grouped split."
+    )
+    if report.missing:
+        lines.append(f"Named in the table, but not there: {_listed(report.missing, most)}")
+    if report.other_files:
+        lines.append(f"Left alone, no pictures: {_listed(report.other_files, most)}")
+    if report.all_classes > len(report.left_out) > most:
+        lines.append(f"Not here: {', '.join(report.left_out)}")
+    else:
+        lines += [f"Left out: {names[code]} ({code}): {why}." for code, why in report.left_out.items()]
+    if report.unreadable:
+        lines.append(
+            f"Can't be read, left out: {len(report.unreadable)} file{'s' if len(report.unreadable) > 1 else ''}"
+        )
+        lines += [f"  {name}: {why}" for name, why in list(report.unreadable.items())[:most]]
+        if len(report.unreadable) > most:
+            lines.append(f"  ... and {len(report.unreadable) - most} more")
+    return "\n".join(lines)
+
+
+def _class_total_text(report: FolderReport) -> str:
+    return f" (of {report.all_classes})" if len(report.counts) < report.all_classes else ""
+
+
+def _listed(names: tuple[str, ...], most: int) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+UNITS = ("cell", "field")
+
+
+def is_user_defined(name: str) -> bool:
+    """Whether ``name`` is a data set that the user defined (not one of ours whose folder was named)."""
+    return "classes" in registry_entry(name)
+
+
+def add_dataset(
+    name: str,
+    folder: Path,
+    *,
+    title: str = "",
+    domain: str = "",
+    unit: str = "cell",
+    stretched: bool = False,
+    groups_table: Path | None = None,
+    table: Path | None = None,
+    maps_to: str = "",
+    mapping: Path | None = None,
+) -> DatasetSpec:
+    """Make the folder known as data set ``name``. Raises `DatasetUnavailable`.
+
+    Its classes are the folder's subfolders, or the labels of ``table``, a CSV with the columns file, label and,
+    where it has one, slide. ``maps_to`` names the data set whose classes these are under other names; see
+    `core.datasets.tables.map_labels` for ``mapping``. A data set of ours that is read from a folder (``all4``,
+    ``bone_marrow``) is pointed to it instead.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_]{1,39}", name):
+        raise DatasetUnavailable(
+            f"{name!r} can't be a data set's name: use 2 to 40 small letters, digits and _, such as my_lab."
+        )
+    folder = folder.expanduser().resolve()
+    shipped_layout = built_in_folder(name)
+    if shipped_layout is None and name in dataset_names() and not is_user_defined(name):
+        raise DatasetUnavailable(
+            f"{name} is a data set of HemaLens that is not read from a folder: choose another name."
+        )
+    content: dict = {"name": name, "folder": str(folder)}
+    if shipped_layout is None:
+        paths = {"table": table, "groups_table": groups_table}
+        content |= {key: str(path.expanduser().resolve()) for key, path in paths.items() if path is not None}
+        names = list(_scan(content, folder).files)
+        content |= {
+            "title": title or name,
+            "domain": domain or f"the pictures of {folder.name}; from where they come was not said",
+            "unit": unit,
+            "squeezed": stretched,
+            "classes": _classes_as_mapped(names, get_dataset(maps_to), mapping)
+            if maps_to
+            else _classes_as_named(names),
+            "maps_to": maps_to,
+        }
+    else:
+        shipped_layout.scan(folder)  # raises where it is another folder
+    _write(name, content)
+    return get_dataset(name)
+
+
+def layout_of(name: str) -> FolderLayout:
+    """How the pictures of ``name`` lie in their folder, for a data set that is read from one."""
+    shipped_layout = built_in_folder(name)
+    return shipped_layout if shipped_layout is not None else _layout(registry_entry(name))
+
+
+@contextmanager
+def restored_on_failure(name: str) -> Iterator[None]:
+    """Where what is done inside raises, ``name`` is again what it was before: unknown, or the former folder."""
+    path = registry_path(name)
+    before = path.read_bytes() if path.is_file() else None
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_bytes(before)
+        raise
+
+
+def remove_dataset(name: str) -> None:
+    """Take the data set from the list; its pictures and the runs trained on it stay. Raises `DatasetUnavailable`."""
+    if not registry_path(name).is_file():
+        raise DatasetUnavailable(f"{name} was not added here, so there is nothing to remove.")
+    registry_path(name).unlink()
+
+
+def make_codes(names: Sequence[str]) -> list[str]:
+    """A code of two or three capitals for each class name, all different: initials, else first letters."""
+    codes_so_far: list[str] = []
+    for number, name in enumerate(names, 1):
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().upper()
+        words = re.findall(r"[A-Z0-9]+", plain)
+        letters = "".join(words) or "C"
+        tries = ["".join(word[0] for word in words)[:3], letters[:3]]
+        tries += [letters[0] + letters[k : k + 2] for k in range(2, len(letters) - 1)]
+        tries += [f"{letters[0]}{n}" for n in range(number, number + 99)]
+        codes_so_far.append(next(code for code in tries if 2 <= len(code) <= 3 and code not in codes_so_far))
+    return codes_so_far
+
+
+def _classes_as_named(names: Sequence[str]) -> list[dict]:
+    return [
+        {"code": code, "name": _readable_name(n), "labels": [n]}
+        for code, n in zip(make_codes(names), names, strict=True)
+    ]
+
+
+def _classes_as_mapped(names: Sequence[str], target: DatasetSpec, table: Path | None) -> list[dict]:
+    """The target's classes that are there, in its order, each with the labels that mean it."""
+    codes_by_label = map_labels(names, target, table)
+    return [
+        {
+            "code": cell.code,
+            "name": cell.name,
+            "description": cell.description,
+            "labels": [label for label, code in codes_by_label.items() if code == cell.code],
+        }
+        for cell in target.classes
+        if cell.code in codes_by_label.values()
+    ]
+
+
+def _readable_name(folder: str) -> str:
+    return re.sub(r"[\s_]+", " ", folder).strip()
+
+
+def _write(name: str, content: dict) -> None:
+    path = registry_path(name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise DatasetUnavailable(
+            f"{path} can't be written ({error.strerror}). Set HEMALENS_CACHE to a folder that can be written."
+        ) from error
+
+
+@lru_cache(maxsize=64)
+def _spec(path: Path, changed: int) -> DatasetSpec | None:
+    """The data set that the file describes; None where it describes none or is broken."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        classes = tuple(
+            CellClass(
+                c["code"],
+                c["name"],
+                c.get("description")
+                or f"The pictures that are called '{c['labels'][0]}' here; nothing more was said of this class.",
+            )
+            for c in content["classes"]
+        )
+        folder = _layout(content)
+        return folder_dataset(
+            folder,
+            title=content["title"],
+            summary=f"{len(classes)} classes of your own, from {content['folder']}.",
+            classes=classes,
+            domain=content["domain"],
+            licence="your own pictures",
+            citation=content["folder"],
+            url="",
+            unit=content["unit"],
+            squeezed=content["squeezed"],
+            maps_to=content.get("maps_to", ""),
+            cautions=() if folder.groups_table else (_NO_GROUPS,),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _layout(content: dict) -> FolderLayout:
+    labels = {c["code"]: c["labels"] for c in content["classes"]}
+    table, groups_table = content.get("table"), content.get("groups_table")
+    if not groups_table and table and "slide" in table_columns(Path(table)):
+        groups_table, column = table, "slide"
+    else:
+        column = "group"
+    return FolderLayout(
+        name=content["name"],
+        scan=lambda root: _by_code(_scan(content, root), labels),
+        groups_table=Path(groups_table) if groups_table else None,
+        groups_column=column,
+    )
+
+
+def _scan(content: dict, root: Path) -> Scan:
+    table = content.get("table")
+    return scan_table(root, read_table(Path(table), "label")) if table else scan_classes(root)
+
+
+_NO_GROUPS = (
+    "No table says which pictures are of one person or slide: patient leakage can't be excluded. Add one with --groups."
+)
+
+
+def _by_code(scan: Scan, labels: dict[str, list[str]]) -> Scan:
+    files = {
+        code: tuple(sorted((f for n in names for f in scan.files.get(n, ())), key=natural_key))
+        for code, names in labels.items()
+    }
+    return replace(scan, files=files)
+
+
+def user_specs() -> dict[str, DatasetSpec]:
+    """All data sets that the user defined, by name."""
+    specs_by_name = {}
+    for path in sorted(registry_path("x").parent.glob("*.json")):
+        try:
+            spec = _spec(path, path.stat().st_mtime_ns)
+        except FileNotFoundError:  # removed at this moment
+            continue
+        if spec is not None:
+            specs_by_name[spec.name] = spec
+    return specs_by_name
+
+
+register_source(user_specs)

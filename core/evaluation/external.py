@@ -1,0 +1,192 @@
+"""External validation: a run's predictions on another laboratory's labelled cells, cached for Compare, and on several
+laboratories before and after teaching, kept with the run.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core import paths
+from core.datasets import DatasetUnavailable, dataset_names, get_dataset
+from core.datasets.folders import registry_entry
+from core.datasets.pictures import DatasetPictures
+from core.evaluation.metrics import balanced_accuracy
+from core.evaluation.uncertainty import uncertainty_summary
+from core.images.framing import CropBatch, crop_batch
+from core.inference import engine
+from core.inference.predictor import confidence_threshold, predict_crop_batches, prediction_set_thresholds, run_verdicts
+from core.probabilities import wilson_interval
+from core.progress import Progress, Report, silent
+from core.runs import CARD, Run, write_external_validation
+from core.storage import write_json
+
+RESAMPLES = 2000
+
+
+def external_metrics(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    present_classes: Sequence[int],
+    slides: Sequence[str] | None = None,
+    confidence_threshold: float = 0.9,
+) -> dict[str, Any]:
+    """How well ``probabilities`` (N, C) name cells whose classes ``labels`` int (N,) are among ``present_classes``
+    only.
+
+    ``accuracy`` lets the run answer with any of its C classes, ``accuracy_lab_classes`` with those of the laboratory
+    only, which is fair where it is known which can occur. Each has an ``..._interval`` (95 %): over ``slides`` where
+    they are known (a bootstrap of whole slides, since cells of one slide are alike), else Wilson's. The balanced
+    accuracies weigh each class alike. ``confusion``: counts, rows ``present_classes``, columns all C classes.
+    ``mean_confidence``: of the likeliest class; ``sure``: share with ``confidence_threshold`` or more;
+    ``sure_and_wrong``: share of all cells that are sure and wrong.
+    """
+    labels, present_classes = np.asarray(labels), np.asarray(present_classes)
+    answers = probabilities.argmax(1)
+    predicted_present = present_classes[probabilities[:, present_classes].argmax(1)]
+    confidence = probabilities.max(1)
+    confusion = np.zeros((len(present_classes), probabilities.shape[1]), int)
+    row_of = np.full(probabilities.shape[1], -1)
+    row_of[present_classes] = np.arange(len(present_classes))
+    np.add.at(confusion, (row_of[labels], answers), 1)
+    correct, correct_present = answers == labels, predicted_present == labels
+    sure = confidence >= confidence_threshold
+    return {
+        "n": len(labels),
+        "slides": None if slides is None else len(set(slides)),
+        "accuracy": float(correct.mean()),
+        "accuracy_interval": list(clustered_interval(correct, slides)),
+        "accuracy_lab_classes": float(correct_present.mean()),
+        "accuracy_lab_classes_interval": list(clustered_interval(correct_present, slides)),
+        "balanced_accuracy": balanced_accuracy(labels, correct),
+        "balanced_accuracy_lab_classes": balanced_accuracy(labels, correct_present),
+        "confusion": confusion.tolist(),
+        "mean_confidence": float(confidence.mean()),
+        "sure": float(sure.mean()),
+        "sure_and_wrong": float((sure & ~correct).mean()),
+    }
+
+
+def clustered_interval(hits: np.ndarray, slides: Sequence[str] | None = None, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the mean of ``hits`` bool (N,).
+
+    With ``slides`` (N names, two or more different) whole slides are drawn anew `RESAMPLES` times (Davison and
+    Hinkley 1997, Bootstrap Methods, section 3.8); else Wilson's interval.
+    """
+    names, index = np.unique(np.asarray(slides if slides is not None else []), return_inverse=True)
+    if len(names) < 2:
+        return wilson_interval(int(hits.sum()), len(hits))
+    sums = np.bincount(index, hits, minlength=len(names))
+    sizes = np.bincount(index, minlength=len(names))
+    resamples = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
+    means = sums[resamples].sum(1) / sizes[resamples].sum(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def labels_for_run(lab: DatasetPictures, run: Run) -> tuple[np.ndarray, list[int]]:
+    """Labels int64 (N,) as indexes into the run's classes, and those of the laboratory's classes among them.
+
+    Raises `DatasetUnavailable` where the run does not know one of them.
+    """
+    unknown_codes = [code for code in lab.codes if code not in run.codes]
+    if unknown_codes:
+        raise DatasetUnavailable(
+            f"{run.name} does not know {', '.join(unknown_codes)}, which {lab.name} has. Add its pictures in classes that "
+            f"it knows: python -m core datasets add {lab.name} FOLDER --maps-to {run.dataset}"
+        )
+    run_index = np.array([run.codes.index(code) for code in lab.codes])
+    return run_index[lab.labels], sorted(run_index[np.unique(lab.labels)].tolist())
+
+
+def validate_externally(run: Run, lab: DatasetPictures, report: Report = silent) -> tuple[dict, CropBatch]:
+    """Figures of ``run`` on the laboratory's pictures (see `external_metrics`), and how they were framed.
+
+    ``lab_codes`` are the classes that have readable pictures there, in the run's order: the rows of ``confusion``.
+    ``voices``: the share of each voice, and of all cells that are answered sure and wrong (`core.inference.ood`);
+    ``doubt``: how far its certainty goes, see `core.evaluation.uncertainty.uncertainty_summary`.
+    """
+    labels, present = labels_for_run(lab, run)
+    batch = crop_batch(lab.pixels, get_dataset(run.dataset), run.size)
+    batches = [batch.pixels[start : start + engine.BATCH] for start in range(0, len(lab), engine.BATCH)]
+    parts, verdicts = [], []
+    for crops, output in zip(batches, predict_crop_batches(batches, run), strict=True):
+        parts.append(output.probabilities)
+        verdicts += run_verdicts(run, output, crops)
+        report(Progress(len(verdicts), len(lab), "asking the model", "picture"))
+    probabilities, threshold = np.concatenate(parts), confidence_threshold(run)
+    wrong = probabilities.argmax(1) != labels
+    kinds = np.array([verdict.kind for verdict in verdicts])
+    shares = {kind: float((kinds == kind).mean()) for kind in ("sure", "unsure", "foreign")}
+    figures = external_metrics(labels, probabilities, present, lab.slides, threshold) | {
+        "voices": shares | {"sure_and_wrong": float(((kinds == "sure") & wrong).mean())},
+        "doubt": uncertainty_summary(labels, probabilities, prediction_set_thresholds(run), threshold),
+    }
+    return {"lab_codes": [run.codes[k] for k in present], **figures}, batch
+
+
+def external_datasets(run: Run) -> list[str]:
+    """The names of the laboratories that the user added for the data set of ``run`` whose classes it knows."""
+    return [
+        name
+        for name in dataset_names()
+        if registry_entry(name).get("maps_to") == run.dataset and set(get_dataset(name).codes) <= set(run.codes)
+    ]
+
+
+def cache_validation(run: Run, name: str, figures: Mapping[str, Any]) -> None:
+    """Remember `validate_externally`'s figures of ``run`` on laboratory ``name`` in the user's cache, for Compare."""
+    path = _validation_path(run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {**cached_validation(run), name: figures})
+
+
+def cached_validation(run: Run) -> dict[str, dict[str, Any]]:
+    """The figures that `keep` remembers of ``run``, by the laboratory's name."""
+    try:
+        return json.loads(_validation_path(run).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # never asked, or a file that is worth asking anew
+        return {}
+
+
+def _validation_path(run: Run) -> Path:
+    return paths.cache_root() / "elsewhere" / run.dataset / f"{run.name}.json"
+
+
+_CARD_TITLE, _NEXT_CARD_TITLE = "## Other laboratories", "## Limits"
+
+
+def store_validation(run: Run, laboratories: Sequence[Mapping[str, Any]]) -> None:
+    """Store ``laboratories`` (entries as of `Run.external_validation`) and write them on the card, in place of older
+    ones.
+    """
+    write_external_validation(run, laboratories)
+    before, _, existing = run.card.partition(_CARD_TITLE)
+    if existing:
+        _, _, after = existing.partition(_NEXT_CARD_TITLE)
+    else:
+        before, _, after = run.card.partition(_NEXT_CARD_TITLE)
+    (run.path / CARD).write_text(
+        f"{before}{validation_section(laboratories)}\n{_NEXT_CARD_TITLE}{after}", encoding="utf-8"
+    )
+
+
+def validation_section(laboratories: Sequence[Mapping[str, Any]]) -> str:
+    """The card's section, Markdown."""
+    lines = [
+        _CARD_TITLE,
+        "",
+        "Cells of laboratories that no training saw, framed at a scale that was found without labels. Mean share that "
+        "is right, among the classes that occur there, of the cells of drawn natural differentials that nobody named.",
+        "",
+        "| laboratory | draws | cells scored in each | as it is | after the answers | answers |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {entry['laboratory']} | {entry['draws']} | {entry['cells']} | {entry['before']:.1%} | {entry['after']:.1%} "
+        f"| {entry['answers']} |"
+        for entry in laboratories
+    ]
+    return "\n".join([*lines, ""])

@@ -1,0 +1,163 @@
+"""How far certainty can be trusted: coverage of prediction sets, selective risk, reliability, and their summary.
+
+Split conformal prediction (Vovk, Gammerman and Shafer 2005), its promise kept for each class on its own (Mondrian:
+Vovk 2012, arXiv:1209.2673) with the score 1 - p(class), which gives the smallest sets (Sadinle, Lei and Wasserman
+2019, arXiv:1609.00451). All are functions of arrays: ``labels`` int (N,), ``probabilities`` float (N, C).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from core.evaluation.metrics import expected_calibration_error
+from core.probabilities import NOMINAL_COVERAGE, prediction_sets
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How sets keep their promise: ``by_class`` (C,) share of each class's cells whose set holds it (NaN: no cells).
+
+    ``counts`` int (C,) cells of each class; ``overall`` the share over all cells; ``mean_size`` classes in a set,
+    ``mean_size_by_class`` (C,) for cells of that class; ``singleton_fraction`` the share of sets with exactly one
+    class.
+    """
+
+    by_class: np.ndarray
+    counts: np.ndarray
+    overall: float
+    mean_size: float
+    mean_size_by_class: np.ndarray
+    singleton_fraction: float
+
+
+def coverage(labels: np.ndarray, sets: np.ndarray) -> Coverage:
+    """How often ``sets`` bool (N, C) hold the right class, N at least 1."""
+    labels, classes = np.asarray(labels), sets.shape[1]
+    covered, size = sets[np.arange(len(labels)), labels], sets.sum(axis=1)
+    counts = np.bincount(labels, minlength=classes)
+
+    def by_class(values: np.ndarray) -> np.ndarray:
+        sums = np.bincount(labels, values, minlength=classes)
+        return np.divide(sums, counts, out=np.full(classes, np.nan), where=counts > 0)
+
+    return Coverage(
+        by_class(covered),
+        counts,
+        float(covered.mean()),
+        float(size.mean()),
+        by_class(size),
+        float((size == 1).mean()),
+    )
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """What happens where a model answers only the cells it is surest of (Geifman and El-Yaniv 2017, arXiv:1705.08500).
+
+    ``coverage`` (M,) share of the cells that are answered, rising to 1; ``risk`` (M,) share of wrong answers among
+    them; ``from_probability`` (M,) the top probability from which it answers. ``area``: mean risk over all coverages.
+    """
+
+    coverage: np.ndarray
+    risk: np.ndarray
+    from_probability: np.ndarray
+    area: float
+
+
+def risk_coverage(labels: np.ndarray, probabilities: np.ndarray) -> RiskCoverage:
+    """Risk at every coverage that some threshold on the top probability gives; equal ones stand or fall together."""
+    top = probabilities.max(axis=1)
+    wrong = probabilities.argmax(axis=1) != labels
+    order = np.argsort(-top, kind="stable")
+    ranked = top[order]
+    risk = np.cumsum(wrong[order]) / np.arange(1, len(top) + 1)
+    answered_fraction = np.arange(1, len(top) + 1) / len(top)
+    last = np.append(ranked[1:] != ranked[:-1], True)
+    return RiskCoverage(answered_fraction[last], risk[last], ranked[last], float(risk.mean()))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Said against seen: for each bin of top probability its mean ``confidence`` and the ``accuracy`` there.
+
+    ``counts`` int (B,) cells in it; bins without cells are left out. ``error``: the expected calibration error.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    counts: np.ndarray
+    error: float
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> Reliability:
+    """Reliability over ``bins`` equally wide bins (Guo et al. 2017, arXiv:1706.04599)."""
+    top = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bin_index = np.minimum((top * bins).astype(int), bins - 1)
+    counts = np.bincount(bin_index, minlength=bins)
+    occupied = counts > 0
+    return Reliability(
+        np.bincount(bin_index, top, minlength=bins)[occupied] / counts[occupied],
+        np.bincount(bin_index, right, minlength=bins)[occupied] / counts[occupied],
+        counts[occupied],
+        expected_calibration_error(labels, probabilities, bins),
+    )
+
+
+MAX_CURVE_POINTS = 200  # of a curve: more can't be seen
+
+
+def uncertainty_summary(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    thresholds: np.ndarray,
+    confidence_threshold: float,
+    nominal_coverage: float = NOMINAL_COVERAGE,
+) -> dict[str, Any]:
+    """Figures of ``probabilities`` (N, C) for cells of ``labels`` int (N,), ready for JSON; shares in 0 to 1.
+
+    ``thresholds`` (C,) make the short lists, which promise to hold the right class of ``nominal_coverage`` of each
+    class; answers of ``confidence_threshold`` or more are sure. ``reliability``: lists confidence, accuracy, counts,
+    and the calibration ``error``. ``lists``: ``coverage`` (C, None for a class without cells), ``counts``, ``overall``,
+    ``size`` (C) and ``mean_size``, ``single`` (share of lists of one class). ``risk``: lists coverage, risk,
+    from_probability (thinned to `MAX_CURVE_POINTS`), and the ``area`` under them. ``sure``: share of the cells,
+    ``sure_right``: share right of these.
+    """
+    calibration, selective = reliability(labels, probabilities), risk_coverage(labels, probabilities)
+    set_coverage = coverage(labels, prediction_sets(probabilities, thresholds))
+    top, correct = probabilities.max(1), probabilities.argmax(1) == labels
+    sure = top >= confidence_threshold
+    last = len(selective.coverage) - 1
+    shown = np.unique(np.linspace(0, last, min(MAX_CURVE_POINTS, last + 1)).round().astype(int))
+    return {
+        "n": len(labels),
+        "nominal": nominal_coverage,
+        "sure_from": float(confidence_threshold),
+        "sure": float(sure.mean()),
+        "sure_right": float(correct[sure].mean()) if sure.any() else None,
+        "reliability": {
+            "confidence": _json_floats(calibration.confidence),
+            "accuracy": _json_floats(calibration.accuracy),
+            "counts": calibration.counts.tolist(),
+            "error": calibration.error,
+        },
+        "lists": {
+            "coverage": _json_floats(set_coverage.by_class),
+            "counts": set_coverage.counts.tolist(),
+            "overall": set_coverage.overall,
+            "size": _json_floats(set_coverage.mean_size_by_class),
+            "mean_size": set_coverage.mean_size,
+            "single": set_coverage.singleton_fraction,
+        },
+        "risk": {
+            "coverage": _json_floats(selective.coverage[shown]),
+            "risk": _json_floats(selective.risk[shown]),
+            "from_probability": _json_floats(selective.from_probability[shown]),
+            "area": selective.area,
+        },
+    }
+
+
+def _json_floats(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else round(float(value), 6) for value in values]

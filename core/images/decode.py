@@ -1,0 +1,239 @@
+"""From a file's bytes to RGB pixels, for files that nobody has checked.
+
+The format is decided by decoding, never by the file's name. Only five formats are tried (`FORMATS`); size is checked on
+the header, before a single pixel is unpacked. Pillow's global limits (``Image.MAX_IMAGE_PIXELS``, the warnings filter)
+are process-wide state that another thread may rely on, so they are left as they are: `MAX_PIXELS` is lower than
+Pillow's own limit, which makes every picture that Pillow would only warn of an error here.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from core.errors import HemaLensError
+from core.progress import Progress, Report
+
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+FORMAT_NAMES = "PNG, JPEG, BMP, TIFF or WebP"
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+MAX_BYTES = 50 * 1024 * 1024
+MAX_PIXELS = 50_000_000
+MIN_SIDE = 16
+LONGEST_SIDE = 1600
+GREY_NOTE = "grey picture: the models know colour"
+_REPORT_EVERY = 25  # pictures
+
+_SAVE_AS = f"Save it as {FORMAT_NAMES} and try again."
+# What people really try to upload, told apart by the first bytes, so that the advice can be precise.
+_SIGNATURES = (
+    (b"GIF8", "a GIF"),
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive or an office document"),
+    (b"II\xbc\x01", "a JPEG XR picture"),
+    (b"8BPS", "a Photoshop file"),
+    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\x93NUMPY", "a NumPy array"),
+)
+
+
+class DecodeError(HemaLensError):
+    """A file that can't be used: ``name`` of the file, ``reason`` (what is wrong), ``advice`` (what to do)."""
+
+    def __init__(self, name: str, reason: str, advice: str):
+        super().__init__(f"{name}: {reason}. {advice}")
+        self.name = name
+        self.reason = reason
+        self.advice = advice
+
+
+@dataclass(frozen=True)
+class DecodedPicture:
+    """A picture: ``pixels`` uint8 (H, W, 3) RGB, ``format`` as found in the bytes, ``notes`` for a person."""
+
+    pixels: np.ndarray
+    format: str
+    notes: tuple[str, ...] = ()
+
+
+def decode(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> DecodedPicture:
+    """Read one picture from ``data``; ``name`` is used in messages only.
+
+    A picture whose longer side exceeds ``longest_side`` is reduced by a whole factor (None keeps every
+    pixel); transparency is laid on white, more than 8 bits are scaled to 8, only the first picture of
+    several is read, and each of these leaves a note. Raises `DecodeError`.
+    """
+    _check_bytes(data, name)
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels(name) from error
+    except Exception as error:  # Pillow's readers raise many kinds on hostile bytes
+        raise _not_a_picture(data, name) from error
+    with image:
+        _check_size(image, name, longest_side)
+        try:
+            notes, picture = _unpack(image, longest_side)
+        except DecodeError:
+            raise
+        except MemoryError as error:
+            raise _too_many_pixels(name) from error
+        except Exception as error:
+            raise DecodeError(
+                name, "the file is damaged or incomplete", "Export or copy it again from where it comes from."
+            ) from error
+    return DecodedPicture(picture, "JPEG" if image.format == "MPO" else image.format, tuple(notes))
+
+
+def decode_files(folder: Path, files: Sequence[str], report: Report) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read ``files`` below ``folder``: pixels uint8 (H, W, 3) of each that can be read, the reason for each other."""
+    pixels, unreadable = {}, {}
+    for done, file in enumerate(files, 1):
+        try:
+            pixels[file] = decode((folder / file).read_bytes(), file).pixels
+        except (DecodeError, OSError) as error:
+            unreadable[file] = getattr(error, "reason", str(error))
+        if done % _REPORT_EVERY == 0 or done == len(files):
+            report(Progress(done, len(files), "reading the pictures", "picture"))
+    return pixels, unreadable
+
+
+def _check_bytes(data: bytes, name: str) -> None:
+    if not data:
+        raise DecodeError(name, "the file is empty (0 bytes)", "Copy or export it again.")
+    if len(data) > MAX_BYTES:
+        raise DecodeError(
+            name,
+            f"the file is larger than {MAX_BYTES // 2**20} MB ({len(data) / 2**20:.0f} MB)",
+            "Cut out the cell, or save the picture as JPEG.",
+        )
+
+
+def _check_size(image: Image.Image, name: str, longest_side: int | None) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _too_many_pixels(name, width, height)
+    if min(width, height) // _factor(image.size, longest_side) < MIN_SIDE:
+        raise DecodeError(
+            name,
+            f"the picture is too small: {width} x {height} px",
+            f"Use a crop of one cell that is at least {MIN_SIDE} px a side, better 200 px.",
+        )
+
+
+def _factor(size: tuple[int, int], longest_side: int | None) -> int:
+    """The whole factor by which a picture of ``size`` is reduced."""
+    return -(-max(size) // longest_side) if longest_side else 1
+
+
+def _too_many_pixels(name: str, width: int | None = None, height: int | None = None) -> DecodeError:
+    size = f" ({width:,} x {height:,} px)" if width and height else ""
+    return DecodeError(
+        name,
+        f"the picture has more than {MAX_PIXELS // 10**6} million pixels{size}",
+        "Use a crop of one cell, for instance 360 x 360 px.",
+    )
+
+
+def _not_a_picture(data: bytes, name: str) -> DecodeError:
+    head = data[:1024]
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    described = next((kind for start, kind in _SIGNATURES if head.startswith(start)), None)
+    if head[4:8] == b"ftyp":
+        described = "a HEIC, AVIF or video file"
+    elif head[128:132] == b"DICM":
+        described = "a DICOM file"
+    elif text.startswith((b"<svg", b"<?xml", b"<!doctype svg")) and b"<svg" in text:
+        described = "an SVG drawing"
+    elif described is None and _is_text(head):
+        described = "text, whatever its name says"
+    if described:
+        return DecodeError(name, f"this is {described}, not a picture that can be read here", _SAVE_AS)
+    if head.startswith((b"\x89PNG", b"\xff\xd8", b"BM", b"II*\0", b"MM\0*", b"RIFF")):
+        return DecodeError(
+            name, "the file is damaged or incomplete", "Export or copy it again from where it comes from."
+        )
+    return DecodeError(name, f"this is not a {FORMAT_NAMES} picture", _SAVE_AS)
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        decoded = head.decode("utf-8", errors="ignore")
+    except ValueError:
+        return False
+    printable = sum(c.isprintable() or c in "\r\n\t" for c in decoded)
+    return len(decoded) > 0.9 * len(head) and printable > 0.95 * len(decoded)
+
+
+def _unpack(image: Image.Image, longest_side: int | None) -> tuple[list[str], np.ndarray]:
+    notes: list[str] = []
+    page_count = getattr(image, "n_frames", 1)
+    if page_count > 1:
+        notes.append(f"the file holds {page_count} pictures: the first was read")
+        image.seek(0)
+    image.load()
+    mode = image.mode
+    image = _upright(image, notes)
+    if mode.startswith("I") or mode == "F":
+        image = _eight_bits(image, notes)
+    elif mode == "CMYK":
+        notes.append("CMYK picture: its colours were converted to RGB")
+    if "transparency" in image.info or "A" in image.getbands() or "a" in image.getbands():
+        image = _on_white(image.convert("RGBA"), notes)
+    image = image.convert("RGB")
+    if (factor := _factor(image.size, longest_side)) > 1:
+        original_size = image.size
+        image = image.reduce(factor)
+        notes.append(
+            f"large picture: {original_size[0]} x {original_size[1]} px reduced to {image.width} x {image.height} px"
+        )
+    pixels = np.array(image)
+    if (pixels[..., :1] == pixels[..., 1:]).all():
+        notes.append(GREY_NOTE)
+    return notes, pixels
+
+
+def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
+    """``image`` turned as its EXIF says; unreadable EXIF is no reason to refuse a good picture."""
+    try:
+        turned = image.getexif().get(0x0112, 1) in range(2, 9)
+        upright = ImageOps.exif_transpose(image) if turned else image
+    except Exception:
+        return image
+    if turned:
+        notes.append("turned upright, as the camera's note in the file says")
+    return upright
+
+
+def _eight_bits(image: Image.Image, notes: list[str]) -> Image.Image:
+    """A grey picture of more than 8 bits as mode L, scaled over its range rather than clipped.
+
+    The range is that of the smallest common bit depth that holds the values, because cameras store 10
+    or 12 bits in files of 16. Fractions are taken as 0 to 1 if they fit there, else from their least
+    to their greatest value.
+    """
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("values that are not numbers")
+    low, high = values.min(), values.max()
+    if image.mode == "F" and low >= 0 and high <= 1:
+        low, top, depth = 0.0, 1.0, "fractions"
+    elif low >= 0 and high <= 65535:
+        bits = next(b for b in (8, 10, 12, 14, 16) if high < 2**b)
+        low, top, depth = 0.0, 2.0**bits - 1, f"{bits} bits"
+    else:
+        top, depth = max(high, low + 1), "wide range"
+    if depth != "8 bits":
+        notes.append(f"grey values of more than 8 bits ({depth}) were scaled to 8")
+    return Image.fromarray(np.round((values - low) * (255 / (top - low))).astype(np.uint8))
+
+
+def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
+    if image.getextrema()[3][0] == 255:
+        return image
+    notes.append("transparent parts were laid on white")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

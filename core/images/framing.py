@@ -1,0 +1,288 @@
+"""Crops the white cells of a batch of pictures from one laboratory, all at one physical scale.
+
+Size tells classes apart, so a crop must never be scaled by its own cell: a laboratory's pictures share one scale, and
+one square of one size in px is cut for all of them (`core.images.red_cells`), centred on each cell
+(`core.images.nucleus`). Pictures of the shape and scale that the models learnt from are cropped as ever
+(`core.images.crop`), to the last grey level. What the pictures say together is measured first (`measure_batch`), from a
+sample of them; then the window of each can be placed by itself, so that a batch may be larger than memory or still be
+on its way.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from core.datasets.base import DatasetSpec
+from core.images import crop, red_cells
+from core.images.crop import Crop, CropMode
+from core.images.nucleus import WhiteCell, find_white_cell
+from core.images.red_cells import CircleCoverage, RedCellSize, Scale
+
+Agreement = Callable[[np.ndarray], float]
+T = TypeVar("T")
+
+MAX_SAMPLED = 128  # so many cells tell as much as all
+_MIN_CONTRAST_SHARE = 0.3  # of the batch's usual contrast: the palest of 1,400 nuclei in four laboratories had .4
+_MIN_CELLS = 8
+
+
+class MeasuredPicture:
+    """``pixels`` uint8 (H, W, 3) RGB with what was measured in them, each once."""
+
+    def __init__(self, pixels: np.ndarray):
+        self.pixels = pixels
+        self._cell: tuple[float | None, WhiteCell | None] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.pixels.shape[:2]
+
+    @cached_property
+    def circle_coverage(self) -> CircleCoverage | None:
+        return red_cells.circle_coverage(self.pixels)
+
+    def cell(self, red_cell: float | None) -> WhiteCell | None:
+        """`find_white_cell`, kept until another ``red_cell`` is asked about."""
+        if self._cell is None or self._cell[0] != red_cell:
+            self._cell = red_cell, find_white_cell(self.pixels, red_cell)
+        return self._cell[1]
+
+
+@dataclass(frozen=True)
+class CropWindow:
+    """Where in a picture the frame lies: a square of ``side`` px round the cell ``cell``, else round the middle.
+
+    Without a ``side`` it lies as ``mode`` of `preprocess.frame` says. ``searched``: whether a cell was looked for.
+    """
+
+    side: int | None = None
+    cell: WhiteCell | None = None
+    mode: CropMode = "auto"
+    searched: bool = False
+
+    @property
+    def cell_missing(self) -> bool:
+        """True where a cell was looked for and none found."""
+        return self.searched and self.cell is None
+
+    def crop(self, pixels: np.ndarray, size: int, spec: DatasetSpec) -> Crop:
+        """What a model of ``spec`` at ``size`` px sees of ``pixels`` uint8 (H, W, 3)."""
+        if self.side is None:
+            result = crop.crop_by_shape(pixels, size, spec, self.mode)
+        else:
+            result = crop_window(pixels, self.cell, self.side, size, spec)
+        if not self.cell_missing:
+            return result
+        note = result.note.replace("round the cell", "in the middle")
+        return replace(result, note=f"No white cell was found here. {note}")
+
+
+@dataclass(frozen=True)
+class BatchScale:
+    """What the pictures of one laboratory say together: their ``scale``, red cells, and least contrast of a nucleus.
+
+    ``searches``: whether cells are looked for at all; not where models take whole fields. ``same_domain``: whether all
+    pictures have the shapes of one domain; a whole field among crops has another scale and is left to its shape.
+    """
+
+    spec: DatasetSpec
+    scale: Scale
+    red_cells: RedCellSize | None
+    min_contrast: float
+    searches: bool = True
+    same_domain: bool = False
+
+    def window(self, picture: MeasuredPicture) -> CropWindow:
+        """Where in ``picture``, of the same laboratory, the frame lies."""
+        if not self.searches or (not self.same_domain and _is_other_domain(picture.shape, self.spec)):
+            return CropWindow()
+        cell = picture.cell(_red_cell(self.red_cells))
+        if cell and cell.contrast < self.min_contrast:
+            cell = None
+        by_shape = self.scale.source != "given" and _is_official(picture.shape, self.red_cells, self.spec)
+        return CropWindow(None if by_shape else self.scale.side, cell, searched=True)
+
+
+@dataclass(frozen=True)
+class CropBatch:
+    """``crops``: one `Crop` a picture; ``cells``: its cell, or None where none is (the middle was framed then).
+
+    ``scale``: of the pictures that are not of the official shape, or `scale.OFFICIAL`; ``red_cells``: their red cells.
+    """
+
+    crops: tuple[Crop, ...]
+    cells: tuple[WhiteCell | None, ...]
+    scale: Scale
+    red_cells: RedCellSize | None
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """All frames, uint8 (N, size, size, 3)."""
+        return np.stack([f.pixels for f in self.crops])
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Numbers of the pictures in which no cell was found."""
+        return tuple(i for i, cell in enumerate(self.cells) if cell is None)
+
+
+def crop_batch(
+    pictures: Sequence[np.ndarray],
+    spec: DatasetSpec,
+    size: int,
+    side: float | None = None,
+    agreement: Agreement | None = None,
+) -> CropBatch:
+    """Frame each of ``pictures``, uint8 (H, W, 3) RGB of one physical scale, for models of ``spec`` at ``size`` px.
+
+    ``side`` and ``agreement`` as for `measure_batch`.
+    """
+    measured_pictures = [MeasuredPicture(p) for p in pictures]
+    batch_scale = measure_batch(measured_pictures, spec, side, size, agreement)
+    windows = [batch_scale.window(p) for p in measured_pictures]
+    crops = tuple(window.crop(p.pixels, size, spec) for window, p in zip(windows, measured_pictures, strict=True))
+    return CropBatch(crops, tuple(window.cell for window in windows), batch_scale.scale, batch_scale.red_cells)
+
+
+def measure_batch(
+    pictures: Sequence[MeasuredPicture],
+    spec: DatasetSpec,
+    side: float | None = None,
+    size: int | None = None,
+    agreement: Agreement | None = None,
+) -> BatchScale:
+    """What ``pictures``, all of one laboratory, say together; so many as tell enough are looked at, evenly spread.
+
+    ``side`` fixes the square's side, in px of the pictures: then even official crops are cut so. ``agreement`` is asked
+    where the red cells can't be measured: it takes frames uint8 (N, size, size, 3) and says how well models agree on
+    them, 0 to 1.
+    """
+    if spec.stretched or spec.unit != "cell":
+        return BatchScale(spec, red_cells.OFFICIAL, None, 0.0, searches=False)
+    same_domain = [p for p in pictures if not _is_other_domain(p.shape, spec)]
+    pictures, alike = (same_domain, len(same_domain) == len(pictures)) if same_domain else (pictures, True)
+    measured = _measure_red_cells([p for p in pictures if side is not None or not _has_conclusive_shape(p.shape, spec)])
+    red_cell = _red_cell(measured)
+    least = _min_contrast([p.cell(red_cell) for p in spread_evenly(pictures, MAX_SAMPLED)])
+    batch_scale = BatchScale(spec, red_cells.OFFICIAL, measured, least, same_domain=alike)
+    if side is not None:
+        return replace(batch_scale, scale=red_cells.given_scale(side))
+    unofficial = [p for p in pictures if not _is_official(p.shape, measured, spec)]
+    if not unofficial:
+        return batch_scale
+    sample = [(p.pixels, batch_scale.window(p).cell) for p in spread_evenly(unofficial, MAX_SAMPLED)]
+    chosen_scale = red_cells.measured_scale([p.shape for p in unofficial], [cell for _, cell in sample], measured)
+    if chosen_scale.source == "nuclei" and agreement and size:
+        chosen_scale = _agreed_scale(
+            chosen_scale.side, [(p, cell) for p, cell in sample if cell], spec, size, agreement
+        )
+    return replace(batch_scale, scale=chosen_scale)
+
+
+def crop_window(pixels: np.ndarray, cell: WhiteCell | None, side: int, size: int, spec: DatasetSpec) -> Crop:
+    """The square of ``side`` px round the cell ``cell`` in ``pixels`` (H, W, 3), resized to ``size`` px.
+
+    Where it reaches over the picture's border the picture is mirrored there, and ``box`` lies partly outside.
+    Without a cell it is the square in the middle.
+    """
+    height, width = pixels.shape[:2]
+    x, y = (cell.x, cell.y) if cell else (width / 2, height / 2)
+    left, top = round(x - side / 2), round(y - side / 2)
+    box = left, top, left + side, top + side
+    note = f"{side} x {side} px round the cell were used."
+    if left < 0 or top < 0 or left + side > width or top + side > height:
+        note += " They reach over the picture's border, which was mirrored there."
+    return Crop(crop.resize_crop(cut_box(pixels, box), size, spec), box, note)
+
+
+def cut_box(pixels: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+    """What lies in ``box`` (left, top, right, bottom) of ``pixels`` (H, W, 3), mirrored where it reaches outside."""
+    height, width = pixels.shape[:2]
+    left, top, right, bottom = box
+    rows, columns = (max(0, -top), max(0, bottom - height)), (max(0, -left), max(0, right - width))
+    inside = pixels[max(0, top) : bottom, max(0, left) : right]
+    return np.pad(inside, (rows, columns, (0, 0)), mode="symmetric") if any(rows + columns) else inside
+
+
+def spread_evenly(things: Sequence[T], most: int) -> list[T]:
+    """At most ``most`` of ``things``, evenly spread over them, in their order."""
+    return [things[i] for i in np.unique(np.linspace(0, len(things) - 1, most).astype(int))] if len(things) else []
+
+
+def _measure_red_cells(pictures: Sequence[MeasuredPicture]) -> RedCellSize | None:
+    return red_cells.red_cell_size([p.circle_coverage for p in spread_evenly(pictures, red_cells.MAX_MEASURED)])
+
+
+def _red_cell(measured: RedCellSize | None) -> float | None:
+    return measured.diameter if measured else None
+
+
+def _is_other_domain(shape: tuple[int, int], spec: DatasetSpec) -> bool:
+    height, width = shape
+    return unit_by_shape(width, height, spec) != spec.unit
+
+
+def _has_conclusive_shape(shape: tuple[int, int], spec: DatasetSpec) -> bool:
+    height, width = shape
+    return red_cells.has_official_shape(width, height, spec) and red_cells.shape_is_proof(width, height)
+
+
+def _is_official(shape: tuple[int, int], measured: RedCellSize | None, spec: DatasetSpec) -> bool:
+    height, width = shape
+    return red_cells.has_official_shape(width, height, spec) and (
+        red_cells.shape_is_proof(width, height) or not red_cells.contradicts_shape(measured, height, spec)
+    )
+
+
+def _agreed_scale(
+    side: int, cells: Sequence[tuple[np.ndarray, WhiteCell]], spec: DatasetSpec, size: int, agreement: Agreement
+) -> Scale:
+    def agreement_at(side: int) -> float:
+        return agreement(np.stack([crop_window(pixels, cell, side, size, spec).pixels for pixels, cell in cells]))
+
+    return red_cells.agreed_scale(side, agreement_at)
+
+
+def _min_contrast(cells: Sequence[WhiteCell | None]) -> float:
+    """What is far paler than the batch's nuclei is a red cell or a smudge, where no white cell lies."""
+    contrasts = [f.contrast for f in cells if f]
+    return _MIN_CONTRAST_SHARE * float(np.median(contrasts)) if len(contrasts) >= _MIN_CELLS else 0.0
+
+
+# Fields come in the camera's own shape, 4:3 or 5:4, and larger than any crop of one cell.
+_OBLONG = 1.2
+_FIELD_SIDE = 400
+# Crops of one cell are nearly square: 360 x 363 px from a CellaVision DM96, 250 x 250 from bone marrow.
+_NEARLY_SQUARE = 1.03
+_CROP_SIDE = 450
+
+
+def unit_by_shape(width: int, height: int, spec: DatasetSpec) -> str:
+    """'cell' or 'field': what a picture of this shape shows, as far as that is plain; else what ``spec``'s do."""
+    shorter, longer = sorted((width, height))
+    if spec.unit == "cell" and shorter >= _FIELD_SIDE and longer >= _OBLONG * shorter:
+        return "field"
+    has_dataset_size = width == height and width in spec.sizes
+    if spec.unit == "field" and not has_dataset_size and shorter <= _CROP_SIDE and longer <= _NEARLY_SQUARE * shorter:
+        return "cell"
+    return spec.unit
+
+
+def shape_warning(width: int, height: int, spec: DatasetSpec) -> str | None:
+    """The sentence for a picture whose shape is plainly of another domain than ``spec``'s; None for any other."""
+    shown_unit = unit_by_shape(width, height, spec)
+    if shown_unit == spec.unit:
+        return None
+    if shown_unit == "field":
+        return (
+            f"A picture of {width} x {height} px is shaped like a whole microscope field, but {spec.title} teaches "
+            "single cells: cut the cells out, or choose a data set of fields."
+        )
+    return (
+        f"A picture of {width} x {height} px is shaped like the crop of one cell, but {spec.title} teaches whole "
+        "microscope fields: choose a data set of cells."
+    )

@@ -1,0 +1,282 @@
+"""The physical scale of a laboratory's pictures: the size of its red cells, 7 to 8 micrometres across, and from it the
+side of the square to cut out.
+
+Pictures of one laboratory share one scale, so one diameter is sought for all of them. Red cells are discs, pale rings,
+dark outlines or blurs, touching and overlapping, and no threshold finds them everywhere; but their outer border is
+always darker inside than outside. So each border point votes for the centre that it would have at each radius, one
+radius from its place along the gradient (Kimme, Ballard and Sklansky 1975, https://doi.org/10.1145/360666.360677). At
+the true radius the votes of a whole circle meet in one place; elsewhere they scatter.
+
+A red cell spans the same share of a crop everywhere, so its diameter gives the side. Where red cells can't be measured,
+the nuclei do nearly as well: how far they reach, median over a batch, is the same share of the right crop in four
+laboratories, within 5 %. How well models agree on the crops may refine that.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from core.datasets.base import DatasetSpec
+from core.images.crop import parent_factor
+from core.images.nucleus import MAX_TIGHT_SIDE, WhiteCell, optical_density, reduce, stained_parts
+
+WORKING_SIDE = 160
+MAX_MEASURED = 64  # the median of so many is steady to 2 %
+
+# Radii tried, in px of the working picture: a red cell is from .075 to .6 of the picture's side.
+_RADII = np.geomspace(6, 48, 31)
+_BIN = 0.22  # width of the places where votes meet, in radii: red cells are not quite round
+_EDGE_SHARE = 0.24  # share of the pixels that may be borders
+_MARGIN = 0.5  # round the stained parts, in their radii: the white cell's own border is no red cell's
+# The border lies where the gradient is steepest, a little inside of what an eye calls the red cell's rim, and the bins
+# pull inwards too: measured against the 75 px of BloodMNIST's originals.
+_CORRECTION = 75 / 71.0
+_MIN_SHARPNESS = 0.12
+_MIN_AGREEING_SHARE = 0.25
+
+
+# Shares of the circles of `_RADII` that are seen, float (31,), and px of the picture per px of the working picture.
+CircleCoverage = tuple[np.ndarray, float]
+
+
+@dataclass(frozen=True)
+class RedCellSize:
+    """``diameter`` of a red cell in px, ``standard_error`` (standard error in px), ``pictures`` in which one was
+    measured.
+
+    ``sharpness``: how far the best diameter stands out, 0 to 1.
+    """
+
+    diameter: float
+    standard_error: float
+    pictures: int
+    sharpness: float
+
+
+def measure_red_cells(pictures: Sequence[np.ndarray]) -> RedCellSize | None:
+    """Diameter of the red cells in ``pictures``, each uint8 (H, W, 3) RGB, all of one physical scale.
+
+    At most `MAX_MEASURED` are looked at, spread evenly over the batch. None where no size stands out.
+    """
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, MAX_MEASURED).astype(int)) if len(pictures) else []
+    return red_cell_size([circle_coverage(pictures[i]) for i in chosen])
+
+
+def circle_coverage(pixels: np.ndarray) -> CircleCoverage | None:
+    """How much of a circle of each radius is seen in ``pixels`` uint8 (H, W, 3) at its best place; None if too small.
+
+    `red_cell_size` makes a diameter of the measures of several pictures.
+    """
+    small, factor = reduce(pixels, WORKING_SIDE)
+    height, width = small.shape[:2]
+    if min(height, width) < 3 * _RADII[0]:
+        return None
+    dark = ndimage.gaussian_filter(optical_density(small)[..., 1], 1.0)
+    x, y, gradient_x, gradient_y = _borders(dark, _surroundings(pixels, height, width))
+    best = []
+    for radius in _RADII:
+        # Optical density grows into the cell: its gradient points to the centre.
+        centre_x, centre_y = x + radius * gradient_x, y + radius * gradient_y
+        inside = (centre_x >= 0) & (centre_x < width) & (centre_y >= 0) & (centre_y < height)
+        step = _BIN * radius
+        columns, rows = int(width / step) + 2, int(height / step) + 2
+        bins = (centre_y[inside] / step).astype(int) * columns + (centre_x[inside] / step).astype(int)
+        votes = np.bincount(bins, minlength=columns * rows).reshape(rows, columns)
+        best.append((votes[:-1, :-1] + votes[1:, :-1] + votes[:-1, 1:] + votes[1:, 1:]).max() / (2 * np.pi * radius))
+    return np.array(best), factor
+
+
+def _surroundings(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Where no white cell is, bool (height, width)."""
+    parts = stained_parts(pixels)
+    if parts is None:
+        return np.ones((height, width), bool)
+    stained = parts.labels > 0
+    radius = np.sqrt(stained.sum() / np.pi)
+    is_far = ndimage.distance_transform_edt(~stained) > _MARGIN * radius
+    return np.asarray(Image.fromarray(is_far).resize((width, height)))
+
+
+def _borders(dark: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Places x, y of the ridges of the gradient of ``dark`` (h, w), and its direction there as unit vectors."""
+    down, across = np.gradient(dark)
+    steep = np.hypot(across, down)
+    across, down = across / (steep + 1e-9), down / (steep + 1e-9)
+    faintest = np.quantile(steep, 1 - _EDGE_SHARE)
+    inner = (slice(1, -1), slice(1, -1))
+    y, x = np.nonzero((steep > max(faintest, 1e-4))[inner] & allowed[inner])
+    y, x = y + 1, x + 1
+    dx, dy = across[y, x], down[y, x]
+    step_x, step_y = np.rint(dx).astype(int), np.rint(dy).astype(int)
+    steepness = steep[y, x]
+    ridge = (steepness >= steep[y + step_y, x + step_x]) & (steepness > steep[y - step_y, x - step_x])
+    return x[ridge].astype(float), y[ridge].astype(float), dx[ridge], dy[ridge]
+
+
+def red_cell_size(measures: Sequence[CircleCoverage | None]) -> RedCellSize | None:
+    """The diameter at which the pictures' mean coverage is highest, against what scattered votes give.
+
+    ``measures`` are those of `circle_coverage` for pictures of one physical scale. None where no size stands out.
+    """
+    measured = [m for m in measures if m is not None]
+    if not measured:
+        return None
+    factors = np.array([factor for _, factor in measured])
+    median_factor = float(np.median(factors))
+    # Pictures of several sizes share the scale in their own px: shift their curves to the usual factor's radii.
+    logs = np.log(_RADII)
+    curves = np.array([np.interp(logs, logs + np.log(f / median_factor), c) for c, f in measured])
+    excess = curves - _chance_coverage(curves.mean(0))
+    peak, sharpness = _peak(excess.mean(0), logs)
+    if sharpness < _MIN_SHARPNESS:
+        return None
+    picture_peaks = np.array([_peak(c, logs)[0] for c in excess])
+    agrees = np.abs(picture_peaks - peak) < np.log(1.2)
+    if agrees.mean() < _MIN_AGREEING_SHARE:
+        return None
+    diameter = float(2 * np.exp(peak) * median_factor * _CORRECTION)
+    spread = diameter * float(np.std(picture_peaks[agrees]) / np.sqrt(agrees.sum()))
+    return RedCellSize(diameter, spread, int(agrees.sum()), sharpness)
+
+
+def _chance_coverage(curve: np.ndarray) -> np.ndarray:
+    """A straight line from the curve's first to its last value: small circles are completed by chance more often."""
+    return np.linspace(curve[0], curve[-1], len(curve))
+
+
+def _peak(curve: np.ndarray, positions: np.ndarray) -> tuple[float, float]:
+    """Place and height of the highest point of ``curve``, between its samples by a parabola."""
+    k = int(np.clip(curve.argmax(), 1, len(curve) - 2))
+    left, middle, right = curve[k - 1 : k + 2]
+    bend = left - 2 * middle + right
+    shift = float(np.clip(0.5 * (left - right) / bend, -1, 1)) if bend < 0 else 0.0
+    return float(positions[k] + shift * (positions[1] - positions[0])), float(curve[k])
+
+
+ScaleSource = Literal["official", "given", "red cells", "agreement", "nuclei", "whole"]
+
+# A red cell is about 75 px across in the 360 px originals of BloodMNIST, whose frame is the central 200 px.
+RED_CELL_SHARE = 75 / 200
+# How far the nuclei reach (the longer side of the box of all lobes), median over a batch, as a share of the frame.
+NUCLEUS_SHARE = 0.59
+_MIN_NUCLEI = 5
+_MAX_DISAGREEMENT = 1.45  # a ruler that differs by more from what the nuclei say has measured something else
+_LOW_SHARPNESS = 0.4  # red cells that stand out less than this are averaged with what the nuclei say
+# Crops shaped like the originals are cut otherwise only where the red cells say so beyond doubt.
+_MIN_SCALE_DIFFERENCE = 0.12
+_MIN_PICTURES = 8
+_STANDARD_ERRORS = 4.0
+_TIGHT_TOLERANCE = 0.15  # a crop cut out already is used whole where its side is that near to the right one
+# Sides that are tried for agreement, as shares of what the nuclei say, and how much that is trusted.
+_SIDE_FACTORS = np.geomspace(0.7, 1.43, 9)
+_PRIOR_WIDTH = 0.15  # of the logarithm of the side
+_PRIOR_WEIGHT = 0.05
+
+
+@dataclass(frozen=True)
+class Scale:
+    """``side`` of the square in px of the pictures (None: each picture by its own shape), ``source`` of it, ``note``.
+
+    ``note`` says it in a sentence for a person. ``used_nuclei``: whether nuclei had a say beside the red cells.
+    """
+
+    side: int | None
+    source: ScaleSource
+    note: str
+    used_nuclei: bool = False
+
+
+OFFICIAL = Scale(None, "official", "Shaped like the pictures that the models learnt from, and framed as they were.")
+
+
+def given_scale(side: float) -> Scale:
+    """The scale that a person chose: ``side`` in px of the pictures."""
+    side = max(1, round(side))
+    return Scale(side, "given", f"{side} px of each picture were cut out round its cell, as you asked.")
+
+
+def measured_scale(
+    shapes: Sequence[tuple[int, int]], cells: Sequence[WhiteCell | None], red_cell_size: RedCellSize | None
+) -> Scale:
+    """The scale of pictures of ``shapes`` (height, width) from their red cells, else from the nuclei ``cells``."""
+    nuclei = nucleus_side(cells)
+    side = red_cell_size.diameter / RED_CELL_SHARE if red_cell_size else None
+    if side and nuclei and abs(np.log(side / nuclei)) > np.log(_MAX_DISAGREEMENT):
+        side = None
+    if not (side or nuclei):
+        return Scale(
+            None,
+            "whole",
+            "The scale is not known: too few cells, and no red cells to measure. Each picture was framed by its shape.",
+        )
+    if _cut_out_already(shapes, side or nuclei):
+        return Scale(None, "whole", "The cells are cut out already, at about the right scale: used whole.")
+    if side:
+        aided = bool(nuclei) and red_cell_size.sharpness < _LOW_SHARPNESS
+        side = float(np.sqrt(side * nuclei)) if aided else side
+        nuclei_text = " but stand out little, and nuclei have a size too" if aided else ""
+        note = (
+            f"Red cells are {red_cell_size.diameter:.0f} px across here (measured in {red_cell_size.pictures} pictures){nuclei_text}, so "
+            f"{side:.0f} px were cut out round each white cell: the scale that the models know."
+        )
+        return Scale(round(side), "red cells", note, aided)
+    note = (
+        f"The red cells can't be measured here. Nuclei are as large as usual when {nuclei:.0f} px are cut out round "
+        "each cell: look whether the frames seem right."
+    )
+    return Scale(round(nuclei), "nuclei", note)
+
+
+def agreed_scale(nuclei_side: float, agreement: Callable[[int], float]) -> Scale:
+    """The side near the ``nuclei_side`` one at which ``agreement(side)``, 0 to 1, is greatest."""
+    sides = [max(1, round(nuclei_side * factor)) for factor in _SIDE_FACTORS]
+    scores = [agreement(s) - _PRIOR_WEIGHT * (np.log(s / nuclei_side) / _PRIOR_WIDTH) ** 2 for s in sides]
+    side = sides[int(np.argmax(scores))]
+    note = (
+        "The red cells can't be measured here. Of the sizes near what the nuclei suggest, the models agree best when "
+        f"{side} px are cut out round each cell: look whether the frames seem right."
+    )
+    return Scale(side, "agreement", note)
+
+
+def nucleus_side(cells: Sequence[WhiteCell | None]) -> float | None:
+    """The side in px at which the nuclei are as large as usual; None from fewer than 5 cells."""
+    reach = [max(f.nucleus_box[2] - f.nucleus_box[0], f.nucleus_box[3] - f.nucleus_box[1]) for f in cells if f]
+    return float(np.median(reach)) / NUCLEUS_SHARE if len(reach) >= _MIN_NUCLEI else None
+
+
+def has_official_shape(width: int, height: int, spec: DatasetSpec) -> bool:
+    """Whether a picture is shaped like a crop of ``spec``'s parent set, or has one of the published sizes."""
+    published = width == height and width in spec.sizes
+    if spec.parent_side is None or spec.parent_crop is None:
+        return published
+    return published or parent_factor(width, height, spec.parent_side) is not None
+
+
+def shape_is_proof(width: int, height: int) -> bool:
+    """Whether an official shape needs no second witness: few crops but the parent set's are 3 px off the square."""
+    return width != height
+
+
+def contradicts_shape(red_cell_size: RedCellSize | None, side: int, spec: DatasetSpec) -> bool:
+    """Whether the red cells prove that pictures of ``side`` px, of an official shape, have another scale."""
+    if red_cell_size is None or red_cell_size.pictures < _MIN_PICTURES:
+        return False
+    factor = parent_factor(side, side, spec.parent_side) if spec.parent_side and spec.parent_crop else None
+    expected_diameter = RED_CELL_SHARE * (spec.parent_crop * factor if factor else side)
+    log_ratio = abs(np.log(red_cell_size.diameter / expected_diameter))
+    return bool(
+        log_ratio > _MIN_SCALE_DIFFERENCE
+        and log_ratio > _STANDARD_ERRORS * red_cell_size.standard_error / red_cell_size.diameter
+    )
+
+
+def _cut_out_already(shapes: Sequence[tuple[int, int]], side: float) -> bool:
+    return all(
+        max(shape) <= min(MAX_TIGHT_SIDE, 1.03 * min(shape)) and abs(np.log(min(shape) / side)) < _TIGHT_TOLERANCE
+        for shape in shapes
+    )

@@ -1,0 +1,282 @@
+"""Runs a stored graph with ONNX Runtime, on the CPU, without torch: logits, embeddings, feature maps, test-time
+augmentation.
+
+A graph takes ``image`` uint8 (N, S, S, 3) and gives ``logits`` (N, C) and ``feature_maps`` (N, K, h, w), the last
+feature map; some also ``texture`` (N, T), what an earlier map holds. Normalisation lies inside the graph, so that it
+can't drift from the weights. A combination has no graph of its own: its members are asked, and their probabilities
+averaged. A picture under the microscope has no upright side, so predictions may be averaged over its flips and quarter
+turns (test-time augmentation: Krizhevsky et al. 2012).
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import onnxruntime as ort
+
+from core.errors import HemaLensError
+from core.evaluation import softmax
+from core.progress import Progress, Report, silent
+from core.runs import Run, RunNotFound
+
+TTA_VIEWS = 8
+
+
+def tta_views(images: np.ndarray, count: int = TTA_VIEWS) -> Iterator[np.ndarray]:
+    """The first ``count`` (1 to 8) views of ``images`` (N, S, S, C), the first as given, all of that shape.
+
+    View k is k quarter turns anticlockwise, from the fifth on also mirrored left to right. Every pixel keeps
+    its value. Views share memory with ``images``.
+    """
+    for view in range(count):
+        turned = np.rot90(images, view % 4, axes=(1, 2))
+        yield turned[:, :, ::-1] if view >= 4 else turned
+
+
+BATCH = 64
+MAX_SESSIONS = 32
+MAX_THREADS = 8
+SPIN_MICROSECONDS = 50  # microseconds for which a helping thread stays awake for the next layer
+INPUT = "image"
+MIN_PROBABILITY = 1e-12  # probability: its log is still a number
+
+ort.set_default_logger_severity(4)  # its messages are told again as EngineError, in plain words
+
+_sessions: OrderedDict[tuple[str, int], ort.InferenceSession] = OrderedDict()
+_lock = threading.Lock()
+
+
+class EngineError(HemaLensError):
+    """A run's graph is missing, broken or does not fit the pictures; the message says what to do."""
+
+
+def load(run: Run) -> None:
+    """Open the graph of ``run`` (or its members') now, so that the first answer needn't wait. Raises `EngineError`."""
+    for member in _members(run) or (run,):
+        _session(member)
+
+
+def thread_count() -> int:
+    """Threads that one answer may use at most."""
+    return min(MAX_THREADS, _usable_cores())
+
+
+def logits(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
+    """Scores float32 (N, C) of ``images`` uint8 (N, S, S, 3), ``batch`` at a time. Raises `EngineError`.
+
+    A combination's are the log of the mean probability over its members and views, divided by the
+    temperature that its val images asked for.
+    """
+    if members := _members(run):
+        scores = np.log(mean_probabilities(members, run.tta_views, images, batch)) / run.metrics["temperature"]
+        return scores.astype(np.float32)
+    return _outputs(run, images, ("logits",), batch)[0]
+
+
+def logits_and_embeddings(
+    run: Run, images: np.ndarray, batch: int = BATCH, with_deviation: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """What `logits` gives, and the embedding float32 (N, K) from the same pass: the last feature map's mean.
+
+    With ``with_deviation`` the map's deviation over its places stands behind the mean, and behind that the texture,
+    where the graph gives it: (N, 2 K + T). The embedding is None for a combination and for a graph without feature map.
+    Raises `EngineError`.
+    """
+    if run.kind == "combination" or "features" not in _output_names(run):
+        return logits(run, images, batch), None
+    outputs = ["logits", "features", *(["texture"] if with_deviation and "texture" in _output_names(run) else [])]
+    scores, pooled = [], []
+    for start in _batch_starts(images, batch):
+        logits_part, feature_part, *texture = _outputs(run, images[start : start + batch], outputs, batch)
+        scores.append(logits_part)
+        pooled.append(
+            np.concatenate(
+                [feature_part.mean((2, 3)), *([feature_part.std((2, 3)), *texture] if with_deviation else [])], 1
+            )
+        )
+    return np.concatenate(scores), np.concatenate(pooled)
+
+
+def feature_maps(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
+    """The last feature map float32 (N, K, h, w) of ``images`` uint8 (N, S, S, 3). Raises `EngineError`."""
+    if run.kind == "combination":
+        raise EngineError(
+            f"{run.name} combines the answers of several models or views and has no feature map of its own: "
+            "choose one of its members."
+        )
+    return _outputs(run, images, ("features",), batch)[0]
+
+
+def mean_probabilities(members: Sequence[Run], count: int, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
+    """Mean over ``members`` and the first ``count`` views of ``images`` uint8 (N, S, S, 3): float64 (N, C), each > 0.
+
+    The members are of one data set and size. Raises `EngineError`.
+    """
+    _check_images(members[0], images)
+    per_call = max(1, batch // count)  # all views of a picture go through a graph together
+    parts = []
+    for start in _batch_starts(images, per_call):
+        part = images[start : start + per_call]
+        views = np.concatenate(list(tta_views(part, count)))
+        mean = np.mean([softmax(_outputs(member, views, ("logits",), batch)[0]) for member in members], axis=0)
+        parts.append(mean.reshape(count, len(part), mean.shape[1]).mean(axis=0))
+    return np.maximum(np.concatenate(parts), MIN_PROBABILITY)
+
+
+def _members(run: Run) -> tuple[Run, ...]:
+    try:
+        return run.members
+    except RunNotFound as error:
+        raise EngineError(f"{error}.") from error
+
+
+def _outputs(run: Run, images: np.ndarray, outputs: Sequence[str], batch: int) -> list[np.ndarray]:
+    _check_images(run, images)
+    session = _session(run)
+    # An empty batch still goes through the graph once, for the shape of what comes out.
+    shape = (1, *images.shape[1:])
+    parts = [images[start : start + batch] for start in range(0, len(images), batch)] or [np.zeros(shape, "u1")]
+    try:
+        batches = [session.run(list(outputs), {INPUT: np.ascontiguousarray(part)}) for part in parts]
+    except Exception as error:  # ONNX Runtime raises kinds of its own that derive from Exception only
+        raise EngineError(
+            f"the model {run.name} could not answer ({_first_line(error)}). Train it again or choose another model."
+        ) from error
+    return [
+        np.concatenate(of_one).astype(np.float32, copy=False)[: len(images)] for of_one in zip(*batches, strict=True)
+    ]
+
+
+def _batch_starts(images: np.ndarray, batch: int) -> range:
+    """Where each batch of ``images`` begins; one, empty, where there is none."""
+    return range(0, max(1, len(images)), batch)
+
+
+def _output_names(run: Run) -> set[str]:
+    """Names of what the run's graph gives."""
+    return {output.name for output in _session(run).get_outputs()}
+
+
+def _check_images(run: Run, images: np.ndarray) -> None:
+    expected_shape = (run.size, run.size, 3)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected_shape:
+        raise EngineError(
+            f"{run.name} takes uint8 pictures of {run.size} x {run.size} px, not {images.dtype} {images.shape[1:]}: "
+            "frame them with core.images.crop.crop_by_shape first."
+        )
+
+
+def _session(run: Run) -> ort.InferenceSession:
+    """The one session of ``run``; ONNX Runtime allows many threads to run it at once."""
+    path = run.onnx_path
+    try:
+        key = (str(path.resolve()), path.stat().st_mtime_ns)
+    except OSError as error:
+        raise EngineError(
+            f"the model {run.name} has no graph ({path.name} is missing). Restore its folder or choose another model."
+        ) from error
+    with _lock:
+        if key not in _sessions:
+            _sessions[key] = _open(run)
+            while len(_sessions) > MAX_SESSIONS:
+                _sessions.popitem(last=False)
+        _sessions.move_to_end(key)
+        return _sessions[key]
+
+
+def _open(run: Run) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = thread_count()
+    options.inter_op_num_threads = 1
+    # Helping threads that sleep between two layers come too late to help a small network at all; ones that
+    # wait for long burn a core that another visitor or a training needs. A layer takes tens of microseconds.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_MICROSECONDS))
+    try:
+        # A network by its path, not from bytes: the weights lie beside the graph, in weights.safetensors.
+        session = ort.InferenceSession(run.graph(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise EngineError(
+            f"the model {run.name} can't be opened ({_first_line(error)}). "
+            "Restore its folder, train it again or choose another model."
+        ) from error
+    outputs = {o.name for o in session.get_outputs()}
+    if [i.name for i in session.get_inputs()] != [INPUT] or "logits" not in outputs:
+        raise EngineError(
+            f"the model {run.name} does not take '{INPUT}' and give 'logits'. Train it again or choose another model."
+        )
+    return session
+
+
+def _usable_cores() -> int:
+    """Cores that this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def has_embedding(run: Run) -> bool:
+    """Whether the run is one network with a feature map of its own: trees have none, combinations several."""
+    return run.kind == "network"
+
+
+def embed(run: Run, images: np.ndarray, report: Callable[[Progress], None] | None = None) -> np.ndarray:
+    """Vectors float32 (N, K) of ``images`` uint8 (N, S, S, 3): the last feature map, averaged over its places.
+
+    ``report`` is told after each batch how many pictures are done. Raises `EngineError`.
+    """
+    parts = []
+    for start in range(0, max(1, len(images)), BATCH):
+        parts.append(feature_maps(run, images[start : start + BATCH]).mean((2, 3)))
+        if report:
+            report(Progress(min(start + BATCH, len(images)), len(images), unit="picture"))
+    return np.concatenate(parts)
+
+
+ENCODE_VIEWS = 4  # quarter turns; eight cost twice as much and tell a strange cell no better
+
+
+def encoder_networks(run: Run) -> tuple[Run, ...]:
+    """The networks that look at a cell for ``run``: itself, or the members of a combination.
+
+    Raises `HemaLensError` for a run that is none and has none.
+    """
+    networks = run.members or (run,)
+    if not all(has_embedding(network) for network in networks):
+        raise HemaLensError(
+            f"{run.name} is no network: only networks can learn to read a laboratory. Choose another model."
+        )
+    return networks
+
+
+def encode(run: Run, crops: np.ndarray, report: Report = silent) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities float64 (N, C) and embedding float32 (N, K) of ``crops`` uint8 (N, S, S, 3), mean of the views.
+
+    A network's embedding is the mean of the last feature map and its deviation over the places: how evenly a feature
+    lies over the cell tells classes apart that a mean alone confuses, such as granules and smudges. An earlier map's
+    texture stands behind it, where the graph gives it. That of a combination is its members' side by side. Raises
+    `HemaLensError` for a run without an embedding, `EngineError`.
+    """
+    networks = encoder_networks(run)
+    step = BATCH // ENCODE_VIEWS
+    probabilities, embeddings = [], []
+    for start in range(0, max(1, len(crops)), step):
+        part = crops[start : start + step]
+        views = np.concatenate(list(tta_views(part, ENCODE_VIEWS)))
+        outputs = [_encode_once(network, views) for network in networks]
+        probabilities.append(np.mean([p.reshape(ENCODE_VIEWS, len(part), -1).mean(0) for p, _ in outputs], axis=0))
+        embeddings.append(np.concatenate([e.reshape(ENCODE_VIEWS, len(part), -1).mean(0) for _, e in outputs], axis=1))
+        report(Progress(min(start + step, len(crops)), len(crops), "looking at the cells", "cell"))
+    return np.concatenate(probabilities), np.concatenate(embeddings)
+
+
+def _encode_once(network: Run, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    logits, vectors = logits_and_embeddings(network, images, with_deviation=True)
+    if vectors is None:
+        raise HemaLensError(f"the graph of {network.name} has no feature map: train it again, or choose another model.")
+    return softmax(logits), vectors

@@ -1,0 +1,430 @@
+"""Out-of-distribution detection: does a crop look like the cells that the model was trained on?
+
+A crop is out of distribution when it lies far from the training cells, in what the network sees of it and in what it
+plainly looks like: the squared distance to the nearest class's mean, measured by the spread within the classes
+(Mahalanobis distance: Lee et al. 2018, arXiv:1807.03888), of the embedding and of image statistics (colour, scale,
+texture), each against its usual size. A network may squash what it never met into something familiar (a blank picture
+becomes a platelet); image statistics can't, and they say in words what is unusual. The threshold keeps a share of the
+val cells, 99 % by default. All of it is one `OODDetector`, a file of less than 60 kB; it can be fitted from any arrays,
+so that a laboratory's profile can have one of its own.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from core.datasets import LoadedDataset, Split
+from core.datasets.base import ImageRows
+from core.errors import HemaLensError
+from core.evaluation import softmax
+from core.inference import engine
+from core.inference.engine import TTA_VIEWS, has_embedding, tta_views
+from core.inference.scope import training_data
+from core.probabilities import NOMINAL_COVERAGE, class_thresholds
+from core.progress import Progress, Report, silent
+from core.runs import Run
+
+STATISTIC_GROUPS = ("colour", "scale", "texture")
+
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_MIN_BAND_SIDE = 4  # px: bands of detail are taken down to pictures of this side
+_FINE_BANDS = 2  # bands of detail that count as texture; coarser ones tell the size of things
+_EPSILON = 0.002  # of the range of a channel: less is below one grey level
+_CHUNK = 256
+
+
+def statistic_groups(size: int) -> np.ndarray:
+    """Which of `STATISTIC_GROUPS` each number of `image_statistics` tells of, for frames of ``size`` px: str (F,)."""
+    bands, side = 0, size
+    while side >= _MIN_BAND_SIDE:
+        bands, side = bands + 1, side // 2
+    coarse = max(0, bands - _FINE_BANDS)
+    return np.repeat(STATISTIC_GROUPS, [3 * len(_QUANTILES) + 8, 4 + coarse, bands - coarse + 4])
+
+
+def image_statistics(crops: np.ndarray) -> np.ndarray:
+    """Numbers float32 (N, F) of ``crops`` uint8 (N, S, S, 3), in the order of `statistic_groups`.
+
+    Colour: quantiles of each channel, mean, spread and quantiles of red and of blue against green. Scale: how large,
+    how spread and how far from the middle the dark part of the picture is, how much of the border it takes, and the
+    contrast of coarse detail. Texture: contrast of fine detail, steepness of edges.
+    """
+    size = crops.shape[1]
+    parts = [_image_statistics(crops[start : start + _CHUNK]) for start in range(0, len(crops), _CHUNK)]
+    return np.concatenate(parts) if parts else np.zeros((0, len(statistic_groups(size))), np.float32)
+
+
+def _image_statistics(crops: np.ndarray) -> np.ndarray:
+    pictures = crops.astype(np.float32) / 255
+    coarse, fine = _detail_bands(pictures[..., 1])
+    return np.concatenate(
+        [_colour_statistics(crops), _dark_part_statistics(crops[..., 1]), coarse, fine, _edge_statistics(pictures)],
+        axis=1,
+    )
+
+
+def _colour_statistics(crops: np.ndarray) -> np.ndarray:
+    channels = crops.reshape(len(crops), -1, 3).transpose(0, 2, 1)
+    against_green = channels[:, (0, 2)].astype(np.int16) - channels[:, 1:2]
+    spread = np.log(against_green.std(axis=2) / 255 + 0.01)
+    numbers = (
+        _quantiles(channels, _QUANTILES).reshape(len(crops), -1),
+        against_green.mean(axis=2) / 255,
+        spread,
+        _quantiles(against_green, (0.05, 0.95)).reshape(len(crops), -1),
+    )
+    return np.concatenate(numbers, axis=1, dtype=np.float32)
+
+
+def _quantiles(values: np.ndarray, probabilities: tuple[float, ...]) -> np.ndarray:
+    """Of integers (N, c, n), along the last axis and in 0 to 1: (N, c, shares). Whole numbers sort fast."""
+    ranked = np.sort(np.ascontiguousarray(values), axis=-1, kind="stable")
+    ranks = np.rint(np.array(probabilities) * (values.shape[-1] - 1)).astype(int)
+    return ranked[..., ranks] / 255
+
+
+def _dark_part_statistics(green: np.ndarray) -> np.ndarray:
+    """Area, spread, distance from the middle, and share of the border of what is darker than halfway: (N, 4)."""
+    size = green.shape[1]
+    low, high = np.moveaxis(_quantiles(green.reshape(len(green), 1, -1), (0.02, 0.98))[:, 0], -1, 0) * 255
+    dark = (green < ((low + high) / 2)[:, None, None]).astype(np.float32)
+    at = np.linspace(-0.5, 0.5, size, dtype=np.float32)
+    inverse_area = 1 / np.maximum(dark.sum((1, 2)), 1)
+    rows, columns = dark.sum(2), dark.sum(1)
+    y, x = (rows @ at) * inverse_area, (columns @ at) * inverse_area
+    spread = np.sqrt(np.maximum((rows @ at**2 + columns @ at**2) * inverse_area - x**2 - y**2, 0))
+    border = np.concatenate([dark[:, 0], dark[:, -1], dark[:, :, 0], dark[:, :, -1]], axis=1).mean(1)
+    return np.stack([dark.mean((1, 2)), spread, np.hypot(x, y), border], axis=1)
+
+
+def _detail_bands(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log contrast of the detail lost at each halving of ``grey`` (N, S, S): the coarse ones, the fine ones."""
+    bands = []
+    while grey.shape[1] >= _MIN_BAND_SIDE:
+        half = grey.shape[1] // 2
+        whole = grey[:, : 2 * half, : 2 * half]
+        smaller = whole.reshape(len(grey), half, 2, half, 2).mean((2, 4))
+        lost = whole - smaller.repeat(2, axis=1).repeat(2, axis=2)
+        bands.append(np.log(lost.std((1, 2)) + _EPSILON))
+        grey = smaller
+    logs = np.stack(bands, axis=1)
+    return logs[:, _FINE_BANDS:], logs[:, :_FINE_BANDS]
+
+
+def _edge_statistics(pictures: np.ndarray) -> np.ndarray:
+    """Log steepness down, across, at the steepest twentieth, and of the second difference: (N, 4)."""
+    green = pictures[..., 1]
+    down, across = np.abs(np.diff(green, axis=1)), np.abs(np.diff(green, axis=2))
+    flat = down.reshape(len(down), -1)
+    rank = round(0.95 * (flat.shape[1] - 1))
+    steep = np.partition(flat, rank, axis=1)[:, rank]
+    second = np.abs(np.diff(pictures, axis=1, n=2)).mean((1, 2, 3))
+    return np.log(np.stack([down.mean((1, 2)), across.mean((1, 2)), steep, second], axis=1) + _EPSILON)
+
+
+_MAX_DIRECTION_VALUES = 21_000  # numbers that the directions may take: 42 kB in float16
+_MIN_SPREAD = 1e-6
+_MAX_MEAN = 60_000.0  # spreads; float16 ends a little beyond
+
+
+@dataclass(frozen=True)
+class ClassGaussians:
+    """Where vectors of K numbers of c classes lie, and how they spread: Gaussians of one covariance.
+
+    ``origin`` and ``scale`` float32 (K,): what is taken off each number, and the spread it is measured by; ``means``
+    float16 (c, K) of the classes in these terms; ``directions`` float16 (K, r) orthonormal, ``gains`` float32 (r,) one
+    over the spread along each, ``residual_precision`` one over the variance in all others. ``unit_distance``: the
+    squared distance that counts as 1.
+    """
+
+    origin: np.ndarray
+    scale: np.ndarray
+    means: np.ndarray
+    directions: np.ndarray
+    gains: np.ndarray
+    residual_precision: float
+    unit_distance: float = 1.0
+
+    def squared_distances(self, vectors: np.ndarray) -> np.ndarray:
+        """Squared distance of ``vectors`` (N, K) to the mean of each class, in units of ``unit_distance``: float64 (N,
+        c).
+        """
+        centred = ((vectors - self.origin) / self.scale).astype(np.float32)
+        directions, distances = self.directions.astype(np.float32), []
+        for mean in self.means.astype(np.float32):
+            differences = centred - mean
+            along = differences @ directions
+            residual = np.maximum((differences**2).sum(1) - (along**2).sum(1), 0)
+            distances.append(((along * self.gains) ** 2).sum(1) + self.residual_precision * residual)
+        return np.stack(distances, axis=1).astype(np.float64) / self.unit_distance
+
+
+def fit_class_gaussians(vectors: np.ndarray, labels: np.ndarray, shrinkage: float) -> ClassGaussians:
+    """The cloud of ``vectors`` (M, K) with ``labels`` int (M,), ``usual`` left at 1.
+
+    The correlation within the classes is drawn towards independence by ``shrinkage`` (0 to 1), or further where there
+    are few vectors for K numbers. Where K is large only the directions of the largest spread are kept, and all
+    others share one variance (Tipping and Bishop 1999, doi:10.1111/1467-9868.00196).
+    """
+    present, class_index = np.unique(labels, return_inverse=True)
+    vectors = vectors.astype(np.float64)
+    count, numbers = vectors.shape
+    centres = np.stack([vectors[class_index == k].mean(0) for k in range(len(present))])
+    within = vectors - centres[class_index]
+    # A number that never varies has no spread to measure by: a small part of the others' stands in for it.
+    spread = within.std(0)
+    scale = np.maximum(spread, max(0.01 * spread.mean(), _MIN_SPREAD)).astype(np.float32)
+    within /= scale
+    shrinkage = max(shrinkage, numbers / (numbers + count))
+    covariance = (1 - shrinkage) * within.T @ within / count + shrinkage * np.eye(numbers)
+    variances, axes = np.linalg.eigh(covariance)
+    direction_count = min(numbers, max(1, _MAX_DIRECTION_VALUES // numbers))
+    residual_variance = float(variances[: numbers - direction_count].mean()) if direction_count < numbers else 1.0
+    origin = vectors.mean(0).astype(np.float32)
+    return ClassGaussians(
+        origin,
+        scale,
+        np.clip((centres - origin) / scale, -_MAX_MEAN, _MAX_MEAN).astype(np.float16),
+        np.ascontiguousarray(axes[:, numbers - direction_count :].astype(np.float16)),
+        (1 / np.sqrt(variances[numbers - direction_count :])).astype(np.float32),
+        1 / residual_variance,
+    )
+
+
+IN_DISTRIBUTION_SHARE = 0.99  # share of val that isn't foreign
+
+_FILE_VERSION = 1
+_FIELDS = ("origin", "scale", "means", "directions", "gains")
+# How far covariances are drawn towards independence at least, chosen on val and on strangers made of it: less, and a
+# home cell that was saved as a JPEG again counts as foreign; more, and coarse strangers pass.
+_EMBEDDING_SHRINKAGE, _STATISTICS_SHRINKAGE = 0.01, 0.05
+
+
+class InvalidDetector(HemaLensError):
+    """A guard's file can't be read; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class OODDetector:
+    """What is needed to say how firmly an answer of C classes may be given.
+
+    ``set_thresholds`` float32 (C,): from which probability on a class belongs into the short list, so that the list
+    holds the right class of ``coverage`` of each class's cells (`core.evaluation.uncertainty`).
+    ``embedding_gaussians``: the cloud of the embedding; ``statistics_gaussians``: those of all of `core.inference.ood`
+    (first) and of each of its kinds, {} where it was fitted without pictures. A picture whose strangeness (before
+    division) is ``threshold`` or more is foreign.
+    """
+
+    set_thresholds: np.ndarray
+    coverage: float
+    embedding_gaussians: ClassGaussians
+    statistics_gaussians: dict[str, ClassGaussians]
+    threshold: float
+
+    def ood_score(self, embeddings: np.ndarray, crops: np.ndarray | None = None) -> np.ndarray:
+        """How far from the known cells pictures lie, float64 (N,): 1 or more is foreign.
+
+        ``embeddings`` (N, K); ``crops`` uint8 (N, S, S, 3) of the size it was fitted on (not needed without
+        ``statistics_gaussians``).
+        """
+        return self.ood_score_of(embeddings, image_statistics(crops) if self.statistics_gaussians else None)
+
+    def ood_score_of(self, embeddings: np.ndarray, statistics: np.ndarray | None) -> np.ndarray:
+        total = self.embedding_gaussians.squared_distances(embeddings).min(1)
+        if self.statistics_gaussians:
+            total = total + self.statistics_gaussians["all"].squared_distances(statistics).min(1)
+        return np.sqrt(total) / self.threshold
+
+    def to_tensors(self) -> tuple[dict[str, np.ndarray], str]:
+        """All that it consists of, for a file that may hold more: arrays by name, and the rest as JSON."""
+        arrays = {"thresholds": self.set_thresholds}
+        facts = {"version": _FILE_VERSION, "coverage": self.coverage, "limit": self.threshold, "clouds": {}}
+        for name, gaussians in {"embedding": self.embedding_gaussians, **self.statistics_gaussians}.items():
+            for field in _FIELDS:
+                arrays[f"{name}.{field}"] = np.ascontiguousarray(getattr(gaussians, field))
+            facts["clouds"][name] = {"rest": gaussians.residual_precision, "usual": gaussians.unit_distance}
+        return arrays, json.dumps(facts)
+
+    @staticmethod
+    def from_tensors(arrays: dict[str, np.ndarray], text: str) -> "OODDetector":
+        """What `to_tensors` gave. Raises whatever broken parts raise: ValueError, KeyError, TypeError."""
+        facts = json.loads(text)
+        if facts["version"] != _FILE_VERSION:
+            raise ValueError(f"version {facts['version']}")
+        gaussians = {
+            name: ClassGaussians(
+                *(arrays[f"{name}.{field}"] for field in _FIELDS),
+                residual_precision=float(numbers["rest"]),
+                unit_distance=float(numbers["usual"]),
+            )
+            for name, numbers in facts["clouds"].items()
+        }
+        embedding = gaussians.pop("embedding")
+        return OODDetector(arrays["thresholds"], float(facts["coverage"]), embedding, gaussians, float(facts["limit"]))
+
+    def save(self, path: Path) -> None:
+        """Write it as one safetensors file, whole or not at all."""
+        arrays, text = self.to_tensors()
+        temporary = path.with_suffix(".tmp")
+        save_file(arrays, temporary, {"guard": text})
+        temporary.chmod(0o644)  # safetensors leaves the file readable by its owner alone
+        temporary.replace(path)
+
+    @staticmethod
+    def load(path: Path) -> "OODDetector":
+        """Read what `save` wrote. Raises `InvalidDetector`."""
+        try:
+            with safe_open(path, framework="numpy") as file:
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+                return OODDetector.from_tensors(arrays, file.metadata()["guard"])
+        except Exception as error:  # safetensors raises a kind of its own that derives from Exception only
+            raise InvalidDetector(
+                f"{path} can't be read ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
+                "Make it anew: python -m core guard RUN"
+            ) from error
+
+
+def unusual_groups(detector: OODDetector, statistics: np.ndarray, groups: np.ndarray) -> tuple[str, ...]:
+    """The kinds of appearance in which ``statistics`` (1, F), numbers ``groups`` these kinds, are unusual by
+    themselves.
+    """
+    far = {
+        kind: float(detector.statistics_gaussians[kind].squared_distances(statistics[:, groups == kind]).min())
+        for kind in STATISTIC_GROUPS
+    }
+    return tuple(sorted((kind for kind in STATISTIC_GROUPS if far[kind] >= 1), key=lambda kind: -far[kind]))
+
+
+def fit_detector(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    val_embeddings: np.ndarray,
+    val_probabilities: np.ndarray,
+    val_labels: np.ndarray,
+    crops: np.ndarray | None = None,
+    val_crops: np.ndarray | None = None,
+    *,
+    coverage: float = NOMINAL_COVERAGE,
+    in_distribution_share: float = IN_DISTRIBUTION_SHARE,
+) -> OODDetector:
+    """The guard of known cells: ``embeddings`` (M, K), ``labels`` int (M,), ``crops`` uint8 (M, S, S, 3) as framed.
+
+    Val, cells that nothing was fitted on, sets the thresholds: of each class ``coverage`` get the right class into
+    their list, and ``in_distribution_share`` of all are not foreign. ``val_probabilities`` (V, C): the answers that
+    lists must hold for. Classes may lack cells among ``labels``. Without ``crops`` (of both or of none) strangeness
+    rests on the embedding alone.
+    """
+    embedding = _fit_scaled(embeddings, labels, val_embeddings, _EMBEDDING_SHRINKAGE, in_distribution_share)
+    total = embedding.squared_distances(val_embeddings).min(1)
+    gaussians: dict[str, ClassGaussians] = {}
+    if crops is not None and val_crops is not None:
+        statistics, val_statistics, groups = (
+            image_statistics(crops),
+            image_statistics(val_crops),
+            statistic_groups(crops.shape[1]),
+        )
+        for name, part in {
+            "all": np.full(len(groups), True),
+            **{kind: groups == kind for kind in STATISTIC_GROUPS},
+        }.items():
+            gaussians[name] = _fit_scaled(
+                statistics[:, part], labels, val_statistics[:, part], _STATISTICS_SHRINKAGE, in_distribution_share
+            )
+        total = total + gaussians["all"].squared_distances(val_statistics).min(1)
+    thresholds = class_thresholds(val_labels, val_probabilities, coverage).astype(np.float32)
+    return OODDetector(
+        np.nextafter(thresholds, np.float32(0)),
+        coverage,
+        embedding,
+        gaussians,
+        _conformal_quantile(np.sqrt(total), in_distribution_share),
+    )
+
+
+def _fit_scaled(
+    vectors: np.ndarray, labels: np.ndarray, val: np.ndarray, shrink: float, in_distribution_share: float
+) -> ClassGaussians:
+    gaussians = fit_class_gaussians(vectors, labels, shrink)
+    return replace(
+        gaussians, unit_distance=_conformal_quantile(gaussians.squared_distances(val).min(1), in_distribution_share)
+    )
+
+
+def _conformal_quantile(values: np.ndarray, share: float) -> float:
+    """The limit that ``share`` of ``values`` (N,), and of as many more like them, stay under: a conformal quantile."""
+    ranked = np.sort(values)
+    rank = int(np.ceil(share * (len(ranked) + 1) - 1e-9))  # from 1
+    return float(np.nextafter(ranked[min(rank, len(ranked)) - 1], np.inf))
+
+
+MAX_TRAIN_CELLS = 4000  # of the train split: more tell where the classes lie no better, and take longer
+
+
+def detector_of(run: Run) -> OODDetector | None:
+    """The guard of ``run``, read once; None for one without: trees, combinations, runs of older versions.
+
+    Raises `InvalidDetector` where the file is broken.
+    """
+    try:
+        changed = run.ood_path.stat().st_mtime_ns
+    except OSError:
+        return None
+    return _load_detector(str(run.ood_path), changed)
+
+
+@lru_cache(maxsize=32)
+def _load_detector(path: str, changed: int) -> OODDetector:
+    return OODDetector.load(Path(path))
+
+
+def make_detector(run: Run, data: LoadedDataset | None = None, report: Report = silent) -> OODDetector:
+    """The guard of the network ``run`` from its train and val cells, stored in its folder.
+
+    ``data`` is the data set that it was trained on, loaded where it isn't given. Raises `HemaLensError` for a run
+    that has no embedding, `DatasetUnavailable` where the very cells are not on this computer.
+    """
+    if not has_embedding(run):
+        raise HemaLensError(
+            f"{run.name} is no single network: only a network puts cells where strange ones can be told. Its answers "
+            "stay sure or unsure; for a combination name one of its members."
+        )
+    data = data or training_data(run)
+    train = _evenly_spaced(data["train"], MAX_TRAIN_CELLS)
+    val = data["val"]
+    total, done = len(train) + TTA_VIEWS * len(val), 0
+
+    def run_batches(images: np.ndarray | ImageRows) -> tuple[np.ndarray, np.ndarray | None]:
+        nonlocal done
+        parts = []
+        for start in range(0, len(images), engine.BATCH):
+            parts.append(engine.logits_and_embeddings(run, images[start : start + engine.BATCH]))
+            done += len(parts[-1][0])
+            report(Progress(done, total, "looking at known cells", "image"))
+        logits, embeddings = zip(*parts, strict=True)
+        return np.concatenate(logits), None if embeddings[0] is None else np.concatenate(embeddings)
+
+    _, embeddings = run_batches(train.images)
+    outputs_by_view = [run_batches(view) for view in tta_views(np.asarray(val.images[:]))]
+    val_embeddings = outputs_by_view[0][1]
+    if embeddings is None or val_embeddings is None:
+        raise HemaLensError(f"the graph of {run.name} has no feature map: train it again, then make its guard")
+    # A cell has no upright side: each counts as it is read from the side that tells it worst.
+    probabilities = np.stack([softmax(logits) for logits, _ in outputs_by_view])
+    cells = np.arange(len(val))
+    worst_view = probabilities[:, cells, val.labels].argmin(0)
+    detector = fit_detector(
+        embeddings, train.labels, val_embeddings, probabilities[worst_view, cells], val.labels, train.images, val.images
+    )
+    detector.save(run.ood_path)
+    return detector
+
+
+def _evenly_spaced(part: Split, most: int) -> Split:
+    """At most ``most`` cells of ``part``, spread evenly over it: its order says nothing of the class."""
+    chosen = np.unique(np.linspace(0, len(part) - 1, most).astype(int)) if len(part) > most else np.arange(len(part))
+    return Split(np.asarray(part.images[chosen]), np.asarray(part.labels)[chosen], part.ids[chosen])

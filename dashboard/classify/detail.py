@@ -1,0 +1,238 @@
+"""Classify, one cell in detail: the upload with the frame, what the model saw, its answer, how it was framed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.datasets import DatasetSpec
+from core.formatting import listed, milliseconds, percent
+from core.inference.predictor import PredictorLike
+from dashboard import pictures as figures
+from dashboard import url_state
+from dashboard.charts import plot
+from dashboard.classify import CHOSEN, PANE, choose_cell
+from dashboard.classify.results import lab_link
+from dashboard.page import is_dark, open_page
+from dashboard.pickers import short_names
+from dashboard.pictures import enlarge
+from dashboard.session import Prediction, Result, UploadedCell, UploadSession
+from dashboard.style import PRIMARY, class_colours, finish, ground
+
+SHOWN = 4
+
+
+def probability_bars(
+    probabilities: np.ndarray,
+    codes: Sequence[str],
+    names: Sequence[str],
+    colours: dict[str, str],
+    *,
+    title: str,
+    dark: bool = False,
+    shown: int = SHOWN,
+) -> go.Figure:
+    """The likeliest ``shown`` classes of one cell as bars in their colours, probabilities (C,) written beside them."""
+    order = np.argsort(-probabilities, kind="stable")[:shown]
+    labels = [f"{codes[i]}  {names[i]}" for i in order]
+    figure = go.Figure(
+        go.Bar(
+            x=[float(probabilities[i]) for i in order],
+            y=labels,
+            orientation="h",
+            marker={"color": [colours[codes[i]] for i in order], "line": {"width": 0}},
+            text=[percent(float(probabilities[i])) for i in order],
+            textposition="outside",
+            cliponaxis=False,
+            textfont={"size": 14},
+            hovertemplate="%{y}: %{text}<extra></extra>",
+        )
+    )
+    finish(figure, title=title, height=52 + 28 * len(order), dark=dark)
+    figure.update_layout(bargap=0.3, margin={"l": 8, "r": 56, "t": 40, "b": 4}, showlegend=False, dragmode=False)
+    figure.update_xaxes(visible=False, range=[0, 1], fixedrange=True)
+    figure.update_yaxes(autorange="reversed", ticks="", showgrid=False, showline=False, fixedrange=True)
+    figure.update_yaxes(tickfont={"size": 14, "color": ground(dark)["text"]}, ticklabelstandoff=6)
+    return figure
+
+
+_PICTURE, _BETWEEN = 224, 16
+_BADGES = {
+    "sure": ":green-badge[sure]",
+    "unsure": ":orange-badge[unsure]",
+    "foreign": ":violet-badge[foreign]",
+}
+_DIFFERENCES = {"colour": "the colours", "scale": "the size of things", "texture": "the sharpness or grain"}
+_MODES = {"search": "Round the cell", "auto": "As it fits", "parent": "Centre crop", "whole": "Whole"}
+
+
+def detail(
+    session: UploadSession, result: Result, order: list[str], predictors: Sequence[PredictorLike], spec: DatasetSpec
+) -> None:
+    """One cell: the upload with the frame, what the model saw, the likeliest classes, how it was framed."""
+    cell, dark = result.cell, is_dark()
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if len(order) > 1:
+            place = order.index(cell.id) + 1
+            st.button("Previous", key="classify_previous", shortcut="Left", on_click=_step, args=(order, -1))
+            st.button("Next", key="classify_next", shortcut="Right", on_click=_step, args=(order, 1))
+            st.caption(f"{place} of {len(order)}", width="content")
+        if st.button(f"Explain this {spec.unit}", key="classify_explain", icon=":material/visibility:"):
+            url_state.hand_over_image(cell.name, cell.pixels, cell.truth, result.lead.window)
+            open_page("explain")
+        st.button(
+            "Remove",
+            key="classify_remove",
+            icon=":material/close:",
+            type="tertiary",
+            on_click=_remove,
+            args=(session, order, cell.id),
+        )
+    with st.container(horizontal=True, gap="medium"):  # beside each other where there is room
+        with st.container(width=PANE):
+            _verdict(result, spec)
+            with st.container(horizontal=True, gap="small"):
+                _pictures(result, predictors)
+        with st.container(width=PANE):
+            _probability_section(result, predictors, spec, dark)
+            _facts(session, result, spec)
+
+
+def _verdict(result: Result, spec: DatasetSpec) -> None:
+    lead = result.lead
+    badges = _BADGES[lead.verdict.kind]
+    if not result.agree:
+        badges += " :orange-badge[models disagree]"
+    if result.no_cell_found:
+        badges += " :orange-badge[no white cell found: look yourself]"
+    if lead.verdict.kind == "foreign":
+        nearest = lead.nearest
+        st.subheader(f"Nearest to {spec.codes[nearest]}  {spec.class_names[nearest]} {badges}", anchor=False)
+        _out_of_distribution(lead, spec)
+        return
+    st.subheader(
+        f"{spec.codes[lead.winner]}  {spec.class_names[lead.winner]}, {_escaped(percent(lead.top))} {badges}",
+        anchor=False,
+    )
+    if lead.verdict.kind == "unsure":
+        some = [f"**{spec.class_names[k]}** ({_escaped(percent(lead.probabilities[k]))})" for k in lead.verdict.classes]
+        st.markdown(f"The model is not sure: {' or '.join([', '.join(some[:-1]), some[-1]])}.")
+
+
+def _out_of_distribution(lead: Prediction, spec: DatasetSpec) -> None:
+    """In what the picture differs, and the way to a model that knows such pictures."""
+    off = [_DIFFERENCES[kind] for kind in lead.verdict.unusual]
+    what = f"unusual {'is' if len(off) == 1 else 'are'} {listed(off)}" if off else "no single thing, but all together"
+    st.markdown(
+        f"This does not look like the {spec.unit}s that the model knows: {what}. Don't rely on its class.",
+        help=f"It lies {lead.verdict.ood_score:.1f} times as far from the {spec.unit}s that the model learnt from as "
+        f"99 of 100 of their kind do.",
+    )
+    lab_link()
+
+
+def _pictures(result: Result, predictors: Sequence[PredictorLike]) -> None:
+    cell, framed = result.cell, result.lead.crop
+    height, width = cell.pixels.shape[:2]
+    seen = {
+        predictor.run.size: prediction.crop.pixels
+        for predictor, prediction in zip(predictors, result.predictions, strict=True)
+    }
+    side = min(_PICTURE, PANE // (len(seen) + 1) - _BETWEEN)
+    with st.container(width=side, gap="xxsmall"):
+        shown = figures.framed_upload(cell.pixels, framed.box, 2 * side, PRIMARY[False])
+        st.image(shown, width=max(1, shown.shape[1] // 2), alt=f"{cell.name} with the frame that the model saw")
+        st.caption(f"Your picture, {width} x {height} px" if cell.truth is None else f"{width} x {height} px")
+    for size, pixels in seen.items():
+        with st.container(width=side, gap="xxsmall"):
+            st.image(enlarge(pixels, 2 * side), width=side, alt=f"The {size} px picture that the model saw")
+            st.caption(f"What the model saw, {size} px")
+
+
+def _probability_section(result: Result, predictors: Sequence[PredictorLike], spec: DatasetSpec, dark: bool) -> None:
+    colours, short = class_colours(spec.codes, dark), short_names([r.run for r in predictors])
+    for number, (predictor, prediction) in enumerate(zip(predictors, result.predictions, strict=True)):
+        title = "Likeliest classes" + (", if it were one of them" if prediction.verdict.kind == "foreign" else "")
+        if len(predictors) > 1:
+            verdict = prediction.verdict.kind
+            title = f"{short[predictor.run.name]}: {spec.class_names[prediction.winner]}, {verdict}"
+        figure = probability_bars(
+            prediction.probabilities,
+            spec.codes,
+            spec.class_names,
+            colours,
+            title=title,
+            dark=dark,
+            shown=SHOWN if len(predictors) == 1 else 3,
+        )
+        plot(figure, key=f"classify_bars_{number}", alt=f"Probabilities by {predictor.run.title}")
+    times = ", ".join(
+        f"{short[reader.run.name]} in {milliseconds(reading.milliseconds)}"
+        for reader, reading in zip(predictors, result.predictions, strict=True)
+    )
+    st.caption(f"Answered by {times}.")
+
+
+def _facts(session: UploadSession, result: Result, spec: DatasetSpec) -> None:
+    cell, framed = result.cell, result.lead.crop
+    lines = [f"**{_escaped(cell.name)}**"]
+    if cell.truth:
+        name = dict(zip(spec.codes, spec.class_names, strict=True)).get(cell.truth, cell.truth)
+        lines.append(f"Labelled {name} ({cell.source}).")
+    lines.append(framed.note)
+    lines += [f"{note[0].upper()}{note[1:]}." for note in cell.notes]
+    st.markdown(" ".join(lines))
+    if not spec.stretched:  # else the whole picture is always used
+        _framing(session, cell, spec)
+
+
+def _framing(session: UploadSession, cell: UploadedCell, spec: DatasetSpec) -> None:
+    key, mode = f"classify_mode_{cell.id}", session.mode(cell.id)
+    searched = spec.unit == "cell" and cell.truth is None
+    modes = [m for m in _MODES if m != "search" or searched]
+
+    def choose() -> None:
+        session.modes[cell.id] = st.session_state[key]
+
+    st.session_state[key] = mode if mode in modes else "auto"
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.segmented_control(
+            "What to cut out",
+            modes,
+            format_func=_MODES.get,
+            key=key,
+            required=True,
+            on_change=choose,
+            help=(
+                "Round the cell: one square of one size for all your pictures, round the cell in each. "
+                if searched
+                else ""
+            )
+            + "As it fits: decided by the picture's shape. Centre crop: the middle, in the proportion of the crops "
+            "that the models learnt from. Whole: the largest square in the middle.",
+        )
+        st.button(
+            f"Use for all {spec.unit}s",
+            key="classify_mode_all",
+            type="tertiary",
+            on_click=session.use_mode_for_all,
+            args=(mode,),
+            disabled=len(session.cells) < 2 or mode == session.default_mode,
+        )
+
+
+def _escaped(name: str) -> str:
+    """A file's name as plain text inside Markdown."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()#+-.!|<>~$:" else c for c in name)
+
+
+def _step(order: list[str], by: int) -> None:
+    now = order.index(st.session_state[CHOSEN]) if st.session_state.get(CHOSEN) in order else 0
+    choose_cell(order[(now + by) % len(order)])
+
+
+def _remove(session: UploadSession, order: list[str], identity: str) -> None:
+    if len(order) > 1:
+        _step(order, 1)
+    session.remove(identity)

@@ -1,0 +1,489 @@
+"""Compare, class by class: how well each run finds each class and leaves the others alone; ROC and precision-recall
+curves.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.evaluation import softmax
+from core.evaluation.metrics import CLASS_MEASURES, ClassCurves, class_curves, class_proportions
+from core.formatting import capitalized, of_class
+from core.inference.scope import spec_for
+from core.runs import Run
+from dashboard import cache
+from dashboard.charts import cached_figure, show_figure
+from dashboard.compare import CompareContext, run_selection
+from dashboard.pickers import choice
+from dashboard.style import class_colours, finish, ground, series_colours
+
+MEASURE_TITLES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "precision": "Precision", "f1": "F1"}
+
+
+def class_measures(runs: Sequence[Run], labels: Mapping[str, str], split: str = "test") -> pd.DataFrame:
+    """A row for each run, class and measure, in that order; percent, NaN where there was nothing to count.
+
+    Columns: run, model, code, measure (of `MEASURES`), value, low, high (95 % interval), cells (of the class).
+    """
+    rows = []
+    for run in runs:
+        confusion = run.metrics[split]["confusion"]
+        for code, by_measure in zip(run.config["dataset"]["codes"], class_proportions(confusion), strict=True):
+            for measure in CLASS_MEASURES:
+                share = by_measure[measure]
+                counted = share.n > 0
+                bounds = (100 * share.low, 100 * share.high) if counted else (np.nan, np.nan)
+                rows.append(
+                    (run.name, labels[run.name], code, measure, 100 * share.value, *bounds, by_measure["sensitivity"].n)
+                )
+    return pd.DataFrame(rows, columns=["run", "model", "code", "measure", "value", "low", "high", "cells"])
+
+
+def class_table(measures: pd.DataFrame) -> pd.DataFrame:
+    """`class_measures` as people read it: a row for each class and run, a value and an interval (text) each."""
+    rows: dict[tuple[str, str], dict] = {}
+    for one in measures.sort_values("code", kind="stable", key=_in_order).itertuples():
+        row = rows.setdefault((one.code, one.run), {"class": one.code, "model": one.model, "cells": one.cells})
+        row[one.measure] = one.value
+        row[f"{one.measure} interval"] = "" if np.isnan(one.low) else f"{one.low:.1f} to {one.high:.1f}"
+    return pd.DataFrame(list(rows.values()))
+
+
+def _in_order(codes: pd.Series) -> pd.Series:
+    """The place at which each code first appears."""
+    return codes.map({code: place for place, code in enumerate(dict.fromkeys(codes))})
+
+
+def curve_points(curves: Mapping[str, ClassCurves], kind: str) -> pd.DataFrame:
+    """The points that are drawn, for export: name, x and y of the curves' ``kind`` ('roc' or 'precision_recall')."""
+    x, y = ("false_positive_rate", "sensitivity") if kind == "roc" else ("recall", "precision")
+    parts = [pd.DataFrame(getattr(one, kind), columns=[x, y]).assign(name=name) for name, one in curves.items()]
+    columns = ["name", x, y]
+    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+SYMBOLS = ("circle", "diamond-open", "square", "cross-open")
+MOST_RUNS = len(SYMBOLS)
+_SHORT = 5  # letters
+_BETWEEN = 0.025  # panels, of the width
+
+
+def measure_dots(
+    measures: pd.DataFrame,
+    codes: Sequence[str],
+    names: Mapping[str, str],
+    *,
+    unit: str = "cell",
+    dark: bool = False,
+) -> go.Figure:
+    """A dot with its 95 % interval for each class (row), measure (panel) and run (symbol), in the class's colour.
+
+    ``measures`` is `dashboard.compare.classes.class_measures` of `MOST_RUNS` runs at most, ``names`` gives each code's
+    class name, ``unit`` what one picture shows.
+    """
+    runs = list(dict.fromkeys(measures["run"]))
+    if len(runs) > MOST_RUNS:
+        raise ValueError(f"{len(runs)} runs: {MOST_RUNS} symbols at most can be told apart")
+    colours, quiet = list(class_colours(codes, dark).values()), ground(dark)["quiet"]
+    titles = [names[code] for code in codes]
+    step = 0.62 / max(len(runs), 1)
+    rows = {key: table.set_index("code").loc[list(codes)] for key, table in measures.groupby(["run", "measure"])}
+    # Put together as one dictionary: plotly then checks it once, which takes a third of the time of adding trace by
+    # trace to subplots.
+    traces, axes, headings = [], {}, []
+    for column, (measure, title) in enumerate(MEASURE_TITLES.items()):
+        axis, left = f"x{column + 1}" if column else "x", column * (1 + _BETWEEN) / len(MEASURE_TITLES)
+        right = left + (1 + _BETWEEN) / len(MEASURE_TITLES) - _BETWEEN
+        axes[axis.replace("x", "xaxis")] = {"domain": [left, right], "zeroline": False, "nticks": 4, "tickangle": 0}
+        heading = {"text": f"{title} (%)", "x": (left + right) / 2, "xref": "paper", "y": 1, "yref": "paper"}
+        font = {"size": 14, "color": quiet}
+        headings.append(heading | {"yanchor": "bottom", "yshift": 2, "showarrow": False, "font": font})
+        for place, run in enumerate(runs):
+            own_rows = rows[run, measure]
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "xaxis": axis,
+                    "x": own_rows["value"].to_numpy(),
+                    "y": np.arange(len(codes)) + (place - (len(runs) - 1) / 2) * step,
+                    "name": own_rows["model"].iloc[0],
+                    "legendgroup": run,
+                    "showlegend": False,
+                    "marker": {"symbol": SYMBOLS[place], "size": 9, "color": colours}
+                    | {"line": {"width": 2, "color": colours}},
+                    "error_x": _interval(own_rows["value"], own_rows["low"], own_rows["high"], quiet),
+                    "customdata": list(zip(own_rows["low"], own_rows["high"], titles, own_rows["cells"], strict=True)),
+                    "hovertemplate": f"<b>%{{customdata[2]}}</b>, {title.lower() if measure != 'f1' else title} "
+                    "%{x:.2f} %<br>95 % interval %{customdata[0]:.1f} to %{customdata[1]:.1f}"
+                    f"<br>%{{customdata[3]:,}} {unit}s of the class",
+                }
+            )
+    for place, run in enumerate(runs if len(runs) > 1 else ()):
+        # The legend's sample: dots have their classes' colours, so a grey stands for the symbol.
+        marker = {"symbol": SYMBOLS[place], "size": 9, "color": quiet, "line": {"width": 2, "color": quiet}}
+        name = rows[run, "sensitivity"]["model"].iloc[0]
+        traces.append({"type": "scatter", "mode": "markers", "x": [None], "y": [None], "name": name, "marker": marker})
+        traces[-1]["legendgroup"] = run
+    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "line": {"color": ground(dark)["line"], "width": 1}}
+    borders = [place + 0.5 for place in range(len(codes) - 1)]
+    legend = {"x": 0, "xanchor": "left", "xref": "container", "y": 0, "yref": "container", "yanchor": "bottom"}
+    fig = go.Figure(
+        {
+            "data": traces,
+            "layout": axes
+            | {
+                "annotations": headings,
+                "shapes": [line | {"y0": border, "y1": border, "layer": "below"} for border in borders],
+                "yaxis": {
+                    "tickvals": list(range(len(codes))),
+                    "ticktext": [f"<b>{code}</b>  {names[code]}" for code in codes],
+                    "range": [len(codes) - 0.5, -0.5],
+                    "showgrid": False,
+                    "zeroline": False,
+                },
+            },
+        }
+    )
+    height = 126 + max(38, 14 + 15 * len(runs)) * len(codes)
+    finish(fig, title=measures_title(measures, names, unit), height=height, dark=dark)
+    fig.update_layout(margin={"t": 76}, legend=legend, yaxis={"tickfont": {"color": ground(dark)["text"]}})
+    return fig
+
+
+def measures_title(measures: pd.DataFrame, names: Mapping[str, str], unit: str = "cell") -> str:
+    """Which class is found least often, in one sentence."""
+    sensitivities = measures[measures["measure"] == "sensitivity"].dropna(subset="value")
+    if sensitivities.empty:
+        return f"No {unit}s were scored"
+    by_class = sensitivities.groupby("code", sort=False)["value"].agg(["min", "max", "mean"])
+    if by_class["min"].min() == 100:
+        return f"Every {unit} of every class is found"
+    worst = by_class["mean"].idxmin()
+    low, high = by_class.loc[worst, ["min", "max"]]
+    share = f"{low:.1f} %" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f} %"
+    return f"{capitalized(of_class(names[worst], unit))} are found least often: {share} of them"
+
+
+def roc_figure(
+    curves: Mapping[str, ClassCurves],
+    colours: Sequence[str],
+    *,
+    title: str,
+    answers: Mapping[str, tuple[float, float]] | None = None,
+    corner: bool = True,
+    dark: bool = False,
+) -> go.Figure:
+    """ROC curves by name, the area under each in the legend; ``corner`` zooms in on the upper left one.
+
+    ``answers`` gives by name (1 - specificity, sensitivity) of the model's own answers (the likeliest class),
+    drawn as a dot.
+    """
+    fig = go.Figure()
+    if not corner:
+        fig.add_scatter(
+            x=[0, 1],
+            y=[0, 1],
+            mode="lines",
+            line={"color": ground(dark)["quiet"], "dash": "dot", "width": 1},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    for place, (name, one) in enumerate(curves.items()):
+        _line(fig, one.roc, f"{name}  <b>{_area(one.auroc)}</b>", name, colours, place)
+        if answers and name in answers:
+            _dot(fig, answers[name], name, colours[place], dark)
+    reach = roc_corner(list(curves.values())) if corner else (1.0, 0.0)
+    fig.update_xaxes(title="Others called so by mistake (1 − specificity)", range=_room(0, reach[0]))
+    fig.update_yaxes(title="Found (sensitivity)", range=_room(reach[1], 1))
+    return _finish_curves(fig, title, "AUROC", dark, right=True)
+
+
+def precision_recall_figure(
+    curves: Mapping[str, ClassCurves],
+    colours: Sequence[str],
+    *,
+    title: str,
+    answers: Mapping[str, tuple[float, float]] | None = None,
+    corner: bool = True,
+    dark: bool = False,
+) -> go.Figure:
+    """Precision against recall by name, the average precision in the legend; ``corner`` zooms in on the upper right.
+
+    ``answers`` gives by name (recall, precision) of the model's own answers (the likeliest class).
+    """
+    fig = go.Figure()
+    for place, (name, one) in enumerate(curves.items()):
+        label = f"{name}  <b>{_area(one.average_precision)}</b>"
+        _line(fig, one.precision_recall, label, name, colours, place)
+        if answers and name in answers:
+            _dot(fig, answers[name], name, colours[place], dark)
+    low = precision_recall_corner(list(curves.values())) if corner else (0.0, 0.0)
+    fig.update_xaxes(title="Found (recall)", range=_room(low[0], 1))
+    fig.update_yaxes(title="Right among those called so (precision)", range=_room(low[1], 1))
+    return _finish_curves(fig, title, "Average precision", dark, right=False)
+
+
+def roc_title(curves: Mapping[str, ClassCurves], of: str) -> str:
+    """What ROC curves of ``of`` (a class or a run) say: how far the areas under them are apart."""
+    if not curves:
+        return "Nothing to draw: nothing to tell apart"
+    areas = {name: one.auroc for name, one in curves.items()}
+    low, high = _area(min(areas.values())), _area(max(areas.values()))
+    if low == high:
+        return f"{of}: AUROC {high}"
+    worst = min(areas, key=areas.get)
+    if len(worst) <= _SHORT:  # a class's code; a run's name would not fit
+        return f"{of}: {worst} is told apart least well"
+    return f"{of}: AUROC {low} to {high}"
+
+
+def precision_title(curves: Mapping[str, ClassCurves]) -> str:
+    """What precision-recall curves say: how many right answers are left where 99 % of a class are to be found."""
+    if not curves:
+        return "Nothing to draw: nothing to tell apart"
+    precisions = {name: precision_at(one, 0.99) for name, one in curves.items()}
+    worst = min(precisions, key=precisions.get)
+    low, high = _percent(precisions[worst]), _percent(max(precisions.values()))
+    if low == high:
+        return f"Where 99 % are found, {high} of those called so are right"
+    if len(worst) <= _SHORT:
+        return f"Where 99 % are found, {low} ({worst}) to {high} are right"
+    return f"Where 99 % are found, {low} to {high} of those called so are right"
+
+
+def precision_at(curves: ClassCurves, recall: float) -> float:
+    """The highest precision at which at least ``recall`` of the class is found, 0 to 1."""
+    x, y = curves.precision_recall.T
+    after = y[x >= recall]
+    return float(max(np.interp(recall, x, y), after.max() if len(after) else 0.0))
+
+
+def roc_corner(curves: Sequence[ClassCurves]) -> tuple[float, float]:
+    """The corner that shows every curve's bend: highest false positive rate, lowest sensitivity."""
+    right, low = 0.01, 0.98
+    for one in curves:
+        x, y = one.roc[int(np.argmax(one.roc[:, 1] - one.roc[:, 0]))]
+        right, low = max(right, 2.5 * x), min(low, 1 - 2.5 * (1 - y))
+    return min(right, 1.0), max(low, 0.0)
+
+
+def precision_recall_corner(curves: Sequence[ClassCurves]) -> tuple[float, float]:
+    """The corner that shows every curve's bend: lowest recall, lowest precision."""
+    left, low = 0.98, 0.98
+    for one in curves:
+        x, y = one.precision_recall[int(np.argmax(one.precision_recall.min(axis=1)))]
+        left, low = min(left, 1 - 2.5 * (1 - x)), min(low, 1 - 2.5 * (1 - y))
+    return max(left, 0.0), max(low, 0.0)
+
+
+def _interval(value: pd.Series, low: pd.Series, high: pd.Series, colour: str) -> dict:
+    """Error bars from ``low`` to ``high``."""
+    lengths = {"array": (high - value).to_numpy(), "arrayminus": (value - low).to_numpy()}
+    return {"type": "data", "symmetric": False, "color": colour, "thickness": 1.2, "width": 0} | lengths
+
+
+def _line(fig: go.Figure, points: np.ndarray, label: str, name: str, colours: Sequence[str], place: int) -> None:
+    before = list(colours[:place]).count(colours[place])  # lines of one colour are told apart by their dashes
+    fig.add_scatter(
+        x=points[:, 0],
+        y=points[:, 1],
+        mode="lines",
+        name=label,
+        legendgroup=name,
+        line={"color": colours[place], "width": 2, "dash": ("solid", "dash", "dot", "dashdot")[before % 4]},
+        hovertemplate=f"<b>{name}</b><br>%{{x:.2%}}, %{{y:.2%}}<extra></extra>",
+    )
+
+
+def _dot(fig: go.Figure, point: tuple[float, float], name: str, colour: str, dark: bool) -> None:
+    fig.add_scatter(
+        x=[point[0]],
+        y=[point[1]],
+        mode="markers",
+        legendgroup=name,
+        showlegend=False,
+        marker={"size": 10, "color": colour, "line": {"width": 2, "color": ground(dark)["background"]}},
+        hovertemplate=f"<b>{name}</b>, its answers<br>%{{x:.2%}}, %{{y:.2%}}<extra></extra>",
+    )
+
+
+def _finish_curves(fig: go.Figure, title: str, legend: str, dark: bool, *, right: bool) -> go.Figure:
+    finish(fig, title=title, height=470, dark=dark)
+    side = {"x": 0.985, "xanchor": "right"} if right else {"x": 0.015, "xanchor": "left"}
+    colours = ground(dark)
+    look = {"orientation": "v", "y": 0.02, "yanchor": "bottom", "bgcolor": colours["background"]}
+    title_look = {"text": legend, "font": {"color": colours["quiet"], "size": 13}}
+    fig.update_layout(
+        legend=side
+        | look
+        | {"bordercolor": colours["line"], "borderwidth": 1, "title": title_look}
+        | {"font": {"size": 13}},
+        margin={"t": 52, "r": 16},
+    )
+    fig.update_xaxes(tickformat="~%", zeroline=False)
+    fig.update_yaxes(tickformat="~%", zeroline=False)
+    return fig
+
+
+def _room(low: float, high: float) -> list[float]:
+    """The axis from ``low`` to ``high`` with room for lines that run along its ends."""
+    room = 0.02 * (high - low)
+    return [low - room, high + room]
+
+
+def _area(value: float) -> str:
+    """'0.9987'; never a rounded 1.0000 for what is less."""
+    if value < 1 and f"{value:.4f}" == "1.0000":
+        return "> 0.9999"
+    return f"{value:.4f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %" if value < 0.995 or value == 1 else "> 99 %"
+
+
+def cached_curves(run: Run, index: int) -> ClassCurves | None:
+    """ROC and precision-recall curves of class ``index`` on test; None where there is nothing to tell apart."""
+    return _cached_curves(*cache.version(run), index)
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _cached_curves(path: str, changed: int, index: int) -> ClassCurves | None:
+    answers = cache.predictions(Run(Path(path)))
+    return class_curves(answers.labels, softmax(answers.logits), index)
+
+
+_HELP = {
+    "sensitivity": "Share of the class's {unit}s that are found (also called recall).",
+    "specificity": "Share of all other {unit}s that are not called so.",
+    "precision": "Share of the {unit}s called so that are of the class; it depends on how common the class is.",
+    "f1": "Harmonic mean of sensitivity and precision; its interval is carried over from that of F*.",
+}
+
+
+def classes(context: CompareContext) -> None:
+    """Sensitivity, specificity, precision and F1 of the ticked runs with intervals, and their curves."""
+    runs = _of_one_kind(run_selection(context, "Runs", help="The runs ticked in the table of all runs."))
+    if not runs:
+        st.info("Choose a run above, and how it does on every class appears here.", icon=":material/category:")
+        return
+    spec = spec_for(runs[0])
+    codes, names = list(spec.codes), dict(zip(spec.codes, spec.class_names, strict=True))
+    measures = class_measures(runs, context.names)
+    shown = measures[measures["run"].isin([run.name for run in runs[-MOST_RUNS:]])]
+    marks = tuple(cache.version(run) for run in runs[-MOST_RUNS:])
+    labels = tuple(dict.fromkeys(shown["model"]))
+    key = ("measure_dots", marks, labels, context.dark)
+    dots = cached_figure(key, lambda: measure_dots(shown, codes, names, unit=context.unit, dark=context.dark))
+    show_figure(dots, shown, "classes", "class_measures")
+    more = (
+        f" Drawn: the last {MOST_RUNS} of {len(runs)} chosen runs; the table has all." if len(runs) > MOST_RUNS else ""
+    )
+    st.caption(
+        f"Lines are 95 % intervals (Wilson), on {runs[0].metrics['test']['n']:,} test {context.unit}s. Each panel has "
+        f"its own axis.{more}"
+    )
+    _table(measures, len(runs), context.unit)
+    _curves_section(runs, context, codes, names)
+
+
+def _of_one_kind(runs: Sequence[Run]) -> list[Run]:
+    """The runs that know the last chosen one's classes; the others are named."""
+    same = [run for run in runs if run.codes == runs[-1].codes]
+    if len(same) < len(runs):
+        st.caption("Runs of other classes than the last chosen one's are left out here.")
+    return same
+
+
+def _table(measures: pd.DataFrame, runs: int, unit: str) -> None:
+    table = class_table(measures)
+    config = {
+        "class": st.column_config.TextColumn("Class", pinned=True, width="small"),
+        "model": st.column_config.TextColumn("Model", pinned=runs > 1),
+        "cells": st.column_config.NumberColumn(
+            f"{capitalized(unit)}s", format="localized", help=f"Test {unit}s of the class."
+        ),
+    }
+    for measure, title in MEASURE_TITLES.items():
+        config[measure] = st.column_config.NumberColumn(title, format="%.1f %%", help=_HELP[measure].format(unit=unit))
+        config[f"{measure} interval"] = st.column_config.TextColumn("95 % interval", alignment="right")
+    order = [c for c in config if runs > 1 or c != "model"]
+    height = 39 + 35 * min(len(table), 12)
+    st.dataframe(table, hide_index=True, column_config=config, column_order=order, placeholder="–", height=height)
+
+
+def _curves_section(runs: Sequence[Run], context: CompareContext, codes: Sequence[str], names: dict[str, str]) -> None:
+    """ROC and precision-recall curves, one-vs-rest: one class over the runs, or one run over all classes."""
+    st.subheader("ROC and precision-recall curves", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        across = {"runs": "One class, the chosen runs", "classes": "One run, every class"}
+        by = choice("curves", "Curves of", across, "runs" if len(runs) > 1 else "classes", "set of curves", hidden=True)
+        if by == "runs":
+            titles = {code: f"{code} · {names[code]}" for code in codes}
+            code = choice("cell_class", "Class", titles, _hardest(runs[-1]), "class", box=True, width=260)
+            curve_sources = {context.names[run.name]: (run, codes.index(code)) for run in runs}
+            of, colours = capitalized(of_class(names[code], context.unit)), series_colours(len(runs), context.dark)
+        else:
+            titles = {run.name: context.names[run.name] for run in runs}
+            name = choice("curves_of", "Run", titles, runs[-1].name, "run", box=True)
+            run = next(run for run in runs if run.name == name)
+            curve_sources = {code: (run, index) for index, code in enumerate(codes)}
+            of, colours = context.names[run.name], list(class_colours(codes, context.dark).values())
+        zoom = {"corner": "Corner enlarged", "whole": "Whole curves"}
+        corner = choice("zoom", "Zoom", zoom, "corner", "zoom", hidden=True, help="The curves bend in one corner.")
+    lines, dots, line_colours = _read_curves(curve_sources, colours)
+    options = {"corner": corner == "corner", "dark": context.dark}
+    key = (
+        of,
+        tuple((name, cache.version(run), index) for name, (run, index) in curve_sources.items()),
+        corner,
+        context.dark,
+    )
+    halves = st.grid(2, min_column_width=400, gap="medium")
+    with halves.container():
+        points = {name: (1 - d["specificity"], d["sensitivity"]) for name, d in dots.items()}
+        title = roc_title(lines, of)
+        fig = cached_figure(
+            ("roc", *key), lambda: roc_figure(lines, line_colours, title=title, answers=points, **options)
+        )
+        show_figure(fig, curve_points(lines, "roc"), "roc", "roc")
+    with halves.container():
+        spots = {name: (d["sensitivity"], d["precision"]) for name, d in dots.items() if d["precision"] is not None}
+        name = precision_title(lines)
+        fig = cached_figure(
+            ("precision_recall", *key),
+            lambda: precision_recall_figure(lines, line_colours, title=name, answers=spots, **options),
+        )
+        show_figure(fig, curve_points(lines, "precision_recall"), "precision-recall", "precision_recall")
+    st.caption(
+        f"Each class against all others, as the probability from which a {context.unit} is called so is lowered. Dots: "
+        f"the answers as given, each {context.unit} the likeliest class. AUROC: how often one of the class gets a higher "
+        "probability than another; average precision weighs rare classes harder."
+    )
+
+
+def _read_curves(
+    curve_sources: dict[str, tuple[Run, int]], colours: Sequence[str]
+) -> tuple[dict[str, ClassCurves], dict[str, dict[str, float]], list[str]]:
+    """Curves by name, what the answers as given reach, and the colours of those that have curves."""
+    lines, dots, line_colours = {}, {}, []
+    for colour, (name, (run, index)) in zip(colours, curve_sources.items(), strict=True):
+        one = cached_curves(run, index)
+        if one is None:
+            continue
+        lines[name] = one
+        line_colours.append(colour)
+        stored = run.metrics["test"]["per_class"]
+        dots[name] = {measure: stored[measure][index] for measure in ("sensitivity", "specificity", "precision")}
+    return lines, dots, line_colours
+
+
+def _hardest(run: Run) -> str:
+    """The code of the class that ``run`` finds least often."""
+    sensitivities = run.metrics["test"]["per_class"]["sensitivity"]
+    return min(zip(run.codes, sensitivities, strict=True), key=lambda p: 2 if p[1] is None else p[1])[0]

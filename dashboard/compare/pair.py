@@ -1,0 +1,382 @@
+"""Compare, two runs on the same cells: how sure the difference is, where they agree, what only one gets right; and how
+alike all shown runs are.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.datasets import Split
+from core.evaluation.compare import Agreement, BootstrapResult, error_overlap, pairwise_agreement, similarity_order
+from core.evaluation.hard_examples import Votes
+from core.formatting import capitalized, of_class, percent
+from core.inference.scope import spec_for
+from core.runs import Run
+from dashboard import cache, pickers
+from dashboard.charts import cached_figure, csv_text, show_figure
+from dashboard.compare import (
+    FIRST_SECOND,
+    CompareContext,
+    HardImages,
+    PairedAnswers,
+    compare_pair,
+    comparison_text,
+    hard_images,
+    select_names,
+)
+from dashboard.compare.matrices import VegaSpec, confusion_chart, confusion_table, even_steps, squares
+from dashboard.pickers import choice
+from dashboard.pictures import enlarge
+from dashboard.style import finish, ground, sequential, series_colours
+
+
+def only_one_right(both: PairedAnswers, who: str, codes: Sequence[str]) -> pd.DataFrame:
+    """The cells that only the 'first' or only the 'second' run names right, the surest error first.
+
+    Columns: id, label, and for each run '<first|second> answer' (code), '<...> p' (probability of its answer)
+    and '<...> p label' (of the true class), in 0 to 1.
+    """
+    right = [answers == both.labels for answers in both.answers]
+    keep = right[FIRST_SECOND.index(who)] & ~right[1 - FIRST_SECOND.index(who)]
+    rows, names = np.arange(int(keep.sum())), np.asarray(codes)
+    labels = both.labels[keep]
+    table = {"id": both.ids[keep], "label": names[labels]}
+    for name, shares, answers in zip(FIRST_SECOND, both.probabilities, both.answers, strict=True):
+        table[f"{name} answer"] = names[answers[keep]]
+        table[f"{name} p"] = shares[keep].max(axis=1) if len(rows) else np.zeros(0)
+        table[f"{name} p label"] = shares[keep][rows, labels]
+    wrong = FIRST_SECOND[1 - FIRST_SECOND.index(who)]
+    return pd.DataFrame(table).sort_values(f"{wrong} p", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def agreement_table(votes: Votes, names: Sequence[str], labels: Mapping[str, str], *, errors: bool) -> pd.DataFrame:
+    """How alike each two of R runs are, in percent, a row for each two, runs that are alike side by side.
+
+    ``names`` are the runs behind ``votes.answers``. With ``errors``, of the cells that either of two gets
+    wrong the share that both do; else the share of cells to which both give the same answer. Columns: one,
+    other (names), one_model, other_model (labels), value.
+    """
+    alike = error_overlap(votes.answers, votes.labels) if errors else pairwise_agreement(votes.answers)
+    order = similarity_order(alike)
+    sorted_names = np.asarray(names)[order]
+    one, other = (part.ravel() for part in np.meshgrid(sorted_names, sorted_names, indexing="ij"))
+    table = pd.DataFrame({"one": one, "other": other})
+    for side in ("one", "other"):
+        table[f"{side}_model"] = [labels[name] for name in table[side]]
+    return table.assign(value=100 * alike[np.ix_(order, order)].ravel())
+
+
+def agreement_chart(
+    agreement: Agreement, codes: Sequence[str], names: Sequence[str], *, unit: str = "cell", dark: bool = False
+) -> VegaSpec:
+    """What the first says (rows) against what the second says of the same cell; clickable like a confusion matrix."""
+    subtitle = f"The same answer to {100 * agreement.fraction_equal:.2f} % of the {unit}s"
+    if agreement.kappa is not None:
+        subtitle += f", Cohen's kappa {agreement.kappa:.3f}"
+    title = agreement_title(agreement.matrix, names, unit)
+    return confusion_chart(
+        agreement.matrix,
+        codes,
+        names,
+        title=title,
+        subtitle=subtitle,
+        axes=("the first says", "the second says"),
+        unit=unit,
+        dark=dark,
+    )
+
+
+def agreement_title(matrix: np.ndarray, names: Sequence[str], unit: str = "cell") -> str:
+    """The finding of an agreement matrix in one sentence."""
+    apart = matrix - np.diag(np.diag(matrix))
+    if matrix.sum() == 0:
+        return f"No {unit}s were scored"
+    if not apart.any():
+        return f"Both say the same of every {unit}"
+    either = apart + apart.T
+    one, other = sorted(np.unravel_index(int(either.argmax()), either.shape))
+    between = f"{of_class(names[one], unit)} or {of_class(names[other], unit)}"
+    return f"{int(either[one, other])} of {int(apart.sum())} disputes: {between}"
+
+
+def difference_figure(resampled: BootstrapResult, first: str, second: str, *, dark: bool = False) -> go.Figure:
+    """How the difference of two accuracies spreads over resamples of the cells, in points; zero marked."""
+    points = 100 * resampled.differences
+    values, counts = np.unique(np.round(points, 6), return_counts=True)
+    low, high = (100 * bound for bound in resampled.interval)
+    inside = (values >= low - 1e-9) & (values <= high + 1e-9)
+    strong, quiet = series_colours(1, dark)[0], ground(dark)["line"]
+    fig = go.Figure()
+    fig.add_bar(
+        x=values,
+        y=100 * counts / max(len(points), 1),
+        marker={"color": np.where(inside, strong, quiet).tolist(), "line": {"width": 0}},
+        hovertemplate="%{x:+.2f} points: %{y:.1f} % of the resamples<extra></extra>",
+        name="resamples",
+    )
+    fig.add_vline(x=0, line={"color": ground(dark)["text"], "width": 1.5, "dash": "dot"})
+    reach = np.array([min(values.min(), 0), max(values.max(), 0)]) if len(values) else np.zeros(2)
+    room = max(0.08 * np.ptp(reach), 0.02)
+    fig.update_xaxes(title=f"Points: {first} minus {second}", range=(reach[0] - room, reach[1] + room))
+    fig.update_yaxes(title="Resamples (%)")
+    fig.update_layout(bargap=0.05, showlegend=False)
+    return finish(fig, title=difference_words(resampled), height=360, dark=dark)
+
+
+def difference_words(resampled: BootstrapResult) -> str:
+    """The finding of a bootstrap in one line."""
+    low, high = (100 * bound for bound in resampled.interval)
+    ahead = max(resampled.fraction_ahead, 1 - resampled.fraction_ahead)
+    who = "first" if resampled.fraction_ahead >= 0.5 else "second"
+    share = "> 99.9" if ahead > 0.999 else f"{100 * ahead:.1f}"
+    if low <= 0 <= high:
+        return f"The interval holds zero; the {who} leads in {share} % of the resamples"
+    return f"The {who} leads in {share} % of the resamples"
+
+
+def alike_chart(alike: pd.DataFrame, order: Sequence[str], *, title: str, dark: bool = False) -> VegaSpec:
+    """Runs against runs: how alike each two are, in percent; a click chooses two (selection ``pair``: one, other).
+
+    ``alike`` has a row for each two runs: one, other (names), one_model, other_model (labels), value (percent).
+    ``order`` are the labels in the order of the axes.
+    """
+    low = float(np.floor(alike["value"].min())) if len(alike) else 0.0
+    scale = sequential(dark)
+    data = alike.assign(text=[f"{value:.0f}" for value in alike["value"]], colour=alike["value"])
+    tooltip = [
+        {"field": "one_model", "title": "one"},
+        {"field": "other_model", "title": "the other"},
+        {"field": "value", "type": "quantitative", "title": "%", "format": ".1f"},
+    ]
+    return squares(
+        data,
+        "one_model",
+        "other_model",
+        order=order,
+        steps=even_steps(min(low, 99.0), 100, scale),
+        scale=scale,
+        tooltip=tooltip,
+        titles=(None, None),
+        title=title,
+        click=("pair", ("one", "other")),
+        side=max(160, 24 * len(order)),
+        font_size=9 if len(order) > 16 else 12,
+        label_size=11,
+        label_angle=-60,
+        dark=dark,
+    )
+
+
+def alike_title(alike: pd.DataFrame, what: str) -> str:
+    """The finding of `together_chart` in one line; ``what`` says what the two have in common."""
+    others = alike[alike["one"] != alike["other"]]
+    if others.empty:
+        return "Nothing to set against each other"
+    best = others.loc[others["value"].idxmax()]
+    least = others.loc[others["value"].idxmin()]
+    return (
+        f"Most {what}: {best['one_model']} and {best['other_model']} ({best['value']:.1f} %); "
+        f"least: {least['one_model']} and {least['other_model']} ({least['value']:.1f} %)"
+    )
+
+
+PER_PAGE = 12
+_SIDE = 128
+
+
+def pair(context: CompareContext) -> None:
+    """The last two ticked runs (others may be chosen here), then how all shown runs agree."""
+    if len(context.every) < 2:
+        st.info(
+            "Two runs will be set against each other here. There is only one yet.", icon=":material/compare_arrows:"
+        )
+        return
+    runs = _choose(context)
+    both = compare_pair(*runs)
+    if isinstance(both, str):
+        st.info(f"No test of the difference. {both}", icon=":material/info:")
+    else:
+        _difference(both, runs, context)
+        _only_one(both, runs, context)
+    if len(context.runs) > 2:
+        _alike_section(context)
+
+
+def _choose(context: CompareContext) -> list[Run]:
+    """Two select boxes with the last two ticked runs; what is chosen here is ticked everywhere."""
+    by_val = sorted(context.every, key=lambda run: -run.metrics["val"]["accuracy"])
+    now = [run.name for run in context.selected_runs[-2:]]
+    now += [run.name for run in by_val if run.name not in now][: 2 - len(now)]
+    names = [run.name for run in context.runs]
+    options = names + [name for name in now if name not in names]
+    before = [name for name in context.selected if name not in now]
+
+    def remember(place: int) -> None:
+        picked = st.session_state[f"pair_{FIRST_SECOND[place]}"]
+        both = list(now)
+        both[place], both[1 - place] = picked, now[place] if picked == now[1 - place] else now[1 - place]
+        select_names(context.spec.name, [*before, *both])
+
+    select_names(context.spec.name, [*before, *now])
+    with st.container(horizontal=True):
+        for place, who in enumerate(FIRST_SECOND):
+            st.session_state[f"pair_{who}"] = now[place]
+            st.selectbox(
+                who.capitalize(),
+                options,
+                format_func=lambda name: context.names[name],
+                key=f"pair_{who}",
+                on_change=remember,
+                args=(place,),
+                width=380,
+            )
+    return context.find(now)
+
+
+def _difference(both: PairedAnswers, runs: Sequence[Run], context: CompareContext) -> None:
+    """The verdict, the four counts, the bootstrap and the agreement matrix."""
+    names, paired = [context.names[run.name] for run in runs], both.comparison
+    sizes = tuple(run.size for run in runs)
+    st.markdown(comparison_text(paired, *names, sizes, unshared=both.unshared, unit=context.unit))
+    counts = {
+        "Both right": paired.both_right,
+        "Only the first": paired.only_first,
+        "Only the second": paired.only_second,
+        "Both wrong": paired.both_wrong,
+    }
+    with st.container(horizontal=True, gap="large"):
+        for label, value in counts.items():
+            st.metric(label, f"{value:,}", width="content")
+    spec = spec_for(runs[0])
+    codes, titles = spec.codes, spec.class_names
+    stem = f"{runs[0].name}-{runs[1].name}"
+    grid = st.grid(2, min_column_width=420, gap="medium")  # one below the other on a narrow page
+    with grid.container(), st.container(width=430):
+        chart = agreement_chart(both.agreement, codes, titles, unit=context.unit, dark=context.dark)
+        table = confusion_table(both.agreement.matrix, codes).rename_axis("the first says")
+        show_figure(chart, table, f"agreement-{stem}", "agreement", index=True)
+    with grid.container():
+        key = ("bootstrap", *map(cache.version, runs), *names, context.dark)
+        figure = cached_figure(key, lambda: difference_figure(both.resampled, *names, dark=context.dark))
+        points = pd.DataFrame({"points": 100 * both.resampled.differences})
+        show_figure(figure, points, f"difference-{stem}", "bootstrap")
+        low, high = (100 * bound for bound in both.resampled.interval)
+        st.caption(
+            f"Paired bootstrap over the {paired.n:,} test {context.unit}s, {len(both.resampled.differences):,} "
+            f"resamples: 95 % interval of first minus second {low:+.2f} to {high:+.2f} points. Pictures of one person "
+            "are not independent, so the real uncertainty is larger."
+        )
+
+
+def _only_one(both: PairedAnswers, runs: Sequence[Run], context: CompareContext) -> None:
+    """The cells that only one of the two names right, with both answers."""
+    codes, unit = runs[0].codes, context.unit
+    st.subheader(f"{capitalized(unit)}s that only one gets right", anchor=False)
+    counts = (both.comparison.only_first, both.comparison.only_second)
+    titles = {who: f"Only the {who} ({count:,})" for who, count in zip(FIRST_SECOND, counts, strict=True)}
+    who = choice("only", "Only", titles, "first", "run", hidden=True)
+    table = only_one_right(both, who, codes)
+    names = [context.names[run.name] for run in runs]
+    right, wrong = names[FIRST_SECOND.index(who)], names[1 - FIRST_SECOND.index(who)]
+    if table.empty:
+        st.info(f"{wrong} misses no {unit} that {right} gets right.", icon=":material/check_circle:")
+        return
+    st.caption(f"{right} is right here, {wrong} is wrong; the surest error first.")
+    _wall(table, runs, names, unit)
+    st.download_button(
+        f"Download these {unit}s (CSV)",
+        lambda: csv_text(table.rename(columns=lambda c: c.replace("first", names[0]).replace("second", names[1]))),
+        f"hemalens-only-{runs[FIRST_SECOND.index(who)].name}.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def _wall(table: pd.DataFrame, runs: Sequence[Run], names: Sequence[str], unit: str) -> None:
+    """A page of cells: the picture where it is here, what the cell is, what each run says and how sure it is."""
+    pictures, why_not = _pictures(runs)
+    start, pager = pickers.first_page(f"only-{runs[0].name}-{runs[1].name}", pages := -(-len(table) // PER_PAGE))
+    place = st.container()
+    page = st.pagination(pages, default=start, key=pager) if pages > 1 else 1
+    pickers.share_page(page)
+    with place, st.grid(6, min_column_width=150, gap="small"):
+        for _, cell in table.iloc[(page - 1) * PER_PAGE : page * PER_PAGE].iterrows():
+            with st.container(border=True, gap="xsmall"):
+                if cell["id"] in pictures:
+                    st.image(enlarge(pictures[cell["id"]], _SIDE), width="stretch", alt=f"test {unit} {cell['id']}")
+                st.markdown(f"**{cell['label']}**, {unit} {cell['id']}")
+                lines = [
+                    f"{who.capitalize()}: {cell[f'{who} answer']} {percent(cell[f'{who} p'])}" for who in FIRST_SECOND
+                ]
+                st.caption("  \n".join(lines), help=f"First: {names[0]}. Second: {names[1]}.")
+    if why_not:
+        st.caption(why_not)
+
+
+class _ById(Mapping):
+    """The pictures of a split by their ids, each read when it is asked for."""
+
+    def __init__(self, split: Split) -> None:
+        self._images = split.images
+        self._places = {identity: place for place, identity in enumerate(split.ids.tolist())}
+
+    def __getitem__(self, identity: str) -> np.ndarray:
+        return self._images[self._places[identity]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _pictures(runs: Sequence[Run]) -> tuple[Mapping, str | None]:
+    """The test images by id, from the larger of the two runs' images that are here; else a sentence why none."""
+    for run in sorted(runs, key=lambda run: -run.size):
+        data = cache.scored_images(run)
+        if data is not None:
+            return _ById(data["test"]), None
+    run = max(runs, key=lambda run: run.size)
+    return {}, f"Pictures appear here once {run.provenance} at {run.size} px is on this computer (see Dataset)."
+
+
+def _alike_section(context: CompareContext) -> None:
+    """All shown runs against all: who says the same, or who makes the same errors."""
+    st.subheader("Who agrees with whom", anchor=False)
+    titles = {"answers": "Same answers", "errors": "Same errors"}
+    what = choice("alike", "Alike in", titles, "answers", "measure", hidden=True)
+    difficulty = hard_images(context.runs)
+    if len(difficulty.runs) < 2:
+        st.info(f"The shown runs were scored on different {context.unit}s.", icon=":material/info:")
+        return
+    key = (what, context.dark, *((*cache.version(run), context.names[run.name]) for run in difficulty.runs))
+    alike, chart = cached_figure(("together", key), lambda: _alike(difficulty, context, what))
+
+    def remember() -> None:
+        points = st.session_state["together"].selection.get("pair") or []
+        if points and points[0]["one"] != points[0]["other"]:
+            both = [points[0]["one"], points[0]["other"]]
+            select_names(context.spec.name, [*(name for name in context.selected if name not in both), *both])
+
+    show_figure(chart, alike, f"agreement-{what}", "together", on_select=remember)
+    meaning = (
+        f"Of the {context.unit}s that one of two runs or both get wrong, the share that both get wrong, in %."
+        if what == "errors"
+        else f"Share of test {context.unit}s to which two runs give the same answer, in %."
+    )
+    left = f" {len(difficulty.left_out)} left out, scored on other {context.unit}s." if difficulty.left_out else ""
+    st.caption(f"{meaning} Runs that are alike stand side by side. Click a square to see these two above.{left}")
+
+
+def _alike(difficulty: HardImages, context: CompareContext, what: str) -> tuple[pd.DataFrame, VegaSpec]:
+    """How alike the runs are, as a table and as a figure."""
+    alike = agreement_table(
+        difficulty.votes, [run.name for run in difficulty.runs], context.names, errors=what == "errors"
+    )
+    title = alike_title(alike, "errors in common" if what == "errors" else "alike")
+    order = list(dict.fromkeys(alike["one_model"]))
+    return alike, alike_chart(alike, order, title=title, dark=context.dark)

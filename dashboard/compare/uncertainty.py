@@ -1,0 +1,460 @@
+"""Compare, uncertainty: does a run know what it doesn't know, on its own test cells and on another laboratory's.
+Reliability, risk against coverage, and what prediction sets hold.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.datasets import get_dataset
+from core.datasets.pictures import read_dataset_pictures
+from core.evaluation import softmax
+from core.evaluation.external import cache_validation, cached_validation, external_datasets, validate_externally
+from core.evaluation.uncertainty import uncertainty_summary
+from core.formatting import capitalized, listed, of_class
+from core.inference.predictor import confidence_threshold, prediction_set_thresholds
+from core.inference.scope import spec_for
+from core.probabilities import wilson_interval
+from core.progress import Progress
+from core.runs import Run
+from dashboard import cache
+from dashboard.charts import cached_figure, csv_text, show_figure
+from dashboard.compare import CompareContext, run_selection
+from dashboard.pickers import choice
+from dashboard.style import finish, ground, series_colours
+
+Figures = Mapping[str, Any]  # of one run on one set of cells: see `core.evaluation.uncertainty.uncertainty_summary`
+
+TARGET = 0.01  # of the answers that are given may be wrong: risk is told at this
+
+
+def reliability_points(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
+    """A row for each name and bin: said and right (%), low, high (95 % interval, Wilson), cells in the bin."""
+    rows = []
+    for name, figures in figures_by_name.items():
+        reliability = figures["reliability"]
+        for confidence, accuracy, count in zip(
+            reliability["confidence"], reliability["accuracy"], reliability["counts"], strict=True
+        ):
+            low, high = wilson_interval(round(accuracy * count), count)
+            rows.append((name, *(100 * v for v in (confidence, accuracy, low, high)), count))
+    return pd.DataFrame(rows, columns=["name", "said", "right", "low", "high", "cells"])
+
+
+def risk_points(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
+    """A row for each name and point of its curve: answered and wrong (%), from (the probability, %)."""
+    rows = []
+    for name, figures in figures_by_name.items():
+        risk = figures["risk"]
+        for answered, wrong, start in zip(risk["coverage"], risk["risk"], risk["from_probability"], strict=True):
+            rows.append((name, 100 * answered, 100 * wrong, 100 * start))
+    return pd.DataFrame(rows, columns=["name", "answered", "wrong", "from"])
+
+
+def coverage_points(figures_by_name: Mapping[str, Figures], codes: Sequence[str]) -> pd.DataFrame:
+    """A row for each name and class: held and its interval (%), size (mean classes listed), cells; NaN without any."""
+    rows = []
+    for name, figures in figures_by_name.items():
+        lists = figures["lists"]
+        for code, held, count, size in zip(codes, lists["coverage"], lists["counts"], lists["size"], strict=True):
+            if held is None:
+                rows.append((name, code, *[np.nan] * 4, 0))
+                continue
+            low, high = wilson_interval(round(held * count), count)
+            rows.append((name, code, *(100 * v for v in (held, low, high)), size, count))
+    return pd.DataFrame(rows, columns=["name", "code", "held", "low", "high", "size", "cells"])
+
+
+def uncertainty_table(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
+    """A row a name: cells, calibration error, share sure and right of these, lists, and what silence buys; percent.
+
+    ``foreign`` and ``sure_and_wrong`` are NaN where ``figures_by_name`` has no ``verdicts``.
+    """
+    rows = []
+    for name, figures in figures_by_name.items():
+        lists, right = figures["lists"], figures["sure_right"]
+        verdicts = figures.get("voices") or {"foreign": np.nan, "sure_and_wrong": np.nan}
+        rows.append(
+            {
+                "name": name,
+                "cells": figures["n"],
+                "error": 100 * figures["reliability"]["error"],
+                "sure": 100 * figures["sure"],
+                "sure_right": None if right is None else 100 * right,
+                "held": 100 * lists["overall"],
+                "lowest": 100 * min(share for share in lists["coverage"] if share is not None),
+                "size": lists["mean_size"],
+                "single": 100 * lists["single"],
+                "answered": 100 * share_answered_at(figures),
+                "foreign": 100 * verdicts["foreign"],
+                "sure_and_wrong": 100 * verdicts["sure_and_wrong"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def share_answered_at(figures: Figures, target: float = TARGET) -> float:
+    """The largest share of the cells that can be answered with ``target`` of the answers wrong at most, 0 to 1."""
+    risk = figures["risk"]
+    shares_answered = [
+        answered for answered, wrong in zip(risk["coverage"], risk["risk"], strict=True) if wrong <= target
+    ]
+    return max(shares_answered, default=0.0)
+
+
+def reliability_title(figures_by_name: Mapping[str, Figures]) -> str:
+    """How far said and seen are apart, in a line."""
+    errors = [100 * figures["reliability"]["error"] for figures in figures_by_name.values()]
+    low, high = f"{min(errors):.1f}", f"{max(errors):.1f}"
+    apart = low if low == high else f"{low} to {high}"
+    return f"What is said and what is right are {apart} points apart"
+
+
+def risk_title(figures_by_name: Mapping[str, Figures], unit: str = "cell") -> str:
+    """How many cells can be answered with 1 % of the answers wrong, in a line."""
+    shares = [100 * share_answered_at(figures) for figures in figures_by_name.values()]
+    if max(shares) == 0:
+        return f"However few {unit}s are answered, more than {100 * TARGET:.0f} % are wrong"
+    low, high = _percent_text(min(shares)), _percent_text(max(shares))
+    of = f"{low} %" if low == high else f"{low} to {high} %"
+    return f"{of} of the {unit}s can be answered with {100 * TARGET:.0f} % wrong"
+
+
+def coverage_title(points: pd.DataFrame, names: Mapping[str, str], nominal: float, unit: str = "cell") -> str:
+    """Which class the short lists hold least often, in a line."""
+    counted = points.dropna(subset="held")
+    if counted.empty:
+        return "Nothing was scored"
+    worst = counted.loc[counted["held"].idxmin()]
+    if worst["held"] == 100:
+        return f"Short lists hold the right class of every {unit}"
+    promise = f"{100 * (1 - nominal):.0f} % allowed"
+    return (
+        f"Short lists miss {of_class(names[worst['code']], unit)} most often: {100 - worst['held']:.1f} % ({promise})"
+    )
+
+
+def _percent_text(value: float) -> str:
+    return f"{value:.0f}" if value < 99.5 or value == 100 else f"{value:.1f}"
+
+
+SYMBOLS = ("circle", "diamond-open", "square", "cross-open")
+MOST_RUNS = len(SYMBOLS)
+HEIGHT = 400
+
+
+def reliability_figure(points: pd.DataFrame, *, title: str, unit: str = "cell", dark: bool = False) -> go.Figure:
+    """What is right against what is said, a line a name with 95 % intervals; the diagonal is honest.
+
+    ``points`` is `reliability_points` of `MOST_RUNS` names at most; larger dots stand for more cells.
+    """
+    fig = go.Figure()
+    left, low = (10 * np.floor(min(values.min(), 89) / 10) for values in (points["said"], points["right"]))
+    fig.add_scatter(
+        x=[max(left, low), 100],
+        y=[max(left, low), 100],
+        mode="lines",
+        line={"color": ground(dark)["quiet"], "dash": "dot", "width": 1},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    for place, (name, part) in enumerate(_by_name(points)):
+        colour = series_colours(MOST_RUNS, dark)[place]
+        share = part["cells"] / part["cells"].sum()
+        fig.add_scatter(
+            x=part["said"],
+            y=part["right"],
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "width": 2},
+            marker={"symbol": SYMBOLS[place], "color": colour, "size": 6 + 12 * np.sqrt(share)},
+            error_y={"type": "data", "symmetric": False, "array": part["high"] - part["right"]}
+            | {"arrayminus": part["right"] - part["low"], "color": colour, "thickness": 1, "width": 0},
+            customdata=part[["cells", "low", "high"]].to_numpy(),
+            hovertemplate=f"<b>{name}</b><br>said %{{x:.1f}} %, right %{{y:.1f}} %<br>95 % interval "
+            f"%{{customdata[1]:.1f}} to %{{customdata[2]:.1f}}, %{{customdata[0]:,}} {unit}s<extra></extra>",
+        )
+    across, up = 0.03 * (100 - left), 0.03 * (100 - low)
+    fig.update_xaxes(title="Said: probability of the answer (%)", range=[left - across, 100 + across], zeroline=False)
+    fig.update_yaxes(title="Right (%)", range=[low - up, 100 + up], zeroline=False)
+    return _finished(fig, title, dark, bottom=False)
+
+
+def risk_figure(points: pd.DataFrame, *, title: str, unit: str = "cell", dark: bool = False) -> go.Figure:
+    """Wrong answers (%) against the share of cells that are answered, the surest first; a line a name.
+
+    ``points`` is `dashboard.compare.uncertainty.risk_points` of `MOST_RUNS` names at most.
+    """
+    fig = go.Figure()
+    for place, (name, part) in enumerate(_by_name(points)):
+        colour = series_colours(MOST_RUNS, dark)[place]
+        fig.add_scatter(
+            x=part["answered"],
+            y=part["wrong"],
+            name=name,
+            mode="lines",
+            line={"color": colour, "width": 2, "dash": ("solid", "dash", "dot", "dashdot")[place]},
+            customdata=part["from"],
+            hovertemplate=f"<b>{name}</b><br>the surest %{{x:.1f}} % of the {unit}s: %{{y:.2f}} % wrong"
+            "<br>probability from %{customdata:.1f} %<extra></extra>",
+        )
+    # One wrong answer among the ten surest cells is a tenth: the first twentieth would be all that one sees.
+    high = max(points.loc[points["answered"] >= 5, "wrong"].max(), 1.5 * 100 * TARGET)
+    fig.add_hline(100 * TARGET, line={"color": ground(dark)["quiet"], "width": 1, "dash": "dot"})
+    fig.update_xaxes(title=f"{unit.capitalize()}s answered, the surest first (%)", range=[-1, 101], zeroline=False)
+    fig.update_yaxes(title="Wrong among them (%)", range=[-0.02 * high, 1.05 * high], zeroline=False)
+    return _finished(fig, title, dark, bottom=points["wrong"].median() > high / 2)
+
+
+def coverage_figure(
+    points: pd.DataFrame,
+    codes: Sequence[str],
+    names: Mapping[str, str],
+    nominal: float,
+    *,
+    title: str,
+    unit: str = "cell",
+    dark: bool = False,
+) -> go.Figure:
+    """How often short lists hold the right class (left, with 95 % intervals) and how long they are (right), by class.
+
+    ``points`` is `coverage_points` of `MOST_RUNS` names at most, ``nominal`` the share promised, 0 to 1.
+    """
+    fig = go.Figure()
+    every = list(_by_name(points))
+    step = 0.62 / max(len(every), 1)
+    colours = series_colours(MOST_RUNS, dark)
+    for place, (name, part) in enumerate(every):
+        own_rows = part.set_index("code").reindex(list(codes))
+        rows = np.arange(len(codes)) + (place - (len(every) - 1) / 2) * step
+        marker = {"symbol": SYMBOLS[place], "color": colours[place], "size": 9, "line": {"width": 2}}
+        marker["line"]["color"] = colours[place]
+        common = {"y": rows, "mode": "markers", "name": name, "legendgroup": name, "marker": marker}
+        fig.add_scatter(
+            x=own_rows["held"],
+            error_x={"type": "data", "symmetric": False, "array": own_rows["high"] - own_rows["held"]}
+            | {"arrayminus": own_rows["held"] - own_rows["low"], "color": colours[place], "thickness": 1.2, "width": 0},
+            customdata=list(
+                zip(own_rows["low"], own_rows["high"], own_rows["cells"], [names[c] for c in codes], strict=True)
+            ),
+            hovertemplate=f"<b>{name}</b><br>%{{customdata[3]}}: %{{x:.1f}} % held<br>95 % interval "
+            f"%{{customdata[0]:.1f}} to %{{customdata[1]:.1f}}, %{{customdata[2]:,}} {unit}s<extra></extra>",
+            **common,
+        )
+        fig.add_scatter(
+            x=own_rows["size"],
+            xaxis="x2",
+            showlegend=False,
+            customdata=[names[c] for c in codes],
+            hovertemplate=f"<b>{name}</b><br>%{{customdata}}: %{{x:.2f}} classes in a list<extra></extra>",
+            **common,
+        )
+    quiet = ground(dark)["quiet"]
+    fig.add_vline(100 * nominal, line={"color": quiet, "width": 1, "dash": "dot"})
+    low = points["low"].min()
+    low = 100 * nominal - 4 if np.isnan(low) else min(low, 100 * nominal - 2)
+    longest = np.nanmax([points["size"].max(), 1.2])
+    room = 0.02 * (100 - low)
+    heading = {"yref": "paper", "y": 1, "yanchor": "bottom", "yshift": 2, "showarrow": False, "xref": "paper"}
+    heading |= {"font": {"size": 14, "color": quiet}}
+    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "layer": "below"}
+    line |= {"line": {"color": ground(dark)["line"], "width": 1}}
+    fig.update_layout(
+        xaxis={"domain": [0, 0.64], "range": [low - room, 100 + room], "zeroline": False, "nticks": 6},
+        xaxis2={"domain": [0.69, 1], "range": [0.9, longest * 1.08], "zeroline": False, "nticks": 5, "anchor": "y"},
+        yaxis={"tickvals": list(range(len(codes))), "ticktext": [f"<b>{c}</b>  {names[c]}" for c in codes]}
+        | {"range": [len(codes) - 0.5, -0.5], "showgrid": False, "zeroline": False},
+        annotations=[
+            heading | {"text": "Right class in the list (%)", "x": 0.32},
+            heading | {"text": "Classes in a list", "x": 0.845},
+        ],
+        shapes=[*fig.layout.shapes, *(line | {"y0": k + 0.5, "y1": k + 0.5} for k in range(len(codes) - 1))],
+    )
+    finish(fig, title=title, height=132 + max(36, 14 + 15 * len(every)) * len(codes), dark=dark)
+    legend = {"x": 0, "xanchor": "left", "xref": "container", "y": 0, "yref": "container", "yanchor": "bottom"}
+    fig.update_layout(margin={"t": 76}, legend=legend, yaxis={"tickfont": {"color": ground(dark)["text"]}})
+    return fig
+
+
+def _by_name(points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    groups = list(points.groupby("name", sort=False))
+    if len(groups) > MOST_RUNS:
+        raise ValueError(f"{len(groups)} names: {MOST_RUNS} symbols at most can be told apart")
+    return groups
+
+
+def _finished(fig: go.Figure, title: str, dark: bool, *, bottom: bool) -> go.Figure:
+    finish(fig, title=title, height=HEIGHT, dark=dark)
+    colours = ground(dark)
+    legend = {"orientation": "v", "bgcolor": colours["background"], "bordercolor": colours["line"], "borderwidth": 1}
+    legend |= {"x": 0.015, "xanchor": "left"}
+    legend |= {"y": 0.06, "yanchor": "bottom"} if bottom else {"y": 0.97, "yanchor": "top"}
+    fig.update_layout(legend=legend | {"font": {"size": 13}}, margin={"t": 52, "r": 16})
+    return fig
+
+
+def home_uncertainty(run: Run) -> dict[str, Any]:
+    """How far the run's certainty can be trusted on its test images, see
+    `core.evaluation.uncertainty.uncertainty_summary`.
+    """
+    return _home_uncertainty(*cache.version(run))
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _home_uncertainty(path: str, changed: int) -> dict[str, Any]:
+    run = Run(Path(path))
+    answers = cache.predictions(run)
+    return uncertainty_summary(
+        answers.labels, softmax(answers.logits), prediction_set_thresholds(run), confidence_threshold(run)
+    )
+
+
+_HOME = "home"
+
+
+def uncertainty_view(context: CompareContext) -> None:
+    """Reliability, risk against coverage, and what short lists hold, of the ticked runs at home or elsewhere."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        selected = run_selection(context, "Runs", help="The runs ticked in the table of all runs.")
+        labs = list(dict.fromkeys(name for run in selected for name in external_datasets(run)))
+        places = {_HOME: f"At home: own test {context.unit}s"} | {name: get_dataset(name).title for name in labs}
+        place = choice("cells", "On", places, _HOME, "set of cells", box=True, width=260) if labs else _HOME
+    if not selected:
+        st.info("Choose a run above, and how far it can be trusted appears here.", icon=":material/help_center:")
+        return
+    runs = [run for run in selected if run.codes == selected[-1].codes][-MOST_RUNS:]
+    if len(runs) < len(selected):
+        st.caption(f"Drawn: the last {MOST_RUNS} ticked runs at most, those that know the last one's classes.")
+    by_run = {run: home_uncertainty(run) for run in runs} if place == _HOME else _on_laboratory(runs, place, context)
+    if by_run:
+        _draw(by_run, place, places[place], context)
+
+
+def _on_laboratory(runs: Sequence[Run], laboratory: str, context: CompareContext) -> dict[Run, Figures]:
+    """What is stored of ``runs`` on laboratory ``laboratory``, beside a button for those that were not asked yet."""
+    stored = {run: cached_validation(run).get(laboratory) for run in runs}
+    missing = [run for run in runs if not stored[run]]
+    if missing:
+        names = listed([context.names[run.name] for run in missing])
+        st.info(
+            f"{names} {'has' if len(missing) == 1 else 'have'} not been asked about {get_dataset(laboratory).title} yet. "
+            "That takes seconds to a minute, on this computer.",
+            icon=":material/quiz:",
+        )
+        if st.button("Ask now", icon=":material/play_arrow:", key="ask_elsewhere"):
+            _evaluate_now(missing, laboratory, context)
+            st.rerun()
+    return {run: figures["doubt"] | {"voices": figures.get("voices")} for run, figures in stored.items() if figures}
+
+
+def _evaluate_now(runs: Sequence[Run], laboratory: str, context: CompareContext) -> None:
+    bar = st.progress(0.0, "Reading the pictures")
+
+    def show(step: Progress) -> None:
+        bar.progress(step.done / max(1, step.total), f"{capitalized(step.message)}: {step.done} of {step.total}")
+
+    lab = read_dataset_pictures(laboratory, show)
+    for run in runs:
+        figures, _ = validate_externally(run, lab, show)
+        cache_validation(run, laboratory, figures)
+    bar.empty()
+
+
+def _draw(by_run: Mapping[Run, Figures], place: str, title: str, context: CompareContext) -> None:
+    runs = list(by_run)
+    figures_by_name = {context.names[run.name]: figures for run, figures in by_run.items()}
+    spec = spec_for(runs[-1])
+    codes, names = list(spec.codes), dict(zip(spec.codes, spec.class_names, strict=True))
+    key = (
+        place,
+        tuple((*cache.version(run), by_run[run]["risk"]["area"]) for run in runs),
+        tuple(figures_by_name),
+        context.dark,
+    )
+    look = {"unit": context.unit, "dark": context.dark}
+    nominal = next(iter(figures_by_name.values()))["nominal"]
+    halves = st.grid(2, min_column_width=400, gap="medium")
+    with halves.container():
+        reliability = reliability_points(figures_by_name)
+        fig = cached_figure(
+            ("reliability", *key),
+            lambda: reliability_figure(reliability, title=reliability_title(figures_by_name), **look),
+        )
+        show_figure(fig, reliability, "reliability", "reliability")
+    with halves.container():
+        risk = risk_points(figures_by_name)
+        heading = risk_title(figures_by_name, context.unit)
+        fig = cached_figure(("risk", *key), lambda: risk_figure(risk, title=heading, **look))
+        show_figure(fig, risk, "risk", "risk")
+    st.caption(
+        f"Left: of the answers given with so much probability, how many are right; on the dotted line what is said is "
+        f"what is right. Right: where only the surest {context.unit}s are answered, how many of these answers are wrong "
+        "(Geifman and El-Yaniv 2017); the dotted line is 1 %. Val set the calibration, none of these "
+        f"{context.unit}s did."
+    )
+    held = coverage_points(figures_by_name, codes)
+    name = coverage_title(held, names, nominal, context.unit)
+    fig = cached_figure(("lists", *key), lambda: coverage_figure(held, codes, names, nominal, title=name, **look))
+    show_figure(fig, held, "short-lists", "short_lists")
+    promise = (
+        f"The lists promise to hold the right class of {100 * nominal:.0f} % of each class's {context.unit}s like those "
+        "of val (conformal prediction for each class: Sadinle, Lei and Wasserman 2019, arXiv:1609.00451)."
+    )
+    away = f" For {context.unit}s of another laboratory nothing is promised." if place != _HOME else ""
+    where = f"{title}, framed as uploads are" if place != _HOME else f"test {context.unit}s of {runs[-1].provenance}"
+    counts = listed(sorted({f"{figures['n']:,}" for figures in figures_by_name.values()}))
+    st.caption(f"On {counts} {context.unit}s: {where}. {promise} An unsure answer shows its list.{away}")
+    _table(figures_by_name, context)
+
+
+def _table(figures_by_name: Mapping[str, Figures], context: CompareContext) -> None:
+    table = uncertainty_table(figures_by_name)
+    number = st.column_config.NumberColumn
+    units = f"{context.unit}s"
+    sure_from = ", ".join(f"{100 * figures['sure_from']:.0f} %" for figures in figures_by_name.values())
+    config = {
+        "name": st.column_config.TextColumn("Model", pinned=True),
+        "cells": number(capitalized(units), format="localized"),
+        "error": number("Said against right", format="%.2f", help="Expected calibration error in points, 15 bins."),
+        "sure": number(
+            "Sure",
+            format="%.1f %%",
+            help=f"Share of the {units} answered with the probability of a sure answer "
+            f"or more ({sure_from}), set on val so that 99.5 % of them are right.",
+        ),
+        "sure_right": number("Right when sure", format="%.2f %%"),
+        "held": number("List holds it", format="%.2f %%", help="Share of short lists that hold the right class."),
+        "lowest": number("Lowest class", format="%.1f %%", help="The class whose lists hold it least often."),
+        "size": number(
+            "Classes in a list", format="%.2f", help="Mean; the model's list for every answer, also sure ones."
+        ),
+        "single": number("Lists of one", format="%.1f %%"),
+        "answered": number(
+            "Answered at 1 % wrong",
+            format="%.1f %%",
+            help=f"The largest share of the {units}, surest first, of which 1 % of the answers are wrong.",
+        ),
+    }
+    config |= {
+        "foreign": number(
+            "Foreign", format="%.1f %%", help=f"Share of the {units} answered as not looking like those it knows."
+        ),
+        "sure_and_wrong": number(
+            "Sure and wrong", format="%.1f %%", help=f"Share of all {units}, after the foreign ones were told apart."
+        ),
+    }
+    order = [column for column in config if not table[column].isna().all()]
+    st.dataframe(table, hide_index=True, column_config=config, column_order=order, placeholder="–")
+    st.download_button(
+        "Download table (CSV)",
+        lambda: csv_text(table),
+        f"hemalens-doubt-{context.spec.name}.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )

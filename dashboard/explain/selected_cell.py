@@ -1,0 +1,187 @@
+"""Explain, the selected cell: from a link, another page, a file, or the samples."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from core.datasets import DatasetSpec, DatasetUnavailable, get_dataset
+from core.datasets.synthetic import PROVENANCE_LABEL as DRAWN
+from core.errors import HemaLensError
+from core.images.crop import Crop
+from core.images.decode import decode
+from core.images.framing import CropWindow, shape_warning
+from dashboard import cache
+from dashboard.page import markdown_text
+from dashboard.pictures import enlarge
+from dashboard.samples import Sample, samples
+from dashboard.session import session_of
+from dashboard.url_state import handed_image, parameter, prepare, put, share
+
+PER_CLASS = 3
+SIDE = 384
+_OWN, _SEEN, _UPLOAD_ERROR = "_explain_own", "_explain_seen", "_explain_trouble"
+
+
+@dataclass(frozen=True)
+class SelectedCell:
+    """The cell looked at: ``pixels`` uint8 (H, W, 3) as it came, ``truth`` code where known, ``source`` in words.
+
+    ``linked`` is True where a link can carry it (a cell of the test split or a drawn one). ``unit`` is what the
+    pictures of its data set show: a cell, or a field with several. ``window`` is where models look in it.
+    """
+
+    name: str
+    pixels: np.ndarray
+    truth: str | None
+    source: str
+    linked: bool
+    unit: str = "cell"
+    window: CropWindow = CropWindow()
+
+    def frame(self, size: int, spec: DatasetSpec) -> Crop:
+        """What models of ``spec`` at ``size`` px see of it."""
+        return self.window.crop(self.pixels, size, spec)
+
+    @property
+    def drawn(self) -> bool:
+        return self.source == DRAWN
+
+
+def selected_cell(spec: DatasetSpec, size: int) -> tuple[SelectedCell | None, str | None]:
+    """The cell to look at (None where there is none at all), and a sentence where the link asks for one not here.
+
+    A picture that another page has just handed over comes first, then the link's, then the last one looked
+    at, then the first sample.
+    """
+    by_name = {s.name: s for s in samples(spec.name, size, PER_CLASS)}
+    handed = handed_image()
+    if handed is not None and st.session_state.get(_SEEN) is not handed:
+        st.session_state[_SEEN] = handed
+        if handed.name in by_name:
+            _take_sample(handed.name, spec.name)
+        else:
+            window = handed.window or CropWindow()
+            cell = SelectedCell(handed.name, handed.pixels, handed.truth, "from Classify", False, spec.unit, window)
+            _take_own(cell, spec.name)
+    elif parameter("cell"):
+        _own().pop(spec.name, None)  # an own picture leaves no name in the address
+    if own := _own().get(spec.name):
+        return own, None
+    for linked_name in {parameter("cell"), st.session_state.get("cell")} - {None, *by_name}:
+        if sample := _test_cell(spec, size, linked_name):
+            by_name[sample.name] = sample
+    if not by_name:
+        return None, None
+    notice = prepare("cell", list(by_name), next(iter(by_name)), what=spec.unit)
+    share("cell")
+    chosen = by_name[st.session_state["cell"]]
+    return SelectedCell(chosen.name, chosen.pixels, chosen.truth, chosen.source, linked=True, unit=spec.unit), notice
+
+
+def _test_cell(spec: DatasetSpec, size: int, name: str) -> Sample | None:
+    """The cell of the test split that a link names ('LY 00012', as samples are called); None if not here."""
+    sizes_here = sorted((s for s in spec.sizes if cache.is_available(spec.name, s)), key=lambda s: (s != size, -s))
+    if not spec.real or not sizes_here:  # thousands of cells would have to be drawn to find one
+        return None
+    try:
+        loaded = cache.dataset_images(spec.name, sizes_here[0])
+    except DatasetUnavailable:
+        return None
+    code, _, identity = name.partition(" ")
+    for index in np.flatnonzero(loaded["test"].ids == (identity or name)):
+        truth = loaded.spec.codes[loaded["test"].labels[index]]
+        if code in (truth, name):
+            return Sample(name, loaded["test"].images[index], truth, f"{loaded.provenance.label}, test split")
+    return None
+
+
+def cell_tile(cell: SelectedCell, crop: Crop, spec: DatasetSpec) -> None:
+    """The cell as the models see it, with what is known of it."""
+    names = {c.code: c.name for c in get_dataset(spec.name).classes}
+    side = crop.pixels.shape[0]
+    st.image(enlarge(crop.pixels, SIDE), width="stretch", alt=f"{cell.name}, as the models see it")
+    st.markdown(f"**{cell.truth}**, {names[cell.truth]}" if cell.truth in names else "**Your picture**")
+    cut = "" if cell.linked else f" {crop.note}"
+    st.caption(f"{markdown_text(cell.name)} · {cell.source} · {side} px, enlarged.{cut}")
+    if not cell.linked and (warning := shape_warning(cell.pixels.shape[1], cell.pixels.shape[0], spec)):
+        st.caption(f":material/crop_free: {warning}")
+
+
+def cell_buttons(cell: SelectedCell, spec: DatasetSpec, size: int) -> None:
+    """Choose a sample or an own picture, or step to the next sample."""
+    cells = samples(spec.name, size, PER_CLASS)
+    names = [s.name for s in cells]
+    with st.container(horizontal=True, gap="small"):
+        label = f"Choose a {spec.unit}"
+        choose = st.popover(label, icon=":material/grid_view:", key="explain_choose", on_change="rerun")
+        if names:
+            following = names[(names.index(cell.name) + 1) % len(names)] if cell.name in names else names[0]
+            taken = {"on_click": _take_sample, "args": (following, spec.name)}
+            st.button("Next", icon=":material/arrow_forward:", key="explain_next", **taken)
+    if not choose.open:  # two dozen pictures that nobody looks at would be sent on every rerun
+        return
+    with choose, st.container(width=620):
+        own_picture_uploader(spec)
+        if not cells:
+            return
+        st.caption(f"or a sample {spec.unit} ({cells[0].source})")
+        with st.grid(columns=min(8, len(cells) // PER_CLASS), min_column_width=60, gap="xsmall"):
+            for row in range(PER_CLASS):  # each column is a class
+                for sample in cells[row::PER_CLASS]:
+                    with st.container(gap="xxsmall"):
+                        st.image(enlarge(sample.pixels, 120), width="stretch", alt=sample.name)
+                        st.button(
+                            sample.truth,
+                            key=f"explain_{sample.name}",
+                            on_click=_take_sample,
+                            args=(sample.name, spec.name),
+                            type="primary" if sample.name == cell.name else "secondary",
+                            width="stretch",
+                        )
+
+
+def own_picture_uploader(spec: DatasetSpec) -> None:
+    """The place for a picture of one's own."""
+    what = "one cell" if spec.unit == "cell" else "a whole field"
+    st.file_uploader(
+        f"Your own picture of {what} (PNG, JPEG, BMP, TIFF, WebP)",
+        key="explain_file",
+        on_change=_take_file,
+        args=(spec,),
+    )
+
+
+def upload_error() -> str | None:
+    """Why the last upload could not be used; told once."""
+    return st.session_state.pop(_UPLOAD_ERROR, None)
+
+
+def _own() -> dict[str, SelectedCell]:
+    """Pictures of the visitor's own, by the data set whose models look at them."""
+    return st.session_state.setdefault(_OWN, {})
+
+
+def _take_sample(name: str, dataset: str) -> None:
+    _own().pop(dataset, None)
+    st.session_state["cell"] = name
+    put("cell", name)
+
+
+def _take_own(cell: SelectedCell, dataset: str) -> None:
+    _own()[dataset] = cell
+    put("cell", None)
+
+
+def _take_file(spec: DatasetSpec) -> None:
+    file = st.session_state.get("explain_file")
+    if file is None:
+        return
+    try:
+        decoded = decode(file.getvalue(), file.name)
+    except HemaLensError as error:
+        st.session_state[_UPLOAD_ERROR] = str(error)
+        return
+    source = "; ".join(["your picture", *decoded.notes])
+    window = session_of(spec.name).window_beside(decoded.pixels, spec)  # framed as what was dropped on Classify
+    _take_own(SelectedCell(file.name, decoded.pixels, None, source, False, spec.unit, window), spec.name)

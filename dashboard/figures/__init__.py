@@ -1,1 +1,0 @@
-"""Figures as pure functions: table or arrays in, Plotly figure or Altair chart out."""

@@ -1,0 +1,352 @@
+"""What every step of Your lab is given: a visitor's laboratory while it is being taught, with its pictures, their
+scale, the answers and the rounds of questions. No widgets.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+
+import numpy as np
+from PIL import Image
+from threadpoolctl import threadpool_limits
+
+from core.adaptation import head
+from core.adaptation.active import AccuracyEstimate, ActiveLearner
+from core.adaptation.head import LabCells, encode_pictures
+from core.adaptation.profile import LabProfile, ProfileError, make_profile, profile_path, save_profile
+from core.datasets import DatasetSpec, DatasetUnavailable
+from core.datasets.tables import map_labels
+from core.images.framing import cut_box
+from core.progress import Progress, Report, silent
+from core.runs import Run
+from dashboard.session import UploadSession
+
+ANSWERS_ASKED = 25  # answers that make a laboratory's own reading
+MORE_ANSWERS = 5  # so many again for who wants to go on
+ANSWERS_PER_CLASS = 5  # answers of one class that are worth waiting for
+FEWEST_CELLS = 5  # cells below which nothing can be told
+CELLS_ASKED = 50  # cells that are asked for
+STEPS = {"scale": "Scale and colour", "adapt": "Adapt", "teach": "Teach", "use": "Use"}
+_NAME = "My laboratory"
+_TABLES = (".csv", ".tsv", ".txt")
+
+
+Box = tuple[int, int, int, int]
+
+
+class BadTable(ValueError):
+    """A table of labels can't be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class QuestionRound:
+    """Questions put on one screen: indexes of the ``cells``, and what was believed when they were asked.
+
+    ``probabilities`` float64 (N, C) of all cells: the guesses stay as they are until the round is over.
+    """
+
+    cells: tuple[int, ...]
+    probabilities: np.ndarray
+
+
+@dataclass
+class Laboratory:
+    """Everything of one laboratory in one visitor's session; lives there, so it survives a change of page.
+
+    ``labels``: what tables and folders say, file to class code; ``slides``: file to slide. ``side``: of the square in
+    px, chosen by hand; None measures it. ``present_classes``: codes of the classes that can occur, None for all.
+    ``self_training``: whether what the pictures teach without a label is used. ``ids``: of the tray's cells that
+    ``learner`` is about, in its order. ``answered_by_hand``: ids of those answered on the page, in that order;
+    ``goal``: how many are to be.
+    """
+
+    session: UploadSession = field(default_factory=UploadSession)
+    labels: dict[str, str] = field(default_factory=dict)
+    slides: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    side: int | None = None
+    present_classes: tuple[str, ...] | None = None
+    self_training: bool = True
+    step: str = "scale"
+    learner: ActiveLearner | None = None
+    ids: tuple[str, ...] = ()
+    answered_by_hand: list[str] = field(default_factory=list)
+    rounds: list[QuestionRound] = field(default_factory=list)
+    focus: int | None = None
+    goal: int = ANSWERS_ASKED
+    estimate: AccuracyEstimate | None = None
+    saved_profile: LabProfile | None = None
+    _read: tuple = ()
+
+    # Pictures
+
+    def take(self, files: Sequence[tuple[str, bytes]], spec: DatasetSpec) -> None:
+        """Have ``files`` (name, bytes) read by `reading`; tables and folders among them say what the cells are."""
+        self.notes = []
+        pictures = []
+        for name, data in files:
+            if PurePosixPath(name).name.startswith("."):  # what systems leave in folders
+                continue
+            if PurePosixPath(name).suffix.lower() in _TABLES:
+                self._take_table(name, data, spec)
+            else:
+                pictures.append((name, data))
+        self._take_folders([name for name, _ in pictures], spec)
+        self.session.enqueue(pictures)
+        if not pictures:  # a table alone speaks of what is here already
+            self._read = ()
+
+    def add_drawn(self, name: str, pixels: np.ndarray, truth: str) -> None:
+        """Take a drawn cell uint8 (H, W, 3) of the class ``truth``, which the questions then tell."""
+        self.session.add_cell(name, pixels, truth, "drawn, not real")
+
+    def reading(self, spec: DatasetSpec) -> Iterator[Progress]:
+        """Read the files that wait, for a second or two."""
+        return self.session.work([], spec)
+
+    def _take_table(self, name: str, data: bytes, spec: DatasetSpec) -> None:
+        try:
+            labels, slides, unknown = table_labels(data, spec)
+        except BadTable as error:
+            self.notes.append(f"{name}: {error}")
+            return
+        self.labels |= labels
+        self.slides |= slides
+        self.notes.append(f"{name} names the class of {len(labels)} pictures.")
+        if unknown:
+            self.notes.append(f"No class is called {', '.join(map(repr, unknown[:5]))}: left without an answer.")
+
+    def _take_folders(self, names: Sequence[str], spec: DatasetSpec) -> None:
+        """Folders that are called like classes say what lies in them."""
+        folder_codes: dict[str, str | None] = {}
+        for name in names:
+            folder = PurePosixPath(name).parent.name
+            if folder and folder not in folder_codes:
+                folder_codes[folder] = code_of(folder, spec)
+            if folder and folder_codes[folder]:
+                self.labels[name] = folder_codes[folder]
+
+    # Cells
+
+    def needs_reading(self, run: Run) -> bool:
+        """Whether the cells must be looked at (again): pictures came or went, or the scale changed."""
+        return self._key(run) != self._read
+
+    def read_pictures(self, run: Run, report: Report = silent) -> None:
+        """Frame all pictures at one scale and let ``run`` look at them. Answers stay with their cells."""
+        key, ids = self._key(run), tuple(self.session.cells)
+        pictures = [self.session.cells[i].pixels for i in ids]
+        names = [short(self.session.cells[i].name) for i in ids]
+        slides = [self.slides.get(name, name) for name in names] if self.slides else None
+        cells = encode_pictures(run, pictures, slides, self.side, report)
+        self._begin(run, cells, ids)
+        self._read = key
+
+    def _key(self, run: Run) -> tuple:
+        return run.path, tuple(self.session.cells), self.side
+
+    def _begin(self, run: Run, cells: LabCells, ids: tuple[str, ...]) -> None:
+        """Take the answers given so far over to newly read cells; what the labels say comes first."""
+        numbers = {identity: number for number, identity in enumerate(ids)}
+        by_hand = {}
+        if self.learner:
+            answered = {self.ids[cell]: answer for cell, answer in self.learner.answers}
+            self.answered_by_hand = [i for i in self.answered_by_hand if i in numbers]
+            by_hand = {numbers[i]: answered[i] for i in self.answered_by_hand}
+        labelled = {numbers[i]: run.codes.index(code) for i in ids if (code := self.label(i)) in run.codes}
+        labelled = {cell: answer for cell, answer in labelled.items() if cell not in by_hand}
+        self.ids = ids
+        answers = tuple((labelled | by_hand).items())
+        self.learner = ActiveLearner(
+            cells, self._present_mask(run), answers, head.exemplars_of(run), self_trains=self.self_training
+        )
+        self.rounds, self.focus, self.estimate = [], None, None
+        if answers:
+            self._estimate()
+
+    def label(self, identity: str) -> str | None:
+        """The class code that a table or a folder gives a picture; None where none does."""
+        name = self.session.cells[identity].name
+        return self.labels.get(name) or self.labels.get(short(name))
+
+    def _present_mask(self, run: Run) -> np.ndarray:
+        return np.array([self.present_classes is None or code in self.present_classes for code in run.codes])
+
+    def set_present_classes(self, run: Run, codes: Sequence[str]) -> None:
+        """Only ``codes`` can occur; none or all of them leaves all possible."""
+        self.present_classes = None if not codes or set(codes) == set(run.codes) else tuple(codes)
+        self._change(occurs=self._present_mask(run))
+
+    def set_self_training(self, self_training: bool) -> None:
+        """Whether what the pictures teach without a label is used."""
+        self.self_training = self_training
+        self._change(adapts=self_training)
+
+    def _change(self, **what: object) -> None:
+        self.learner = replace(self.learner, **what)
+        if self.rounds and not set(self.rounds[-1].cells) & set(self.answers):  # they were chosen otherwise
+            self.rounds.pop()
+        self._estimate()
+
+    def _estimate(self) -> None:
+        with one_thread():
+            self.estimate = self.learner.estimate()
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """What each cell is now believed to be, float64 (N, C)."""
+        with one_thread():
+            return self.learner.posterior
+
+    def picture(self, cell: int) -> np.ndarray:
+        """The picture uint8 (H, W, 3) as it came of the cell numbered ``cell``."""
+        return self.session.cells[self.ids[cell]].pixels
+
+    def box(self, cell: int, side: int | None = None) -> Box:
+        """Left, top, right, bottom of its frame; with ``side`` px, of a square of that side round the same place."""
+        left, top, right, bottom = self.learner.cells.boxes[cell]
+        if side is None:
+            return left, top, right, bottom
+        left, top = round((left + right - side) / 2), round((top + bottom - side) / 2)
+        return left, top, left + side, top + side
+
+    # Questions
+
+    @property
+    def answers(self) -> dict[int, int]:
+        """What was said of each cell, in the order of answering."""
+        return dict(self.learner.answers) if self.learner else {}
+
+    @property
+    def asked(self) -> int:
+        """How many questions were answered; labels that came with the pictures don't count."""
+        return len(self.answered_by_hand)
+
+    def round(self) -> QuestionRound | None:
+        """The questions on the screen; None when the goal is reached or nothing is left to ask."""
+        answers = self.answers
+        if self.rounds and any(cell not in answers for cell in self.rounds[-1].cells):
+            return self.rounds[-1]
+        left = self.goal - self.asked
+        if left <= 0 or self.learner is None or len(answers) >= len(self.learner.cells):
+            return None
+        if answers:
+            self._estimate()
+        with one_thread():
+            chosen = tuple(int(i) for i in self.learner.queries[:left])
+        self.rounds.append(QuestionRound(chosen, self.probabilities))
+        return self.rounds[-1]
+
+    def focused(self) -> int | None:
+        """The cell that a key speaks of: the one clicked on, else the first that waits; None when none does."""
+        now = self.round()
+        if now is None:
+            return None
+        if self.focus in now.cells:
+            return self.focus
+        return next(cell for cell in now.cells if cell not in self.answers)
+
+    def answer(self, cell: int, answer: int) -> None:
+        """``cell`` is of class ``answer``, or `NOT_A_CELL` or `CANT_SAY`."""
+        self.learner = self.learner.with_answer(cell, answer)
+        self.answered_by_hand = [i for i in self.answered_by_hand if i != self.ids[cell]] + [self.ids[cell]]
+        self.focus = None
+        if self.round() is None:
+            self._estimate()
+
+    def undo(self) -> None:
+        """Take back the answer given last on the page, and ask again."""
+        if not self.answered_by_hand:
+            return
+        cell = self.ids.index(self.answered_by_hand.pop())
+        self.learner = self.learner.without_last_answer()
+        while self.rounds and cell not in self.rounds[-1].cells:
+            self.rounds.pop()
+        if not self.rounds:
+            self.rounds.append(QuestionRound((cell,), self.probabilities))
+        self.focus = cell
+
+    def ask_more(self) -> None:
+        """Go on with some more questions."""
+        self.goal = self.asked + MORE_ANSWERS
+
+    # Use
+
+    def free_name(self) -> str:
+        """'My laboratory', or with a number where others are called so; the name under which it was kept."""
+        if self.saved_profile:
+            return self.saved_profile.name
+        names = [_NAME, *(f"{_NAME} {number}" for number in range(2, 100))]
+        return next((name for name in names if not profile_path(name).exists()), _NAME)
+
+    def save_profile(self, name: str, run: Run) -> LabProfile:
+        """Write what was taught into the user's folder as ``name``, which no other may have. Raises `ProfileError`."""
+        path = profile_path(name)
+        if path.exists() and (self.saved_profile is None or path != profile_path(self.saved_profile.name)):
+            raise ProfileError(
+                f"There is a laboratory called {name.strip()!r} already. Choose another name, or delete it."
+            )
+        with one_thread():
+            profile = make_profile(name, run, self.learner)
+        save_profile(profile)
+        self.saved_profile = profile
+        return profile
+
+
+def one_thread() -> AbstractContextManager:
+    """Let numpy and scikit-learn use one thread: here matrices are small, and several would wait for each other."""
+    return threadpool_limits(1)
+
+
+def crop(lab: Laboratory, cell: int, most: int = 320) -> np.ndarray:
+    """What the model looked at of the cell, in the picture's own resolution, uint8 (S, S, 3), S at most ``most``."""
+    pixels = cut_box(lab.picture(cell), lab.box(cell))
+    side = min(most, min(pixels.shape[:2]))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), Image.Resampling.BOX))
+
+
+def short(name: str) -> str:
+    """A file's name without its folders, which not every browser tells."""
+    return PurePosixPath(name.replace("\\", "/")).name
+
+
+def code_of(label: str, spec: DatasetSpec) -> str | None:
+    """The class code that a laboratory's ``label`` stands for; None where nothing fits."""
+    try:
+        return map_labels([label], spec)[label]
+    except DatasetUnavailable:
+        return None
+
+
+def table_labels(data: bytes, spec: DatasetSpec) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """Class codes and slides by file's name, and labels that no class fits, from a CSV with columns file and label.
+
+    Columns may be parted by commas, semicolons or tabs; ``slide`` is optional. Raises `BadTable`.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadTable("this is no table of text in UTF-8. Save it as CSV (UTF-8).") from None
+    first = text.partition("\n")[0]
+    rows = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
+    columns = {(name or "").strip().lower(): name for name in rows.fieldnames or ()}
+    if not {"file", "label"} <= set(columns):
+        raise BadTable("its first line must name the columns file and label.")
+    labels, slides, codes = {}, {}, {}
+    try:
+        for row in rows:
+            name, label = short(row[columns["file"]] or ""), (row[columns["label"]] or "").strip()
+            if not name or not label:
+                continue
+            if label not in codes:
+                codes[label] = code_of(label, spec)
+            if codes[label]:
+                labels[name] = codes[label]
+            if slide := (row.get(columns.get("slide")) or "").strip():
+                slides[name] = slide
+    except csv.Error as error:
+        raise BadTable(f"it can't be read ({error}).") from None
+    return labels, slides, [label for label, code in codes.items() if code is None]

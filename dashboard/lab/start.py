@@ -1,0 +1,175 @@
+"""Your lab, before the steps: the drop zone, cells to try it with, files that could not be used, and the way from step
+to step.
+"""
+
+import numpy as np
+import streamlit as st
+
+from core.datasets import DatasetSpec
+from core.datasets.synthetic import SPEC as DRAWN
+from core.datasets.synthetic import stain_shift_cells, stain_shift_labels
+from core.formatting import counted
+from dashboard.lab import CELLS_ASKED, STEPS, Laboratory
+from dashboard.session import failed_files
+
+_LABS, _DROP, _STEP = "labs", "lab_drop", "lab_step"
+SAMPLES = 100
+_SHOWN = 6
+
+
+def lab_of(dataset: str) -> Laboratory:
+    """The visitor's laboratory for the models of ``dataset``."""
+    return st.session_state.setdefault(_LABS, {}).setdefault(dataset, Laboratory())
+
+
+def forget(dataset: str) -> None:
+    """Begin anew; profiles that were kept stay."""
+    st.session_state[_LABS].pop(dataset, None)
+
+
+def drop_zone(lab: Laboratory, spec: DatasetSpec) -> None:
+    """Where pictures, tables and folders are dropped; what was dropped is taken at once."""
+    number = st.session_state.setdefault(_DROP, 0)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        files = st.file_uploader(
+            "Pictures of single cells, all from one microscope: PNG, JPEG, BMP, TIFF or WebP",
+            accept_multiple_files=True,
+            key=f"lab_files_{number}",
+            help="One scale for all of them. A table (CSV with the columns file and label, and slide where you know "
+            "it) may be dropped with them: its labels count as answers.",
+        )
+        with st.popover("From class folders", icon=":material/folder_open:"):
+            more = st.file_uploader(
+                "A folder with one folder a class",
+                accept_multiple_files="directory",
+                key=f"lab_folder_{number}",
+                help="Folders that are called like classes (code, name or usual synonym) label what lies in them; in "
+                "any other folder pictures have no label.",
+            )
+    if dropped := [*files, *more]:
+        lab.take([(file.name, file.getvalue()) for file in dropped], spec)
+        st.session_state[_DROP] += 1  # a fresh drop zone: the files are with the laboratory now
+        st.rerun()
+
+
+def read_files(lab: Laboratory, spec: DatasetSpec) -> None:
+    """Read what waits, under a bar that can be stopped; reruns until all is read."""
+    if not lab.session.queue:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        bar = st.progress(0.0, text="Reading")
+        st.button("Stop and go on with these", key="lab_stop", on_click=lab.session.stop)
+    for step in lab.reading(spec):
+        bar.progress(step.done / step.total, text=step.message)
+    st.rerun()
+
+
+def sample_button(lab: Laboratory, spec: DatasetSpec) -> None:
+    """A hundred drawn cells in a foreign stain, where the classes are those that can be drawn."""
+    if not set(spec.codes) <= set(DRAWN.codes):
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        for image in _few_drawn():
+            st.image(image, width=72, alt="a drawn cell in a foreign stain")
+        st.button(
+            f"Try it with {SAMPLES} drawn cells",
+            key="lab_samples",
+            icon=":material/draw:",
+            on_click=_take_samples,
+            args=(lab, spec),
+            help="Drawn, not real: cells as a laboratory with another stain, lamp and camera might show them.",
+        )
+
+
+def _take_samples(lab: Laboratory, spec: DatasetSpec) -> None:
+    images, labels = _drawn()
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        lab.add_drawn(f"drawn-{number:03d}", image, DRAWN.codes[label])
+
+
+@st.cache_resource(max_entries=1, show_spinner="Drawing cells")
+def _drawn() -> tuple[np.ndarray, np.ndarray]:
+    labels = stain_shift_labels(SAMPLES)
+    images = stain_shift_cells(labels)
+    images.setflags(write=False)
+    return images, labels
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _few_drawn() -> np.ndarray:
+    return stain_shift_cells(np.array([6, 4, 1, 5, 0, 3])[:_SHOWN], 96)
+
+
+def state_line(lab: Laboratory, spec: DatasetSpec, answers_by: str) -> None:
+    """How many cells there are, who looks at them, what could not be used; more can be added, or all forgotten."""
+    cells = lab.learner.cells
+    text = f"**{counted(len(cells), 'cell')}**, read by {answers_by}."
+    if cells.missing:
+        text += f" In {counted(len(cells.missing), 'picture')} no white cell was found: the middle was taken."
+    if len(cells) < CELLS_ASKED:
+        text += f" With {CELLS_ASKED} or more it learns better."
+    if labelled_before := sum(cell not in {lab.ids.index(i) for i in lab.answered_by_hand} for cell in lab.answers):
+        text += f" {labelled_before} are labelled already."
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(text, width="stretch")
+        failed_files(list(lab.session.failures.values()))
+        with st.popover("Add pictures", icon=":material/add_photo_alternate:", type="tertiary"):
+            drop_zone(lab, spec)
+        st.button(
+            "Begin anew",
+            key="lab_forget",
+            icon=":material/delete_sweep:",
+            type="tertiary",
+            on_click=forget,
+            args=(spec.name,),
+            help="Forget these pictures and answers. Laboratories that you kept stay.",
+        )
+    if notes := [*lab.notes, *_news(lab)]:
+        st.caption(" ".join(notes))
+
+
+def _news(lab: Laboratory) -> list[str]:
+    drop = lab.session.stats
+    news = []
+    if drop.duplicates:
+        news.append(f"{counted(drop.duplicates, 'picture')} {'was' if drop.duplicates == 1 else 'were'} here already.")
+    if drop.unread:
+        news.append(f"Stopped: {counted(drop.unread, 'file')} not read.")
+    return news
+
+
+def step_choice(lab: Laboratory) -> None:
+    """The four steps, any of which can be gone to."""
+    names = list(STEPS)
+    st.session_state[_STEP] = lab.step
+    st.segmented_control(
+        "Step",
+        names,
+        format_func=lambda step: f"{names.index(step) + 1}  {STEPS[step]}",
+        key=_STEP,
+        required=True,
+        on_change=lambda: go_to(lab, st.session_state[_STEP]),
+        label_visibility="collapsed",
+    )
+
+
+def go_to(lab: Laboratory, step: str) -> None:
+    """Show another step."""
+    lab.step = step
+
+
+def next_step(lab: Laboratory) -> None:
+    """A button to the step after this one; none after the last, nor while questions wait."""
+    names = list(STEPS)
+    place = names.index(lab.step)
+    if lab.step in ("teach", "use"):
+        return
+    following = names[place + 1]
+    st.button(
+        f"Next: {STEPS[following].lower()}",
+        key="lab_next",
+        type="primary",
+        icon=":material/arrow_forward:",
+        on_click=go_to,
+        args=(lab, following),
+    )

@@ -1,0 +1,380 @@
+"""Choices that the address bar keeps: data set, runs, a laboratory's profile, a page of many, or any one option."""
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from core.adaptation import profile as profiles
+from core.adaptation.profile import LabProfile, ProfileError, ProfilePredictor, predictor_for
+from core.datasets import DatasetSpec, DatasetUnavailable, UnknownDataset, get_dataset
+from core.formatting import counted, listed
+from core.inference.scope import on_trusted_split, scope_text
+from core.runs import Run, preferred_run
+from dashboard import cache, url_state
+from dashboard.cache import base_run
+from dashboard.url_state import prepare, share
+
+
+def external_validation_line(dataset: str) -> str:
+    """How cells of other laboratories are read before and after teaching; '' where nobody measured it."""
+    run = base_run(dataset)
+    laboratories = run.external_validation() if run else []
+    if not laboratories:
+        return ""
+    before, after = ([entry[stage] for entry in laboratories] for stage in ("before", "after"))
+    return (
+        f"In {len(laboratories)} laboratories that no training saw, {min(before):.0%} to {max(before):.0%} of the white cells "
+        f"of a usual differential were named rightly among the classes that occur there; after "
+        f"{laboratories[0]['answers']} answers on the page Your lab, {min(after):.0%} to {max(after):.0%} of the others."
+    )
+
+
+def how_to_get_images(spec: DatasetSpec, size: int) -> str:
+    """What to do where the images are not on this computer, as the data set itself says it."""
+    try:
+        spec.load(size)
+    except DatasetUnavailable as error:
+        return str(error)
+    return "Reload this page: the images have just appeared."
+
+
+def first_page(shown: str, count: int) -> tuple[int, str]:
+    """The page a wall opens at (from a link, else 1) and its pager's key.
+
+    ``shown`` names what the wall shows: another view, or another link, gets another pager, because a
+    pager can't be moved once it is there.
+    """
+    link = url_state.parameter("page")
+    before = st.session_state.get("_pager")  # (view, page in the address bar as we left it, start, times)
+    if before is None or before[0] != shown or link != before[1]:
+        moved = before is None or link != before[1]  # otherwise it still names a page of the view before
+        start = int(link) if moved and link and link.isdecimal() and len(link) < 9 else 1
+        times = before[3] + 1 if before else 0
+        before = (shown, link, min(max(start, 1), count), times)
+        st.session_state["_pager"] = before
+    return before[2], f"pager-{shown}-{before[3]}"
+
+
+def share_page(page: int) -> None:
+    """Write the page into the address bar (the first needs no mention)."""
+    shown = str(page) if page > 1 else None
+    view, _, start, times = st.session_state["_pager"]
+    st.session_state["_pager"] = (view, shown, start, times)
+    url_state.put("page", shown)
+
+
+def choice(
+    key: str,
+    label: str,
+    options: Mapping[str, str],
+    default: str,
+    what: str,
+    *,
+    box: bool = False,
+    width: int = 340,
+    hidden: bool | None = None,
+    help: str | None = None,
+) -> str:
+    """Draw the choice ``key`` of ``options`` (value: title) and return its value.
+
+    A link to an option that isn't there is told in a sentence, with ``what`` naming the kind of thing. ``box``
+    makes a select box of ``width`` pixels; ``hidden`` hides its label (a select box's is hidden unless said).
+    """
+    notice = prepare(key, list(options), default, what=what)
+    if notice:
+        st.info(notice, icon=":material/link:")
+    hidden = box if hidden is None else hidden
+    common = {"format_func": options.get, "key": key, "help": help}
+    common["label_visibility"] = "collapsed" if hidden else "visible"
+    if box:
+        st.selectbox(label, list(options), width=width, **common)
+    else:
+        st.segmented_control(label, list(options), required=True, **common)
+    share(key)
+    return st.session_state[key]
+
+
+DATASET_KEY = "dataset"
+# Choices of several runs: none of them is left in another data set, and 'none' would be taken for the visitor's wish.
+_OF_ONE_SET = ("model", "models", "runs", "profile")
+
+
+def page_title(title: str) -> DatasetSpec:
+    """The page's title with the switch beside it; returns the chosen data set's spec, with all its classes.
+
+    The choice is kept in the address bar and from page to page. Offered are the data sets that have models or
+    images here; a link to any other is told in a sentence.
+    """
+    offered = cache.datasets()
+    notice = _gone_notice(offered)
+    url_state.prepare(DATASET_KEY, list(offered), url_state.DEFAULT_DATASET, what="data set")
+    titles = {name: f"{get_dataset(name).title} · {_models(number)}" for name, number in offered.items()}
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.title(title, anchor=False, width="content")
+        st.selectbox(
+            "Data set",
+            list(offered),
+            format_func=titles.get,
+            key=DATASET_KEY,
+            on_change=_changed,
+            label_visibility="collapsed",
+            width=330,
+        )
+    url_state.share(DATASET_KEY)
+    if notice:
+        st.info(notice, icon=":material/link:")
+    return get_dataset(st.session_state[DATASET_KEY])
+
+
+def switch_to(name: str) -> None:
+    """Choose the data set ``name`` (for a button's callback)."""
+    st.session_state[DATASET_KEY] = name
+    _changed()
+
+
+def cautions(spec: DatasetSpec) -> None:
+    """The sentences that must stand beside every figure of the data set; nothing where there are none."""
+    if spec.cautions:
+        st.caption(f":material/info: {' '.join(spec.cautions)}")
+
+
+def _models(number: int) -> str:
+    return counted(number, "model") if number else "no model"
+
+
+def _gone_notice(offered: dict[str, int]) -> str | None:
+    """The sentence for a link to, or a memory of, a data set that is not here; it is forgotten with that."""
+    asked = url_state.parameter(DATASET_KEY) or url_state.remembered(DATASET_KEY)
+    if asked is None or asked in offered:
+        return None
+    url_state.forget(DATASET_KEY)
+    instead = f"Showing {get_dataset(url_state.DEFAULT_DATASET).title} instead."
+    try:
+        spec = get_dataset(asked)
+    except UnknownDataset:
+        return f"The data set '{asked[:60]}' is not here (any more). {instead}"
+    way = how_to_get_images(spec, spec.sizes[0])
+    return f"Of {spec.title} there are neither images nor models on this computer. {instead} {way}"
+
+
+def _changed() -> None:
+    url_state.forget(*_OF_ONE_SET)
+
+
+FAST = " · fast"
+FEWEST_MEASURED = 4
+
+
+def short_names(runs: Sequence[Run]) -> dict[str, str]:
+    """A short name for each run (by its name): its title, and where titles repeat what tells them apart.
+
+    That is the way to split ('VGG-19, 64 px, random split'), the cycle for runs of which one began with another's
+    weights ('CNN + SE, 64 px, 2nd cycle'), the seed for trainings of their own, and the end of the run's name where
+    nothing else helps.
+    """
+    ways: dict[str, set[str]] = {}
+    for run in runs:
+        ways.setdefault(run.title, set()).add(run.scheme)
+    alike: dict[str, list[Run]] = {}
+    for run in runs:
+        split = f", {run.scheme} split" if run.scheme and len(ways[run.title]) > 1 else ""
+        alike.setdefault(run.title + split, []).append(run)
+    out = {}
+    for title, same_title in alike.items():
+        named = {twin.name: title + tail for twin, tail in zip(same_title, _tails(same_title), strict=True)}
+        given = list(named.values())
+        for name, label in named.items():
+            out[name] = label if given.count(label) == 1 else f"{title} ({name.rsplit('-', 1)[-1]})"
+    return {run.name: out[run.name] for run in runs}
+
+
+def _tails(same_title: Sequence[Run]) -> list[str]:
+    """What to put behind the common title of ``same_title``, each for one of them; '' where there is one only."""
+    if len(same_title) == 1:
+        return [""]
+    starts = {run.name: run.config["train"].get("start") for run in same_title}
+    chains = []
+    for run in same_title:  # from each run back to the one whose training began anew
+        chain = [run.name]
+        while (before := starts[chain[-1]]) in starts and before not in chain:
+            chain.append(before)
+        chains.append(chain)
+    lengths = {chain[-1]: max(len(c) for c in chains if c[-1] == chain[-1]) for chain in chains}
+    seeds = {run.name: run.config["train"].get("seed") for run in same_title}
+    tails = []
+    for chain in chains:
+        first = chain[-1]
+        alone = f" ({first.rsplit('-', 1)[-1]})" if starts[first] else f", seed {seeds[first]}"
+        tail = alone if len(lengths) > 1 else ""
+        if lengths[first] > 1:
+            tail += f", {ordinal(len(chain))} cycle"
+        tails.append(tail)
+    return tails
+
+
+def ordinal(number: int) -> str:
+    """'1st', '2nd', '3rd', '11th' ..."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def by_family(runs: Sequence[Run]) -> list[Run]:
+    """``runs`` with families together, the family of the best on val first, and so within each."""
+    ranked = sorted(runs, key=lambda run: -run.metrics["val"]["accuracy"])
+    families = list(dict.fromkeys(_family(run) for run in ranked))
+    return sorted(ranked, key=lambda run: families.index(_family(run)))
+
+
+def fast_runs(runs: Sequence[Run]) -> set[str]:
+    """Names of the quickest quarter of ``runs``, of those that were measured; none where fewer than four were."""
+    measured = {run.name: ms for run in runs if (ms := (run.metrics.get("latency") or {}).get("batch1_ms"))}
+    if len(measured) < FEWEST_MEASURED:
+        return set()
+    return set(sorted(measured, key=measured.get)[: round(len(measured) / 4)])
+
+
+def _family(run: Run) -> str:
+    return run.config["model"].get("family") or run.config["model"]["title"]
+
+
+def describe(run: Run, label: str | None = None) -> str:
+    """One line: title, accuracy on test, the data behind it, and whether it is the user's own."""
+    own = "" if run.shipped else ", your own"
+    return f"{label or run.title} · {run.metrics['test']['accuracy']:.1%} on {run.provenance}{own}".replace("%", " %")
+
+
+def of_same_classes(runs: Sequence[Run]) -> list[Run]:
+    """Those of ``runs`` that know the first one's classes, as only their answers can stand together; names the rest."""
+    same = [run for run in runs if run.codes == runs[0].codes]
+    if others := [run.title for run in runs if run.codes != runs[0].codes]:
+        st.caption(f"Left out, because they know other classes than {runs[0].title}: {', '.join(others)}.")
+    return same
+
+
+def scope_line(runs: Sequence[Run]) -> None:
+    """The models' names and, under them, what they know: one line, as all of ``runs`` are of one data set."""
+    short = short_names(runs)
+    names, single = listed([f"**{short[run.name]}**" for run in runs]), len(runs) == 1
+    knows = scope_text(runs[0])
+    text = f"{names} {'answers and ' if single else 'answer; each '}{knows}."
+    st.caption(text, help=external_validation_line(runs[0].dataset) or None)
+
+
+def run_picker(
+    label: str,
+    runs: Sequence[Run],
+    *,
+    key: str,
+    multiple: bool = False,
+    default: Sequence[str] = (),
+    max_selections: int | None = None,
+    linked: bool = True,
+    help: str | None = None,
+) -> list[Run]:
+    """A select box (or several choices) over ``runs``; returns the chosen ones, one or more.
+
+    ``default`` names the runs chosen at first, else the one that answers by default. ``linked`` keeps the choice in
+    the address bar under ``key``; a link to a run that is not there is told in a sentence.
+    """
+    if not runs:
+        return []
+    by_name = {run.name: run for run in by_family(runs)}
+    names = list(by_name)
+    short, quick = short_names(runs), fast_runs(runs)
+    for name in quick:
+        short[name] += FAST
+    if quick:
+        help = " ".join(filter(None, [help, "Listed by family, type to search; 'fast' marks the quickest quarter."]))
+    chosen = [name for name in default if name in by_name] or [preferred_run(on_trusted_split(runs)).name]
+    if linked:
+        notice = prepare(key, names, chosen if multiple else chosen[0], what="run", many=multiple)
+        if notice:
+            st.info(notice, icon=":material/link:")
+    elif key not in st.session_state:
+        st.session_state[key] = chosen if multiple else chosen[0]
+
+    def line(name: str) -> str:
+        return describe(by_name[name], short[name])
+
+    if multiple:
+        picked = st.multiselect(
+            label, names, format_func=lambda n: short[n], key=key, max_selections=max_selections, help=help
+        )
+    else:
+        picked = [st.selectbox(label, names, format_func=line, key=key, help=help)]
+    if linked:
+        share(key)
+    return [by_name[name] for name in picked]
+
+
+def accuracy_line(profile: LabProfile) -> str:
+    """'estimated 94 % right (86 to 98 %)'; says so where there were too few answers."""
+    if profile.after is None:
+        return "too few answers to estimate how well it reads"
+    share, low, high = (100 * v for v in profile.after)
+    return f"estimated {min(share, 99):.0f} % right ({low:.0f} to {high:.0f} %)"
+
+
+PROFILE_KEY = "profile"
+_NONE = ""
+
+
+def lab_picker(dataset: str) -> ProfilePredictor | None:
+    """A select box over the laboratories that were taught with models of ``dataset``; None for none.
+
+    Nothing is drawn where there is none yet; a link to one that is gone is told in a sentence.
+    """
+    names = [p.name for p in profiles.list_profiles() if p.dataset == dataset]
+    if not names:
+        url_state.forget(PROFILE_KEY)
+        return None
+    notice = url_state.prepare(PROFILE_KEY, [_NONE, *names], _NONE, what="laboratory")
+    if notice:
+        st.info(notice, icon=":material/link:")
+    st.selectbox(
+        "Laboratory",
+        [_NONE, *names],
+        format_func=lambda name: name or "none: the models as they are",
+        key=PROFILE_KEY,
+        help="Answers as one laboratory taught them on the page Your lab, at its scale.",
+    )
+    url_state.share(PROFILE_KEY)
+    name = st.session_state[PROFILE_KEY]
+    if not name:
+        return None
+    try:
+        return predictor_for(profiles.find_profile(name))
+    except ProfileError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+
+
+def answered_by_line(predictor: ProfilePredictor | None, runs: Sequence[Run]) -> None:
+    """Who taught the answers, how good they are expected to be, and the way back to none; else the ``runs``."""
+    if predictor is None:
+        scope_line(runs)
+        return
+    profile = predictor.profile
+    labelled = counted(sum(profile.labelled.values()), "cell")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(
+            f":material/science: Answers as taught by your laboratory **{profile.name}**: {labelled}, "
+            f"{accuracy_line(profile)}.",
+            width="content",
+            help=f"On top of {predictor.run.title}; expected for pictures like the {profile.cells} that it was taught "
+            "with. Other stains and microscopes can mislead it.",
+        )
+        st.button("Back to none", key="lab_none", type="tertiary", icon=":material/close:", on_click=_none)
+
+
+def profile_unused_line(dataset: str) -> None:
+    """On a page where no laboratory answers: says so while one is in use elsewhere."""
+    name = url_state.remembered(PROFILE_KEY)
+    if name and name in [p.name for p in profiles.list_profiles() if p.dataset == dataset]:
+        st.caption(
+            f":material/science: Maps are those of the models as they are, without what your laboratory {name} taught."
+        )
+
+
+def _none() -> None:
+    st.session_state[PROFILE_KEY] = _NONE

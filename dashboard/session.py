@@ -1,0 +1,415 @@
+"""A visitor's uploads: the pictures dropped, where a crop is cut in each, the files that failed, the predictions of the
+chosen models. Lives in the session, so it survives a change of page.
+"""
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.datasets import DatasetSpec
+from core.formatting import counted
+from core.images.crop import Crop, CropMode
+from core.images.decode import DecodeError, decode
+from core.images.framing import BatchScale, CropWindow, MeasuredPicture, measure_batch, unit_by_shape
+from core.inference.predictor import PredictorLike, Verdict
+from core.progress import Progress
+
+FIRST = 48  # pictures that are placed while others are unread, at the scale that these show by themselves
+
+
+@dataclass
+class UploadFraming:
+    """Pictures by id, taken for one laboratory's, and what they say together for each ``side`` that is asked about.
+
+    A ``side`` in px is one chosen for them; None stands for the one that their red cells or nuclei show. The result
+    depends on the pictures and their order only, not on how they came.
+    """
+
+    pictures: dict[str, MeasuredPicture] = field(default_factory=dict)
+    _seen: frozenset[str] = frozenset()
+    _scales: dict[float | None, BatchScale] = field(default_factory=dict)
+    _windows: dict[tuple[str, float | None], CropWindow] = field(default_factory=dict)
+
+    def add(self, identity: str, pixels: np.ndarray) -> None:
+        """Take in one picture, uint8 (H, W, 3)."""
+        self.pictures.setdefault(identity, MeasuredPicture(pixels))
+
+    def remove(self, identity: str) -> None:
+        """Forget one picture; the scale of the others stays."""
+        self.pictures.pop(identity, None)
+        self._windows = {key: window for key, window in self._windows.items() if key[0] != identity}
+
+    def update_scale(self, complete: bool) -> None:
+        """Have the scale found anew where pictures have come since; unless ``complete``, over the `FIRST` only."""
+        ids = list(self.pictures)[: None if complete else FIRST]
+        if self._seen.issuperset(ids):
+            return
+        self._seen = frozenset(ids)
+        self._scales.clear()
+        self._windows.clear()
+
+    def batch_scale(self, side: float | None) -> BatchScale | None:
+        """What the pictures say together; None where that isn't known yet."""
+        return self._scales.get(side)
+
+    def known_window(self, identity: str, side: float | None) -> CropWindow | None:
+        """Where the frame lies in a picture; None where that isn't known yet. Costs nothing."""
+        return self._windows.get((identity, side))
+
+    def window(self, identity: str, side: float | None, spec: DatasetSpec) -> CropWindow | None:
+        """Where the frame lies in a picture, found now if need be; None where it waits for the others to be read."""
+        if identity not in self._seen:
+            return None
+        if side not in self._scales:
+            measured = [picture for i, picture in self.pictures.items() if i in self._seen]
+            self._scales[side] = measure_batch(measured, spec, side)
+        if (identity, side) not in self._windows:
+            self._windows[identity, side] = self._scales[side].window(self.pictures[identity])
+        return self._windows[identity, side]
+
+    def window_beside(self, pixels: np.ndarray, side: float | None, spec: DatasetSpec) -> CropWindow:
+        """Where the frame lies in a picture that isn't among these, taken for one of the same laboratory."""
+        picture = MeasuredPicture(pixels)
+        return (self._scales.get(side) or measure_batch([picture], spec, side)).window(picture)
+
+
+BATCH = 16
+KEPT_BYTES = 512 * 2**20
+SLICE_SECONDS, LONGEST_SLICE_SECONDS = 1.5, 20.0  # seconds
+
+
+FramingMode = CropMode | Literal["search"]
+
+
+@dataclass(frozen=True)
+class UploadedCell:
+    """One picture: ``id`` (from its content), ``pixels`` uint8 (H, W, 3) as it came, ``notes`` of decoding.
+
+    ``truth`` is the class code of a sample cell, ``source`` what is known of where it comes from.
+    """
+
+    id: str
+    name: str
+    pixels: np.ndarray
+    notes: tuple[str, ...] = ()
+    truth: str | None = None
+    source: str = "uploaded"
+
+
+@dataclass(frozen=True)
+class FailedFile:
+    """A file that could not be used, with the reason and what to do."""
+
+    name: str
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One reader's answer for one cell: where it looked, what it saw, probabilities float64 (C,), milliseconds.
+
+    ``verdict``: how it may be said; ``threshold``: the top probability from which the reader is sure.
+    """
+
+    window: CropWindow
+    crop: Crop
+    probabilities: np.ndarray
+    milliseconds: float
+    verdict: Verdict
+    threshold: float
+
+    @property
+    def winner(self) -> int:
+        return int(self.probabilities.argmax())
+
+    @property
+    def top(self) -> float:
+        return float(self.probabilities.max())
+
+    @property
+    def nearest(self) -> int:
+        """The class that the voice names first: of a foreign picture the nearest, which may not be the likeliest."""
+        return self.verdict.classes[0]
+
+    @property
+    def sure(self) -> bool:
+        return self.verdict.kind == "sure"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A cell with the readings of the chosen models, in their order; the first model leads."""
+
+    cell: UploadedCell
+    predictions: tuple[Prediction, ...]
+
+    @property
+    def lead(self) -> Prediction:
+        return self.predictions[0]
+
+    @property
+    def agree(self) -> bool:
+        return len({r.winner for r in self.predictions}) == 1
+
+    @property
+    def to_check(self) -> bool:
+        """True where the leading model is not sure, the models disagree, or no white cell was found."""
+        return not self.lead.sure or not self.agree or self.no_cell_found
+
+    @property
+    def no_cell_found(self) -> bool:
+        """True where a white cell was looked for and none found."""
+        return self.lead.window.cell_missing
+
+
+@dataclass
+class UploadStats:
+    """What became of the files dropped last: how many, known already, left unread; the id of the one read last."""
+
+    total: int = 0
+    duplicates: int = 0
+    unread: int = 0
+    last_id: str | None = None
+    started: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class UploadSession:
+    """Everything that one visitor's session holds; lives in the session, so it survives a change of page.
+
+    Uploads are taken for one laboratory's pictures and framed at one scale. ``side`` is the frame's side in px that a
+    person chose for them; a laboratory's own reader brings its own. It outlives `clear`, as ``default_mode`` does.
+    """
+
+    cells: dict[str, UploadedCell] = field(default_factory=dict)
+    failures: dict[tuple[str, str], FailedFile] = field(default_factory=dict)
+    modes: dict[str, FramingMode] = field(default_factory=dict)
+    default_mode: FramingMode = "search"
+    side: int | None = None
+    queue: deque[tuple[str, bytes]] = field(default_factory=deque)
+    stats: UploadStats = field(default_factory=UploadStats)
+    framing: UploadFraming = field(default_factory=UploadFraming)
+    _predictions: dict[tuple[str, str], Prediction] = field(default_factory=dict)
+
+    def enqueue(self, files: Sequence[tuple[str, bytes]]) -> None:
+        """Have ``files`` (name, bytes) read by `work`; a new drop starts a new count of outcomes."""
+        if not self.queue:
+            self.stats = UploadStats()
+        self.queue.extend(files)
+        self.stats.total += len(files)
+
+    def stop(self) -> None:
+        """Leave what is still in the queue unread; everything read so far stays."""
+        self.stats.unread += len(self.queue)
+        self.queue.clear()
+
+    def add_file(self, name: str, data: bytes) -> str | None:
+        """Read one file; returns the cell's id (also when the same bytes are here already), None when it failed."""
+        identity = hashlib.sha256(data).hexdigest()[:16]
+        if identity in self.cells:
+            self.stats.duplicates += 1
+            return identity
+        try:
+            self._check_room(name)
+            picture = decode(data, name)
+        except DecodeError as error:
+            failure = FailedFile(name, error.reason, error.advice)
+            self.failures[name, error.reason] = failure
+            return None
+        self._take(UploadedCell(identity, name, picture.pixels, picture.notes))
+        return identity
+
+    def add_cell(self, name: str, pixels: np.ndarray, truth: str | None, source: str) -> str:
+        """Add a picture that is in memory already; returns its id."""
+        identity = hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()[:16]
+        if identity not in self.cells:
+            self._take(UploadedCell(identity, name, pixels, (), truth, source))
+        return identity
+
+    def _take(self, cell: UploadedCell) -> None:
+        self.cells[cell.id] = cell
+        if cell.truth is None:
+            self.framing.add(cell.id, cell.pixels)
+
+    def move_to(self, cells: Sequence[UploadedCell], other: "UploadSession") -> None:
+        """Hand ``cells`` over to another tray, where they are answered anew."""
+        for cell in cells:
+            self.remove(cell.id)
+            if cell.id not in other.cells:
+                other._take(cell)
+
+    def of_other_domain(self, spec: DatasetSpec) -> list[UploadedCell]:
+        """The uploads whose shape is plainly that of another domain than ``spec``'s."""
+        mine = [c for c in self.cells.values() if c.truth is None]
+        return [c for c in mine if unit_by_shape(c.pixels.shape[1], c.pixels.shape[0], spec) != spec.unit]
+
+    def remove(self, identity: str) -> None:
+        """Forget one cell and all that was answered for it."""
+        self.cells.pop(identity, None)
+        self.modes.pop(identity, None)
+        self.framing.remove(identity)
+        for key in [k for k in self._predictions if k[0] == identity]:
+            del self._predictions[key]
+
+    def clear(self) -> None:
+        """Forget all pictures and answers; how pictures are framed stays."""
+        self.__init__(default_mode=self.default_mode, side=self.side)
+
+    def mode(self, identity: str) -> FramingMode:
+        """How the cell is framed: its own choice, else that for all."""
+        return self.modes.get(identity, self.default_mode)
+
+    def use_mode_for_all(self, mode: FramingMode) -> None:
+        """Frame every cell, also those to come, in one way."""
+        self.default_mode = mode
+        self.modes.clear()
+
+    def side_for(self, predictor: PredictorLike) -> float | None:
+        """The frame's side in px of the uploads where it is given: by the person, else by the reader."""
+        return self.side or predictor.side
+
+    def batch_scale(self, predictor: PredictorLike) -> BatchScale | None:
+        """What the uploads say together, as they are framed for ``predictor``; None where there are none yet."""
+        return self.framing.batch_scale(self.side_for(predictor))
+
+    def window_beside(self, pixels: np.ndarray, spec: DatasetSpec) -> CropWindow:
+        """Where the frame lies in a picture (H, W, 3) that is not on the tray, but of the same laboratory."""
+        if self.default_mode != "search":
+            return CropWindow(mode=self.default_mode)
+        return self.framing.window_beside(pixels, self.side, spec)
+
+    def pending(self, predictor: PredictorLike) -> list[UploadedCell]:
+        """Cells that ``predictor`` has not answered in their present framing."""
+        return [c for c in self.cells.values() if not self._prediction(c, predictor)]
+
+    def work(
+        self, predictors: Sequence[PredictorLike], spec: DatasetSpec, seconds: float | None = None
+    ) -> Iterator[Progress]:
+        """Read files and let ``predictors`` answer, a few at a time, for about ``seconds``; `busy` tells if more is
+        left.
+
+        By default the slices grow with the drop, so that showing what is done in between stays a small part of
+        the work. Whatever was done stays when the caller stops in between.
+        """
+        now = time.monotonic()
+        deadline = now + (
+            max(SLICE_SECONDS, min(LONGEST_SLICE_SECONDS, now - self.stats.started)) if seconds is None else seconds
+        )
+        while self.busy(predictors):
+            for _ in range(min(BATCH, len(self.queue))):
+                self.stats.last_id = self.add_file(*self.queue.popleft())
+            self.framing.update_scale(complete=not self.queue)
+            for predictor in predictors:
+                self._predict(predictor, spec)
+            yield self._progress(predictors, spec.unit)
+            if time.monotonic() > deadline:
+                return
+
+    def busy(self, predictors: Sequence[PredictorLike]) -> bool:
+        """True while files are unread or cells unanswered."""
+        return bool(self.queue) or any(self.pending(predictor) for predictor in predictors)
+
+    def _window(self, cell: UploadedCell, predictor: PredictorLike) -> CropWindow | None:
+        """Where ``predictor`` looks in the cell; None while that is not known."""
+        mode = self.mode(cell.id)
+        if mode != "search":
+            return CropWindow(mode=mode)
+        if cell.truth is not None:  # a sample is framed already
+            return CropWindow()
+        return self.framing.known_window(cell.id, self.side_for(predictor))
+
+    def _prediction(self, cell: UploadedCell, predictor: PredictorLike) -> Prediction | None:
+        """The answer of ``predictor`` for the cell in its present framing."""
+        prediction = self._predictions.get((cell.id, predictor.key))
+        return prediction if prediction and prediction.window == self._window(cell, predictor) else None
+
+    def _progress(self, predictors: Sequence[PredictorLike], unit: str) -> Progress:
+        stats, waiting = self.stats, max((len(self.pending(predictor)) for predictor in predictors), default=0)
+        unread = len(self.queue)
+        total = max(stats.total, len(self.cells) + unread, 1)
+        answered_count = max(0, total - unread - waiting)
+        done, steps = total - unread + answered_count, 2 * total
+        took = time.monotonic() - stats.started
+        left = f", about {took / done * (steps - done):.0f} s left" if stats.total and done and took > 1 else ""
+        text = f"{total - unread} of {total} pictures read" if unread else f"{answered_count} of {total} {unit}s"
+        return Progress(done, steps, text + left, unit)
+
+    def _predict(self, predictor: PredictorLike, spec: DatasetSpec) -> None:
+        """Place and answer a few of the cells that wait; one framed as before keeps its answer."""
+        cells = []
+        for cell in self.pending(predictor):
+            if self._window(cell, predictor) or self.framing.window(cell.id, self.side_for(predictor), spec):
+                cells.append(cell)
+            if len(cells) == BATCH:
+                break
+        cells = [c for c in cells if not self._prediction(c, predictor)]
+        if not cells:
+            return
+        windows = [self._window(c, predictor) for c in cells]
+        crops = [predictor.crop(c.pixels, window) for c, window in zip(cells, windows, strict=True)]
+        answers, verdicts = predictor.predict_crops(np.stack([f.pixels for f in crops]))
+        for number, cell in enumerate(cells):
+            self._predictions[cell.id, predictor.key] = Prediction(
+                windows[number],
+                crops[number],
+                answers.probabilities[number],
+                float(answers.milliseconds[number]),
+                verdicts[number],
+                predictor.threshold,
+            )
+
+    def results(self, predictors: Sequence[PredictorLike]) -> list[Result]:
+        """All cells that every one of ``predictors`` has answered, in the order in which they came."""
+        complete = []
+        for cell in self.cells.values():
+            predictions = [self._prediction(cell, predictor) for predictor in predictors]
+            if predictions and all(predictions):
+                complete.append(Result(cell, tuple(predictions)))
+        return complete
+
+    def _check_room(self, name: str) -> None:
+        if sum(c.pixels.nbytes for c in self.cells.values()) > KEPT_BYTES:
+            raise DecodeError(
+                name, "there is no room for more pictures on this page", "Download the results, clear them, go on."
+            )
+
+
+SESSIONS = "classify_trays"
+
+
+def session_of(dataset: str) -> UploadSession:
+    """The visitor's tray for ``dataset``: each has its own, so that answers of two domains never stand together."""
+    return st.session_state.setdefault(SESSIONS, {}).setdefault(dataset, UploadSession())
+
+
+def failed_files(failures: Sequence[FailedFile]) -> None:
+    """A button that opens the list of files that could not be used; nothing where there are none."""
+    if failures:
+        with st.popover(f"{counted(len(failures), 'file')} not used", icon=":material/warning:"):
+            failed_table(failures)
+
+
+def failed_table(failures: Sequence[FailedFile]) -> None:
+    """The files that could not be used, each with its reason and what to do."""
+    table = pd.DataFrame([(f.name, f.reason, f.advice) for f in failures], columns=["File", "Reason", "What to do"])
+    st.dataframe(table, hide_index=True, alt="Files that could not be used")
+
+
+def stats_line(stats: UploadStats) -> str:
+    """What became of the last files dropped, where that isn't plain from the wall; '' where it is."""
+    parts = []
+    if stats.duplicates:
+        was = "was" if stats.duplicates == 1 else "were"
+        parts.append(f"{counted(stats.duplicates, 'picture')} {was} here already and counted once")
+    if stats.unread:
+        parts.append(f"stopped: {counted(stats.unread, 'file')} not read")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
