@@ -62,7 +62,7 @@ register_folder(
     "images, International Journal of Intelligent Systems 37 (2022) 5113.",
     url="https://www.kaggle.com/datasets/mehradaria/leukemia",
     unit="field",
-    squeezed=True,
+    stretched=True,
     cautions=(
         "Each picture is a whole microscope field with several cells, not a cell.",
         "No patient ids exist: patient leakage can't be excluded. The grouped split keeps likenesses and runs of 40 "

@@ -168,7 +168,7 @@ register_folder(
     citation="Matek C. et al., Highly accurate differentiation of bone marrow cell morphologies using deep neural "
     "networks on a large image data set, Blood 138 (2021) 1917.",
     url="https://doi.org/10.7937/TCIA.AXH3-T579",
-    kin=KIN,
+    auxiliary_for=KIN,
     cautions=(
         "No patient ids exist: cells of one person are in train and test, and patient leakage can't be excluded.",
         "'Not identifiable' holds cells that the experts could not name, many of which look like another class.",

@@ -309,7 +309,7 @@ def _spec(path: Path, changed: int) -> DatasetSpec | None:
             citation=content["folder"],
             url="",
             unit=content["unit"],
-            squeezed=content["squeezed"],
+            stretched=content["squeezed"],
             maps_to=content.get("maps_to", ""),
             cautions=() if folder.groups_table else (_NO_GROUPS,),
         )

@@ -26,7 +26,7 @@ def _fresh():
 @pytest.fixture
 def smears(monkeypatch):
     """The made-up data set, of fields, beside BloodMNIST."""
-    spec = fake_spec(unit="field", squeezed=True)
+    spec = fake_spec(unit="field", stretched=True)
     added(monkeypatch, spec)
     return spec
 

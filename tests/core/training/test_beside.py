@@ -69,7 +69,7 @@ def test_guests_are_cut_to_scale_and_named_as_at_home(elsewhere: str) -> None:
 
 
 def test_guests_of_other_classes_only_are_refused(elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    strangers = replace(datasets._REGISTRY[elsewhere], kin=AuxiliaryFor("synthetic", {"XYZ": "EO"}, crop=0.5))
+    strangers = replace(datasets._REGISTRY[elsewhere], auxiliary_for=AuxiliaryFor("synthetic", {"XYZ": "EO"}, crop=0.5))
     monkeypatch.setitem(datasets._REGISTRY, elsewhere, strangers)
     wanted = config(beside=elsewhere)
     known = datasets._REGISTRY[elsewhere].load
