@@ -159,7 +159,7 @@ def save_profile(profile: LabProfile) -> Path:
     """Write ``profile`` into the user's folder, in place of one of its name. Raises `ProfileError`."""
     path = profile_path(profile.name)
     arrays = {f"head.{name}": np.ascontiguousarray(getattr(profile.head, name)) for name in _HEAD}
-    facts = {f.name: getattr(profile, f.name) for f in fields(profile) if f.name not in ("head", "guard")}
+    facts = {f.name: getattr(profile, f.name) for f in fields(profile) if f.name not in ("head", "ood_detector")}
     facts |= {"version": _VERSION, "temperature": profile.head.temperature}
     temporary = path.with_suffix(".tmp")
     try:

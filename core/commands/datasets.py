@@ -123,15 +123,14 @@ def download(options: argparse.Namespace) -> int:
 
 def summarize(options: argparse.Namespace) -> int:
     """Compute the statistics of one size and write them where they ship from."""
-    from core.datasets import statistics as texture
-    from core.datasets.statistics import save_summary
+    from core.datasets.statistics import measure_texture, save_summary, save_texture
     from core.datasets.statistics import summarize as compute
 
     spec = _spec(options)
     with TerminalBar(f"{spec.title} {options.size} px") as bar:
         loaded = spec.load(options.size, report=bar)
     summary = compute(loaded)
-    paths = (*save_summary(summary), texture.save(texture.measure(loaded)))
+    paths = (*save_summary(summary), save_texture(measure_texture(loaded)))
     print(f"{summary.provenance.label}, {summary.size} px, content {summary.provenance.content_hash}")
     for position, code in enumerate(summary.codes):
         split_counts = "  ".join(f"{split} {counts[position]:5d}" for split, counts in summary.counts.items())

@@ -178,12 +178,12 @@ class Laboratory:
     def set_present_classes(self, run: Run, codes: Sequence[str]) -> None:
         """Only ``codes`` can occur; none or all of them leaves all possible."""
         self.present_classes = None if not codes or set(codes) == set(run.codes) else tuple(codes)
-        self._change(occurs=self._present_mask(run))
+        self._change(present_classes=self._present_mask(run))
 
     def set_self_training(self, self_training: bool) -> None:
         """Whether what the pictures teach without a label is used."""
         self.self_training = self_training
-        self._change(adapts=self_training)
+        self._change(self_trains=self_training)
 
     def _change(self, **what: object) -> None:
         self.learner = replace(self.learner, **what)

@@ -374,7 +374,7 @@ def _duplicates_text(audit: Audit) -> list[str]:
     lines = ["Copies and leakage"]
     for identical, what in ((True, "are the same to the pixel"), (False, "are nearly the same")):
         groups = audit.groups(identical=identical)
-        across, conflict = (sum(getattr(c, name) for c in groups) for name in ("across", "conflict"))
+        across, conflict = (sum(c.across_splits for c in groups), sum(c.has_label_conflict for c in groups))
         kind = "groups" if any(len(c.members) > 2 for c in groups) else "pairs"
         lines.append(f"  {len(groups)} {kind} {what}; {across} across splits, {conflict} with different labels")
     for split, leak in audit.leakage.items():
