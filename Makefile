@@ -36,8 +36,12 @@ bench: $(VENV)/.dev ## measure training and prediction speed on this machine
 	$(BIN)/python -m benchmarks.inference
 	$(BIN)/python -m benchmarks.first_answer
 
-lint: $(VENV)/.dev ## check style and imports
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(VENV)/.dev ## check style, types, dead code and unsafe calls
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/vulture
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml core dashboard pages
 
 format: $(VENV)/.dev ## rewrite files in the project's style
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -18,7 +18,7 @@ _PUBLISHED = {
 
 def begin_marker(block: str) -> str:
     """The line before the block of that name in a Markdown file."""
-    return f"<!-- {block}: written by `python -m core report --write README.md` -->"
+    return f"<!-- {block}: written by `python -m core report --write RESULTS.md` -->"
 
 
 def end_marker(block: str) -> str:
@@ -57,7 +57,7 @@ def results_table(runs: list[Run]) -> str:
     parts = []
     for name in names:
         dataset_runs = [run for run in runs if run.dataset == name]
-        heading = f"### {dataset_runs[0].config['dataset']['title']}\n\n" if len(names) > 1 else ""
+        heading = f"## {dataset_runs[0].config['dataset']['title']}\n\n" if len(names) > 1 else ""
         parts.append(heading + _dataset_table(dataset_runs))
     return "\n\n".join(parts)
 

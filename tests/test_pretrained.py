@@ -79,9 +79,9 @@ def test_scoring_anew_reproduces_the_figures(run, capsys) -> None:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_the_readme_shows_the_figures_of_runs_and_studies(block: str) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
     shown = text.split(begin_marker(block))[1].split(end_marker(block))[0].strip()
-    assert shown == BLOCKS[block](), "run `python -m core report --write README.md`"
+    assert shown == BLOCKS[block](), "run `python -m core report --write RESULTS.md`"
 
 
 def test_nothing_names_a_path_of_the_machine_that_trained() -> None:
