@@ -1,5 +1,7 @@
 """Numbers, counts and class names as text for a person: one place for the shell, cards, tables and pages."""
 
+import math
+import re
 from collections.abc import Sequence
 
 RESEARCH_LINE = "Research use only, not a medical device."
@@ -12,6 +14,28 @@ def percent(probability: float) -> str:
     if probability < 0.01:
         return "< 1 %"
     return f"{probability * 100:.0f} %"
+
+
+def exact_percent(share: float, digits: int = 1) -> str:
+    """A share (0 to 1) as percents with ``digits`` decimals, for what was counted: '98.7 %', '100.0 %'."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def percent_or_nan(share: float | None) -> float:
+    """A share (0 to 1) in percents for a table; NaN, which a table leaves empty, where there is None."""
+    return math.nan if share is None else 100 * share
+
+
+def range_text(low: str, high: str) -> str:
+    """Two figures as they are written: '1.2 to 3.4'; only one of them where both read alike."""
+    return low if low == high else f"{low} to {high}"
+
+
+def markdown_text(text: str, most: int | None = 60) -> str:
+    """``text`` for Markdown: a file called '*a*' reads as it is called. Beyond ``most`` letters it is cut."""
+    if most is not None and len(text) > most:
+        return f"{markdown_text(text[: most - 3])}..."
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:.-])", r"\\\1", text)
 
 
 def milliseconds(value: float) -> str:

@@ -1,20 +1,23 @@
 """What every page has: a header, errors told plainly, the research-use line, links to other pages, a bar for work that
-takes long.
+takes long, and the views of its room.
 """
 
+import importlib
 import logging
-import re
+import pkgutil
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from core.errors import HemaLensError
-from core.progress import Progress
+from core.progress import Progress, time_left
+from dashboard.pickers import choice
 
 PAGES = "_pages"  # where the router leaves the pages of this session, by their path
 log = logging.getLogger("hemalens.dashboard")
@@ -78,28 +81,90 @@ def open_page(path: str, query: dict[str, str] | None = None) -> None:
         st.switch_page(pages[path], query_params=query)
 
 
-_AFTER = 1.0  # seconds without a bar
-_EVERY = 0.2  # seconds between two drawings of it
+_EVERY = 0.2  # seconds between two drawings of a bar
 
 
 class ProgressBar:
-    """Called with each `Progress`; draws a bar with ``text`` and the time left, and takes it away at the end."""
+    """Called with each `Progress`: draws a bar with a line and the time left. As a context manager it goes at the end.
 
-    def __init__(self, text: str) -> None:
-        self.text, self.place = text, st.empty()
-        self.began = self.drawn = time.monotonic()
+    The bar says ``text``, or what ``line`` makes of the step. It appears ``after`` seconds: quick work needs none.
+    """
+
+    def __init__(self, text: str, line: Callable[[Progress], str] | None = None, *, after: float = 0) -> None:
+        self.text, self.line, self.after = text, line, after
+        self.place = st.empty()
+        self.made, self.drawn = time.monotonic(), 0.0
+        self.begun, self.done = (self.made, 0), -1  # when the present work began, and how much of it was done then
+        if not after:
+            self.place.progress(0.0, text=text)
 
     def __call__(self, step: Progress) -> None:
         now = time.monotonic()
-        if step.done >= step.total:
-            self.place.empty()
-        elif now - self.began > _AFTER and now - self.drawn > _EVERY:
+        if self.done < 0 or step.done < self.done:  # the first step, or the first of other work
+            self.begun = (now, step.done)
+        self.done = step.done
+        if now - self.made >= self.after and now - self.drawn >= _EVERY:
             self.drawn = now
-            left = (now - self.began) / step.done * (step.total - step.done) if step.done else None
-            time_left = "" if left is None else f", {max(1, round(left))} s left"
-            self.place.progress(step.done / step.total, text=f"{self.text}{time_left}")
+            line = self.line(step) if self.line else self.text
+            began, done_before = self.begun
+            left = time_left(step.done, step.total, now - began, done_before)
+            self.place.progress(min(step.done / max(step.total, 1), 1.0), text=f"{line}, {left} left" if left else line)
+
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.place.empty()
 
 
-def markdown_text(name: str) -> str:
-    """``name`` for Markdown: a file called '*a*.png' or '[x](y)' reads as it is called. Long names are cut."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:-])", r"\\\1", name if len(name) <= 60 else f"{name[:57]}...")
+# ---------------------------------------------------------------- the views of a room
+@dataclass(frozen=True)
+class View:
+    """One view of a room: ``render`` draws it from the room's context, ``title`` may hold '{unit}'.
+
+    ``key`` stands in the address bar; ``needs`` names choices above the view that it alone asks for.
+    """
+
+    key: str
+    title: str
+    order: int
+    needs: tuple[str, ...]
+    render: Callable[[Any], None]
+
+
+_VIEWS: dict[str, View] = {}  # by the module that holds it
+
+
+def view(title: str, *, order: int, key: str = "", needs: tuple[str, ...] = ()) -> Callable[[Any], Any]:
+    """Above a module's ``render(context)``: makes the module a view of its room. ``key`` is its name unless said."""
+
+    def register(render: Callable[[Any], None]) -> Callable[[Any], None]:
+        module = render.__module__
+        _VIEWS[module] = View(key or module.rpartition(".")[2], title, order, needs, render)
+        return render
+
+    return register
+
+
+def find_views(room: str) -> list[View]:
+    """The views of a room (the package 'dashboard.compare') in their order: whatever module of it holds one."""
+    folder = importlib.import_module(room).__path__
+    modules = [f"{room}.{module.name}" for module in pkgutil.iter_modules(folder)]
+    for module in modules:
+        importlib.import_module(module)
+    return sorted((_VIEWS[module] for module in modules if module in _VIEWS), key=lambda found: found.order)
+
+
+def show_view(room: str, context_for: Callable[[View], Any], *, unit: str = "cell") -> None:
+    """Draw the choice of a room's views and the chosen one; only that is computed.
+
+    ``context_for`` draws what stands between the two and returns what the view is given; None where there is nothing
+    to show (it has said so). ``unit`` stands in titles.
+    """
+    views = {found.key: found for found in find_views(room)}
+    titles = {key: found.title.format(unit=unit) for key, found in views.items()}
+    chosen = views[choice("view", "View", titles, next(iter(views)), "view", hidden=True)]
+    context = context_for(chosen)
+    if context is not None:
+        with errors_told():
+            chosen.render(context)

@@ -1,8 +1,10 @@
 """Choices that the address bar keeps: data set, runs, a laboratory's profile, a page of many, or any one option."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.adaptation import profile as profiles
 from core.adaptation.profile import LabProfile, ProfileError, ProfilePredictor, predictor_for
@@ -23,9 +25,10 @@ def external_validation_line(dataset: str) -> str:
         return ""
     before, after = ([entry[stage] for entry in laboratories] for stage in ("before", "after"))
     return (
-        f"In {len(laboratories)} laboratories that no training saw, {min(before):.0%} to {max(before):.0%} of the white cells "
-        f"of a usual differential were named rightly among the classes that occur there; after "
-        f"{laboratories[0]['answers']} answers on the page Your lab, {min(after):.0%} to {max(after):.0%} of the others."
+        f"In {len(laboratories)} laboratories that no training saw, {min(before):.0%} to {max(before):.0%} of the "
+        "white cells of a usual differential were named rightly among the classes that occur there; after "
+        f"{laboratories[0]['answers']} answers on the page Your lab, {min(after):.0%} to {max(after):.0%} of the "
+        "others."
     )
 
 
@@ -63,6 +66,28 @@ def share_page(page: int) -> None:
     url_state.put("page", shown)
 
 
+@contextmanager
+def linked(
+    key: str,
+    options: Sequence[str],
+    default: str | Sequence[str] | None,
+    what: str,
+    *,
+    many: bool = False,
+    notices: DeltaGenerator | None = None,
+) -> Iterator[None]:
+    """Around a widget of the same ``key``: it opens as the link says, else as it was left, else at ``default``.
+
+    The address bar then says what is chosen. A link to an option that isn't there is told in a sentence, in
+    ``notices`` or above the widget, with ``what`` naming the kind of thing. ``many``: the value is a list.
+    """
+    notice = prepare(key, options, default, what=what, many=many)
+    if notice:
+        (st.info if notices is None else notices.info)(notice, icon=":material/link:")
+    yield
+    share(key)
+
+
 def choice(
     key: str,
     label: str,
@@ -74,23 +99,21 @@ def choice(
     width: int = 340,
     hidden: bool | None = None,
     help: str | None = None,
+    notices: DeltaGenerator | None = None,
 ) -> str:
     """Draw the choice ``key`` of ``options`` (value: title) and return its value.
 
-    A link to an option that isn't there is told in a sentence, with ``what`` naming the kind of thing. ``box``
-    makes a select box of ``width`` pixels; ``hidden`` hides its label (a select box's is hidden unless said).
+    ``what`` and ``notices`` as `linked` has them. ``box`` makes a select box of ``width`` pixels; ``hidden`` hides its
+    label (a select box's is hidden unless said).
     """
-    notice = prepare(key, list(options), default, what=what)
-    if notice:
-        st.info(notice, icon=":material/link:")
     hidden = box if hidden is None else hidden
     common = {"format_func": options.get, "key": key, "help": help}
     common["label_visibility"] = "collapsed" if hidden else "visible"
-    if box:
-        st.selectbox(label, list(options), width=width, **common)
-    else:
-        st.segmented_control(label, list(options), required=True, **common)
-    share(key)
+    with linked(key, list(options), default, what, notices=notices):
+        if box:
+            st.selectbox(label, list(options), width=width, **common)
+        else:
+            st.segmented_control(label, list(options), required=True, **common)
     return st.session_state[key]
 
 
@@ -107,10 +130,10 @@ def page_title(title: str) -> DatasetSpec:
     """
     offered = cache.datasets()
     notice = _gone_notice(offered)
-    url_state.prepare(DATASET_KEY, list(offered), url_state.DEFAULT_DATASET, what="data set")
     titles = {name: f"{get_dataset(name).title} · {_models(number)}" for name, number in offered.items()}
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.title(title, anchor=False, width="content")
+    row = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+    row.title(title, anchor=False, width="content")
+    with row, linked(DATASET_KEY, list(offered), url_state.DEFAULT_DATASET, "data set"):
         st.selectbox(
             "Data set",
             list(offered),
@@ -120,7 +143,6 @@ def page_title(title: str) -> DatasetSpec:
             label_visibility="collapsed",
             width=330,
         )
-    url_state.share(DATASET_KEY)
     if notice:
         st.info(notice, icon=":material/link:")
     return get_dataset(st.session_state[DATASET_KEY])
@@ -268,13 +290,12 @@ def run_picker(
     multiple: bool = False,
     default: Sequence[str] = (),
     max_selections: int | None = None,
-    linked: bool = True,
     help: str | None = None,
 ) -> list[Run]:
     """A select box (or several choices) over ``runs``; returns the chosen ones, one or more.
 
-    ``default`` names the runs chosen at first, else the one that answers by default. ``linked`` keeps the choice in
-    the address bar under ``key``; a link to a run that is not there is told in a sentence.
+    ``default`` names the runs chosen at first, else the one that answers by default. The address bar keeps the choice
+    under ``key``; a link to a run that is not there is told in a sentence.
     """
     if not runs:
         return []
@@ -286,24 +307,14 @@ def run_picker(
     if quick:
         help = " ".join(filter(None, [help, "Listed by family, type to search; 'fast' marks the quickest quarter."]))
     chosen = [name for name in default if name in by_name] or [preferred_run(on_trusted_split(runs)).name]
-    if linked:
-        notice = prepare(key, names, chosen if multiple else chosen[0], what="run", many=multiple)
-        if notice:
-            st.info(notice, icon=":material/link:")
-    elif key not in st.session_state:
-        st.session_state[key] = chosen if multiple else chosen[0]
-
-    def line(name: str) -> str:
-        return describe(by_name[name], short[name])
-
-    if multiple:
-        picked = st.multiselect(
-            label, names, format_func=lambda n: short[n], key=key, max_selections=max_selections, help=help
-        )
-    else:
-        picked = [st.selectbox(label, names, format_func=line, key=key, help=help)]
-    if linked:
-        share(key)
+    with linked(key, names, chosen if multiple else chosen[0], "run", many=multiple):
+        if multiple:
+            picked = st.multiselect(
+                label, names, format_func=short.get, key=key, max_selections=max_selections, help=help
+            )
+        else:
+            lines = {name: describe(run, short[name]) for name, run in by_name.items()}
+            picked = [st.selectbox(label, names, format_func=lines.get, key=key, help=help)]
     return [by_name[name] for name in picked]
 
 
@@ -328,17 +339,14 @@ def lab_picker(dataset: str) -> ProfilePredictor | None:
     if not names:
         url_state.forget(PROFILE_KEY)
         return None
-    notice = url_state.prepare(PROFILE_KEY, [_NONE, *names], _NONE, what="laboratory")
-    if notice:
-        st.info(notice, icon=":material/link:")
-    st.selectbox(
-        "Laboratory",
-        [_NONE, *names],
-        format_func=lambda name: name or "none: the models as they are",
-        key=PROFILE_KEY,
-        help="Answers as one laboratory taught them on the page Your lab, at its scale.",
-    )
-    url_state.share(PROFILE_KEY)
+    with linked(PROFILE_KEY, [_NONE, *names], _NONE, "laboratory"):
+        st.selectbox(
+            "Laboratory",
+            [_NONE, *names],
+            format_func=lambda name: name or "none: the models as they are",
+            key=PROFILE_KEY,
+            help="Answers as one laboratory taught them on the page Your lab, at its scale.",
+        )
     name = st.session_state[PROFILE_KEY]
     if not name:
         return None

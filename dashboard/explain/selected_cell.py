@@ -8,11 +8,11 @@ import streamlit as st
 from core.datasets import DatasetSpec, DatasetUnavailable, get_dataset
 from core.datasets.synthetic import PROVENANCE_LABEL as DRAWN
 from core.errors import HemaLensError
+from core.formatting import markdown_text
 from core.images.crop import Crop
 from core.images.decode import decode
 from core.images.framing import CropWindow, shape_warning
 from dashboard import cache
-from dashboard.page import markdown_text
 from dashboard.pictures import enlarge
 from dashboard.samples import Sample, samples
 from dashboard.session import session_of

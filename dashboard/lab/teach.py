@@ -4,9 +4,9 @@ import streamlit as st
 
 from core.adaptation.active import CANT_SAY, NOT_A_CELL, AccuracyEstimate
 from core.datasets import DatasetSpec
-from core.formatting import percent, plural
+from core.formatting import markdown_text, percent, plural
 from dashboard.lab import ANSWERS_PER_CLASS, Laboratory, QuestionRound, crop
-from dashboard.page import is_dark, markdown_text
+from dashboard.page import is_dark
 from dashboard.pictures import framed_tile
 from dashboard.style import PRIMARY, class_colours
 

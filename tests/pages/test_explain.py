@@ -13,7 +13,6 @@ from PIL import Image
 from core.images.framing import CropWindow
 from core.runs import list_runs
 from dashboard.explain.maps import _png
-from dashboard.page import markdown_text
 from dashboard.url_state import HandedImage
 from tests.fake_runs import combined
 from tests.pages.driving import ROOT, opened, texts, visited
@@ -299,11 +298,6 @@ def test_every_map_can_be_kept_as_a_png(tiny_runs):
     picture = Image.open(io.BytesIO(_png(np.zeros((64, 64, 3), np.uint8), ["CNN + SE, 28 px: BA", "8 x 8 map"])))
     assert picture.format == "PNG"
     assert picture.height > picture.width == 640
-
-
-def test_names_read_as_they_are():
-    assert markdown_text("*a* [b](c) $x$.png") == r"\*a\* \[b\]\(c\) \$x\$.png"
-    assert len(markdown_text("a" * 500)) == 60
 
 
 def test_the_frame_of_the_page_needs_no_torch():
