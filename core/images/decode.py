@@ -17,9 +17,16 @@ from PIL import Image, ImageOps
 from core.errors import HemaLensError
 from core.progress import Progress, Report
 
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
-FORMAT_NAMES = "PNG, JPEG, BMP, TIFF or WebP"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+# Pillow's name of each format that is read: what a person calls it, and how its files end.
+FORMATS = {
+    "PNG": ("PNG", (".png",)),
+    "JPEG": ("JPEG", (".jpg", ".jpeg")),
+    "BMP": ("BMP", (".bmp",)),
+    "TIFF": ("TIFF", (".tif", ".tiff")),
+    "WEBP": ("WebP", (".webp",)),
+}
+FORMAT_NAMES = " or ".join(", ".join(title for title, _ in FORMATS.values()).rsplit(", ", 1))
+SUFFIXES = tuple(suffix for _, suffixes in FORMATS.values() for suffix in suffixes)
 MAX_BYTES = 50 * 1024 * 1024
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 16
@@ -69,7 +76,7 @@ def decode(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> D
     """
     _check_bytes(data, name)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels(name) from error
     except Exception as error:  # Pillow's readers raise many kinds on hostile bytes
