@@ -6,10 +6,8 @@ the four folders ``Benign``, ``[Malignant] Early Pre-B`` ... (1024 x 768 px) hol
 """
 
 from core.datasets.base import CellClass
-from core.datasets.folders import FolderLayout, register_folder
-from core.datasets.scan import scan_layout
+from core.datasets.folders import FolderLayout, register_folder, scan_layout
 
-NAME = "all4"
 LAYOUT = {
     "BEN": ("Benign",),
     "EPB": ("Early", "[Malignant] Early Pre-B", "Malignant Early Pre-B"),
@@ -42,15 +40,14 @@ CLASSES = (
         "loose chromatin; the stage was set by flow cytometry, not by the picture.",
     ),
 )
-FOLDER = FolderLayout(
-    name=NAME,
-    # Kaggle delivers the same fields a second time with all but the blasts painted black.
-    scan=lambda root: scan_layout(root, LAYOUT, excluded=("Segmented",)),
-    # 3,256 fields of 89 patients: about 37 of a patient follow each other.
-    series=40,
-)
 register_folder(
-    FOLDER,
+    FolderLayout(
+        name="all4",
+        # Kaggle delivers the same fields a second time with all but the blasts painted black.
+        scan=lambda root: scan_layout(root, LAYOUT, excluded=("Segmented",)),
+        # 3,256 fields of 89 patients: about 37 of a patient follow each other.
+        series=40,
+    ),
     title="ALL, four classes",
     summary="3,256 microscope fields of 89 people suspected of acute lymphoblastic leukaemia: benign and three stages.",
     classes=CLASSES,

@@ -242,15 +242,19 @@ class DatasetSpec:
     def class_names(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.classes)
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Name of each class by its code, in the classes' order."""
+        return dict(zip(self.codes, self.class_names, strict=True))
+
     def with_classes(self, codes: Sequence[str]) -> "DatasetSpec":
         """The same data set with these classes only, in the order given; KeyError for one that it hasn't."""
         by_code = {c.code: c for c in self.classes}
         return replace(self, classes=tuple(by_code[code] for code in codes))
 
     def scheme(self, name: str) -> Scheme | None:
-        """The scheme of that name ('' for the first); None where the data set comes split."""
-        by_name = {s.name: s for s in self.schemes}
-        return by_name[name] if name else next(iter(self.schemes), None)
+        """The scheme of that name ('' for the first); None where the data set comes split; KeyError for no such name."""
+        return {s.name: s for s in self.schemes}[name] if name else next(iter(self.schemes), None)
 
 
 _REGISTRY: dict[str, DatasetSpec] = {}

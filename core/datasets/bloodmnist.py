@@ -17,9 +17,11 @@ import shutil
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO
 
 import numpy as np
 import requests
@@ -37,7 +39,9 @@ from core.datasets.base import (
 )
 from core.paths import cache_root, data_root
 from core.progress import Progress, Report, silent
+from core.storage import write_json
 
+fcntl: ModuleType | None
 try:
     import fcntl
 except ImportError:  # not on Windows; there two downloads of one file are not kept apart
@@ -71,10 +75,7 @@ def md5_of(path: Path) -> str:
         with path.open("rb") as file:
             stored[key] = hashlib.file_digest(file, "md5").hexdigest()
         with contextlib.suppress(OSError):  # a read-only cache only costs the time to compute it again
-            cache_path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = cache_path.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(stored, indent=1))
-            temporary.replace(cache_path)
+            write_json(cache_path, stored)
     return stored[key]
 
 
@@ -89,7 +90,14 @@ def fetch(url: str, target: Path, md5: str, *, pause: float = 1.0) -> Iterator[P
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with part.open("ab") as file:
-            _lock_file(file, target)
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    raise DatasetUnavailable(
+                        f"{target.name} is being downloaded already, by another window or program. Wait until it is "
+                        "done."
+                    ) from error
             yield from _attempts(url, file, pause)
             file.flush()
             os.fsync(file.fileno())
@@ -117,18 +125,7 @@ def manual_way(reason: str, url: str, target: Path, md5: str) -> str:
     )
 
 
-def _lock_file(file, target: Path) -> None:
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise DatasetUnavailable(
-            f"{target.name} is being downloaded already, by another window or program. Wait until it is done."
-        ) from error
-
-
-def _attempts(url: str, file, pause: float) -> Iterator[Progress]:
+def _attempts(url: str, file: BinaryIO, pause: float) -> Iterator[Progress]:
     for attempt in range(1, TRIES + 1):
         try:
             yield from _attempt(url, file)
@@ -143,7 +140,7 @@ def _attempts(url: str, file, pause: float) -> Iterator[Progress]:
             time.sleep(wait)
 
 
-def _attempt(url: str, file) -> Iterator[Progress]:
+def _attempt(url: str, file: BinaryIO) -> Iterator[Progress]:
     done = file.seek(0, os.SEEK_END)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
@@ -241,7 +238,7 @@ _READ_ERRORS = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zli
 
 
 @cache
-def medmnist_info() -> dict:
+def medmnist_info() -> dict[str, Any]:
     """MedMNIST's own entry for BloodMNIST: MD5s, addresses, counts.
 
     The file ``medmnist/info.py`` is loaded by its place, because importing the package itself
@@ -252,6 +249,8 @@ def medmnist_info() -> dict:
         raise DatasetUnavailable("The package medmnist is not installed. Run: pip install -r requirements.txt")
     path = Path(package.submodule_search_locations[0]) / "info.py"
     spec = importlib.util.spec_from_file_location("hemalens_medmnist_info", path)
+    if spec is None or spec.loader is None:
+        raise DatasetUnavailable(f"{path} can't be read. Run: pip install --force-reinstall medmnist")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.INFO["bloodmnist"]
@@ -345,7 +344,7 @@ def _read(path: Path, kind: str, label: str, size: int) -> LoadedDataset:
     return LoadedDataset(SPEC, size, Provenance(kind, label, content_hash(splits), path), splits)
 
 
-def _split(file, split: str, size: int) -> Split:
+def _split(file: Mapping[str, np.ndarray], split: str, size: int) -> Split:
     """One split out of the opened file, checked; its arrays can't be written to."""
     images = file[f"{split}_images"]
     labels = file[f"{split}_labels"]
@@ -356,7 +355,7 @@ def _split(file, split: str, size: int) -> Split:
     labels = labels.reshape(-1).astype(np.int64)
     if labels.min() < 0 or labels.max() >= len(CLASSES):
         raise ValueError(f"{split}_labels go from {labels.min()} to {labels.max()}, not from 0 to {len(CLASSES) - 1}")
-    if f"{split}_ids" in file.files:
+    if f"{split}_ids" in file:
         ids = file[f"{split}_ids"].astype(str).reshape(-1)
         if len(ids) != len(images):
             raise ValueError(f"{split} has {len(images)} images and {len(ids)} ids")

@@ -5,10 +5,8 @@ Matek et al. 2021, Blood 138(20):1917, https://doi.org/10.1182/blood.2020010568;
 """
 
 from core.datasets.base import AuxiliaryFor, CellClass
-from core.datasets.folders import FolderLayout, register_folder
-from core.datasets.scan import scan_layout
+from core.datasets.folders import FolderLayout, register_folder, scan_layout
 
-NAME = "bone_marrow"
 CLASSES = (
     CellClass(
         "ABE",
@@ -137,7 +135,7 @@ CLASSES = (
 )
 # What BloodMNIST calls the same; it joins the stages of granulocytes and of red precursors. Not the blasts and what is
 # sick: it has no such cells. The crop is judged by eye: red cells are about .3 of the picture's side here, .37 there.
-KIN = AuxiliaryFor(
+AUXILIARY_FOR = AuxiliaryFor(
     "bloodmnist",
     {
         "BAS": "BA",
@@ -154,11 +152,12 @@ KIN = AuxiliaryFor(
     },
     crop=0.824,
 )
-FOLDER = FolderLayout(
-    name=NAME, scan=lambda root: scan_layout(root, {cell.code: (cell.code,) for cell in CLASSES}), published=True
-)
 register_folder(
-    FOLDER,
+    FolderLayout(
+        name="bone_marrow",
+        scan=lambda root: scan_layout(root, {cell.code: (cell.code,) for cell in CLASSES}),
+        published=True,
+    ),
     title="Bone marrow",
     summary="171,374 single cells of 21 classes from the bone marrow of 945 people with blood diseases.",
     classes=CLASSES,
@@ -168,7 +167,7 @@ register_folder(
     citation="Matek C. et al., Highly accurate differentiation of bone marrow cell morphologies using deep neural "
     "networks on a large image data set, Blood 138 (2021) 1917.",
     url="https://doi.org/10.7937/TCIA.AXH3-T579",
-    auxiliary_for=KIN,
+    auxiliary_for=AUXILIARY_FOR,
     cautions=(
         "No patient ids exist: cells of one person are in train and test, and patient leakage can't be excluded.",
         "'Not identifiable' holds cells that the experts could not name, many of which look like another class.",

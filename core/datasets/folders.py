@@ -7,15 +7,16 @@ and kept in the cache: one array a size, keyed by the files' content. A picture 
 
 import hashlib
 import json
+import mmap
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,172 @@ from core.datasets.base import (
     register_source,
 )
 from core.datasets.quality.near_duplicates import near_duplicate_groups
-from core.datasets.scan import Scan
 from core.images.crop import crop_by_shape
-from core.images.decode import DecodeError, decode
+from core.images.decode import SUFFIXES, DecodeError, decode
 from core.paths import cache_root, data_root
-from core.progress import Progress, Report, silent
+from core.progress import Progress, Report, batches, silent
+from core.storage import save_array, write_bytes
+
+MAX_DEPTH = 4  # folders below the root among which a class's folder is looked for
+SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The picture files of each class (by the class's folder name or code), as paths below ``root``, in natural order.
+
+    ``other_files``: files that are no pictures by their name, which are left alone. ``missing``: files that a table
+    names and that are not there.
+    """
+
+    root: Path
+    files: dict[str, tuple[str, ...]]
+    other_files: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def scan_classes(root: Path) -> Scan:
+    """Every subfolder of ``root`` is a class, named as the folder is.
+
+    Folders that only wrap (one subfolder and no picture in them) are passed through, and folders named train,
+    val, test and the like are joined. Raises `DatasetUnavailable` where fewer than two classes are found.
+    """
+    top = _unwrapped(_check_folder(root))
+    folders = _subfolders(top)
+    if folders and all(folder.name.lower() in SPLIT_NAMES for folder in folders):
+        folders = [inner for folder in folders for inner in _subfolders(folder)]
+    by_name: dict[str, list[Path]] = {}
+    for folder in folders:
+        by_name.setdefault(folder.name, []).append(folder)
+    if len(by_name) < 2:
+        raise DatasetUnavailable(
+            f"{root} holds {len(by_name)} folder{'' if len(by_name) == 1 else 's'}, and a data set needs at least two "
+            "classes. Put the pictures of each class into a folder of its own, named after the class."
+        )
+    return _scan(root, by_name)
+
+
+def scan_table(root: Path, labels: Mapping[str, str]) -> Scan:
+    """The pictures that a table names: ``labels`` gives the class of each file below ``root``.
+
+    Raises `DatasetUnavailable` where none of them is there.
+    """
+    _check_folder(root)
+    files: dict[str, list[str]] = {}
+    missing = []
+    for name, label in labels.items():
+        if (root / name).is_file():
+            files.setdefault(label, []).append(name)
+        else:
+            missing.append(name)
+    if not files:
+        first = missing[0] if missing else "nothing"
+        raise DatasetUnavailable(
+            f"None of the files that the table names is in {root} (it names {first}). The column 'file' must hold "
+            "paths below that folder."
+        )
+    ordered = {label: tuple(sorted(files[label], key=natural_key)) for label in sorted(files, key=natural_key)}
+    return Scan(root, ordered, missing=tuple(missing))
+
+
+def scan_layout(root: Path, layout: Mapping[str, Sequence[str]], excluded: Sequence[str] = ()) -> Scan:
+    """The classes of a data set that is known: ``layout`` gives the folder names that each code may have.
+
+    They are looked for at any place up to four folders deep, but not in folders named as in ``excluded``. A code
+    without a folder is absent from the result. Raises `DatasetUnavailable` where none is found.
+    """
+    codes = {_plain(name): code for code, names in layout.items() for name in names}
+    skipped = {_plain(name) for name in excluded}
+    folders_by_code: dict[str, list[Path]] = {code: [] for code in layout}
+
+    def look(folder: Path, depth: int) -> None:
+        for inner in _subfolders(folder):
+            name = _plain(inner.name)
+            if name in codes:
+                folders_by_code[codes[name]].append(inner)
+            elif name not in skipped and depth < MAX_DEPTH:
+                look(inner, depth + 1)
+
+    look(_check_folder(root), 1)
+    present = {code: folders for code, folders in folders_by_code.items() if folders}
+    if not present:
+        names = ", ".join(names[0] for names in layout.values())
+        raise DatasetUnavailable(f"{root} holds none of the folders that are looked for, which are: {names}.")
+    return _scan(root, present)
+
+
+def _scan(root: Path, folders: Mapping[str, Sequence[Path]]) -> Scan:
+    files: dict[str, tuple[str, ...]] = {}
+    other_files: list[str] = []
+    for name, class_folders in folders.items():
+        pictures = []
+        for class_folder in class_folders:
+            for path in walk_files(class_folder):
+                relative = path.relative_to(root).as_posix()
+                (pictures if path.suffix.lower() in SUFFIXES else other_files).append(relative)
+        files[name] = tuple(sorted(pictures, key=natural_key))
+    other_files += [p.name for p in sorted(root.iterdir()) if p.is_file() and not _hidden(p.name)]
+    return Scan(root, files, tuple(other_files))
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """A key that sorts 'a2' before 'a10', without regard to case."""
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name.lower())]
+
+
+def _check_folder(root: Path) -> Path:
+    if not root.is_dir():
+        raise DatasetUnavailable(f"{root} is not a folder. Name the folder that holds a folder for each class.")
+    return root
+
+
+def _unwrapped(folder: Path) -> Path:
+    """``folder``, or the only folder in it where nothing else is there, and so on."""
+    for _ in range(MAX_DEPTH):
+        inner = _subfolders(folder)
+        if len(inner) != 1 or any(p.suffix.lower() in SUFFIXES for p in folder.iterdir()):
+            break
+        folder = inner[0]
+    return folder
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        inside = [p for p in folder.iterdir() if p.is_dir() and not _hidden(p.name)]
+    except OSError as error:
+        raise DatasetUnavailable(f"{folder} can't be read ({error.strerror}). Check its permissions.") from error
+    return sorted(inside, key=lambda p: natural_key(p.name))
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    """All files below ``folder``, each once: a link that leads back up or to a folder seen before is not followed."""
+    seen: set[tuple[int, int]] = set()
+    for directory, inner, names in os.walk(folder, followlinks=True):
+        facts = os.stat(directory)
+        if (facts.st_dev, facts.st_ino) in seen:
+            inner.clear()
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
+        inner[:] = sorted(name for name in inner if not _hidden(name))
+        for name in sorted(names):
+            path = Path(directory) / name
+            if not _hidden(name) and path.is_file():
+                yield path
+
+
+def _hidden(name: str) -> bool:
+    """What operating systems leave behind: .DS_Store, ._picture.jpg, __MACOSX, Thumbs.db, desktop.ini."""
+    return name.startswith(".") or name.lower() in ("__macosx", "thumbs.db", "desktop.ini")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
+
 
 VERSION = 1  # of what is stored; an older one is made anew
 ARRAY, INDEX, FILES = "images.npy", "index.json", "files.json"
-PICTURES_IN_MEMORY = 256  # pictures in memory while they are decoded
-MIN_FREE_BYTES = 200 * 10**6  # bytes that stay free on the disk
+PICTURES_IN_MEMORY = 256  # while they are decoded
+MIN_FREE_BYTES = 200 * 10**6  # that stay free on the disk
 
 
 @dataclass(frozen=True)
@@ -101,9 +258,7 @@ def cached_array(array: Path, name: str, make: Callable[[], np.ndarray]) -> np.n
             path.unlink(missing_ok=True)
     values = make()
     with _disk_errors(path.parent):
-        temporary = path.with_name(f".{name}-{os.getpid()}.npy")
-        np.save(temporary, values, allow_pickle=False)
-        temporary.replace(path)
+        save_array(path, values)
     return values
 
 
@@ -132,10 +287,7 @@ def _digests(root: Path, files: Sequence[str], folder: Path, report: Report) -> 
         if done % PICTURES_IN_MEMORY == 0 and changed:
             report(Progress(done, len(files), "checking the files", "picture"))
     if changed:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = digests_path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(stored | digests), encoding="utf-8")
-        temporary.replace(digests_path)
+        write_bytes(digests_path, json.dumps(stored | digests).encode())
     return [digests[str(root / name)][2] for name in files]
 
 
@@ -153,19 +305,18 @@ def _write_arrays(root: Path, files: Sequence[str], size: int, spec: DatasetSpec
         unreadable: dict[int, str] = {}
         shapes: list[tuple[int, int]] = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            rows = iter(enumerate(files))
-            while part := list(islice(rows, PICTURES_IN_MEMORY)):
-                results = pool.map(lambda row: _read_crop(root / row[1], row[1], size, spec), part)
-                for (row, _), result in zip(part, results, strict=True):
+            message = f"reading the pictures at {size} px"
+            for part in batches(len(files), PICTURES_IN_MEMORY, report, message, "picture"):
+                for result in pool.map(lambda name: _read_crop(root / name, name, size, spec), files[part]):
                     if isinstance(result, str):
-                        unreadable[row] = result
+                        unreadable[len(shapes)] = result
                         shapes.append((0, 0))
                     else:
-                        images[row] = result[0]
-                        shapes.append(result[1])
+                        images[len(shapes)], shape = result
+                        shapes.append(shape)
                 images.flush()
-                _release(images)
-                report(Progress(len(shapes), len(files), f"reading the pictures at {size} px", "picture"))
+                if hasattr(mmap, "MADV_DONTNEED"):  # hand back the memory of what was written already
+                    images._mmap.madvise(mmap.MADV_DONTNEED)
         del images
         index = {"version": VERSION, "unreadable": unreadable, "shapes": shapes}
         (work / INDEX).write_text(json.dumps(index), encoding="utf-8")
@@ -174,14 +325,6 @@ def _write_arrays(root: Path, files: Sequence[str], size: int, spec: DatasetSpec
             work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-def _release(images: np.ndarray) -> None:
-    """Hand back the memory of what was written already."""
-    import mmap
-
-    if hasattr(mmap, "MADV_DONTNEED"):
-        images._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 def _read_crop(path: Path, name: str, size: int, spec: DatasetSpec) -> tuple[np.ndarray, tuple[int, int]] | str:
@@ -211,9 +354,8 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 SIZES = (28, 64, 128, 224)
 COMPARISON_SIZE = 64  # px at which pictures are compared with each other
 SPLIT_TABLE = "published_split.csv"
-NEAR_DUPLICATES_FILE = (
-    "alike-2"  # what is kept of `core.datasets.quality.near_duplicates`; another number for another way of comparing
-)
+# What is kept of `core.datasets.quality.near_duplicates`; another number for another way of comparing.
+NEAR_DUPLICATES_FILE = "alike-2"
 
 
 @dataclass(frozen=True)
@@ -237,8 +379,8 @@ class FolderLayout:
     def path(self) -> Path | None:
         """Where the pictures are on this computer: the folder that was named, else <data root>/<name>."""
         named_folder = registry_entry(self.name).get("folder")
-        candidates = [Path(named_folder)] if named_folder else []
-        return next((p for p in (*candidates, data_root() / self.name) if p.is_dir()), None)
+        candidates = ([Path(named_folder)] if named_folder else []) + [data_root() / self.name]
+        return next((path for path in candidates if path.is_dir()), None)
 
     def groups(self) -> dict[str, str]:
         """The person or slide of each file, {} where no table tells. Raises `DatasetUnavailable`."""
@@ -317,8 +459,9 @@ class FolderImages:
         if len(kept_codes) < 2:
             bad = [f"{small.files[row]} ({why})" for row, why in small.unreadable.items()]
             raise DatasetUnavailable(
-                f"{path} holds {len(kept_codes)} class{'' if len(kept_codes) == 1 else 'es'} of {splits.MIN_GROUPS} or more pictures "
-                "that can be read, and at least two are needed. Add pictures, each class in a folder of its own."
+                f"{path} holds {len(kept_codes)} class{'' if len(kept_codes) == 1 else 'es'} of {splits.MIN_GROUPS} or "
+                "more pictures that can be read, and at least two are needed. Add pictures, each class in a folder of "
+                "its own."
                 + (f" Files that can't be read: {'; '.join(bad[:5])}{' ...' if len(bad) > 5 else ''}." if bad else "")
             )
         return cls(folder, path, spec.with_classes(kept_codes), size, arrays, scan, small)
@@ -366,7 +509,10 @@ class FolderImages:
         if scheme == splits.RANDOM.name:
             where = splits.random_split(self.labels)
         elif scheme == splits.GROUPED.name:
-            where = cached_array(self.small.path, f"grouped-{_short_hash(self.groups)}", self._grouped)
+            groups_hash = hashlib.sha256(np.ascontiguousarray(self.groups)).hexdigest()[:12]
+            where = cached_array(
+                self.small.path, f"grouped-{groups_hash}", lambda: splits.grouped_split(self.labels, self.groups)
+            )
         elif scheme == splits.PUBLISHED.name:
             where = splits.listed_split(self.ids.tolist(), self.labels, self.near_duplicates, self.path / SPLIT_TABLE)
         else:
@@ -380,12 +526,9 @@ class FolderImages:
             parts[name] = Split(ImageRows(self.arrays.path, self.rows[chosen]), labels, ids)
         return LoadedDataset(self.spec, self.size, self._provenance(scheme, where), parts, scheme)
 
-    def _grouped(self) -> np.ndarray:
-        return splits.grouped_split(self.labels, self.groups)
-
     def _provenance(self, scheme: str, where: np.ndarray) -> Provenance:
         scheme_spec = next(s for s in self.folder.schemes() if s.name == scheme)
-        all_classes = len(self._all_codes)
+        all_classes = len(get_dataset(self.spec.name).codes)
         fewer = "" if len(self.spec.codes) == all_classes else f", {len(self.spec.codes)} of {all_classes} classes"
         digests = [self.arrays.digests[row] for row in self.rows]
         content = json.dumps([self.size, digests, self.labels.tolist(), where.tolist()])
@@ -396,19 +539,10 @@ class FolderImages:
             self.path,
         )
 
-    @property
-    def _all_codes(self) -> tuple[str, ...]:
-        return get_dataset(self.spec.name).codes
-
-
 def count_readable(files: tuple[str, ...], arrays: DecodedArrays) -> int:
     """How many of ``files`` could be read into ``arrays``."""
     bad = {arrays.files[row] for row in arrays.unreadable}
     return sum(name not in bad for name in files)
-
-
-def _short_hash(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()[:12]
 
 
 def registry_path(name: str) -> Path:
@@ -427,7 +561,9 @@ def registry_entry(name: str) -> dict:
 def folder_dataset(folder: FolderLayout, **facts: Any) -> DatasetSpec:
     """The spec of a data set that is read from ``folder``; ``facts`` are the other fields of `DatasetSpec`."""
 
-    def load(size: int, content_hash: str | None = None, scheme: str = "", report: Report = silent):
+    def load(
+        size: int, content_hash: str | None = None, scheme: str = "", report: Report = silent
+    ) -> LoadedDataset:
         return folder.load(spec, size, content_hash, scheme, report)
 
     spec = DatasetSpec(

@@ -10,8 +10,8 @@ import numpy as np
 
 from core.datasets import DatasetUnavailable, get_dataset
 from core.datasets.base import DatasetSpec
-from core.datasets.scan import natural_key, scan_classes, walk_files
-from core.datasets.tables import map_labels, read_table, table_columns
+from core.datasets.folders import natural_key, scan_classes, walk_files
+from core.datasets.tables import has_column, map_labels, read_table
 from core.datasets.user import layout_of
 from core.images.decode import SUFFIXES, decode_files
 from core.progress import Report, silent
@@ -66,7 +66,7 @@ def read_folder_pictures(
     codes_by_label = (
         map_labels(sorted(set(label_of_file.values()), key=natural_key), spec, mapping) if label_of_file else {}
     )
-    slides = read_table(table, "slide") if table and "slide" in table_columns(table) else {}
+    slides = read_table(table, "slide") if table and has_column(table, "slide") else {}
     used_files = [file for file in all_files if file not in label_of_file or label_of_file[file] in codes_by_label]
     pixels, unreadable = decode_files(folder, used_files, report)
     if not pixels:

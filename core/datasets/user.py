@@ -5,15 +5,14 @@ What is kept is one JSON file a data set in the user's cache; the pictures stay 
 """
 
 import json
-import os
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,15 +22,20 @@ from core.datasets.folders import (
     COMPARISON_SIZE,
     FolderImages,
     FolderLayout,
+    Scan,
     built_in_folder,
     count_readable,
     folder_dataset,
+    natural_key,
     registry_entry,
     registry_path,
+    scan_classes,
+    scan_table,
 )
-from core.datasets.scan import Scan, natural_key, scan_classes, scan_table
-from core.datasets.tables import map_labels, read_table, table_columns
+from core.datasets.tables import has_column, map_labels, read_table
+from core.formatting import counted
 from core.progress import Report, silent
+from core.storage import cached_file, write_bytes, write_json
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,9 @@ class FolderReport:
 
     ``unreadable``: file to reason. ``shapes``: (width, height) to number of pictures, the commonest first.
     ``exact_duplicates``: pictures whose file equals another to the byte; ``near_duplicates``: pictures that another one
-    equals or nearly equals. ``other_files``: files that are no
-    pictures. ``missing``: files that the table names and that are not there. ``groups``: number of groups that stay
-    together in the grouped split.
+    equals or nearly equals. ``other_files``: files that are no pictures. ``missing``: files that the table names and
+    that are not there. ``groups``: number of groups that stay together in the grouped split. ``all_classes``: number of
+    classes, those left out counted.
     """
 
     counts: dict[str, int]
@@ -79,10 +83,9 @@ def check_folder(spec: DatasetSpec, folder: FolderLayout, report: Report = silen
         elif not files:
             left_out[code] = "its folder holds no pictures"
         else:
-            good = count_readable(files, arrays)
             left_out[code] = (
-                f"only {good} picture{'' if good == 1 else 's'} that can be read, and train, val and test need "
-                f"{splits.MIN_GROUPS}"
+                f"only {counted(count_readable(files, arrays), 'picture')} that can be read, and train, val and test "
+                f"need {splits.MIN_GROUPS}"
             )
     digests = np.array(arrays.digests)[pictures.rows]
     _, digest_counts = np.unique(digests, return_counts=True)
@@ -105,17 +108,17 @@ def check_folder(spec: DatasetSpec, folder: FolderLayout, report: Report = silen
 def folder_report_text(report: FolderReport, spec: DatasetSpec, most: int = 10) -> str:
     """The check-up as lines of text, at most ``most`` files by name in each list."""
     total = sum(report.counts.values())
-    names = dict(zip(spec.codes, spec.class_names, strict=True))
-    lines = [f"{total:,} pictures of {len(report.counts)} classes" + _class_total_text(report)]
-    wide = max(map(len, names.values()))
+    names, wide = spec.names, max(map(len, spec.class_names))
+    of_all = f" (of {report.all_classes})" if len(report.counts) < report.all_classes else ""
+    lines = [f"{total:,} pictures of {len(report.counts)} classes{of_all}"]
     lines += [f"  {code:<4}{names[code]:<{wide}}  {n:7,}  {n / total:6.1%}" for code, n in report.counts.items()]
     lines.append(f"Imbalance: the commonest class has {report.imbalance:.1f} times as many pictures as the rarest.")
     shape, count = next(iter(report.shapes.items()))
     sizes_text = f"{len(report.shapes)} different sizes, most often" if len(report.shapes) > 1 else "all"
     lines.append(f"Sizes: {sizes_text} {shape[0]} x {shape[1]} px ({count:,} pictures).")
     lines.append(
-        f"Copies: {report.exact_duplicates:,} pictures equal another file to the byte, {report.near_duplicates:,} equal or nearly equal "
-        f"another picture; {report.groups:,} groups stay together in the grouped split."
+        f"Copies: {report.exact_duplicates:,} pictures equal another file to the byte, {report.near_duplicates:,} equal "
+        f"or nearly equal another picture; {report.groups:,} groups stay together in the grouped split."
     )
     if report.missing:
         lines.append(f"Named in the table, but not there: {_listed(report.missing, most)}")
@@ -126,17 +129,11 @@ def folder_report_text(report: FolderReport, spec: DatasetSpec, most: int = 10) 
     else:
         lines += [f"Left out: {names[code]} ({code}): {why}." for code, why in report.left_out.items()]
     if report.unreadable:
-        lines.append(
-            f"Can't be read, left out: {len(report.unreadable)} file{'s' if len(report.unreadable) > 1 else ''}"
-        )
+        lines.append(f"Can't be read, left out: {counted(len(report.unreadable), 'file')}")
         lines += [f"  {name}: {why}" for name, why in list(report.unreadable.items())[:most]]
         if len(report.unreadable) > most:
             lines.append(f"  ... and {len(report.unreadable) - most} more")
     return "\n".join(lines)
-
-
-def _class_total_text(report: FolderReport) -> str:
-    return f" (of {report.all_classes})" if len(report.counts) < report.all_classes else ""
 
 
 def _listed(names: tuple[str, ...], most: int) -> str:
@@ -182,7 +179,7 @@ def add_dataset(
         raise DatasetUnavailable(
             f"{name} is a data set of HemaLens that is not read from a folder: choose another name."
         )
-    content: dict = {"name": name, "folder": str(folder)}
+    content: dict[str, Any] = {"name": name, "folder": str(folder)}
     if shipped_layout is None:
         paths = {"table": table, "groups_table": groups_table}
         content |= {key: str(path.expanduser().resolve()) for key, path in paths.items() if path is not None}
@@ -191,15 +188,19 @@ def add_dataset(
             "title": title or name,
             "domain": domain or f"the pictures of {folder.name}; from where they come was not said",
             "unit": unit,
-            "squeezed": stretched,
-            "classes": _classes_as_mapped(names, get_dataset(maps_to), mapping)
-            if maps_to
-            else _classes_as_named(names),
+            "stretched": stretched,
+            "classes": _mapped_classes(names, get_dataset(maps_to), mapping) if maps_to else _named_classes(names),
             "maps_to": maps_to,
         }
     else:
         shipped_layout.scan(folder)  # raises where it is another folder
-    _write(name, content)
+    path = registry_path(name)
+    try:
+        write_json(path, content)
+    except OSError as error:
+        raise DatasetUnavailable(
+            f"{path} can't be written ({error.strerror}). Set HEMALENS_CACHE to a folder that can be written."
+        ) from error
     return get_dataset(name)
 
 
@@ -220,7 +221,7 @@ def restored_on_failure(name: str) -> Iterator[None]:
         if before is None:
             path.unlink(missing_ok=True)
         else:
-            path.write_bytes(before)
+            write_bytes(path, before)
         raise
 
 
@@ -245,14 +246,14 @@ def make_codes(names: Sequence[str]) -> list[str]:
     return codes_so_far
 
 
-def _classes_as_named(names: Sequence[str]) -> list[dict]:
+def _named_classes(names: Sequence[str]) -> list[dict]:
     return [
-        {"code": code, "name": _readable_name(n), "labels": [n]}
+        {"code": code, "name": re.sub(r"[\s_]+", " ", n).strip(), "labels": [n]}
         for code, n in zip(make_codes(names), names, strict=True)
     ]
 
 
-def _classes_as_mapped(names: Sequence[str], target: DatasetSpec, table: Path | None) -> list[dict]:
+def _mapped_classes(names: Sequence[str], target: DatasetSpec, table: Path | None) -> list[dict]:
     """The target's classes that are there, in its order, each with the labels that mean it."""
     codes_by_label = map_labels(names, target, table)
     return [
@@ -267,25 +268,8 @@ def _classes_as_mapped(names: Sequence[str], target: DatasetSpec, table: Path | 
     ]
 
 
-def _readable_name(folder: str) -> str:
-    return re.sub(r"[\s_]+", " ", folder).strip()
-
-
-def _write(name: str, content: dict) -> None:
-    path = registry_path(name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise DatasetUnavailable(
-            f"{path} can't be written ({error.strerror}). Set HEMALENS_CACHE to a folder that can be written."
-        ) from error
-
-
-@lru_cache(maxsize=64)
-def _spec(path: Path, changed: int) -> DatasetSpec | None:
+@cached_file(maxsize=64)
+def _spec(path: Path) -> DatasetSpec | None:
     """The data set that the file describes; None where it describes none or is broken."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -309,7 +293,7 @@ def _spec(path: Path, changed: int) -> DatasetSpec | None:
             citation=content["folder"],
             url="",
             unit=content["unit"],
-            stretched=content["squeezed"],
+            stretched=content.get("stretched", content.get("squeezed", False)),  # its name in files of old
             maps_to=content.get("maps_to", ""),
             cautions=() if folder.groups_table else (_NO_GROUPS,),
         )
@@ -317,22 +301,29 @@ def _spec(path: Path, changed: int) -> DatasetSpec | None:
         return None
 
 
-def _layout(content: dict) -> FolderLayout:
+def _layout(content: dict[str, Any]) -> FolderLayout:
     labels = {c["code"]: c["labels"] for c in content["classes"]}
+
+    def scan(root: Path) -> Scan:
+        found = _scan(content, root)
+        files = {
+            code: tuple(sorted((f for name in names for f in found.files.get(name, ())), key=natural_key))
+            for code, names in labels.items()
+        }
+        return replace(found, files=files)
+
     table, groups_table = content.get("table"), content.get("groups_table")
-    if not groups_table and table and "slide" in table_columns(Path(table)):
-        groups_table, column = table, "slide"
-    else:
-        column = "group"
+    has_slides = bool(not groups_table and table and has_column(Path(table), "slide"))
+    groups_table = table if has_slides else groups_table
     return FolderLayout(
         name=content["name"],
-        scan=lambda root: _by_code(_scan(content, root), labels),
+        scan=scan,
         groups_table=Path(groups_table) if groups_table else None,
-        groups_column=column,
+        groups_column="slide" if has_slides else "group",
     )
 
 
-def _scan(content: dict, root: Path) -> Scan:
+def _scan(content: dict[str, Any], root: Path) -> Scan:
     table = content.get("table")
     return scan_table(root, read_table(Path(table), "label")) if table else scan_classes(root)
 
@@ -342,20 +333,12 @@ _NO_GROUPS = (
 )
 
 
-def _by_code(scan: Scan, labels: dict[str, list[str]]) -> Scan:
-    files = {
-        code: tuple(sorted((f for n in names for f in scan.files.get(n, ())), key=natural_key))
-        for code, names in labels.items()
-    }
-    return replace(scan, files=files)
-
-
 def user_specs() -> dict[str, DatasetSpec]:
     """All data sets that the user defined, by name."""
     specs_by_name = {}
     for path in sorted(registry_path("x").parent.glob("*.json")):
         try:
-            spec = _spec(path, path.stat().st_mtime_ns)
+            spec = _spec(path)
         except FileNotFoundError:  # removed at this moment
             continue
         if spec is not None:

@@ -140,7 +140,7 @@ def test_broken_memory_of_md5s_is_no_harm(folder, tmp_path):
 def test_published_facts_come_without_torch(tmp_path):
     script = (
         "import sys; from core.datasets import bloodmnist as b, get_dataset; get_dataset('bloodmnist');"
-        "print(b.official_md5(28), b.address(64), 'torch' in sys.modules, 'medmnist' in sys.modules)"
+        "print(b.official_md5(28), b.download_url(64), 'torch' in sys.modules, 'medmnist' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     md5, url, torch, medmnist = out.stdout.split()
