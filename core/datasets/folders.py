@@ -539,6 +539,7 @@ class FolderImages:
             self.path,
         )
 
+
 def count_readable(files: tuple[str, ...], arrays: DecodedArrays) -> int:
     """How many of ``files`` could be read into ``arrays``."""
     bad = {arrays.files[row] for row in arrays.unreadable}
@@ -561,9 +562,7 @@ def registry_entry(name: str) -> dict:
 def folder_dataset(folder: FolderLayout, **facts: Any) -> DatasetSpec:
     """The spec of a data set that is read from ``folder``; ``facts`` are the other fields of `DatasetSpec`."""
 
-    def load(
-        size: int, content_hash: str | None = None, scheme: str = "", report: Report = silent
-    ) -> LoadedDataset:
+    def load(size: int, content_hash: str | None = None, scheme: str = "", report: Report = silent) -> LoadedDataset:
         return folder.load(spec, size, content_hash, scheme, report)
 
     spec = DatasetSpec(

@@ -20,7 +20,9 @@ def read_rows(table: Path | bytes) -> list[dict[str, str]]:
         text = (table if isinstance(table, bytes) else table.read_bytes()).decode("utf-8-sig")
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=text.partition("\n")[0].count))
         columns = [name.strip().lower() for name in next(lines, [])]
-        return [dict(zip(columns, [*map(str.strip, line), *[""] * len(columns)], strict=False)) for line in lines if line]
+        return [
+            dict(zip(columns, [*map(str.strip, line), *[""] * len(columns)], strict=False)) for line in lines if line
+        ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         name = "It" if isinstance(table, bytes) else table
         raise DatasetUnavailable(f"{name} can't be read as a table ({error}). Save it as CSV in UTF-8.") from error
