@@ -26,7 +26,7 @@ from core.evaluation.uncertainty import coverage
 from core.images.decode import decode
 from core.images.framing import crop_batch
 from core.inference.ood import detector_of
-from core.inference.predictor import BatchOutput, confidence_threshold, decide_verdicts, predict_crops
+from core.inference.predictor import Prediction, Predictor, Verdict
 from core.probabilities import prediction_sets
 from core.runs import Run, default_run, find_run
 
@@ -94,43 +94,46 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=100, help="pictures of a kind or class (default 100)")
     options = parser.parse_args()
     run = find_run(options.run) if options.run else default_run()
-    guard, sure_from = detector_of(run), confidence_threshold(run)
+    predictor, guard = Predictor(run), detector_of(run)
     if guard is None:
         parser.error(f"{run.name} has no guard: make it with `python -m core guard {run.name}`")
     data = get_dataset(run.dataset).load(run.size, run.config["dataset"]["provenance"]["content_hash"])
     home_split = data["test"]
-    at_home = predict_crops(home_split.images, run)
-    usual = guard.ood_score(at_home.embeddings, home_split.images)
+    at_home = predictor.predict_crops(home_split.images)
+    usual = [verdict.ood_score for verdict in at_home.verdicts]
+    usual_top = at_home.probabilities.max(1)
     lists = coverage(home_split.labels, prediction_sets(at_home.probabilities, guard.set_thresholds))
     rows = []
 
-    def row(name: str, frames: np.ndarray, answers: BatchOutput) -> None:
-        kinds = [v.kind for v in decide_verdicts(guard, answers.probabilities, answers.embeddings, frames, sure_from)]
-        strange = guard.ood_score(answers.embeddings, frames)
-        top, usual_top = answers.probabilities.max(1), at_home.probabilities.max(1)
-        truth = np.repeat([0, 1], [len(usual), len(frames)])
+    def row(name: str, verdicts: list[Verdict], top: np.ndarray) -> None:
+        kinds, strange = [v.kind for v in verdicts], [v.ood_score for v in verdicts]
+        truth = np.repeat([0, 1], [len(usual), len(strange)])
         itself = name == "home test"
         rows.append(
             {
                 "pictures": name,
-                "n": len(frames),
+                "n": len(strange),
                 "AUROC": None if itself else float(roc_auc_score(truth, np.r_[usual, strange])),
                 "AUROC by confidence": None if itself else float(roc_auc_score(truth, -np.r_[usual_top, top])),
-                "foreign %": 100 * float(np.mean([kind == "foreign" for kind in kinds])),
+                "foreign %": 100 * float(np.mean([kind == "out_of_distribution" for kind in kinds])),
                 "unsure %": 100 * float(np.mean([kind == "unsure" for kind in kinds])),
                 "sure %": 100 * float(np.mean([kind == "sure" for kind in kinds])),
-                "sure without guard %": 100 * float((top >= sure_from).mean()),
+                "sure without guard %": 100 * float((top >= predictor.threshold).mean()),
                 "median strangeness": float(np.median(strange)),
             }
         )
 
-    row("home test", home_split.images, at_home)
-    for name, frames in non_cell_images(run.size, options.each):
-        row(name, frames, predict_crops(frames, run))
+    def crops_row(name: str, crops: np.ndarray) -> None:
+        output = predictor.predict_crops(crops)
+        row(name, output.verdicts, output.probabilities.max(1))
+
+    row("home test", at_home.verdicts, usual_top)
+    for name, crops in non_cell_images(run.size, options.each):
+        crops_row(name, crops)
     for name, title in (("all4", "field"), ("bone_marrow", "bone marrow")):
         try:
-            for code, frames in framed_by_class(run, name, options.each):
-                row(f"{title}, {code}", frames, predict_crops(frames, run))
+            for code, crops in framed_by_class(run, name, options.each):
+                crops_row(f"{title}, {code}", crops)
         except HemaLensError as error:
             print(f"left out: {error}")
     for name in options.labs:
@@ -140,17 +143,12 @@ def main() -> None:
         except HemaLensError as error:
             print(f"left out: {error}")
             continue
-        frames = crop_batch(lab.pixels, get_dataset(run.dataset), run.size).pixels
-        answers = predict_crops(frames, run)
-        right = answers.predicted == labels
-        for how, rows_of_kind in (("misread", ~right), ("read right", right)):
-            if rows_of_kind.any():
-                part = BatchOutput(
-                    answers.probabilities[rows_of_kind],
-                    answers.milliseconds[rows_of_kind],
-                    answers.embeddings[rows_of_kind],
-                )
-                row(f"{name}, {how}", frames[rows_of_kind], part)
+        predictions = [p for p in predictor.predict(lab.pixels) if isinstance(p, Prediction)]
+        right = np.array([p.predicted for p in predictions]) == labels
+        for how, chosen in (("misread", ~right), ("read right", right)):
+            if chosen.any():
+                those = [predictions[k] for k in np.flatnonzero(chosen)]
+                row(f"{name}, {how}", [p.verdict for p in those], np.array([p.confidence for p in those]))
     print(
         f"lists at home: mean size {lists.mean_size:.3f}, one class {lists.singleton_fraction:.1%}, overall {lists.overall:.2%}"
     )
@@ -160,7 +158,7 @@ def main() -> None:
         rows,
         run=run.name,
         provenance=run.provenance,
-        sure_from=sure_from,
+        sure_from=predictor.threshold,
         nominal_coverage=guard.coverage,
         coverage_by_class=dict(zip(run.codes, lists.by_class.tolist(), strict=True)),
         coverage_overall=lists.overall,

@@ -6,11 +6,13 @@ temporary folder and renamed when complete, so a folder that exists is whole.
 
 import csv
 import gzip
+import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,6 +65,19 @@ class Run:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def version(self) -> str:
+        """A hash that changes whenever a file of the run, or of a member, is replaced: what caches go by."""
+        marks = [str(self.path)]
+        with suppress(OSError), os.scandir(self.path) as files:
+            for file in sorted(files, key=lambda file: file.name):
+                with suppress(OSError):  # being replaced at this moment
+                    stat = file.stat()
+                    marks.append(f"{file.name} {stat.st_mtime_ns} {stat.st_size}")
+        with suppress(RunNotFound, OSError, ValueError):
+            marks += [member.version for member in self.members]
+        return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:16]
 
     @property
     def dataset(self) -> str:

@@ -7,9 +7,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.adaptation import profile as profiles
-from core.adaptation.profile import LabProfile, ProfileError, ProfilePredictor, predictor_for
+from core.adaptation.profile import LabProfile, ProfileError, predictor_for
 from core.datasets import DatasetSpec, DatasetUnavailable, UnknownDataset, get_dataset
 from core.formatting import counted, listed
+from core.inference.predictor import Predictor
 from core.inference.scope import on_trusted_split, scope_text
 from core.runs import Run, preferred_run
 from dashboard import cache, url_state
@@ -330,7 +331,7 @@ PROFILE_KEY = "profile"
 _NONE = ""
 
 
-def lab_picker(dataset: str) -> ProfilePredictor | None:
+def lab_picker(dataset: str) -> Predictor | None:
     """A select box over the laboratories that were taught with models of ``dataset``; None for none.
 
     Nothing is drawn where there is none yet; a link to one that is gone is told in a sentence.
@@ -357,12 +358,12 @@ def lab_picker(dataset: str) -> ProfilePredictor | None:
         return None
 
 
-def answered_by_line(predictor: ProfilePredictor | None, runs: Sequence[Run]) -> None:
+def answered_by_line(predictor: Predictor | None, runs: Sequence[Run]) -> None:
     """Who taught the answers, how good they are expected to be, and the way back to none; else the ``runs``."""
     if predictor is None:
         scope_line(runs)
         return
-    profile = predictor.profile
+    profile = profiles.find_profile(predictor.name)
     labelled = counted(sum(profile.labelled.values()), "cell")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(

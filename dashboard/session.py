@@ -15,10 +15,10 @@ import streamlit as st
 
 from core.datasets import DatasetSpec
 from core.formatting import counted
-from core.images.crop import Crop, CropMode
+from core.images.crop import CropMode
 from core.images.decode import DecodeError, decode
 from core.images.framing import BatchScale, CropWindow, MeasuredPicture, measure_batch, unit_by_shape
-from core.inference.predictor import PredictorLike, Verdict
+from core.inference.predictor import Prediction, Predictor
 from core.progress import Progress
 
 FIRST = 48  # pictures that are placed while others are unread, at the scale that these show by themselves
@@ -113,38 +113,6 @@ class FailedFile:
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """One reader's answer for one cell: where it looked, what it saw, probabilities float64 (C,), milliseconds.
-
-    ``verdict``: how it may be said; ``threshold``: the top probability from which the reader is sure.
-    """
-
-    window: CropWindow
-    crop: Crop
-    probabilities: np.ndarray
-    milliseconds: float
-    verdict: Verdict
-    threshold: float
-
-    @property
-    def winner(self) -> int:
-        return int(self.probabilities.argmax())
-
-    @property
-    def top(self) -> float:
-        return float(self.probabilities.max())
-
-    @property
-    def nearest(self) -> int:
-        """The class that the voice names first: of a foreign picture the nearest, which may not be the likeliest."""
-        return self.verdict.classes[0]
-
-    @property
-    def sure(self) -> bool:
-        return self.verdict.kind == "sure"
-
-
-@dataclass(frozen=True)
 class Result:
     """A cell with the readings of the chosen models, in their order; the first model leads."""
 
@@ -157,7 +125,7 @@ class Result:
 
     @property
     def agree(self) -> bool:
-        return len({r.winner for r in self.predictions}) == 1
+        return len({r.predicted for r in self.predictions}) == 1
 
     @property
     def to_check(self) -> bool:
@@ -167,7 +135,7 @@ class Result:
     @property
     def no_cell_found(self) -> bool:
         """True where a white cell was looked for and none found."""
-        return self.lead.window.cell_missing
+        return self.lead.cell_missing
 
 
 @dataclass
@@ -272,11 +240,11 @@ class UploadSession:
         self.default_mode = mode
         self.modes.clear()
 
-    def side_for(self, predictor: PredictorLike) -> float | None:
+    def side_for(self, predictor: Predictor) -> float | None:
         """The frame's side in px of the uploads where it is given: by the person, else by the reader."""
         return self.side or predictor.side
 
-    def batch_scale(self, predictor: PredictorLike) -> BatchScale | None:
+    def batch_scale(self, predictor: Predictor) -> BatchScale | None:
         """What the uploads say together, as they are framed for ``predictor``; None where there are none yet."""
         return self.framing.batch_scale(self.side_for(predictor))
 
@@ -286,12 +254,12 @@ class UploadSession:
             return CropWindow(mode=self.default_mode)
         return self.framing.window_beside(pixels, self.side, spec)
 
-    def pending(self, predictor: PredictorLike) -> list[UploadedCell]:
+    def pending(self, predictor: Predictor) -> list[UploadedCell]:
         """Cells that ``predictor`` has not answered in their present framing."""
         return [c for c in self.cells.values() if not self._prediction(c, predictor)]
 
     def work(
-        self, predictors: Sequence[PredictorLike], spec: DatasetSpec, seconds: float | None = None
+        self, predictors: Sequence[Predictor], spec: DatasetSpec, seconds: float | None = None
     ) -> Iterator[Progress]:
         """Read files and let ``predictors`` answer, a few at a time, for about ``seconds``; `busy` tells if more is
         left.
@@ -313,11 +281,11 @@ class UploadSession:
             if time.monotonic() > deadline:
                 return
 
-    def busy(self, predictors: Sequence[PredictorLike]) -> bool:
+    def busy(self, predictors: Sequence[Predictor]) -> bool:
         """True while files are unread or cells unanswered."""
         return bool(self.queue) or any(self.pending(predictor) for predictor in predictors)
 
-    def _window(self, cell: UploadedCell, predictor: PredictorLike) -> CropWindow | None:
+    def _window(self, cell: UploadedCell, predictor: Predictor) -> CropWindow | None:
         """Where ``predictor`` looks in the cell; None while that is not known."""
         mode = self.mode(cell.id)
         if mode != "search":
@@ -326,12 +294,12 @@ class UploadSession:
             return CropWindow()
         return self.framing.known_window(cell.id, self.side_for(predictor))
 
-    def _prediction(self, cell: UploadedCell, predictor: PredictorLike) -> Prediction | None:
+    def _prediction(self, cell: UploadedCell, predictor: Predictor) -> Prediction | None:
         """The answer of ``predictor`` for the cell in its present framing."""
         prediction = self._predictions.get((cell.id, predictor.key))
         return prediction if prediction and prediction.window == self._window(cell, predictor) else None
 
-    def _progress(self, predictors: Sequence[PredictorLike], unit: str) -> Progress:
+    def _progress(self, predictors: Sequence[Predictor], unit: str) -> Progress:
         stats, waiting = self.stats, max((len(self.pending(predictor)) for predictor in predictors), default=0)
         unread = len(self.queue)
         total = max(stats.total, len(self.cells) + unread, 1)
@@ -342,7 +310,7 @@ class UploadSession:
         text = f"{total - unread} of {total} pictures read" if unread else f"{answered_count} of {total} {unit}s"
         return Progress(done, steps, text + left, unit)
 
-    def _predict(self, predictor: PredictorLike, spec: DatasetSpec) -> None:
+    def _predict(self, predictor: Predictor, spec: DatasetSpec) -> None:
         """Place and answer a few of the cells that wait; one framed as before keeps its answer."""
         cells = []
         for cell in self.pending(predictor):
@@ -353,20 +321,13 @@ class UploadSession:
         cells = [c for c in cells if not self._prediction(c, predictor)]
         if not cells:
             return
-        windows = [self._window(c, predictor) for c in cells]
-        crops = [predictor.crop(c.pixels, window) for c, window in zip(cells, windows, strict=True)]
-        answers, verdicts = predictor.predict_crops(np.stack([f.pixels for f in crops]))
-        for number, cell in enumerate(cells):
-            self._predictions[cell.id, predictor.key] = Prediction(
-                windows[number],
-                crops[number],
-                answers.probabilities[number],
-                float(answers.milliseconds[number]),
-                verdicts[number],
-                predictor.threshold,
-            )
+        windows = [window for c in cells if (window := self._window(c, predictor))]
+        pictures = [MeasuredPicture(c.pixels, c.name) for c in cells]
+        for cell, prediction in zip(cells, predictor.stream(pictures, windows), strict=True):
+            if isinstance(prediction, Prediction):
+                self._predictions[cell.id, predictor.key] = prediction
 
-    def results(self, predictors: Sequence[PredictorLike]) -> list[Result]:
+    def results(self, predictors: Sequence[Predictor]) -> list[Result]:
         """All cells that every one of ``predictors`` has answered, in the order in which they came."""
         complete = []
         for cell in self.cells.values():

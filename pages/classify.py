@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from core.datasets import get_dataset
-from core.inference.predictor import RunPredictor
+from core.inference.predictor import Predictor
 from core.inference.scope import on_trusted_split, spec_for
 from core.runs import preferred_run
 from dashboard import cache, classify, session
@@ -83,7 +83,7 @@ if files:
     classify.forget_choice()
     st.rerun()
 
-readers = [taught] if taught else [RunPredictor(run) for run in runs]
+readers = [taught] if taught else [Predictor(run) for run in runs]
 for reader in readers:  # opened before the first cell comes
     reader.load()
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.errors import HemaLensError
-from core.inference.predictor import predict_crops
+from core.inference.predictor import Predictor
 from core.inference.scope import on_trusted_split, spec_for
 from dashboard import cache, explain
 from dashboard.explain import gates, importance, maps, selected_cell
@@ -76,7 +76,7 @@ shown, short = [], short_names(installed)
 for run in runs:
     framed = cell.frame(run.size, spec)
     try:
-        probabilities = predict_crops(framed.pixels[None], run).probabilities[0]
+        probabilities = Predictor(run).predict_crops(framed.pixels[None]).probabilities[0]
     except HemaLensError as error:
         notices.error(str(error), icon=":material/error:")
         continue

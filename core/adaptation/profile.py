@@ -5,7 +5,6 @@ the predictor that answers with it.
 import json
 import re
 import shutil
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
@@ -20,13 +19,8 @@ from core import paths
 from core.adaptation.active import ActiveLearner
 from core.adaptation.head import Head
 from core.errors import HemaLensError
-from core.images.crop import Crop
-from core.images.framing import CropWindow
-from core.inference import engine
-from core.inference.engine import encode
 from core.inference.ood import OODDetector, fit_detector
-from core.inference.predictor import FALLBACK_CONFIDENCE_THRESHOLD, BatchOutput, Verdict, decide_verdicts
-from core.inference.scope import spec_for
+from core.inference.predictor import FALLBACK_CONFIDENCE_THRESHOLD, Predictor
 from core.runs import Run, RunNotFound, find_run
 
 SUFFIX = ".safetensors"
@@ -238,50 +232,8 @@ def import_profile(path: Path, name: str | None = None) -> LabProfile:
     return profile
 
 
-@dataclass(frozen=True)
-class ProfilePredictor:
-    """`core.inference.predictor.PredictorLike` of ``profile`` on top of ``run``."""
-
-    run: Run
-    profile: LabProfile
-
-    @property
-    def key(self) -> str:
-        return f"{self.run.path} for {self.profile.name}, {self.profile.created}"
-
-    @property
-    def laboratory(self) -> str:
-        return self.profile.name
-
-    @property
-    def side(self) -> float | None:
-        return self.profile.side
-
-    @property
-    def threshold(self) -> float:
-        return self.profile.confidence_threshold
-
-    @property
-    def detects_ood(self) -> bool:
-        return self.profile.ood_detector is not None
-
-    def load(self) -> None:
-        engine.load(self.run)
-
-    def crop(self, pixels: np.ndarray, window: CropWindow) -> Crop:
-        return window.crop(pixels, self.run.size, spec_for(self.run))
-
-    def predict_crops(self, crops: np.ndarray) -> tuple[BatchOutput, list[Verdict]]:
-        started = time.perf_counter()
-        run_probabilities, embeddings = encode(self.run, crops)
-        probabilities = self.profile.head.probabilities(embeddings, run_probabilities)
-        elapsed = (time.perf_counter() - started) * 1000
-        output = BatchOutput(probabilities, np.full(len(crops), elapsed / max(1, len(crops))), embeddings)
-        return output, decide_verdicts(self.profile.ood_detector, probabilities, embeddings, crops, self.threshold)
-
-
-def predictor_for(profile: LabProfile) -> ProfilePredictor:
-    """The reader of ``profile``. Raises `ProfileError` where its run is not here or knows other classes."""
+def predictor_for(profile: LabProfile) -> Predictor:
+    """What answers as ``profile`` was taught, at its scale. Raises `ProfileError` where its run is not here or knows other classes."""
     try:
         run = find_run(profile.run, profile.dataset)
     except RunNotFound as error:
@@ -295,4 +247,12 @@ def predictor_for(profile: LabProfile) -> ProfilePredictor:
         raise ProfileError(
             f"The profile {profile.name!r} names other classes than the model {run.name}: teach it anew."
         )
-    return ProfilePredictor(run, profile)
+    return Predictor(
+        run,
+        head=profile.head,
+        detector=profile.ood_detector,
+        threshold=profile.confidence_threshold,
+        side=profile.side,
+        name=profile.name,
+        version=profile.created,
+    )

@@ -138,7 +138,7 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
 
     with TerminalBar(options.on) as bar:
         lab = read_dataset_pictures(options.on, bar)
-        figures, framed = validate_externally(run, lab, bar)
+        figures, scale = validate_externally(run, lab, bar)
     try:
         keep(run, options.on, figures)
     except OSError as error:
@@ -150,12 +150,12 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
             "run": run.name,
             "on": options.on,
             "codes": run.codes,
-            "framing": framed.scale.note,
+            "framing": scale.note,
         }
         print(json.dumps({**facts, **figures}, indent=1))
         return 0
     over = f"over {figures['slides']} slides" if figures["slides"] else "over cells"
-    print(f"{run.name} on {get_dataset(options.on).title}: {figures['n']:,} cells. {framed.scale.note}")
+    print(f"{run.name} on {get_dataset(options.on).title}: {figures['n']:,} cells. {scale.note}")
     for name, text in (("accuracy", f"all {len(run.codes)} classes"), ("accuracy_lab_classes", ", ".join(lab_codes))):
         low, high = figures[f"{name}_interval"]
         print(
@@ -169,7 +169,7 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
     verdict_fractions = figures["voices"]
     print(
         f"  said to a person: sure {verdict_fractions['sure']:.1%}, unsure {verdict_fractions['unsure']:.1%}, "
-        f"foreign {verdict_fractions['foreign']:.1%}; sure and wrong: {verdict_fractions['sure_and_wrong']:.1%}"
+        f"foreign {verdict_fractions['out_of_distribution']:.1%}; sure and wrong: {verdict_fractions['sure_and_wrong']:.1%}"
     )
     print("       " + "".join(f"{code:>6}" for code in run.codes))
     for code, row in zip(lab_codes, figures["confusion"], strict=True):

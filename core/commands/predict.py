@@ -29,7 +29,7 @@ from core.images.framing import (
     spread_evenly,
 )
 from core.inference import engine
-from core.inference.predictor import PredictorLike, RunPredictor, Verdict
+from core.inference.predictor import Predictor, Verdict
 from core.inference.scope import class_scope_text, on_trusted_split, spec_for
 from core.runs import Run
 
@@ -94,7 +94,7 @@ def handle(arguments: argparse.Namespace) -> int:
     spec = spec_for(run)
     if arguments.side and arguments.framing != "auto":
         raise HemaLensError(f"--side goes with --framing auto, not with --framing {arguments.framing}: leave one out")
-    reader = RunPredictor(run)
+    reader = Predictor(run)
     reader.load()
     files = expand(arguments.image_path)
     known_scale = _batch_scale(files, spec, arguments.side) if arguments.framing == "auto" else None
@@ -153,7 +153,7 @@ def _batch_scale(files: list[Path], spec: DatasetSpec, side: float | None) -> Ba
 
 
 def _read(
-    files: list[Path], reader: PredictorLike, spec: DatasetSpec, framing: BatchScale | CropWindow
+    files: list[Path], reader: Predictor, spec: DatasetSpec, framing: BatchScale | CropWindow
 ) -> Iterator[PredictedFile]:
     for path in files:
         try:
@@ -165,7 +165,7 @@ def _read(
             place = framing.window(MeasuredPicture(picture.pixels)) if isinstance(framing, BatchScale) else framing
             strange = shape_warning(width, height, spec)
             notes = (*picture.notes, strange.rstrip(".")) if strange else picture.notes
-            yield PredictedFile(path, place, reader.crop(picture.pixels, place), notes)
+            yield PredictedFile(path, place, place.crop(picture.pixels, reader.run.size, spec), notes)
 
 
 def _bytes(path: Path) -> bytes:
@@ -194,7 +194,7 @@ def _batches(items: Iterator[PredictedFile]) -> Iterator[list[PredictedFile]]:
 class _Writer:
     """What both kinds of output share: the answers of one batch."""
 
-    def __init__(self, reader: PredictorLike, spec: DatasetSpec, survey: BatchScale | None, files: list[Path]):
+    def __init__(self, reader: Predictor, spec: DatasetSpec, survey: BatchScale | None, files: list[Path]):
         self.reader, self.run, self.spec, self.survey, self.files = reader, reader.run, spec, survey, files
         self.begin()
 
@@ -206,8 +206,8 @@ class _Writer:
         good = [item.framed.pixels for item in batch if item.framed]
         answers = iter(())
         if good:
-            predictions, voices = self.reader.predict_crops(np.stack(good))
-            answers = zip(predictions.probabilities, predictions.milliseconds, voices, strict=True)
+            output = self.reader.predict_crops(np.stack(good))
+            answers = zip(output.probabilities, output.milliseconds, output.verdicts, strict=True)
         for item in batch:
             yield next(answers) if item.framed else None
 
@@ -244,7 +244,7 @@ class _Text(_Writer):
             winner = self.spec.classes[order[0]]
             print(
                 f"{printable(str(item.path)):<{self.name_width}}  "
-                f"{winner.code + '  ' + winner.name:<{self.class_width}}  {voice.kind:<7}  "
+                f"{winner.code + '  ' + winner.name:<{self.class_width}}  {voice.word:<7}  "
                 f"{'   '.join(cells)}  {milliseconds(elapsed):>8}" + (f"  ({'; '.join(notes)})" if notes else ""),
                 flush=True,
             )

@@ -5,7 +5,7 @@ laboratories before and after teaching, kept with the run.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -15,9 +15,8 @@ from core.datasets.folders import registry_entry
 from core.datasets.pictures import DatasetPictures
 from core.evaluation.metrics import balanced_accuracy
 from core.evaluation.uncertainty import uncertainty_summary
-from core.images.framing import CropBatch, crop_batch
-from core.inference import engine
-from core.inference.predictor import confidence_threshold, predict_crop_batches, prediction_set_thresholds, run_verdicts
+from core.images.red_cells import Scale
+from core.inference.predictor import Prediction, Predictor, VerdictKind, as_picture, prediction_set_thresholds
 from core.probabilities import wilson_interval
 from core.progress import Progress, Report, silent
 from core.runs import CARD, Run, write_external_validation
@@ -101,30 +100,29 @@ def labels_for_run(lab: DatasetPictures, run: Run) -> tuple[np.ndarray, list[int
     return run_index[lab.labels], sorted(run_index[np.unique(lab.labels)].tolist())
 
 
-def validate_externally(run: Run, lab: DatasetPictures, report: Report = silent) -> tuple[dict, CropBatch]:
-    """Figures of ``run`` on the laboratory's pictures (see `external_metrics`), and how they were framed.
+def validate_externally(run: Run, lab: DatasetPictures, report: Report = silent) -> tuple[dict[str, Any], Scale]:
+    """Figures of ``run`` on the laboratory's pictures (see `external_metrics`), and the scale they were cut at.
 
     ``lab_codes`` are the classes that have readable pictures there, in the run's order: the rows of ``confusion``.
-    ``voices``: the share of each voice, and of all cells that are answered sure and wrong (`core.inference.ood`);
+    ``voices``: the share of each verdict, and of all cells that are answered sure and wrong (`core.inference.ood`);
     ``doubt``: how far its certainty goes, see `core.evaluation.uncertainty.uncertainty_summary`.
     """
     labels, present = labels_for_run(lab, run)
-    batch = crop_batch(lab.pixels, get_dataset(run.dataset), run.size)
-    batches = [batch.pixels[start : start + engine.BATCH] for start in range(0, len(lab), engine.BATCH)]
-    parts, verdicts = [], []
-    for crops, output in zip(batches, predict_crop_batches(batches, run), strict=True):
-        parts.append(output.probabilities)
-        verdicts += run_verdicts(run, output, crops)
-        report(Progress(len(verdicts), len(lab), "asking the model", "picture"))
-    probabilities, threshold = np.concatenate(parts), confidence_threshold(run)
+    predictor, pictures = Predictor(run), [as_picture(pixels) for pixels in lab.pixels]
+    scale, predictions = predictor.scale(pictures), []
+    for prediction in predictor.stream(pictures, scale):
+        assert isinstance(prediction, Prediction)  # they are decoded already
+        predictions.append(prediction)
+        report(Progress(len(predictions), len(lab), "asking the model", "picture"))
+    probabilities = np.stack([prediction.probabilities for prediction in predictions])
     wrong = probabilities.argmax(1) != labels
-    kinds = np.array([verdict.kind for verdict in verdicts])
-    shares = {kind: float((kinds == kind).mean()) for kind in ("sure", "unsure", "foreign")}
-    figures = external_metrics(labels, probabilities, present, lab.slides, threshold) | {
+    kinds = np.array([prediction.verdict.kind for prediction in predictions])
+    shares = {kind: float((kinds == kind).mean()) for kind in get_args(VerdictKind)}
+    figures = external_metrics(labels, probabilities, present, lab.slides, predictor.threshold) | {
         "voices": shares | {"sure_and_wrong": float(((kinds == "sure") & wrong).mean())},
-        "doubt": uncertainty_summary(labels, probabilities, prediction_set_thresholds(run), threshold),
+        "doubt": uncertainty_summary(labels, probabilities, prediction_set_thresholds(run), predictor.threshold),
     }
-    return {"lab_codes": [run.codes[k] for k in present], **figures}, batch
+    return {"lab_codes": [run.codes[k] for k in present], **figures}, scale.scale
 
 
 def external_datasets(run: Run) -> list[str]:

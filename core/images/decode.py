@@ -33,6 +33,7 @@ MIN_SIDE = 16
 LONGEST_SIDE = 1600
 GREY_NOTE = "grey picture: the models know colour"
 _REPORT_EVERY = 25  # pictures
+_ORIENTATION = 0x0112  # the EXIF tag; from 5 on width and height are swapped
 
 _SAVE_AS = f"Save it as {FORMAT_NAMES} and try again."
 # What people really try to upload, told apart by the first bytes, so that the advice can be precise.
@@ -74,15 +75,7 @@ def decode(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> D
     pixel); transparency is laid on white, more than 8 bits are scaled to 8, only the first picture of
     several is read, and each of these leaves a note. Raises `DecodeError`.
     """
-    _check_bytes(data, name)
-    try:
-        image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels(name) from error
-    except Exception as error:  # Pillow's readers raise many kinds on hostile bytes
-        raise _not_a_picture(data, name) from error
-    with image:
-        _check_size(image, name, longest_side)
+    with _open_checked(data, name, longest_side) as image:
         try:
             notes, picture = _unpack(image, longest_side)
         except DecodeError:
@@ -96,6 +89,31 @@ def decode(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> D
     return DecodedPicture(picture, "JPEG" if image.format == "MPO" else image.format, tuple(notes))
 
 
+def header_shape(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> tuple[int, int]:
+    """Height and width of what `decode` gives of ``data``, from the file's header. Raises `DecodeError`."""
+    with _open_checked(data, name, longest_side) as image:
+        factor = _factor(image.size, longest_side)
+        width, height = (-(-side // factor) for side in image.size)
+        try:
+            on_its_side = image.getexif().get(_ORIENTATION, 1) in range(5, 9)
+        except Exception:  # unreadable EXIF is no reason to refuse a good picture
+            on_its_side = False
+    return (width, height) if on_its_side else (height, width)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of ``path``, one more than `MAX_BYTES` at most. Raises `DecodeError`."""
+    if path.is_dir():
+        raise DecodeError(str(path), "the folder holds no picture", f"Pictures end in {', '.join(SUFFIXES)}.")
+    try:
+        with open(path, "rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise DecodeError(str(path), "there is no such file", "Check the name.") from error
+    except OSError as error:
+        raise DecodeError(str(path), f"can't be read ({error.strerror})", "Check its permissions.") from error
+
+
 def decode_files(folder: Path, files: Sequence[str], report: Report) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read ``files`` below ``folder``: pixels uint8 (H, W, 3) of each that can be read, the reason for each other."""
     pixels, unreadable = {}, {}
@@ -107,6 +125,18 @@ def decode_files(folder: Path, files: Sequence[str], report: Report) -> tuple[di
         if done % _REPORT_EVERY == 0 or done == len(files):
             report(Progress(done, len(files), "reading the pictures", "picture"))
     return pixels, unreadable
+
+
+def _open_checked(data: bytes, name: str, longest_side: int | None) -> Image.Image:
+    _check_bytes(data, name)
+    try:
+        image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels(name) from error
+    except Exception as error:  # Pillow's readers raise many kinds on hostile bytes
+        raise _not_a_picture(data, name) from error
+    _check_size(image, name, longest_side)
+    return image
 
 
 def _check_bytes(data: bytes, name: str) -> None:
@@ -207,7 +237,7 @@ def _unpack(image: Image.Image, longest_side: int | None) -> tuple[list[str], np
 def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
     """``image`` turned as its EXIF says; unreadable EXIF is no reason to refuse a good picture."""
     try:
-        turned = image.getexif().get(0x0112, 1) in range(2, 9)
+        turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
         upright = ImageOps.exif_transpose(image) if turned else image
     except Exception:
         return image

@@ -11,6 +11,7 @@ on its way.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from core.datasets.base import DatasetSpec
 from core.images import crop, red_cells
 from core.images.crop import Crop, CropMode
+from core.images.decode import DecodedPicture, DecodeError, decode, header_shape, read_file
 from core.images.nucleus import WhiteCell, find_white_cell
 from core.images.red_cells import CircleCoverage, RedCellSize, Scale
 
@@ -30,16 +32,68 @@ _MIN_CELLS = 8
 
 
 class MeasuredPicture:
-    """``pixels`` uint8 (H, W, 3) RGB with what was measured in them, each once."""
+    """A picture with what was measured in it, each once: ``source`` is the file's bytes, its path, or its pixels uint8
+    (H, W, 3) RGB. It is decoded when its pixels are asked for, its shape is read from the file's header before.
 
-    def __init__(self, pixels: np.ndarray):
-        self.pixels = pixels
+    ``name`` stands in messages. What can't be read raises `DecodeError`.
+    """
+
+    def __init__(self, source: np.ndarray | bytes | Path, name: str = ""):
+        self.name = name or (str(source) if isinstance(source, Path) else "")
+        self._source = source
+        self._decoded: DecodedPicture | None = None
+        self._error: DecodeError | None = None
         self._cell: tuple[float | None, WhiteCell | None] | None = None
 
+    def _read(self) -> bytes:
+        if self._error:
+            raise self._error
+        return read_file(self._source) if isinstance(self._source, Path) else bytes(self._source)
+
+    def _picture(self) -> DecodedPicture:
+        if isinstance(self._source, np.ndarray):
+            return DecodedPicture(self._source, "")
+        if self._decoded is None:
+            try:
+                self._decoded = decode(self._read(), self.name)
+            except DecodeError as error:
+                self._error = error
+                raise
+        return self._decoded
+
     @property
+    def pixels(self) -> np.ndarray:
+        """uint8 (H, W, 3) RGB."""
+        return self._picture().pixels
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What decoding did to it, for a person."""
+        return self._picture().notes
+
+    @cached_property
     def shape(self) -> tuple[int, int]:
         """Height and width."""
-        return self.pixels.shape[:2]
+        if isinstance(self._source, np.ndarray) or self._decoded:
+            height, width = self.pixels.shape[:2]
+            return height, width
+        try:
+            return header_shape(self._read(), self.name)
+        except DecodeError as error:
+            self._error = error
+            raise
+
+    @property
+    def readable(self) -> bool:
+        """False where it can't be read, as far as the header and what was decoded so far tell."""
+        try:
+            return bool(self.shape) and self._error is None
+        except DecodeError:
+            return False
+
+    def release(self) -> None:
+        """Let pixels go that can be decoded again; what was measured stays."""
+        self._decoded = None
 
     @cached_property
     def circle_coverage(self) -> CircleCoverage | None:

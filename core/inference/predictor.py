@@ -1,19 +1,22 @@
-"""The one way from pictures to predictions: `Predictor` takes bytes, paths or arrays, one or hundreds or a stream, and
-yields a `Prediction` for each: the crop, probabilities, the prediction set, a verdict (in distribution and confident,
-uncertain, or out of distribution), the OOD score and notes.
+"""The one way from pictures to predictions: a `Predictor` takes bytes, paths or arrays, one, hundreds or a stream, and
+yields a `Prediction` for each: the crop, probabilities, the prediction set, a verdict (sure, unsure, or out of
+distribution), the OOD score and notes.
 """
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import islice
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 
-from core.evaluation import softmax
+from core.datasets.base import DatasetSpec, ImageRows
 from core.images.crop import Crop
-from core.images.framing import CropWindow
+from core.images.decode import DecodeError
+from core.images.framing import BatchScale, CropWindow, MeasuredPicture, measure_batch, shape_warning
 from core.inference import engine
 from core.inference.ood import (
     InvalidDetector,
@@ -24,10 +27,12 @@ from core.inference.ood import (
     unusual_groups,
 )
 from core.inference.scope import spec_for
-from core.probabilities import class_thresholds, prediction_sets
+from core.probabilities import class_thresholds, prediction_sets, softmax
+from core.progress import Progress, Report, silent
 from core.runs import Run
 
-VerdictKind = Literal["sure", "unsure"]
+VerdictKind = Literal["sure", "unsure", "out_of_distribution"]
+Picture = MeasuredPicture | np.ndarray | bytes | Path
 
 CONFIDENT_PRECISION = 0.995
 MIN_CONFIDENCE_THRESHOLD = 0.5
@@ -36,51 +41,258 @@ _MIN_VAL_CELLS = 200
 
 
 @dataclass(frozen=True)
-class BatchOutput:
-    """``probabilities`` float64 (N, C), ``milliseconds`` float64 (N,), a share of the batch.
+class Verdict:
+    """How an answer may be said.
 
-    ``embeddings`` float32 (N, K): where the network puts the pictures; None for a run that can't tell.
+    ``kind`` 'sure': ``classes`` is the one; 'unsure': ``classes`` is the prediction set, likeliest first, at least the
+    two likeliest; 'out_of_distribution': the picture does not look like the cells that the model knows, ``classes`` are
+    the two nearest in the model's eyes, the nearest first. ``ood_score``: 1 or more is out of distribution, 0 where
+    nothing could be measured. ``unusual``: which of 'colour', 'scale', 'texture' of such a picture are unusual, the
+    most unusual first; () where none of them alone is.
     """
 
+    kind: VerdictKind
+    classes: tuple[int, ...]
+    ood_score: float = 0.0
+    unusual: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """The kind as a person reads it: 'sure', 'unsure' or 'foreign'."""
+        return "foreign" if self.kind == "out_of_distribution" else self.kind
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a predictor makes of one picture: what it saw of it (``crop``, cut at ``window``) and its answer.
+
+    ``probabilities`` float64 (C,); ``threshold``: the top probability, 0 to 1, from which it is sure; ``milliseconds``:
+    the picture's share of its batch; ``name`` of the picture and ``notes`` on it, for a person.
+    """
+
+    name: str
+    crop: Crop
+    window: CropWindow
     probabilities: np.ndarray
+    verdict: Verdict
+    threshold: float
+    milliseconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def predicted(self) -> int:
+        """Index of the likeliest class."""
+        return int(self.probabilities.argmax())
+
+    @property
+    def confidence(self) -> float:
+        """The likeliest class's probability."""
+        return float(self.probabilities.max())
+
+    @property
+    def prediction_set(self) -> tuple[int, ...]:
+        """Classes that it may be, likeliest first; of a picture out of distribution the two nearest."""
+        return self.verdict.classes
+
+    @property
+    def sure(self) -> bool:
+        """Whether the answer may be said as it is."""
+        return self.verdict.kind == "sure"
+
+    @property
+    def is_ood(self) -> bool:
+        """Whether the picture is out of distribution."""
+        return self.verdict.kind == "out_of_distribution"
+
+    @property
+    def cell_missing(self) -> bool:
+        """Whether a white cell was looked for and none found."""
+        return self.window.cell_missing
+
+
+class HeadLike(Protocol):
+    """What stands on a run's embedding and changes its answers."""
+
+    def probabilities(self, embeddings: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """Answers float64 (N, C) from the run's ``embeddings`` (N, K) and ``probabilities`` (N, C)."""
+        ...
+
+
+@dataclass(frozen=True)
+class BatchOutput:
+    """Answers for N crops: ``logits`` (N, C), ``probabilities`` float64 (N, C), ``milliseconds`` float64 (N,).
+
+    ``embeddings`` float32 (N, K): where the network puts the crops; None for a run that can't tell.
+    """
+
+    logits: np.ndarray
+    probabilities: np.ndarray
+    embeddings: np.ndarray | None
     milliseconds: np.ndarray
-    embeddings: np.ndarray | None = None
+    _crops: np.ndarray | ImageRows
+    _predictor: "Predictor"
 
     def __len__(self) -> int:
         return len(self.probabilities)
 
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """One a crop, made when first asked for."""
+        who = self._predictor
+        return decide_verdicts(who.detector, self.probabilities, self.embeddings, self._crops, who.threshold)
+
+
+class Predictor:
+    """``run`` as it is, or with a ``head`` that a laboratory taught it, which brings a ``detector`` (None: nothing is
+    out of distribution) and a ``threshold`` of its own.
+
+    ``side``: of the square to cut out, px of the laboratory's pictures; None where the pictures tell. ``name``: of the
+    laboratory's profile, '' for a run as it is, ``version``: which one of that name. Made anew for each piece of work:
+    ``key`` tells then whether the answers are still those of another predictor.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        head: HeadLike | None = None,
+        detector: OODDetector | None = None,
+        threshold: float | None = None,
+        side: float | None = None,
+        name: str = "",
+        version: str = "",
+    ) -> None:
+        self.run, self.head, self.side, self.name = run, head, side, name
+        self._detector, self._threshold, self._version = detector, threshold, version
+
+    @cached_property
+    def key(self) -> str:
+        """Changes whenever answers would: with the run's files, and with what was taught."""
+        return "|".join(filter(None, (str(self.run.path), self.run.version, self.name, self._version)))
+
+    @cached_property
+    def spec(self) -> DatasetSpec:
+        """The run's data set with just the classes that it knows, in the order of its answers."""
+        return spec_for(self.run)
+
     @property
-    def predicted(self) -> np.ndarray:
-        """Index of the likeliest class, int64 (N,)."""
-        return self.probabilities.argmax(axis=1)
+    def threshold(self) -> float:
+        """The top probability, 0 to 1, from which an answer counts as sure."""
+        return confidence_threshold(self.run) if self._threshold is None else self._threshold
+
+    @property
+    def detector(self) -> OODDetector | None:
+        """What tells pictures that are out of distribution; None where nothing does."""
+        return self._detector if self.head else detector_of(self.run)
+
+    @property
+    def detects_ood(self) -> bool:
+        """Whether it can call a picture out of distribution."""
+        return self.detector is not None
+
+    def load(self) -> None:
+        """Get ready now, so that the first answer needn't wait. Raises `EngineError`."""
+        engine.load(self.run)
+
+    def scale(self, pictures: Sequence[Picture], side: float | None = None) -> BatchScale:
+        """What ``pictures``, all of one laboratory, say together; those that can't be read have no say.
+
+        ``side`` in px, or the predictor's own, is taken instead of measuring where there is one.
+        """
+        measured = [as_picture(picture) for picture in pictures]
+        while True:
+            try:
+                return measure_batch([p for p in measured if p.readable], self.spec, side or self.side)
+            except DecodeError:  # its pixels are broken, and it knows that from now on
+                continue
+
+    def predict(
+        self, pictures: Sequence[Picture], *, side: float | None = None, report: Report = silent
+    ) -> list[Prediction | DecodeError]:
+        """Answers for ``pictures``, taken for one laboratory's, each cut at the scale that they show together."""
+        measured = [as_picture(picture) for picture in pictures]
+        predictions = []
+        for prediction in self.stream(measured, self.scale(measured, side)):
+            predictions.append(prediction)
+            report(Progress(len(predictions), len(measured), "asking the model", "picture"))
+        return predictions
+
+    def stream(
+        self,
+        pictures: Iterable[Picture],
+        windows: BatchScale | CropWindow | Iterable[CropWindow],
+        batch: int = engine.BATCH,
+    ) -> Iterator[Prediction | DecodeError]:
+        """A `Prediction` for each of ``pictures`` in their order, or the `DecodeError` of one that can't be read.
+
+        ``windows``: where to cut: by a scale that was measured, in one way for all, or in each picture's own. Pictures
+        may be more than memory holds: ``batch`` of them are read at a time. Raises `EngineError`.
+        """
+        queue = iter(pictures)
+        own = iter(windows) if not isinstance(windows, BatchScale | CropWindow) else None
+        while group := [as_picture(picture) for picture in islice(queue, batch)]:
+            cut: list[tuple[CropWindow, Crop] | DecodeError] = []
+            for picture in group:
+                where = next(own) if own else windows
+                try:
+                    window = where.window(picture) if isinstance(where, BatchScale) else where
+                    cut.append((window, window.crop(picture.pixels, self.run.size, self.spec)))
+                except DecodeError as error:
+                    cut.append(error)
+            crops = [entry[1].pixels for entry in cut if not isinstance(entry, DecodeError)]
+            output = self.predict_crops(np.stack(crops), batch) if crops else None
+            threshold, row = self.threshold, 0
+            for picture, entry in zip(group, cut, strict=True):
+                if isinstance(entry, DecodeError) or output is None:
+                    yield entry
+                    continue
+                height, width = picture.shape
+                warning = shape_warning(width, height, self.spec)
+                yield Prediction(
+                    picture.name,
+                    entry[1],
+                    entry[0],
+                    output.probabilities[row],
+                    output.verdicts[row],
+                    threshold,
+                    float(output.milliseconds[row]),
+                    (*picture.notes, warning.rstrip(".")) if warning else picture.notes,
+                )
+                row += 1
+            for picture in group:
+                picture.release()
+
+    def predict_crops(
+        self, crops: np.ndarray | ImageRows, batch: int = engine.BATCH, report: Report = silent
+    ) -> BatchOutput:
+        """Answers for ``crops`` uint8 (N, S, S, 3) of the run's size, ``batch`` at a time. Raises `EngineError`."""
+        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]] = []
+        for images in engine.batches(crops, batch, report):
+            started = time.perf_counter()
+            vectors: np.ndarray | None
+            if self.head:
+                run_probabilities, vectors = engine.encode(self.run, images)
+                probabilities = self.head.probabilities(vectors, run_probabilities)
+                logits = np.log(probabilities)
+            else:
+                logits, vectors = engine.logits_and_embeddings(self.run, images)
+                probabilities = softmax(logits)
+            elapsed = (time.perf_counter() - started) * 1000
+            parts.append((logits, probabilities, vectors, np.full(len(images), elapsed / max(1, len(images)))))
+        embeddings = [part[2] for part in parts if part[2] is not None]
+        return BatchOutput(
+            np.concatenate([part[0] for part in parts]),
+            np.concatenate([part[1] for part in parts]),
+            np.concatenate(embeddings) if embeddings else None,
+            np.concatenate([part[3] for part in parts]),
+            crops,
+            self,
+        )
 
 
-def predict_crops(images: np.ndarray, run: Run, batch: int = engine.BATCH) -> BatchOutput:
-    """Answers of ``run`` for ``images`` uint8 (N, S, S, 3) framed at its size. Raises `EngineError`."""
-    parts = list(predict_crop_batches([images[i : i + batch] for i in range(0, len(images), batch)] or [images], run))
-    embeddings = [p.embeddings for p in parts if p.embeddings is not None]
-    return BatchOutput(
-        np.concatenate([p.probabilities for p in parts]),
-        np.concatenate([p.milliseconds for p in parts]),
-        np.concatenate(embeddings) if embeddings else None,
-    )
-
-
-def predict_crop_batches(batches: Iterable[np.ndarray], run: Run) -> Iterator[BatchOutput]:
-    """Answers for one batch after another, so that a caller can show progress or stop in between."""
-    for images in batches:
-        started = time.perf_counter()
-        logits, embeddings = engine.logits_and_embeddings(run, images)
-        probabilities = softmax(logits)
-        elapsed = (time.perf_counter() - started) * 1000
-        yield BatchOutput(probabilities, np.full(len(images), elapsed / max(1, len(images))), embeddings)
-
-
-@lru_cache(maxsize=64)
-def _cached_confidence_threshold(run: Run) -> float:
-    stored = run.predictions("val")
-    probabilities = softmax(stored.logits)
-    return fit_confidence_threshold(probabilities.max(axis=1), probabilities.argmax(axis=1) == stored.labels)
+def as_picture(picture: Picture) -> MeasuredPicture:
+    """``picture`` (bytes, a file's path, or pixels uint8 (H, W, 3)), ready to be measured, not decoded yet."""
+    return picture if isinstance(picture, MeasuredPicture) else MeasuredPicture(picture)
 
 
 def confidence_threshold(run: Run) -> float:
@@ -91,7 +303,14 @@ def confidence_threshold(run: Run) -> float:
     stay near 0.9, and an overconfident one are read alike. It holds for cells like the validation cells; beyond that,
     the run's calibration error says how far to trust the figures.
     """
-    return _cached_confidence_threshold(run)
+    return _confidence_threshold(run, run.version)
+
+
+@lru_cache(maxsize=64)
+def _confidence_threshold(run: Run, version: str) -> float:
+    stored = run.predictions("val")
+    probabilities = softmax(stored.logits)
+    return fit_confidence_threshold(probabilities.max(axis=1), probabilities.argmax(axis=1) == stored.labels)
 
 
 def fit_confidence_threshold(top: np.ndarray, correct: np.ndarray) -> float:
@@ -113,39 +332,17 @@ def fit_confidence_threshold(top: np.ndarray, correct: np.ndarray) -> float:
     return float(max(MIN_CONFIDENCE_THRESHOLD, ranked[admissible[-1]]))
 
 
-def verdicts(probabilities: np.ndarray, threshold: float) -> list[VerdictKind]:
-    """'sure' or 'unsure' for each row of ``probabilities`` (N, C)."""
-    return ["sure" if top >= threshold else "unsure" for top in probabilities.max(axis=1)]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """How an answer may be said.
-
-    ``kind`` 'sure': ``classes`` is the one; 'unsure': ``classes`` is the short list, likeliest first, at least the two
-    likeliest; 'foreign': the picture does not look like the cells that the model knows, ``classes`` are the two nearest
-    in the model's eyes, the nearest first. ``ood_score``: 1 or more is foreign, 0 where nothing could be measured.
-    ``unusual``: which of 'colour', 'scale', 'texture' of a foreign picture are unusual, the most unusual first; ()
-    where none of them alone is.
-    """
-
-    kind: Literal["sure", "unsure", "foreign"]
-    classes: tuple[int, ...]
-    ood_score: float = 0.0
-    unusual: tuple[str, ...] = ()
-
-
 def decide_verdicts(
     detector: OODDetector | None,
     probabilities: np.ndarray,
     embeddings: np.ndarray | None,
-    crops: np.ndarray | None,
+    crops: np.ndarray | ImageRows | None,
     confidence_threshold: float,
 ) -> list[Verdict]:
-    """A voice for each of ``probabilities`` (N, C), ``embeddings`` (N, K) and ``crops`` uint8 (N, S, S, 3).
+    """A verdict on each of ``probabilities`` (N, C), ``embeddings`` (N, K) and ``crops`` uint8 (N, S, S, 3).
 
     ``confidence_threshold``: the top probability from which an answer counts as sure. Without a ``detector`` or an
-    embedding there are sure and unsure only, and the short list is the two likeliest.
+    embedding there are sure and unsure only, and the prediction set is the two likeliest.
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")
     if detector is None or embeddings is None:
@@ -162,7 +359,7 @@ def decide_verdicts(
     for i, (row, ranked) in enumerate(zip(probabilities, order, strict=True)):
         if ood_scores[i] >= 1:
             unusual = unusual_groups(detector, statistics[i : i + 1], groups) if statistics is not None else ()
-            verdicts.append(Verdict("foreign", tuple(ranked[:2].tolist()), float(ood_scores[i]), unusual))
+            verdicts.append(Verdict("out_of_distribution", tuple(ranked[:2].tolist()), float(ood_scores[i]), unusual))
         else:
             verdicts.append(
                 _in_distribution_verdict(
@@ -182,99 +379,20 @@ def _in_distribution_verdict(
 
 
 def prediction_set_thresholds(run: Run) -> np.ndarray:
-    """From which probability on a class belongs into the short list of an answer of ``run``: float (C,).
+    """From which probability on a class belongs into the prediction set of an answer of ``run``: float (C,).
 
-    Its guard's; without one that can be read, from its validation cells, see `class_thresholds`.
+    Its detector's; without one that can be read, from its validation cells, see `class_thresholds`.
     """
     try:
         detector = detector_of(run)
     except InvalidDetector:
         detector = None
-    return detector.set_thresholds if detector else _val_set_thresholds(run)
+    return detector.set_thresholds if detector else _val_set_thresholds(run, run.version)
 
 
 @lru_cache(maxsize=64)
-def _val_set_thresholds(run: Run) -> np.ndarray:
+def _val_set_thresholds(run: Run, version: str) -> np.ndarray:
     stored = run.predictions("val")
     thresholds = class_thresholds(stored.labels, softmax(stored.logits))
     thresholds.setflags(write=False)
     return thresholds
-
-
-def run_verdicts(run: Run, output: BatchOutput, crops: np.ndarray) -> list[Verdict]:
-    """How each of ``output`` of ``run`` to ``crops`` uint8 (N, S, S, 3) may be said."""
-    return decide_verdicts(detector_of(run), output.probabilities, output.embeddings, crops, confidence_threshold(run))
-
-
-class PredictorLike(Protocol):
-    """``key`` changes whenever answers would; ``side``: of the square in px where the reader brings its own scale."""
-
-    @property
-    def run(self) -> Run: ...
-
-    @property
-    def key(self) -> str: ...
-
-    @property
-    def side(self) -> float | None: ...
-
-    @property
-    def laboratory(self) -> str:
-        """The name of the laboratory that taught it, '' for a run as it is."""
-        ...
-
-    @property
-    def threshold(self) -> float:
-        """The top probability, 0 to 1, from which an answer counts as sure."""
-        ...
-
-    @property
-    def detects_ood(self) -> bool:
-        """Whether it can call a picture foreign."""
-        ...
-
-    def load(self) -> None:
-        """Get ready now, so that the first answer needn't wait. Raises `EngineError`."""
-        ...
-
-    def crop(self, pixels: np.ndarray, window: CropWindow) -> Crop:
-        """What the reader sees of ``pixels`` uint8 (H, W, 3) at ``window``."""
-        ...
-
-    def predict_crops(self, crops: np.ndarray) -> tuple[BatchOutput, list[Verdict]]:
-        """Answers for ``crops`` uint8 (N, S, S, 3), made by `crop`, and their voices. Raises `EngineError`."""
-        ...
-
-
-@dataclass(frozen=True)
-class RunPredictor:
-    """A run as it is: frames as its training pictures were, answers of its graph."""
-
-    run: Run
-    side: float | None = None
-
-    @property
-    def key(self) -> str:
-        return str(self.run.path)
-
-    @property
-    def laboratory(self) -> str:
-        return ""
-
-    @property
-    def threshold(self) -> float:
-        return confidence_threshold(self.run)
-
-    @property
-    def detects_ood(self) -> bool:
-        return detector_of(self.run) is not None
-
-    def load(self) -> None:
-        engine.load(self.run)
-
-    def crop(self, pixels: np.ndarray, window: CropWindow) -> Crop:
-        return window.crop(pixels, self.run.size, spec_for(self.run))
-
-    def predict_crops(self, crops: np.ndarray) -> tuple[BatchOutput, list[Verdict]]:
-        output = predict_crops(crops, self.run)
-        return output, run_verdicts(self.run, output, crops)

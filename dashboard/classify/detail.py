@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.datasets import DatasetSpec
 from core.formatting import listed, milliseconds, percent
-from core.inference.predictor import PredictorLike
+from core.inference.predictor import Predictor
 from dashboard import pictures as figures
 from dashboard import url_state
 from dashboard.charts import plot
@@ -61,14 +61,14 @@ _PICTURE, _BETWEEN = 224, 16
 _BADGES = {
     "sure": ":green-badge[sure]",
     "unsure": ":orange-badge[unsure]",
-    "foreign": ":violet-badge[foreign]",
+    "out_of_distribution": ":violet-badge[foreign]",
 }
 _DIFFERENCES = {"colour": "the colours", "scale": "the size of things", "texture": "the sharpness or grain"}
 _MODES = {"search": "Round the cell", "auto": "As it fits", "parent": "Centre crop", "whole": "Whole"}
 
 
 def detail(
-    session: UploadSession, result: Result, order: list[str], predictors: Sequence[PredictorLike], spec: DatasetSpec
+    session: UploadSession, result: Result, order: list[str], predictors: Sequence[Predictor], spec: DatasetSpec
 ) -> None:
     """One cell: the upload with the frame, what the model saw, the likeliest classes, how it was framed."""
     cell, dark = result.cell, is_dark()
@@ -106,13 +106,13 @@ def _verdict(result: Result, spec: DatasetSpec) -> None:
         badges += " :orange-badge[models disagree]"
     if result.no_cell_found:
         badges += " :orange-badge[no white cell found: look yourself]"
-    if lead.verdict.kind == "foreign":
-        nearest = lead.nearest
+    if lead.is_ood:
+        nearest = lead.verdict.classes[0]
         st.subheader(f"Nearest to {spec.codes[nearest]}  {spec.class_names[nearest]} {badges}", anchor=False)
         _out_of_distribution(lead, spec)
         return
     st.subheader(
-        f"{spec.codes[lead.winner]}  {spec.class_names[lead.winner]}, {_escaped(percent(lead.top))} {badges}",
+        f"{spec.codes[lead.predicted]}  {spec.class_names[lead.predicted]}, {_escaped(percent(lead.confidence))} {badges}",
         anchor=False,
     )
     if lead.verdict.kind == "unsure":
@@ -132,7 +132,7 @@ def _out_of_distribution(lead: Prediction, spec: DatasetSpec) -> None:
     lab_link()
 
 
-def _pictures(result: Result, predictors: Sequence[PredictorLike]) -> None:
+def _pictures(result: Result, predictors: Sequence[Predictor]) -> None:
     cell, framed = result.cell, result.lead.crop
     height, width = cell.pixels.shape[:2]
     seen = {
@@ -150,13 +150,13 @@ def _pictures(result: Result, predictors: Sequence[PredictorLike]) -> None:
             st.caption(f"What the model saw, {size} px")
 
 
-def _probability_section(result: Result, predictors: Sequence[PredictorLike], spec: DatasetSpec, dark: bool) -> None:
+def _probability_section(result: Result, predictors: Sequence[Predictor], spec: DatasetSpec, dark: bool) -> None:
     colours, short = class_colours(spec.codes, dark), short_names([r.run for r in predictors])
     for number, (predictor, prediction) in enumerate(zip(predictors, result.predictions, strict=True)):
-        title = "Likeliest classes" + (", if it were one of them" if prediction.verdict.kind == "foreign" else "")
+        title = "Likeliest classes" + (", if it were one of them" if prediction.is_ood else "")
         if len(predictors) > 1:
-            verdict = prediction.verdict.kind
-            title = f"{short[predictor.run.name]}: {spec.class_names[prediction.winner]}, {verdict}"
+            verdict = prediction.verdict.word
+            title = f"{short[predictor.run.name]}: {spec.class_names[prediction.predicted]}, {verdict}"
         figure = probability_bars(
             prediction.probabilities,
             spec.codes,

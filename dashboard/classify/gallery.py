@@ -27,14 +27,14 @@ GroupKey = int | Literal["foreign", "check"]
 
 def grouped_for_gallery(results: Sequence[Result]) -> list[tuple[GroupKey, list[Result]]]:
     """The wall's groups: to check first 'foreign' and 'check', the least sure at the top, then by class index."""
-    by_doubt = sorted(results, key=lambda a: (a.agree, not a.no_cell_found, a.lead.top))
-    foreign = [a for a in by_doubt if a.lead.verdict.kind == "foreign"]
+    by_doubt = sorted(results, key=lambda a: (a.agree, not a.no_cell_found, a.lead.confidence))
+    foreign = [a for a in by_doubt if a.lead.is_ood]
     groups: list[tuple[GroupKey, list[Result]]] = [
         ("foreign", sorted(foreign, key=lambda a: -a.lead.verdict.ood_score))
     ]
-    groups.append(("check", [a for a in by_doubt if a.to_check and a.lead.verdict.kind != "foreign"]))
-    winners = sorted({a.lead.winner for a in results})
-    groups += [(w, [a for a in by_doubt if a.lead.winner == w and not a.to_check]) for w in winners]
+    groups.append(("check", [a for a in by_doubt if a.to_check and not a.lead.is_ood]))
+    winners = sorted({a.lead.predicted for a in results})
+    groups += [(w, [a for a in by_doubt if a.lead.predicted == w and not a.to_check]) for w in winners]
     return [(group, cells) for group, cells in groups if cells]
 
 
@@ -208,7 +208,7 @@ def gallery(groups: Sequence[tuple[GroupKey, Sequence[Result]]], spec: DatasetSp
 
 def _why_to_check(cells: Sequence[Result]) -> str:
     """What the ``cells`` of one group to check have: 'foreign', 'unsure', 'unsure or no white cell found'."""
-    if cells[0].lead.verdict.kind == "foreign":
+    if cells[0].lead.is_ood:
         return "foreign"
     reasons = {
         "unsure": any(a.lead.verdict.kind == "unsure" for a in cells),
@@ -220,14 +220,20 @@ def _why_to_check(cells: Sequence[Result]) -> str:
 
 def _gallery_tile(result: Result, spec: DatasetSpec, caption: bool) -> GalleryTile:
     lead = result.lead
-    foreign = lead.verdict.kind == "foreign"
-    short_answer = f"like {spec.codes[lead.nearest]}" if foreign else f"{spec.codes[lead.winner]} {percent(lead.top)}"
+    foreign = lead.is_ood
+    short_answer = (
+        f"like {spec.codes[lead.verdict.classes[0]]}"
+        if foreign
+        else f"{spec.codes[lead.predicted]} {percent(lead.confidence)}"
+    )
     name = result.cell.name if len(result.cell.name) <= 40 else result.cell.name[:37] + "..."
     name = name.replace("<", "&lt;")
     if foreign:
-        hover = f"{name}<br>not like the {spec.unit}s this model knows<br>nearest: {spec.class_names[lead.nearest]}"
+        hover = f"{name}<br>not like the {spec.unit}s this model knows<br>nearest: {spec.class_names[lead.verdict.classes[0]]}"
     else:
-        hover = f"{name}<br>{spec.class_names[lead.winner]}, {percent(lead.top)}" + ("" if lead.sure else ", unsure")
+        hover = f"{name}<br>{spec.class_names[lead.predicted]}, {percent(lead.confidence)}" + (
+            "" if lead.sure else ", unsure"
+        )
     if not result.agree:
         hover += "<br>the models disagree"
     if result.no_cell_found:

@@ -14,18 +14,18 @@ import streamlit as st
 from core.datasets import DatasetSpec, get_dataset
 from core.formatting import RESEARCH_LINE, capitalized, counted, percent
 from core.images.framing import BatchScale
-from core.inference.predictor import CONFIDENT_PRECISION, PredictorLike
+from core.inference.predictor import CONFIDENT_PRECISION, Prediction, Predictor
 from dashboard import cache, classify, session
 from dashboard.classify.gallery import grouped_for_gallery
 from dashboard.page import PAGES, link
 from dashboard.pickers import short_names, switch_to
-from dashboard.session import FailedFile, Prediction, Result, UploadedCell, UploadSession
+from dashboard.session import FailedFile, Result, UploadedCell, UploadSession
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(
-    results: Sequence[Result], failures: Sequence[FailedFile], predictors: Sequence[PredictorLike], spec: DatasetSpec
+    results: Sequence[Result], failures: Sequence[FailedFile], predictors: Sequence[Predictor], spec: DatasetSpec
 ) -> bytes:
     """A row for each cell and model, and one for each failed file; UTF-8 with a mark that spreadsheets understand."""
     columns = [
@@ -47,8 +47,8 @@ def as_csv(
         for predictor, prediction in zip(predictors, entry.predictions, strict=True):
             row = {
                 "file": _no_formula(entry.cell.name),
-                "class": spec.codes[prediction.winner],
-                "name": spec.class_names[prediction.winner],
+                "class": spec.codes[prediction.predicted],
+                "name": spec.class_names[prediction.predicted],
                 "voice": prediction.verdict.kind,
                 "set": " ".join(spec.codes[k] for k in prediction.verdict.classes),
                 "strangeness": f"{prediction.verdict.ood_score:.3f}",
@@ -57,7 +57,7 @@ def as_csv(
                 "milliseconds": f"{prediction.milliseconds:.2f}",
                 "model": predictor.run.name,
                 "trained_on": predictor.run.provenance,
-                "laboratory": _no_formula(predictor.laboratory),
+                "laboratory": _no_formula(predictor.name),
                 "white_cell_found": _cell_found(prediction),
                 "framing": prediction.crop.note,
                 "notes": "; ".join(entry.cell.notes),
@@ -70,7 +70,7 @@ def as_csv(
 
 
 def as_json(
-    results: Sequence[Result], failures: Sequence[FailedFile], predictors: Sequence[PredictorLike], spec: DatasetSpec
+    results: Sequence[Result], failures: Sequence[FailedFile], predictors: Sequence[Predictor], spec: DatasetSpec
 ) -> bytes:
     """The same, nested: the models once, then every picture (in ``cells`` or ``fields``) with each model's answer."""
     document = {
@@ -83,7 +83,7 @@ def as_json(
                 "run": r.run.name,
                 "title": r.run.title,
                 "provenance": r.run.provenance,
-                "laboratory": r.laboratory or None,
+                "laboratory": r.name or None,
             }
             for r in predictors
         ],
@@ -96,7 +96,7 @@ def as_json(
                 "answers": [
                     {
                         "run": predictor.run.name,
-                        "class": spec.codes[prediction.winner],
+                        "class": spec.codes[prediction.predicted],
                         "voice": prediction.verdict.kind,
                         "set": [spec.codes[k] for k in prediction.verdict.classes],
                         "strangeness": round(prediction.verdict.ood_score, 4),
@@ -132,14 +132,14 @@ def _no_formula(name: str) -> str:
     return f"'{name}" if name.startswith(_FORMULA) else name
 
 
-def summary_line(results: Sequence[Result], predictors: Sequence[PredictorLike], unit: str) -> None:
+def summary_line(results: Sequence[Result], predictors: Sequence[Predictor], unit: str) -> None:
     """'37 cells: 33 sure, 3 unsure, 1 foreign', and what that means; ``unit`` is what one picture shows."""
     lead = predictors[0]
     line = (
         f"{counted(len(results), unit)}: {_count_kind(results, 'sure')} sure, {_count_kind(results, 'unsure')} unsure"
     )
     if lead.detects_ood:
-        line += f", {_count_kind(results, 'foreign')} foreign"
+        line += f", {_count_kind(results, 'out_of_distribution')} foreign"
     if len(predictors) > 1:
         line += f", models disagree on {sum(not a.agree for a in results)}"
     if missing := sum(a.no_cell_found for a in results):
@@ -151,11 +151,11 @@ def _count_kind(results: Sequence[Result], kind: str) -> int:
     return sum(a.lead.verdict.kind == kind for a in results)
 
 
-def _what_verdicts_mean(predictor: PredictorLike, unit: str) -> str:
+def _what_verdicts_mean(predictor: Predictor, unit: str) -> str:
     run = predictor.run
-    if predictor.laboratory:
+    if predictor.name:
         text = (
-            f"Sure: as taught by {predictor.laboratory}, the first class gets at least {percent(predictor.threshold)}. All "
+            f"Sure: as taught by {predictor.name}, the first class gets at least {percent(predictor.threshold)}. All "
             f"this holds for {unit}s of that laboratory; other stains and microscopes can mislead it."
         )
         foreign_text = f"Foreign: the picture lies farther from that laboratory's {unit}s than 99 of 100 of them do."
@@ -173,16 +173,16 @@ def _what_verdicts_mean(predictor: PredictorLike, unit: str) -> str:
     return f"{text} This model can't tell pictures that are foreign to it."
 
 
-def tables(results: Sequence[Result], predictors: Sequence[PredictorLike], spec: DatasetSpec) -> None:
+def tables(results: Sequence[Result], predictors: Sequence[Predictor], spec: DatasetSpec) -> None:
     """Counts by class beside the list of all answers."""
     left, right = st.columns([2, 3], gap="medium")
     with left:
         st.subheader(f"{capitalized(spec.unit)}s by class", anchor=False)
         rows = []
         for number, code in enumerate(spec.codes):
-            mine = [a for a in results if a.lead.winner == number]
+            mine = [a for a in results if a.lead.predicted == number]
             share = 100 * len(mine) / len(results)
-            counts = [_count_kind(mine, kind) for kind in ("sure", "unsure", "foreign")]
+            counts = [_count_kind(mine, kind) for kind in ("sure", "unsure", "out_of_distribution")]
             rows.append((code, spec.class_names[number], len(mine), *counts, share))
         columns = ["Code", "Class", f"{capitalized(spec.unit)}s", "Sure", "Unsure", "Foreign", "Share"]
         table = pd.DataFrame(rows, columns=columns)
@@ -217,15 +217,15 @@ def tables(results: Sequence[Result], predictors: Sequence[PredictorLike], spec:
         )
 
 
-def _answers_table(results: Sequence[Result], predictors: Sequence[PredictorLike], spec: DatasetSpec) -> pd.DataFrame:
+def _answers_table(results: Sequence[Result], predictors: Sequence[Predictor], spec: DatasetSpec) -> pd.DataFrame:
     short, rows = short_names([r.run for r in predictors]), []
     any_unsure, any_missing = _count_kind(results, "unsure") > 0, any(a.no_cell_found for a in results)
     for a in (a for _, cells in grouped_for_gallery(results) for a in cells):
         row = {
             "File": a.cell.name,
-            "Class": f"{spec.codes[a.lead.winner]}  {spec.class_names[a.lead.winner]}",
-            "Probability": min(100 * a.lead.top, 99.4),  # shown as 99 %: never 100 %
-            "Verdict": a.lead.verdict.kind,
+            "Class": f"{spec.codes[a.lead.predicted]}  {spec.class_names[a.lead.predicted]}",
+            "Probability": min(100 * a.lead.confidence, 99.4),  # shown as 99 %: never 100 %
+            "Verdict": a.lead.verdict.word,
         }
         if any_unsure:
             unsure = a.lead.verdict.kind == "unsure"
@@ -233,13 +233,13 @@ def _answers_table(results: Sequence[Result], predictors: Sequence[PredictorLike
         if any_missing:
             row["Look yourself"] = "no white cell found" if a.no_cell_found else ""
         for predictor, prediction in list(zip(predictors, a.predictions, strict=True))[1:]:
-            row[short[predictor.run.name]] = f"{spec.codes[prediction.winner]}  {percent(prediction.top)}"
+            row[short[predictor.run.name]] = f"{spec.codes[prediction.predicted]}  {percent(prediction.confidence)}"
         rows.append(row | {"ms": a.lead.milliseconds})
     return pd.DataFrame(rows)
 
 
 def downloads(
-    results: Sequence[Result], failures: Sequence[FailedFile], predictors: Sequence[PredictorLike], spec: DatasetSpec
+    results: Sequence[Result], failures: Sequence[FailedFile], predictors: Sequence[Predictor], spec: DatasetSpec
 ) -> None:
     """Results to keep, made when the button is pressed."""
     with st.container(horizontal=True, width="content", gap="small"):
@@ -298,7 +298,7 @@ def other_domain_line(session: UploadSession, spec: DatasetSpec) -> None:
 def other_laboratory_line(results: Sequence[Result], spec: DatasetSpec) -> None:
     """Say once where most uploads are foreign to the leading model, with the way to one that learns from them."""
     mine = [a for a in results if a.cell.truth is None]
-    foreign = sum(a.lead.verdict.kind == "foreign" for a in mine)
+    foreign = sum(a.lead.is_ood for a in mine)
     if len(mine) < FEWEST_FOR_LABORATORY or foreign <= len(mine) / 2:
         return
     every = counted(len(mine), "picture")
@@ -323,7 +323,7 @@ _SEARCH_KEY, _SIDE_KEY = "classify_search", "classify_side"
 _LEAST, _MOST = 0.15, 1.5  # of the pictures' shorter side
 
 
-def framing_line(session: UploadSession, predictor: PredictorLike, spec: DatasetSpec) -> None:
+def framing_line(session: UploadSession, predictor: Predictor, spec: DatasetSpec) -> None:
     """Say at which scale the visitor's own pictures were framed for ``predictor``, and let it be changed.
 
     Nothing is shown where cells are never looked for, or before there are pictures.
@@ -363,7 +363,7 @@ def scale_line(scale_of_batch: BatchScale | None, session: UploadSession) -> str
     return f"Your pictures: red cells can't be measured, so {what} {why}. Look whether the frames seem right."
 
 
-def _framing_controls(session: UploadSession, predictor: PredictorLike) -> None:
+def _framing_controls(session: UploadSession, predictor: Predictor) -> None:
     st.session_state[_SEARCH_KEY] = session.default_mode == "search"
     st.toggle(
         "Look for the cell in each picture",
@@ -395,7 +395,7 @@ def _framing_controls(session: UploadSession, predictor: PredictorLike) -> None:
     )
 
 
-def _usual_side(session: UploadSession, predictor: PredictorLike) -> float:
+def _usual_side(session: UploadSession, predictor: Predictor) -> float:
     """The side that frames have now."""
     widths = [a.lead.crop.box[2] - a.lead.crop.box[0] for a in session.results([predictor]) if a.cell.truth is None]
     return float(np.median(widths)) if widths else 0.0

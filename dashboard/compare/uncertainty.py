@@ -78,7 +78,7 @@ def uncertainty_table(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
     rows = []
     for name, figures in figures_by_name.items():
         lists, right = figures["lists"], figures["sure_right"]
-        verdicts = figures.get("voices") or {"foreign": np.nan, "sure_and_wrong": np.nan}
+        verdicts = figures.get("voices") or {"out_of_distribution": np.nan, "sure_and_wrong": np.nan}
         rows.append(
             {
                 "name": name,
@@ -91,7 +91,7 @@ def uncertainty_table(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
                 "size": lists["mean_size"],
                 "single": 100 * lists["single"],
                 "answered": 100 * share_answered_at(figures),
-                "foreign": 100 * verdicts["foreign"],
+                "foreign": 100 * verdicts["out_of_distribution"],
                 "sure_and_wrong": 100 * verdicts["sure_and_wrong"],
             }
         )

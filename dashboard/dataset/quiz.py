@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.formatting import capitalized, percent
 from core.inference.engine import EngineError
-from core.inference.predictor import predict_crops
+from core.inference.predictor import Predictor
 from core.runs import Run, best_run
 from dashboard import cache, samples
 from dashboard.charts import show_figure
@@ -254,7 +254,7 @@ def _model(context: DatasetContext) -> Run | None:
 def _model_probabilities(run: Run, image: np.ndarray) -> np.ndarray | None:
     """The model's probabilities (C,); None where it can't answer, which spoils no quiz."""
     try:
-        return predict_crops(image[None], run).probabilities[0]
+        return Predictor(run).predict_crops(image[None]).probabilities[0]
     except EngineError:
         return None
 

@@ -15,7 +15,7 @@ from core.errors import HemaLensError
 from core.evaluation import wilson_interval
 from core.formatting import counted, percent
 from core.images.crop import crop_by_shape
-from core.inference import predictor
+from core.inference.predictor import Predictor
 from core.runs import Run
 from dashboard import cache
 from dashboard.samples import Sample, samples
@@ -130,7 +130,7 @@ def _example(
     if not cells:
         return None
     crops = np.stack([crop_by_shape(cell.pixels, _run.size, _spec, mode="whole").pixels for cell in cells])
-    answers = predictor.predict_crops(crops, _run).probabilities
+    answers = Predictor(_run).predict_crops(crops).probabilities
     right = [_run.codes[answer] == cell.truth for answer, cell in zip(answers.argmax(1), cells, strict=True)]
     chosen = int(np.argmax(answers.max(1) + right))  # a probability is 1 at most: right ones come first
     return AnsweredExample(cells[chosen], answers[chosen])
