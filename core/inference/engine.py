@@ -12,7 +12,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -108,18 +107,6 @@ def feature_maps(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray
             "choose one of its members."
         )
     return _outputs(run, images, ("features",), batch)[0]
-
-
-def batches(
-    images: Any, size: int = BATCH, report: Report = silent, message: str = "", unit: str = "image"
-) -> Iterator[np.ndarray]:
-    """One batch of at most ``size`` of ``images`` (an array or rows on disk) after another; one, empty, of none.
-
-    After each, when the next is asked for, ``report`` is told how many are done.
-    """
-    for start in range(0, max(1, len(images)), size):
-        yield images[start : start + size]
-        report(Progress(min(start + size, len(images)), len(images), message, unit))
 
 
 def mean_probabilities(members: Sequence[Run], count: int, images: np.ndarray, batch: int = BATCH) -> np.ndarray:

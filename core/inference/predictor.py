@@ -28,7 +28,7 @@ from core.inference.ood import (
 )
 from core.inference.scope import spec_for
 from core.probabilities import class_thresholds, prediction_sets, softmax
-from core.progress import Progress, Report, silent
+from core.progress import Progress, Report, batches, silent
 from core.runs import Run
 
 VerdictKind = Literal["sure", "unsure", "out_of_distribution"]
@@ -267,7 +267,8 @@ class Predictor:
     ) -> BatchOutput:
         """Answers for ``crops`` uint8 (N, S, S, 3) of the run's size, ``batch`` at a time. Raises `EngineError`."""
         parts: list[tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]] = []
-        for images in engine.batches(crops, batch, report):
+        for rows in batches(len(crops), batch, report, unit="image", at_least_one=True):
+            images = crops[rows]
             started = time.perf_counter()
             vectors: np.ndarray | None
             if self.head:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from core.datasets import get_dataset
-from core.inference.predictor import RunPredictor
+from core.inference.predictor import Predictor
 from dashboard.classify.gallery import TILE, crop_tile, grouped_for_gallery
 from dashboard.classify.results import as_csv, as_json
 from dashboard.session import BATCH, UploadSession
@@ -38,7 +38,7 @@ def finish(tray, runs):
 
 @pytest.fixture
 def run(make_run):
-    return RunPredictor(make_run())
+    return Predictor(make_run())
 
 
 def filled(*colours):
@@ -54,7 +54,7 @@ def test_files_become_answered_cells_in_the_order_of_arrival(run):
     assert last.message == "3 of 3 cells"
     answered = tray.results([run])
     assert [a.cell.name for a in answered] == ["0.png", "1.png", "2.png"]
-    assert [SPEC.codes[a.lead.winner] for a in answered] == ["BA", "EO", "ERB"]
+    assert [SPEC.codes[a.lead.predicted] for a in answered] == ["BA", "EO", "ERB"]
     assert all(a.lead.sure and a.agree and not a.to_check for a in answered)
     assert answered[0].lead.crop.pixels.shape == (64, 64, 3)
     assert not tray.busy([run])
@@ -83,7 +83,7 @@ def test_a_second_model_answers_what_is_there(run, make_run):
     finish(tray, [run])
     swapped = np.zeros((3, 8))
     swapped[0, 0], swapped[1, 4] = 20, 20
-    other = RunPredictor(make_run("other-28-111111", size=28, weights=swapped))
+    other = Predictor(make_run("other-28-111111", size=28, weights=swapped))
     assert tray.busy([run, other])
     assert tray.results([run, other]) == []
     finish(tray, [run, other])

@@ -7,7 +7,7 @@ from core.datasets import get_dataset
 from core.images import framing
 from core.images.framing import CropWindow, crop_batch
 from dashboard.session import FIRST, UploadFraming
-from tests.core.serving.test_framing import smear
+from tests.core.images.test_framing import smear
 
 SPEC = get_dataset("bloodmnist")
 

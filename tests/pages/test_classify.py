@@ -14,7 +14,7 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from core.datasets import get_dataset
-from core.inference.predictor import RunPredictor, Verdict
+from core.inference.predictor import Predictor, Verdict
 from dashboard.classify.results import as_csv, as_json
 from tests.pages.driving import PAGES, TIMEOUT, drop, opened, png, texts
 
@@ -38,8 +38,8 @@ def downloaded(page, make, runs):
     """What the download button's function gives (only a browser presses the button itself)."""
     assert {b.label for b in page.get("download_button")} == {"Download results (CSV)", "Download results (JSON)"}
     tray = page.session_state["classify_trays"]["bloodmnist"]
-    readers = [RunPredictor(run) for run in runs]
-    return make(tray.answered(readers), list(tray.failures.values()), readers, get_dataset("bloodmnist"))
+    readers = [Predictor(run) for run in runs]
+    return make(tray.results(readers), list(tray.failures.values()), readers, get_dataset("bloodmnist"))
 
 
 def test_before_anything_there_are_a_drop_zone_and_samples(page):
@@ -212,13 +212,10 @@ def test_a_picture_without_a_cell_says_so_on_the_card_and_in_the_list(page):
 
 
 def test_foreign_cells_come_first_and_say_what_is_off(page, run, monkeypatch):
-    def voiced(_run, answers, _frames):
-        return [
-            Verdict("foreign", (4, 0), 2.5, ("colour", "scale")) if w == 0 else Verdict("sure", (w,)) for w in answers
-        ]
-
+    foreign = Verdict("out_of_distribution", (4, 0), 2.5, ("colour", "scale"))
     monkeypatch.setattr(
-        "core.inference.predictor.run_verdicts", lambda r, answers, f: voiced(r, answers.winners.tolist(), f)
+        "core.inference.predictor.decide_verdicts",
+        lambda _detector, rows, *_: [Verdict("sure", (int(k),)) if k else foreign for k in rows.argmax(1)],
     )
     monkeypatch.setattr("core.inference.predictor.detector_of", lambda _run: True)
     drop(page, ("a.png", png(GREEN)), ("b.png", png(RED)))
@@ -229,10 +226,10 @@ def test_foreign_cells_come_first_and_say_what_is_off(page, run, monkeypatch):
     rows = list(csv.DictReader(io.StringIO(downloaded(page, as_csv, [run]).decode("utf-8-sig"))))
     assert [(r["voice"], r["set"], r["strangeness"], r["unusual"]) for r in rows] == [
         ("sure", "EO", "0.000", ""),
-        ("foreign", "LY BA", "2.500", "colour scale"),
+        ("out_of_distribution", "LY BA", "2.500", "colour scale"),
     ]
     answer = json.loads(downloaded(page, as_json, [run]))["cells"][1]["answers"][0]
-    assert (answer["voice"], answer["set"], answer["strangeness"]) == ("foreign", ["LY", "BA"], 2.5)
+    assert (answer["voice"], answer["set"], answer["strangeness"]) == ("out_of_distribution", ["LY", "BA"], 2.5)
     drop(page, *((f"{n}.png", png(RED, mark=n + 1)) for n in range(5)))
     assert "6 of your 7 pictures do not look like the cells that this model knows" in texts(page)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.inference.predictor import RunPredictor
+from core.inference.predictor import Predictor
 from core.report import results_table
 from core.runs import list_runs
 from tests.fake_runs import combined, fake_run
@@ -71,9 +71,9 @@ def test_classify_asks_it_when_it_is_chosen(root, make_run, monkeypatch):
     page.run()
     assert not page.exception
     answers = {
-        a.cell.name: a.lead for a in page.session_state["classify_trays"]["bloodmnist"].answered([RunPredictor(both)])
+        a.cell.name: a.lead for a in page.session_state["classify_trays"]["bloodmnist"].results([Predictor(both)])
     }
-    assert {name: both.config["dataset"]["codes"][a.winner] for name, a in answers.items()} == {
+    assert {name: both.config["dataset"]["codes"][a.predicted] for name, a in answers.items()} == {
         "red.png": "BA",
         "blue.png": "ERB",
     }

@@ -11,7 +11,8 @@ from core.cli import main
 from core.datasets import LoadedDataset, Provenance, Split, get_dataset
 from core.datasets.base import content_hash
 from core.evaluation import score, softmax
-from core.inference import engine, predictor
+from core.inference import engine
+from core.inference.predictor import Predictor
 from core.inference.engine import tta_views
 from core.runs import Predictions, Run, best_run, find_run, list_runs, write_run
 from core.training import ensemble as module
@@ -120,7 +121,7 @@ def test_it_answers_with_the_mean_probability_of_members_and_views(data, members
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     assert found.dtype == np.float32
     np.testing.assert_allclose(run.predictions("test").logits[:70], found, atol=0.02)  # stored in half precision
-    np.testing.assert_allclose(predictor.predict_crops(images[:1], run).probabilities, softmax(expected[:1]), rtol=1e-3)
+    np.testing.assert_allclose(Predictor(run).predict_crops(images[:1]).probabilities, softmax(expected[:1]), rtol=1e-3)
 
 
 def test_its_folder_says_what_it_is_and_nothing_is_stored_twice(data, members):

@@ -35,30 +35,30 @@ def known():
 
 
 def share(found, kind: str) -> float:
-    return float(np.mean([voice.kind == kind for voice in found]))
+    return float(np.mean([verdict.kind == kind for verdict in found]))
 
 
 def test_known_cells_are_kept_and_named(known):
     guard, (embeddings, labels, probabilities, frames) = known
     found = decide_verdicts(guard, probabilities, embeddings, frames, 0.9)
-    assert share(found, "foreign") <= 0.025
+    assert share(found, "out_of_distribution") <= 0.025
     assert share(found, "sure") > 0.9
-    for voice, row in zip(found, probabilities, strict=True):
-        if voice.kind == "sure":
-            assert voice.classes == (row.argmax(),)
-            assert voice.ood_score < 1
-            assert voice.unusual == ()
-    held = [label in voice.classes for voice, label in zip(found, labels, strict=True) if voice.kind == "unsure"]
+    for verdict, row in zip(found, probabilities, strict=True):
+        if verdict.kind == "sure":
+            assert verdict.classes == (row.argmax(),)
+            assert verdict.ood_score < 1
+            assert verdict.unusual == ()
+    held = [label in verdict.classes for verdict, label in zip(found, labels, strict=True) if verdict.kind == "unsure"]
     assert np.mean(held) > 0.95
 
 
 def test_a_short_list_has_the_two_likeliest_and_whatever_the_promise_asks(known):
     guard, _ = known
     embedding, frame = np.zeros((1, 12), "f4"), draw_cells_by_class(np.array([0]), SIZE, 0)
-    lenient = OODDetector(np.float32([0.5, 0.01, 0.01, 0.5]), 0.99, guard.embedding, {}, 1e9)
+    lenient = OODDetector(np.float32([0.5, 0.01, 0.01, 0.5]), 0.99, guard.embedding_gaussians, {}, 1e9)
     row = np.array([[0.30, 0.05, 0.25, 0.40]])
     assert decide_verdicts(lenient, row, embedding, frame, 0.9)[0].classes == (3, 0, 2, 1)
-    strict = OODDetector(np.ones(4, "f4"), 0.99, guard.embedding, {}, 1e9)
+    strict = OODDetector(np.ones(4, "f4"), 0.99, guard.embedding_gaussians, {}, 1e9)
     assert decide_verdicts(strict, row, embedding, frame, 0.9)[0].classes == (3, 0)
     assert decide_verdicts(strict, row, embedding, frame, 0.4)[0].kind == "sure"
 
@@ -73,16 +73,16 @@ def test_strange_pictures_are_foreign_even_where_the_network_takes_them_for_a_ce
     }
     for name, pictures in strange.items():
         found = decide_verdicts(guard, probabilities[:20], embeddings[:20], pictures, 0.9)
-        assert share(found, "foreign") == 1, name
-        assert all("colour" in voice.unusual for voice in found), name
+        assert share(found, "out_of_distribution") == 1, name
+        assert all("colour" in verdict.unusual for verdict in found), name
         assert found[0].classes[0] == probabilities[0].argmax()
 
 
 def test_a_strange_embedding_is_foreign_too(known):
     guard, (embeddings, _, probabilities, frames) = known
     found = decide_verdicts(guard, probabilities, embeddings + 5, frames, 0.9)
-    assert share(found, "foreign") == 1
-    assert np.mean([voice.unusual == () for voice in found]) > 0.9  # nothing is wrong with the picture
+    assert share(found, "out_of_distribution") == 1
+    assert np.mean([verdict.unusual == () for verdict in found]) > 0.9  # nothing is wrong with the picture
 
 
 def test_colour_scale_and_texture_are_told_apart(known):
@@ -92,14 +92,14 @@ def test_colour_scale_and_texture_are_told_apart(known):
     redder[..., 1] = redder[..., 1] * 0.6
     for pictures, kind in ((grainy, "texture"), (redder, "colour")):
         found = decide_verdicts(guard, probabilities, embeddings, pictures, 0.9)
-        first = [voice.unusual[0] for voice in found if voice.unusual]
+        first = [verdict.unusual[0] for verdict in found if verdict.unusual]
         assert len(first) > 1000
         assert np.mean([kind == one for one in first]) > 0.8, kind
 
 
 def test_without_a_guard_there_are_two_voices():
     found = decide_verdicts(None, np.array([[0.95, 0.03, 0.02], [0.2, 0.5, 0.3]]), None, None, 0.9)
-    assert [(voice.kind, voice.classes, voice.ood_score) for voice in found] == [
+    assert [(verdict.kind, verdict.classes, verdict.ood_score) for verdict in found] == [
         ("sure", (0,), 0.0),
         ("unsure", (1, 2), 0.0),
     ]
@@ -112,7 +112,7 @@ def test_fitted_without_pictures_the_embedding_decides(known):
     assert guard.statistics_gaussians == {}
     assert (guard.ood_score(embeddings[500:]) < 1).mean() >= 0.99
     found = decide_verdicts(guard, probabilities, embeddings + 5, None, 0.9)
-    assert share(found, "foreign") == 1
+    assert share(found, "out_of_distribution") == 1
 
 
 def test_few_cells_of_some_classes_are_enough_to_fit():

@@ -10,7 +10,7 @@ from core.adaptation import profile as profiles
 from core.adaptation.active import ActiveLearner
 from core.adaptation.profile import ProfileError, make_profile, predictor_for
 from core.images.framing import CropWindow
-from tests.core.lab.drawn_lab import CODES, made_up
+from tests.core.adaptation.drawn_lab import CODES, made_up
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +35,8 @@ def test_it_comes_back_as_it_was(profile):
     assert path.stat().st_size < 200_000
     for name in ("centre", "spread", "weights", "prior"):
         assert (getattr(again.head, name) == getattr(profile.head, name)).all()
-    assert replace(again, head=None, ood_detector=None) == replace(profile, head=None, guard=None)
-    assert again.ood_detector.threshold == pytest.approx(profile.guard.limit)
+    assert replace(again, head=None, ood_detector=None) == replace(profile, head=None, ood_detector=None)
+    assert again.ood_detector.threshold == pytest.approx(profile.ood_detector.threshold)
     assert sum(again.labelled.values()) == 20
     assert again.after[1] <= again.after[0] <= again.after[2]
 
@@ -110,11 +110,11 @@ def test_a_reader_answers_with_what_was_taught(make_run, colour):
     for cell in range(20):  # here the red ones are monocytes
         taught = taught.with_answer(cell, CODES.index("MO") if cell % 2 == 0 else CODES.index("EO"))
     reader = predictor_for(make_profile("reds", run, taught))
-    answers, voices = reader.predict_crops(frames[:2])
-    assert [CODES[k] for k in answers.predicted] == ["MO", "EO"]
-    assert len(voices) == 2
-    assert reader.threshold == pytest.approx(0.9)
-    assert reader.crop(colour((9, 9, 9), 300, 300), CropWindow(side=64)).pixels.shape == (64, 64, 3)
+    found = list(reader.stream(frames[:2], CropWindow(side=64)))
+    assert [CODES[p.predicted] for p in found] == ["MO", "EO"]
+    assert {p.threshold for p in found} == {reader.threshold} == {0.9}
+    assert reader.name == "reds"
+    assert reader.key != predictor_for(replace(make_profile("reds", run, taught), created="another day")).key
 
 
 def test_a_profile_whose_run_is_gone_says_so(profile):

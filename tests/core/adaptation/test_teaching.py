@@ -8,7 +8,7 @@ import pytest
 from core.adaptation.active import CANT_SAY, FIRST_QUERIES, NOT_A_CELL, QUERIES_PER_ROUND, ActiveLearner
 from core.adaptation.head import fit_head, untaught_head
 from core.adaptation.simulation import draw_differential, simulate, summarize_simulations
-from tests.core.lab.drawn_lab import CODES, home_anchors, made_up
+from tests.core.adaptation.drawn_lab import CODES, home_anchors, made_up
 
 FIVE = {"BA": 30, "EO": 30, "LY": 30, "MO": 30, "NE": 30}
 
