@@ -20,7 +20,11 @@ def test_a_newly_trained_network_has_a_guard_that_keeps_its_own_cells(tiny_run):
     test = get_dataset("synthetic").load(28)["test"]
     found = Predictor(tiny_run).predict_crops(test.images).verdicts
     assert np.mean([verdict.kind == "out_of_distribution" for verdict in found]) < 0.04
-    held = [label in verdict.classes for verdict, label in zip(found, test.labels, strict=True) if verdict.kind != "out_of_distribution"]
+    held = [
+        label in verdict.classes
+        for verdict, label in zip(found, test.labels, strict=True)
+        if verdict.kind != "out_of_distribution"
+    ]
     assert np.mean(held) > 0.95
     strange = np.random.default_rng(0).integers(0, 256, (20, 28, 28, 3), dtype=np.uint8)
     assert {verdict.kind for verdict in Predictor(tiny_run).predict_crops(strange).verdicts} == {"out_of_distribution"}
