@@ -55,8 +55,8 @@ def placeholder_help(spec: DatasetSpec) -> str | None:
     agreed = facts["figures"]["agreement"][0]
     return (
         f"Made out of random numbers by a small network that learnt from the {facts['data']['train']:,} training cells "
-        f"of {spec.title}. A model that knows real cells named {100 * agreed['share']:.0f} % of {agreed['n']:,} such "
-        "cells as they were asked for. Pixel by pixel they are no more like a training cell than "
+        f"of {spec.title}. A model that knows real cells named {100 * agreed['accuracy']:.0f} % of {agreed['n']:,} "
+        "such cells as they were asked for. Pixel by pixel they are no more like a training cell than "
         "cells that no training has seen. They show what the page does, not what a cell must look like."
     )
 

@@ -3,9 +3,13 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import HemaLensError
 from core.progress import Progress, TerminalBar
+
+if TYPE_CHECKING:
+    from core.generator import Generator
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -29,7 +33,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     action.add_argument("--dataset", default="bloodmnist")
     action.add_argument("--minutes", type=float, help="of one processor core, for both trainings together")
-    action.add_argument("--critic", metavar="RUN", help="a compact network that knows these cells")
+    action.add_argument("--judge", metavar="RUN", help="a compact network that knows these cells")
+    action.add_argument("--critic", dest="judge", help=argparse.SUPPRESS)  # its former name
     action.add_argument("--seed", type=int, default=0)
     action.add_argument("--out", type=Path, help="folder for <dataset>/generator (default: your own runs)")
     action.set_defaults(handler=train)
@@ -42,7 +47,7 @@ def sample(options: argparse.Namespace) -> int:
 
     from core.generator import LABEL, generate
 
-    generator = _found(options.dataset)
+    generator = _find(options.dataset)
     codes = options.code or generator.codes
     if unknown := sorted(set(codes) - set(generator.codes)):
         raise HemaLensError(f"the generator makes no {', '.join(unknown)}; it makes {', '.join(generator.codes)}")
@@ -63,9 +68,9 @@ def sample(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Print the card."""
-    from core.generator.sampling import CARD
+    from core.generator import CARD
 
-    print((_found(options.dataset).path / CARD).read_text(encoding="utf-8"))
+    print((_find(options.dataset).path / CARD).read_text(encoding="utf-8"))
     return 0
 
 
@@ -73,21 +78,20 @@ def train(options: argparse.Namespace) -> int:
     """Train, measure and write a generator."""
     from dataclasses import replace
 
-    from core.generator.sampling import GeneratorConfig
-    from core.generator.training import SamplingConfig, train_generator
+    from core.generator.training import GeneratorConfig, train_generator
 
     config = GeneratorConfig(dataset=options.dataset, seed=options.seed)
-    if options.critic:
-        config = replace(config, critic=options.critic)
+    if options.judge:
+        config = replace(config, judge=options.judge)
     if options.minutes:
-        agreement = options.minutes / (config.autoencoder.minutes + config.flow.minutes)
+        scale = options.minutes / (config.autoencoder.minutes + config.flow.minutes)
         config = replace(
             config,
-            autoencoder=replace(config.autoencoder, minutes=agreement * config.autoencoder.minutes),
-            flow=replace(config.flow, minutes=agreement * config.flow.minutes),
+            autoencoder=replace(config.autoencoder, minutes=scale * config.autoencoder.minutes),
+            flow=replace(config.flow, minutes=scale * config.flow.minutes),
         )
-    generator = train_generator(config, SamplingConfig(), root=options.out, report=_bars())
-    agreement = generator.facts["figures"]["agreement"][0]["share"]
+    generator = train_generator(config, root=options.out, report=_bars())
+    agreement = generator.facts["figures"]["agreement"][0]["accuracy"]
     print(
         f"{generator.path}: {generator.bytes / 1e6:.1f} MB; its cells are named as they were asked for: {agreement:.1%}"
     )
@@ -107,7 +111,7 @@ def _bars() -> Callable[[str], Callable[[Progress], None]]:
     return report
 
 
-def _found(dataset: str):
+def _find(dataset: str) -> "Generator":
     from core.generator import find_generator
 
     generator = find_generator(dataset)

@@ -5,8 +5,7 @@ import pytest
 import streamlit as st
 
 from core.datasets import get_dataset
-from core.generator import LABEL
-from core.generator.sampling import FACTS, FLOW, SHEET
+from core.generator import FACTS, FLOW, LABEL, SHEET
 from core.progress import Progress
 from dashboard import samples as samples_module
 from dashboard.dataset.gallery import PLACEHOLDER_PAGES, gallery_page

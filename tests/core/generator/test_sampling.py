@@ -4,8 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from core.generator import BadGenerator, find_generator, generate, generator_path, load_sheet
-from core.generator.sampling import DECODER, FACTS, FLOW, SHEET, _session, decode
+from core.generator import (
+    DECODER,
+    FACTS,
+    FLOW,
+    SHEET,
+    BadGenerator,
+    _session,
+    decode,
+    find_generator,
+    generate,
+    generator_path,
+    load_sheet,
+)
 from core.runs import list_runs
 from tests.fake_generator import networks, write_generator
 
@@ -35,7 +46,7 @@ def test_a_cell_depends_on_its_class_place_and_seed_only(made):
 
 def test_pages_go_on_where_a_batch_ends(made, monkeypatch):
     whole = generate(made, [2] * 5, seed=1).astype(int)
-    monkeypatch.setattr("core.generator.sampling.BATCH", 2)
+    monkeypatch.setattr("core.generator.BATCH", 2)
     assert np.abs(generate(made, [2] * 5, seed=1) - whole).max() <= 1
 
 
@@ -64,7 +75,7 @@ def test_the_graphs_answer_as_the_networks_do(made):
     painted = ((autoencoder.decoder(torch.from_numpy(latents)).clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1).numpy()
     assert np.abs(decode(made, latents) - painted).max() < 1.5  # half a grey level for rounding, one for kernels
     times, classes = np.array([0.1, 0.5, 1], np.float32), np.array([0, 7, 8])
-    session = _session(str(made.path / FLOW), 0)
+    session = _session(made.path / FLOW, 0)
     served = session.run(["velocity"], {"latent": latents, "time": times, "class": classes})[0]
     eager = flow(*map(torch.from_numpy, (latents, times, classes))).numpy()
     np.testing.assert_allclose(served, eager, atol=5e-3 * np.abs(eager).max())
@@ -75,15 +86,15 @@ def test_the_sheet_holds_a_row_a_class(made):
     assert cells.shape == (160, 32, 32, 3)
     assert labels.tolist() == np.repeat(range(8), 20).tolist()
     levels = 20 * labels + np.tile(np.arange(20), 8)
-    assert np.abs(cells.mean((1, 2, 3)) - levels).max() < 3  # WebP keeps them nearly
+    assert np.abs(cells.mean((1, 2, 3)) - levels).max() < 3  # JPEG keeps them nearly
 
 
-def test_shipped_before_own_and_none_where_there_is_none(root):
+def test_own_before_shipped_and_none_where_there_is_none(root):
     assert find_generator("bloodmnist") is None
-    own = write_generator(root / "cache" / "runs")
-    assert find_generator("bloodmnist").path == own.path
     shipped = write_generator(root / "shipped")
     assert find_generator("bloodmnist").path == shipped.path
+    own = write_generator(root / "cache" / "runs")
+    assert find_generator("bloodmnist").path == own.path
     assert list_runs() == []  # it lies among the runs and is none
 
 
