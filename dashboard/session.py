@@ -322,7 +322,7 @@ class UploadSession:
         if not cells:
             return
         windows = [window for c in cells if (window := self._window(c, predictor))]
-        pictures = [MeasuredPicture(c.pixels, c.name) for c in cells]
+        pictures = [MeasuredPicture(c.pixels, c.name, c.notes) for c in cells]
         for cell, prediction in zip(cells, predictor.stream(pictures, windows), strict=True):
             if isinstance(prediction, Prediction):
                 self._predictions[cell.id, predictor.key] = prediction

@@ -35,11 +35,12 @@ class MeasuredPicture:
     """A picture with what was measured in it, each once: ``source`` is the file's bytes, its path, or its pixels uint8
     (H, W, 3) RGB. It is decoded when its pixels are asked for, its shape is read from the file's header before.
 
-    ``name`` stands in messages. What can't be read raises `DecodeError`.
+    ``name`` stands in messages, ``notes`` are those of pixels that were decoded elsewhere. What can't be read raises `DecodeError`.
     """
 
-    def __init__(self, source: np.ndarray | bytes | Path, name: str = ""):
+    def __init__(self, source: np.ndarray | bytes | Path, name: str = "", notes: tuple[str, ...] = ()):
         self.name = name or (str(source) if isinstance(source, Path) else "")
+        self._notes = notes
         self._source = source
         self._decoded: DecodedPicture | None = None
         self._error: DecodeError | None = None
@@ -52,7 +53,7 @@ class MeasuredPicture:
 
     def _picture(self) -> DecodedPicture:
         if isinstance(self._source, np.ndarray):
-            return DecodedPicture(self._source, "")
+            return DecodedPicture(self._source, "", self._notes)
         if self._decoded is None:
             try:
                 self._decoded = decode(self._read(), self.name)

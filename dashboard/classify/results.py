@@ -2,8 +2,6 @@
 counts and all answers as tables, files to keep (CSV for a spreadsheet, JSON for a program).
 """
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 
@@ -12,124 +10,31 @@ import pandas as pd
 import streamlit as st
 
 from core.datasets import DatasetSpec, get_dataset
-from core.formatting import RESEARCH_LINE, capitalized, counted, percent
+from core.formatting import capitalized, counted, percent
+from core.images.decode import DecodeError
 from core.images.framing import BatchScale
-from core.inference.predictor import CONFIDENT_PRECISION, Prediction, Predictor
+from core.inference.predictor import CONFIDENT_PRECISION, Predictor
+from core.inference.serialise import Answered, to_csv, to_json
 from dashboard import cache, classify, session
 from dashboard.classify.gallery import grouped_for_gallery
 from dashboard.page import PAGES, link
 from dashboard.pickers import short_names, switch_to
 from dashboard.session import FailedFile, Result, UploadedCell, UploadSession
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
-
-def as_csv(
-    results: Sequence[Result], failures: Sequence[FailedFile], predictors: Sequence[Predictor], spec: DatasetSpec
-) -> bytes:
+def as_csv(results: Sequence[Result], failures: Sequence[FailedFile], predictors: Sequence[Predictor]) -> bytes:
     """A row for each cell and model, and one for each failed file; UTF-8 with a mark that spreadsheets understand."""
-    columns = [
-        "file",
-        "class",
-        "name",
-        "voice",
-        "set",
-        "strangeness",
-        "unusual",
-        "models_agree",
-        *(f"p_{c}" for c in spec.codes),
-    ]
-    columns += ["milliseconds", "model", "trained_on", "laboratory", "white_cell_found", "framing", "notes", "error"]
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, restval="", lineterminator="\r\n")
-    table.writeheader()
-    for entry in results:
-        for predictor, prediction in zip(predictors, entry.predictions, strict=True):
-            row = {
-                "file": _no_formula(entry.cell.name),
-                "class": spec.codes[prediction.predicted],
-                "name": spec.class_names[prediction.predicted],
-                "voice": prediction.verdict.kind,
-                "set": " ".join(spec.codes[k] for k in prediction.verdict.classes),
-                "strangeness": f"{prediction.verdict.ood_score:.3f}",
-                "unusual": " ".join(prediction.verdict.unusual),
-                "models_agree": ("yes" if entry.agree else "no") if len(predictors) > 1 else "",
-                "milliseconds": f"{prediction.milliseconds:.2f}",
-                "model": predictor.run.name,
-                "trained_on": predictor.run.provenance,
-                "laboratory": _no_formula(predictor.name),
-                "white_cell_found": _cell_found(prediction),
-                "framing": prediction.crop.note,
-                "notes": "; ".join(entry.cell.notes),
-            }
-            row |= {f"p_{c}": f"{p:.4f}" for c, p in zip(spec.codes, prediction.probabilities, strict=True)}
-            table.writerow(row)
-    for failure in failures:
-        table.writerow({"file": _no_formula(failure.name), "error": f"{failure.reason}. {failure.advice}"})
-    return text.getvalue().encode("utf-8-sig")
+    return to_csv(_pictures(results, failures), predictors).encode("utf-8-sig")
 
 
-def as_json(
-    results: Sequence[Result], failures: Sequence[FailedFile], predictors: Sequence[Predictor], spec: DatasetSpec
-) -> bytes:
-    """The same, nested: the models once, then every picture (in ``cells`` or ``fields``) with each model's answer."""
-    document = {
-        "research_use": RESEARCH_LINE,
-        "dataset": spec.name,
-        "domain": spec.domain,
-        "classes": dict(zip(spec.codes, spec.class_names, strict=True)),
-        "models": [
-            {
-                "run": r.run.name,
-                "title": r.run.title,
-                "provenance": r.run.provenance,
-                "laboratory": r.name or None,
-            }
-            for r in predictors
-        ],
-        f"{spec.unit}s": [
-            {
-                "file": entry.cell.name,
-                "source": entry.cell.source,
-                "label": entry.cell.truth,
-                "notes": list(entry.cell.notes),
-                "answers": [
-                    {
-                        "run": predictor.run.name,
-                        "class": spec.codes[prediction.predicted],
-                        "voice": prediction.verdict.kind,
-                        "set": [spec.codes[k] for k in prediction.verdict.classes],
-                        "strangeness": round(prediction.verdict.ood_score, 4),
-                        "off": list(prediction.verdict.unusual),
-                        "probabilities": {
-                            c: round(float(p), 6) for c, p in zip(spec.codes, prediction.probabilities, strict=True)
-                        },
-                        "milliseconds": round(prediction.milliseconds, 3),
-                        "sure_from": round(prediction.threshold, 4),
-                        "framing": {
-                            "box": list(prediction.crop.box),
-                            "note": prediction.crop.note,
-                            "cell_found": bool(prediction.window.cell) if prediction.window.searched else None,
-                        },
-                    }
-                    for predictor, prediction in zip(predictors, entry.predictions, strict=True)
-                ],
-            }
-            for entry in results
-        ],
-        "failed": [{"file": f.name, "error": f.reason, "advice": f.advice} for f in failures],
-    }
-    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+def as_json(results: Sequence[Result], failures: Sequence[FailedFile], predictors: Sequence[Predictor]) -> bytes:
+    """The same, nested."""
+    return json.dumps(to_json(_pictures(results, failures), predictors), indent=1, ensure_ascii=False).encode()
 
 
-def _cell_found(prediction: Prediction) -> str:
-    """'yes' or 'no' where a white cell was looked for, else ''."""
-    return ("no" if prediction.window.cell_missing else "yes") if prediction.window.searched else ""
-
-
-def _no_formula(name: str) -> str:
-    """A file's name that no spreadsheet takes for a formula."""
-    return f"'{name}" if name.startswith(_FORMULA) else name
+def _pictures(results: Sequence[Result], failures: Sequence[FailedFile]) -> list[Answered | DecodeError]:
+    answered = [Answered(entry.predictions, entry.cell.source, entry.cell.truth) for entry in results]
+    return [*answered, *(DecodeError(f.name, f.reason, f.advice) for f in failures)]
 
 
 def summary_line(results: Sequence[Result], predictors: Sequence[Predictor], unit: str) -> None:
@@ -246,7 +151,7 @@ def downloads(
         for kind, make, mime in (("CSV", as_csv, "text/csv"), ("JSON", as_json, "application/json")):
             st.download_button(
                 f"Download results ({kind})",
-                data=lambda make=make: make(results, failures, predictors, spec),
+                data=lambda make=make: make(results, failures, predictors),
                 file_name=f"hemalens-answers.{kind.lower()}",
                 mime=mime,
                 key=f"classify_{kind.lower()}",

@@ -178,16 +178,20 @@ def test_files_to_keep(run):
     tray.add_cell("sample", np.full((64, 64, 3), (0, 255, 0), np.uint8), "EO", "drawn, not real")
     finish(tray, [run])
     answered, failures = tray.results([run]), list(tray.failures.values())
-    rows = list(csv.DictReader(io.StringIO(as_csv(answered, failures, [run], SPEC).decode("utf-8-sig"))))
+    rows = list(csv.DictReader(io.StringIO(as_csv(answered, failures, [run]).decode("utf-8-sig"))))
     by_file = {r["file"]: r for r in rows}
     assert by_file["0.png"]["class"] == "BA"
-    assert by_file["0.png"]["voice"] == "sure"
-    assert by_file["1.png"]["voice"] == "unsure"
+    assert by_file["0.png"]["verdict"] == "sure"
+    assert by_file["1.png"]["verdict"] == "unsure"
     assert by_file["sample"]["class"] == "EO"
     assert by_file["'@formula.png"]["error"].startswith("this is text")
     assert sum(float(by_file["1.png"][f"p_{c}"]) for c in SPEC.codes) == pytest.approx(1, abs=1e-3)
-    found = json.loads(as_json(answered, failures, [run], SPEC))
-    labels = {cell["file"]: cell["label"] for cell in found["cells"]}
-    assert labels == {"0.png": None, "1.png": None, "sample": "EO"}
-    assert found["failed"][0]["file"] == "@formula.png"
+    found = json.loads(as_json(answered, failures, [run]))
+    assert {result["file"]: result.get("true_class") for result in found["results"]} == {
+        "0.png": None,
+        "1.png": None,
+        "sample": "EO",
+        "@formula.png": None,
+    }
+    assert found["results"][-1]["error"].startswith("this is text")
     assert found["classes"]["NE"] == "neutrophil"

@@ -13,7 +13,6 @@ from PIL import Image
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
-from core.datasets import get_dataset
 from core.inference.predictor import Predictor, Verdict
 from dashboard.classify.results import as_csv, as_json
 from tests.pages.driving import PAGES, TIMEOUT, drop, opened, png, texts
@@ -39,7 +38,7 @@ def downloaded(page, make, runs):
     assert {b.label for b in page.get("download_button")} == {"Download results (CSV)", "Download results (JSON)"}
     tray = page.session_state["classify_trays"]["bloodmnist"]
     readers = [Predictor(run) for run in runs]
-    return make(tray.results(readers), list(tray.failures.values()), readers, get_dataset("bloodmnist"))
+    return make(tray.results(readers), list(tray.failures.values()), readers)
 
 
 def test_before_anything_there_are_a_drop_zone_and_samples(page):
@@ -224,12 +223,16 @@ def test_foreign_cells_come_first_and_say_what_is_off(page, run, monkeypatch):
     assert "does not look like the cells that the model knows: unusual are the colours and the size" in texts(page)
     assert "Adapt HemaLens" not in texts(page)  # no such page here
     rows = list(csv.DictReader(io.StringIO(downloaded(page, as_csv, [run]).decode("utf-8-sig"))))
-    assert [(r["voice"], r["set"], r["strangeness"], r["unusual"]) for r in rows] == [
+    assert [(r["verdict"], r["prediction_set"], r["ood_score"], r["unusual"]) for r in rows] == [
         ("sure", "EO", "0.000", ""),
         ("out_of_distribution", "LY BA", "2.500", "colour scale"),
     ]
-    answer = json.loads(downloaded(page, as_json, [run]))["cells"][1]["answers"][0]
-    assert (answer["voice"], answer["set"], answer["strangeness"]) == ("out_of_distribution", ["LY", "BA"], 2.5)
+    answer = json.loads(downloaded(page, as_json, [run]))["results"][1]
+    assert (answer["verdict"], answer["prediction_set"], answer["ood_score"]) == (
+        "out_of_distribution",
+        ["LY", "BA"],
+        2.5,
+    )
     drop(page, *((f"{n}.png", png(RED, mark=n + 1)) for n in range(5)))
     assert "6 of your 7 pictures do not look like the cells that this model knows" in texts(page)
 
@@ -276,10 +279,10 @@ def test_results_can_be_kept(page, run):
     assert rows[1]["file"] == "bad.png"
     assert rows[1]["error"]
     found = json.loads(downloaded(page, as_json, [run]))
-    assert found["cells"][0]["file"] == "=cmd.png"
-    assert found["cells"][0]["answers"][0]["class"] == "BA"
+    assert found["results"][0]["file"] == "=cmd.png"
+    assert found["results"][0]["class"] == "BA"
     assert found["models"][0]["run"] == run.name
-    assert found["failed"][0]["file"] == "bad.png"
+    assert found["results"][1]["file"] == "bad.png"
     assert "Research use only" in found["research_use"]
 
 

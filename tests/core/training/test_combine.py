@@ -12,8 +12,8 @@ from core.datasets import LoadedDataset, Provenance, Split, get_dataset
 from core.datasets.base import content_hash
 from core.evaluation import score, softmax
 from core.inference import engine
-from core.inference.predictor import Predictor
 from core.inference.engine import tta_views
+from core.inference.predictor import Predictor
 from core.runs import Predictions, Run, best_run, find_run, list_runs, write_run
 from core.training import ensemble as module
 from core.training.ensemble import BadCombination, combine, select_members

@@ -1,0 +1,159 @@
+"""Predictions as JSON and CSV, in one form for the shell and for the pages' downloads: a result a picture and model.
+
+JSON: one document with ``schema_version`` 2; CSV: a row a result, the probabilities in columns. What could not be read
+stands in its place with the reason and what to do.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.formatting import RESEARCH_LINE
+from core.images.decode import DecodeError
+from core.images.framing import BatchScale
+from core.inference.predictor import Prediction, Predictor
+
+SCHEMA_VERSION = 2
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A picture with one prediction of each predictor, in their order; ``source``: where it comes from,
+    ``true_class``: a sample's code.
+    """
+
+    predictions: Sequence[Prediction]
+    source: str | None = None
+    true_class: str | None = None
+
+    @property
+    def models_agree(self) -> bool | None:
+        """Whether all name one class; None for a single model."""
+        if len(self.predictions) < 2:
+            return None
+        return len({prediction.predicted for prediction in self.predictions}) == 1
+
+
+def to_json(
+    pictures: Sequence[Answered | DecodeError], predictors: Sequence[Predictor], scale: BatchScale | None = None
+) -> dict[str, Any]:
+    """The document of what ``predictors``, which know the same classes, say of ``pictures``; ``scale``: how these were
+    cut, where one scale was for all.
+    """
+    spec = predictors[0].spec
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "research_use": RESEARCH_LINE,
+        "dataset": spec.name,
+        "domain": spec.domain,
+        "classes": dict(zip(spec.codes, spec.class_names, strict=True)),
+        "models": [
+            {
+                "run": predictor.run.name,
+                "title": predictor.run.title,
+                "provenance": predictor.run.provenance,
+                "profile": predictor.name or None,
+                "confidence_threshold": round(predictor.threshold, 4),
+            }
+            for predictor in predictors
+        ],
+        "scale": _scale(scale),
+        "results": [_rounded(result) for result in _results(pictures, predictors)],
+    }
+
+
+def _scale(scale: BatchScale | None) -> dict[str, Any] | None:
+    if scale is None or not scale.searches:
+        return None
+    red_cells = scale.red_cells
+    return {
+        "side_px": scale.scale.side,
+        "source": scale.scale.source,
+        "note": scale.scale.note,
+        "red_cell_px": round(red_cells.diameter, 1) if red_cells else None,
+    }
+
+
+def _rounded(result: dict[str, Any]) -> dict[str, Any]:
+    if "error" in result:
+        return result
+    return result | {
+        "ood_score": round(result["ood_score"], 4),
+        "probabilities": {code: round(p, 6) for code, p in result["probabilities"].items()},
+        "milliseconds": round(result["milliseconds"], 3),
+    }
+
+
+def _results(pictures: Sequence[Answered | DecodeError], predictors: Sequence[Predictor]) -> Iterator[dict[str, Any]]:
+    """Facts by key, a picture and model after another."""
+    spec = predictors[0].spec
+    for picture in pictures:
+        if isinstance(picture, DecodeError):
+            yield {"file": picture.name, "error": picture.reason, "advice": picture.advice}
+            continue
+        for predictor, prediction in zip(predictors, picture.predictions, strict=True):
+            verdict, window = prediction.verdict, prediction.window
+            origin = {"source": picture.source, "true_class": picture.true_class} if picture.source else {}
+            yield {
+                "file": prediction.name,
+                **origin,
+                "run": predictor.run.name,
+                "class": spec.codes[prediction.predicted],
+                "name": spec.class_names[prediction.predicted],
+                "verdict": verdict.kind,
+                "prediction_set": [spec.codes[k] for k in prediction.prediction_set],
+                "ood_score": verdict.ood_score,
+                "unusual": list(verdict.unusual),
+                "models_agree": picture.models_agree,
+                "probabilities": dict(zip(spec.codes, prediction.probabilities.tolist(), strict=True)),
+                "milliseconds": prediction.milliseconds,
+                "crop": {
+                    "box": list(prediction.crop.box),
+                    "note": prediction.crop.note,
+                    "cell_found": window.cell is not None if window.searched else None,
+                },
+                "notes": list(prediction.notes),
+            }
+
+
+def to_csv(pictures: Sequence[Answered | DecodeError], predictors: Sequence[Predictor]) -> str:
+    """The same as a table; names that a spreadsheet would take for formulas begin with an apostrophe."""
+    by_run = {predictor.run.name: predictor for predictor in predictors}
+    columns = ["file", "class", "name", "verdict", "prediction_set", "ood_score", "unusual", "models_agree"]
+    columns += [f"p_{code}" for code in predictors[0].spec.codes]
+    columns += ["milliseconds", "model", "trained_on", "profile", "cell_found", "crop", "notes", "error"]
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, restval="", lineterminator="\r\n", extrasaction="ignore")
+    table.writeheader()
+    for result in _results(pictures, predictors):
+        row = result | {"file": _no_formula(result["file"])}
+        if "error" in result:
+            table.writerow(row | {"error": f"{result['error']}. {result['advice']}"})
+            continue
+        predictor = by_run[result["run"]]
+        row |= {
+            "prediction_set": " ".join(result["prediction_set"]),
+            "ood_score": f"{result['ood_score']:.3f}",
+            "unusual": " ".join(result["unusual"]),
+            "models_agree": _yes_no(result["models_agree"]),
+            "milliseconds": f"{result['milliseconds']:.2f}",
+            "model": predictor.run.name,
+            "trained_on": predictor.run.provenance,
+            "profile": _no_formula(predictor.name),
+            "cell_found": _yes_no(result["crop"]["cell_found"]),
+            "crop": result["crop"]["note"],
+            "notes": "; ".join(result["notes"]),
+        }
+        table.writerow(row | {f"p_{code}": f"{p:.4f}" for code, p in result["probabilities"].items()})
+    return text.getvalue()
+
+
+def _yes_no(value: bool | None) -> str:
+    return "" if value is None else "yes" if value else "no"
+
+
+def _no_formula(name: str) -> str:
+    return f"'{name}" if name.startswith(_FORMULA) else name
