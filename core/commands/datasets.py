@@ -26,7 +26,8 @@ def add_parser(subparsers: Any) -> None:
     action.add_argument("--title", default="", help="what the pages call it (default: its name)")
     action.add_argument("--domain", default="", help="a sentence: whose cells, which stain, which microscope")
     action.add_argument("--unit", choices=UNITS, default="cell", help="what one picture shows (default: cell)")
-    action.add_argument("--squeeze", action="store_true", help="squeeze oblong pictures instead of cutting the middle")
+    action.add_argument("--stretch", action="store_true", help="squeeze oblong pictures instead of cutting the middle")
+    action.add_argument("--squeeze", dest="stretch", action="store_true", help=argparse.SUPPRESS)  # its name of old
     action.add_argument("--groups", metavar="CSV", type=Path, help="columns file,group: the person or slide of each")
     action.add_argument("--table", metavar="CSV", type=Path, help="columns file,label[,slide], instead of folders")
     action.add_argument(
@@ -84,7 +85,7 @@ def add(options: argparse.Namespace) -> int:
             title=options.title,
             domain=options.domain,
             unit=options.unit,
-            stretched=options.squeeze,
+            stretched=options.stretch,
             groups_table=options.groups,
             table=options.table,
             maps_to=options.maps_to,

@@ -253,7 +253,7 @@ class DatasetSpec:
         return replace(self, classes=tuple(by_code[code] for code in codes))
 
     def scheme(self, name: str) -> Scheme | None:
-        """The scheme of that name ('' for the first); None where the data set comes split; KeyError for no such name."""
+        """The scheme of that name ('' for the first); None where it comes split; KeyError where none has that name."""
         return {s.name: s for s in self.schemes}[name] if name else next(iter(self.schemes), None)
 
 

@@ -60,8 +60,8 @@ def read_folder_pictures(
     label_of_file = _labels_by_file(folder, spec, table, mapping)
     if table and not set(label_of_file) & set(all_files):
         raise DatasetUnavailable(
-            f"None of the files that {table.name} names is in {folder} (it names {next(iter(label_of_file), 'nothing')}). The "
-            "column 'file' must hold paths below that folder."
+            f"None of the files that {table.name} names is in {folder} (it names "
+            f"{next(iter(label_of_file), 'nothing')}). The column 'file' must hold paths below that folder."
         )
     codes_by_label = (
         map_labels(sorted(set(label_of_file.values()), key=natural_key), spec, mapping) if label_of_file else {}

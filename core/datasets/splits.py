@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from core.datasets.base import SPLITS, DatasetUnavailable, Scheme
 from core.datasets.tables import read_table
+from core.formatting import counted
 
 FOLDS = 10  # 80 / 10 / 10, as the published splits of such sets are
 MIN_GROUPS = 3  # pictures, or groups, that a class needs to be in train, val and test
@@ -63,8 +64,8 @@ def grouped_split(labels: np.ndarray, groups: np.ndarray, seed: int = SEED) -> n
     fewest = min(counts.values())
     if fewest < MIN_GROUPS:
         raise DatasetUnavailable(
-            f"One class has only {fewest} group{'s' if fewest > 1 else ''} of pictures that belong together, and needs "
-            f"{MIN_GROUPS} to be in train, val and test. Add pictures of other people or slides, or use the random split."
+            f"One class has only {counted(fewest, 'group')} of pictures that belong together, and needs {MIN_GROUPS} "
+            "to be in train, val and test. Add pictures of other people or slides, or use the random split."
         )
     folds = np.empty(len(labels), np.int64)
     splitter = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=seed)

@@ -8,17 +8,18 @@ that of the part darker than Otsu's threshold (Otsu 1979, doi:10.1109/TSMC.1979.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from core.datasets.base import SPLITS, ImageRows, LoadedDataset, Provenance, get_dataset
 from core.datasets.quality.near_duplicates import identical_images
-from core.progress import Progress
+from core.progress import Progress, Report, batches, silent
+from core.storage import save_tensors, write_json
 
 SUMMARIES = Path(__file__).parent / "summaries"
 BINS = 32
@@ -91,9 +92,10 @@ def summarize(loaded: LoadedDataset) -> Summary:
     middle = _distance_from_middle(loaded.size) < DISC / 2
     for label in range(classes):
         members = np.flatnonzero(train.labels == label)
-        for part in _parts(train.images, members):
-            sums[label] += part.sum(0, dtype=np.float64)
-            bins[label] += [np.bincount(part[..., c][:, middle].ravel(), minlength=256) for c in range(3)]
+        for part in batches(len(members), CHUNK):
+            pixels = train.images[members[part]]
+            sums[label] += pixels.sum(0, dtype=np.float64)
+            bins[label] += [np.bincount(pixels[..., c][:, middle].ravel(), minlength=256) for c in range(3)]
     levels = np.arange(256)
     frequencies = bins / np.maximum(bins.sum(-1, keepdims=True), 1)
     mean = frequencies @ levels
@@ -116,7 +118,6 @@ def summarize(loaded: LoadedDataset) -> Summary:
 
 def save_summary(summary: Summary, folder: Path = SUMMARIES) -> tuple[Path, Path]:
     """Write <dataset>-<size>.json and .safetensors into ``folder``; returns both paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "dataset": summary.dataset,
         "size": summary.size,
@@ -127,9 +128,8 @@ def save_summary(summary: Summary, folder: Path = SUMMARIES) -> tuple[Path, Path
     }
     arrays = {name: np.ascontiguousarray(getattr(summary, name)) for name in _ARRAYS}
     as_json, as_arrays = _paths(summary.dataset, summary.size, folder)
-    as_json.write_text(json.dumps(facts, indent=1) + "\n")
-    save_file(arrays, as_arrays)
-    as_arrays.chmod(0o644)  # safetensors leaves the file readable by its owner alone
+    write_json(as_json, facts)
+    save_tensors(as_arrays, arrays)
     return as_json, as_arrays
 
 
@@ -167,12 +167,6 @@ def _paths(dataset: str, size: int, folder: Path) -> tuple[Path, Path]:
     return folder / f"{dataset}-{size}.json", folder / f"{dataset}-{size}.safetensors"
 
 
-def _parts(images: np.ndarray | ImageRows, chosen: np.ndarray | None = None) -> Iterator[np.ndarray]:
-    chosen = np.arange(len(images)) if chosen is None else chosen
-    for start in range(0, len(chosen), CHUNK):
-        yield images[chosen[start : start + CHUNK]]
-
-
 def _shrink(cells: np.ndarray) -> np.ndarray:
     """Mean cells as uint8, averaged down to MEAN_SIDE at most."""
     from PIL import Image
@@ -197,11 +191,12 @@ def _ring_features(images: np.ndarray | ImageRows) -> np.ndarray:
     member = (ring[:, None] == np.arange(RINGS)).astype(np.float32)
     member /= np.maximum(member.sum(0), 1)
     out = []
-    for part in _parts(images):
-        pixels = part.reshape(len(part), -1, 3).transpose(0, 2, 1).astype(np.float32) / 255
+    for part in batches(len(images), CHUNK):
+        pixels = images[part]
+        pixels = pixels.reshape(len(pixels), -1, 3).transpose(0, 2, 1).astype(np.float32) / 255
         mean = pixels @ member
         deviation = np.sqrt(np.maximum((pixels * pixels) @ member - mean * mean, 0))
-        out.append(np.concatenate([mean, deviation], 1).reshape(len(part), -1))
+        out.append(np.concatenate([mean, deviation], 1).reshape(len(pixels), -1))
     return np.concatenate(out)
 
 
@@ -226,7 +221,6 @@ def _duplicates(loaded: LoadedDataset) -> dict[str, int]:
     }
 
 
-TEXTURE_FOLDER = Path(__file__).parent / "summaries"
 LEVELS = 16  # grey levels that are told apart in a matrix
 NEIGHBOUR_STEPS = ((0, 1), (1, 1), (1, 0), (1, -1))  # (down, right): the neighbours at 0, 45, 90 and 135 degrees
 MAX_PER_CLASS = 400  # pictures a class and split
@@ -290,21 +284,22 @@ class TextureStatistics:
 def texture_features(images: np.ndarray) -> np.ndarray:
     """The `FEATURES` float32 (N, 7) of ``images`` uint8 (N, S, S, 3), a bounded number of pixels at a time."""
     each = max(1, CHUNK_PIXELS // (images.shape[1] * images.shape[2]))
-    parts = [_texture_features(images[start : start + each]) for start in range(0, len(images), each)]
-    return np.concatenate(parts) if parts else np.empty((0, len(FEATURES)), np.float32)
+    parts = [_texture_features(images[part]) for part in batches(len(images), each, at_least_one=True)]
+    return np.concatenate(parts)
 
 
-def measure_texture(
-    loaded: LoadedDataset, most: int | None = None, report: Callable[[Progress], None] | None = None
-) -> TextureStatistics:
+def measure_texture(loaded: LoadedDataset, most: int | None = None, report: Report = silent) -> TextureStatistics:
     """The features of up to ``most`` pictures a class and split, always the same ones (None: by the pictures' size).
 
     ``report`` is told after each class how many pictures are done.
     """
     most = most or min(MAX_PER_CLASS, max(MIN_PER_CLASS, PIXELS // loaded.size**2))
     rng = np.random.default_rng(0)
-    chosen = [(s, c, _sample(loaded[split].labels == c, most, rng)) for s, split in enumerate(SPLITS)
-              for c in range(len(loaded.spec.codes))]  # fmt: skip
+    chosen = [
+        (s, c, np.sort(rng.permutation(np.flatnonzero(loaded[split].labels == c))[:most]))  # so a file is read in order
+        for s, split in enumerate(SPLITS)
+        for c in range(len(loaded.spec.codes))
+    ]
     total, done = sum(len(rows) for *_, rows in chosen), 0
     values, labels, splits = [], [], []
     for split, label, rows in chosen:
@@ -312,17 +307,15 @@ def measure_texture(
         labels.append(np.full(len(rows), label))
         splits.append(np.full(len(rows), split))
         done += len(rows)
-        if report:
-            report(Progress(done, total, unit="picture"))
+        report(Progress(done, total, unit="picture"))
     arrays = [np.concatenate(parts) for parts in (values, labels, splits)]
     for array in arrays:
         array.setflags(write=False)
     return TextureStatistics(loaded.spec.name, loaded.size, loaded.spec.codes, loaded.provenance, *arrays)
 
 
-def save_texture(statistics: TextureStatistics, folder: Path = TEXTURE_FOLDER) -> Path:
+def save_texture(statistics: TextureStatistics, folder: Path = SUMMARIES) -> Path:
     """Write <dataset>-<size>-texture.safetensors into ``folder`` (a thousandth of a value is rounded away)."""
-    folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "dataset": statistics.dataset,
         "size": str(statistics.size),
@@ -336,12 +329,11 @@ def save_texture(statistics: TextureStatistics, folder: Path = TEXTURE_FOLDER) -
         "splits": statistics.splits.astype(np.uint8),
     }
     path = _texture_path(statistics.dataset, statistics.size, folder)
-    save_file(arrays, path, facts)
-    path.chmod(0o644)  # safetensors leaves the file readable by its owner alone
+    save_tensors(path, arrays, facts)
     return path
 
 
-def load_texture(dataset: str, size: int, folder: Path = TEXTURE_FOLDER) -> TextureStatistics | None:
+def load_texture(dataset: str, size: int, folder: Path = SUMMARIES) -> TextureStatistics | None:
     """The stored statistics of a data set at ``size``; None where there are none, or not of today's features."""
     try:
         with safe_open(_texture_path(dataset, size, folder), "numpy") as file:
@@ -362,13 +354,9 @@ def _texture_path(dataset: str, size: int, folder: Path) -> Path:
     return folder / f"{dataset}-{size}-texture.safetensors"
 
 
-def _sample(members: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Up to ``most`` rows of those that ``members`` (N,) marks, in ascending order: so a file is read in order."""
-    return np.sort(rng.permutation(np.flatnonzero(members))[:most])
-
-
 def _texture_features(images: np.ndarray) -> np.ndarray:
-    grey = _grey(images)
+    weights = np.array([19595, 38470, 7471], np.uint32)  # Pillow's (ITU-R 601), in 1/65536
+    grey = ((images.astype(np.uint32) @ weights + 32768) >> 16).astype(np.uint8)
     matrices = _cooccurrence(grey // (256 // LEVELS))
     level = np.arange(LEVELS)
     level_difference = np.abs(level[:, None] - level[None, :])
@@ -386,13 +374,8 @@ def _texture_features(images: np.ndarray) -> np.ndarray:
     return np.stack(columns, 1).astype(np.float32)
 
 
-def _grey(images: np.ndarray) -> np.ndarray:
-    """Grey values uint8 (N, S, S) with Pillow's weights (ITU-R 601 in 1/65536)."""
-    return ((images.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32) + 32768) >> 16).astype(np.uint8)
-
-
 def _cooccurrence(levels: np.ndarray) -> np.ndarray:
-    """Shares float64 (N, 4, L, L) of pairs of neighbouring ``levels`` (N, S, S), symmetric, for each of `STEPS`."""
+    """Shares float64 (N, 4, L, L) of pairs of neighbouring ``levels`` (N, S, S), symmetric, by `NEIGHBOUR_STEPS`."""
     number, height, width = levels.shape
     codes = levels.astype(np.int32)
     offset = (np.arange(number, dtype=np.int32) * LEVELS**2)[:, None, None]
@@ -408,7 +391,7 @@ def _cooccurrence(levels: np.ndarray) -> np.ndarray:
 
 def _dark_share(grey: np.ndarray) -> np.ndarray:
     """The share (N,) of each of ``grey`` uint8 (N, S, S) that lies at or below its own best threshold (Otsu)."""
-    number, pixels = len(grey), grey[0].size
+    number, pixels = len(grey), grey.shape[1] * grey.shape[2]
     offset = (np.arange(number, dtype=np.int32) * 256)[:, None, None]
     counted = np.bincount((offset + grey).ravel(), minlength=number * 256).reshape(number, 256)
     below = counted.cumsum(1)

@@ -117,8 +117,8 @@ def folder_report_text(report: FolderReport, spec: DatasetSpec, most: int = 10) 
     sizes_text = f"{len(report.shapes)} different sizes, most often" if len(report.shapes) > 1 else "all"
     lines.append(f"Sizes: {sizes_text} {shape[0]} x {shape[1]} px ({count:,} pictures).")
     lines.append(
-        f"Copies: {report.exact_duplicates:,} pictures equal another file to the byte, {report.near_duplicates:,} equal "
-        f"or nearly equal another picture; {report.groups:,} groups stay together in the grouped split."
+        f"Copies: {report.exact_duplicates:,} pictures equal another file to the byte, {report.near_duplicates:,} "
+        f"equal or nearly equal another picture; {report.groups:,} groups stay together in the grouped split."
     )
     if report.missing:
         lines.append(f"Named in the table, but not there: {_listed(report.missing, most)}")

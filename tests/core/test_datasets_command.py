@@ -81,7 +81,7 @@ def test_audit_prints_what_was_planted(capsys, monkeypatch):
     assert "train-030 (NE, train) = test-030 (PLT, test)  identical  DIFFERENT LABELS" in out
     assert "Bottom right corner" in out
     assert main(["datasets", "audit", "synthetic", "--json"]) == 0  # kept, and whole
-    assert len(json.loads(capsys.readouterr().out)["copies"]) >= 5
+    assert len(json.loads(capsys.readouterr().out)["duplicates"]) >= 5
 
 
 def test_audit_refuses_a_split_that_is_not_there(capsys):

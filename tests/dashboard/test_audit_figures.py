@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from core.datasets.quality.audit import Audit, ClassColours
-from core.datasets.quality.shortcuts import Shortcut
+from core.datasets.quality.audit import Audit, ClassColours, Shortcut
 from dashboard.dataset.audit import colour_dots, colour_title, shortcut_bars, shortcut_table, shortcut_title
 
 
@@ -12,9 +11,9 @@ def found(colour: int) -> Audit:
     flat = ((200.0, 150.0, 170.0), (120.0, 90.0, 100.0))
     return Audit(
         dataset="synthetic", size=28, scheme="", codes=("BA", "EO"), content_hash="0", provenance="drawn",
-        counts={"train": 800, "val": 200, "test": 100}, duplicates=(), threshold=0.9, leakage={}, label_issues=(), label_issue_count=0,
-        checker_accuracy=0.9, shortcuts=(Shortcut("colour", colour, 200), Shortcut("whole", 199, 200)), scored_on="val",
-        majority_share=0.5, colours=ClassColours(flat, flat, flat), seconds=1.0, cpu_seconds=1.0,
+        counts={"train": 800, "val": 200, "test": 100}, duplicates=(), threshold=0.9, leakage={}, label_issues=(),
+        label_issue_count=0, checker_accuracy=0.9, shortcuts=(Shortcut("colour", colour, 200), Shortcut("whole", 199, 200)),
+        scored_on="val", majority_share=0.5, colours=ClassColours(flat, flat, flat), seconds=1.0, cpu_seconds=1.0,
     )  # fmt: skip
 
 

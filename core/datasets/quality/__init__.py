@@ -1,1 +1,1 @@
-"""How far a data set can be trusted: near duplicates and leakage, label issues, shortcuts, and the audit of all three."""
+"""How far a data set can be trusted: near duplicates, label issues, and the audit, which tells of both and more."""

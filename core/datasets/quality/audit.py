@@ -3,29 +3,46 @@ words for the terminal.
 
 `audit` computes an `Audit` from the pictures in a minute or two and keeps it in the user's cache; `cached` gives what
 was kept. A file there that can't be read counts as none.
+
+A shortcut is what a small model makes of parts of a picture that show no cell, or of its colours alone. A model that
+learns the slide's stain, the vignette or a burned-in scale bar is right on the same laboratory's test pictures and
+wrong elsewhere (Geirhos et al. 2020, Shortcut learning in deep neural networks, https://arxiv.org/abs/2004.07780).
 """
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from core.datasets.base import SPLITS, LoadedDataset
 from core.datasets.quality.label_issues import PatchEmbedding, find_label_issues, out_of_fold_probabilities
-from core.datasets.quality.near_duplicates import DuplicatePairs, ImageRef, near_duplicate_pairs
-from core.datasets.quality.shortcuts import Shortcut, find_shortcuts, part_features
+from core.datasets.quality.near_duplicates import DuplicatePairs, ImageRef, near_duplicate_pairs, thumbnails
+from core.formatting import percent
 from core.paths import cache_root
 from core.probabilities import wilson_interval
-from core.progress import Progress, Report, silent
+from core.progress import Progress, Report, batches, part, silent
+from core.storage import write_bytes
 
-VERSION = 1  # of what is computed: another one makes kept results void
+VERSION = 2  # of what is computed: another one makes kept results void
 MAX_LABEL_ISSUES = 200
 CHUNK_PIXELS = 2**21
 STEPS = ("Comparing pictures", "Describing pictures", "Looking for wrong labels", "Trying shortcuts")
 SHARES = (0.35, 0.2, 0.25, 0.2)  # of the time, by step
+
+BORDER_SIDE = 20  # of the thumbnail whose rim is the border
+RIM = 2
+CORNER = 0.2  # of the side
+CORNER_SIDE = 10
+WHOLE_SIDE = 8
+TREES = 120
+MAX_TRAIN = 8000  # pictures that a forest learns from
+MIN_VAL = 150  # val pictures below which folds of train and val are used instead
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,41 @@ class Leakage:
     n: int
     identical: int
     any: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a small model is shown: ``key``, ``title``, ``meaning`` (a sentence), ``whole``: nothing is hidden."""
+
+    key: str
+    title: str
+    meaning: str
+    whole: bool = False
+
+
+PARTS = (
+    Part("colour", "Six colour numbers", "Mean and deviation of red, green and blue over the picture; no shapes."),
+    Part("border", "Border alone", f"A rim of {100 * RIM // BORDER_SIDE} % of the side, averaged to coarse squares."),
+    Part("corner", "Bottom right corner", f"The corner of {100 * CORNER:.0f} % of the side, where scale bars stand."),
+    Part("whole", f"Whole picture at {WHOLE_SIDE} px", "For comparison: everything, but blurred.", whole=True),
+)
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """What a forest reached on one `Part`: ``right`` of ``n`` pictures it had not learnt from."""
+
+    key: str
+    right: int
+    n: int
+
+    @property
+    def part(self) -> Part:
+        return next(each for each in PARTS if each.key == self.key)
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / max(self.n, 1)
 
 
 @dataclass(frozen=True)
@@ -125,25 +177,15 @@ class Audit:
         return tuple(c for c in self.duplicates if c.identical == identical)
 
 
-def audit(
-    loaded: LoadedDataset,
-    report: Report = silent,
-    embed: Callable[[np.ndarray], np.ndarray] | None = None,
-    *,
-    fresh: bool = False,
-) -> Audit:
-    """The `Audit` of ``loaded``: the kept one, else (or with ``fresh``) computed, told to ``report``, and kept.
-
-    ``embed`` gives features float (n, D) of pictures uint8 (n, S, S, 3) for the search for wrong labels, instead
-    of ones computed here; they must not come from a model that learnt these labels, and the result is not kept.
-    """
-    if embed is None and not fresh:
-        stored = cached(loaded)
-        if stored is not None:
-            return stored
-    result = _compute(loaded, report, embed)
-    if embed is None:
-        _store(result)
+def audit(loaded: LoadedDataset, report: Report = silent, *, fresh: bool = False) -> Audit:
+    """The `Audit` of ``loaded``: the kept one, else (or with ``fresh``) computed, told to ``report``, and kept."""
+    stored = None if fresh else cached(loaded)
+    if stored is not None:
+        return stored
+    result = _compute(loaded, report)
+    with suppress(OSError):  # a disk that can't be written to costs the memory of it only
+        path = _path(result.dataset, result.size, result.scheme, result.content_hash)
+        write_bytes(path, json.dumps(as_json(result)).encode())
     return result
 
 
@@ -156,23 +198,25 @@ def cached(loaded: LoadedDataset) -> Audit | None:
         return None
 
 
-def as_json(audit: Audit) -> dict:
+def as_json(audit: Audit) -> dict[str, Any]:
     """What `from_json` reads; plain lists, numbers and text."""
     return {"version": VERSION} | asdict(audit)
 
 
-def from_json(data: dict) -> Audit:
+def from_json(data: dict[str, Any]) -> Audit:
     """The audit that `as_json` wrote; ValueError, KeyError or TypeError where it is not one of today's."""
     if data["version"] != VERSION:
         raise ValueError(f"written by version {data['version']}")
     fields = {key: value for key, value in data.items() if key != "version"}
     fields["codes"] = tuple(data["codes"])
-    fields["copies"] = tuple(
+    fields["duplicates"] = tuple(
         DuplicateGroup(tuple(ImageRef(*m) for m in c["members"]), bool(c["identical"]), float(c["similarity"]))
-        for c in data["copies"]
+        for c in data["duplicates"]
     )
-    fields["suspects"] = tuple(LabelIssue(**s | {"member": ImageRef(*s["member"])}) for s in data["suspects"])
-    fields["leaks"] = {split: Leakage(**leak) for split, leak in data["leaks"].items()}
+    fields["label_issues"] = tuple(
+        LabelIssue(**issue | {"member": ImageRef(*issue["member"])}) for issue in data["label_issues"]
+    )
+    fields["leakage"] = {split: Leakage(**leakage) for split, leakage in data["leakage"].items()}
     fields["shortcuts"] = tuple(Shortcut(**s) for s in data["shortcuts"])
     fields["colours"] = ClassColours(**{k: tuple(map(tuple, rows)) for k, rows in data["colours"].items()})
     return Audit(**fields)
@@ -183,25 +227,13 @@ def _path(name: str, size: int, scheme: str, content_hash: str) -> Path:
     return cache_root() / "audits" / f"{name}-{size}{tail}-{content_hash}.json"
 
 
-def _store(audit: Audit) -> None:
-    """Write it whole or not at all; a disk that can't be written to costs the memory of it only."""
-    path = _path(audit.dataset, audit.size, audit.scheme, audit.content_hash)
-    temporary = path.with_suffix(f".{time.monotonic_ns()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(as_json(audit)), encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-
-
 class _AllImages:
     """The pictures of all splits one after another, taken by slice or index array, never all at once."""
 
     def __init__(self, loaded: LoadedDataset) -> None:
         self.parts = [loaded[split].images for split in SPLITS]
         self.starts = np.cumsum([0, *map(len, self.parts)])
-        self.shape = (int(self.starts[-1]), *self.parts[0].shape[1:])
+        self.shape: tuple[int, ...] = (int(self.starts[-1]), *self.parts[0].shape[1:])
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -209,33 +241,16 @@ class _AllImages:
     def __getitem__(self, key: slice | np.ndarray) -> np.ndarray:
         rows = np.arange(len(self))[key]
         out = np.empty((len(rows), *self.shape[1:]), np.uint8)
-        for part, start, end in zip(self.parts, self.starts, self.starts[1:], strict=False):
+        for images, start, end in zip(self.parts, self.starts, self.starts[1:], strict=False):
             chosen = np.flatnonzero((rows >= start) & (rows < end))
             if len(chosen):
-                out[chosen] = part[rows[chosen] - start]
+                out[chosen] = images[rows[chosen] - start]
         return out
 
 
-@dataclass
-class _Steps:
-    """Turns what the four steps tell into one count to 100."""
-
-    report: Report
-    number: int = 0
-
-    def __call__(self, done: int, total: int) -> None:
-        before, share = sum(SHARES[: self.number]), SHARES[self.number]
-        at = round(100 * (before + share * min(done / max(total, 1), 1)))
-        self.report(Progress(at, 100, STEPS[self.number], "%"))
-
-    def start(self, number: int) -> None:
-        self.number = number
-        self(0, 1)
-
-
-def _compute(loaded: LoadedDataset, report: Report, embed: Callable[[np.ndarray], np.ndarray] | None) -> Audit:
+def _compute(loaded: LoadedDataset, report: Report) -> Audit:
     began, cpu = time.monotonic(), time.process_time()
-    images, steps = _AllImages(loaded), _Steps(report)
+    images = _AllImages(loaded)
     labels = np.concatenate([loaded[s].labels for s in SPLITS]).astype(np.int64)
     split = np.repeat(np.arange(len(SPLITS)), [len(loaded[s]) for s in SPLITS])
     ids = np.concatenate([loaded[s].ids for s in SPLITS])
@@ -244,26 +259,23 @@ def _compute(loaded: LoadedDataset, report: Report, embed: Callable[[np.ndarray]
     def member(row: int) -> ImageRef:
         return ImageRef(SPLITS[split[row]], str(ids[row]), int(labels[row]))
 
-    steps.start(0)
-    # Reading takes about half of the time, comparing the other half.
+    def begin(number: int) -> Report:
+        """What tells ``report`` of that step, in percent of the whole audit."""
+        tell = part(report, sum(SHARES[:number]), SHARES[number], unit="%")
+        tell(Progress(0, 1, STEPS[number]))
+        return lambda step: tell(replace(step, message=STEPS[number]))
+
+    comparing = begin(0)  # reading takes about half of the time, comparing the other half
     pairs = near_duplicate_pairs(
-        images, report=lambda s: steps(s.done + (s.total if s.message == "comparing" else 0), 2 * s.total)
+        images, lambda s: comparing(Progress(s.done + (s.total if s.message == "comparing" else 0), 2 * s.total))
     )
-    groups = pairs.groups(len(images))
-    steps.start(1)
-    features, shown = _features(images, embed, steps)
-    steps.start(2)
-    probabilities = out_of_fold_probabilities(features, labels, groups, classes, steps)
+    features, shown = _features(images, begin(1))
+    probabilities = out_of_fold_probabilities(features, labels, pairs.groups(len(images)), classes, begin(2))
     doubts = find_label_issues(labels, probabilities)
     has_probabilities = np.isfinite(probabilities).all(1)
-    checker = (
-        float((probabilities[has_probabilities].argmax(1) == labels[has_probabilities]).mean())
-        if has_probabilities.any()
-        else 0.0
-    )
-    steps.start(3)
+    is_right = probabilities[has_probabilities].argmax(1) == labels[has_probabilities]
     train, val = np.flatnonzero(split == 0), np.flatnonzero(split == 1)
-    shortcut_results, scored_on = find_shortcuts(shown, labels, train, val, steps)
+    shortcut_results, scored_on = find_shortcuts(shown, labels, train, val, begin(3))
     scored = val if scored_on == "val" else np.concatenate([train, val])
     return Audit(
         dataset=loaded.spec.name,
@@ -283,7 +295,7 @@ def _compute(loaded: LoadedDataset, report: Report, embed: Callable[[np.ndarray]
             )[:MAX_LABEL_ISSUES]
         ),
         label_issue_count=len(doubts.rows),
-        checker_accuracy=round(checker, 4),
+        checker_accuracy=round(float(is_right.mean()) if len(is_right) else 0.0, 4),
         shortcuts=shortcut_results,
         scored_on=scored_on,
         majority_share=round(float(np.bincount(labels[scored], minlength=classes).max() / max(len(scored), 1)), 4),
@@ -293,24 +305,75 @@ def _compute(loaded: LoadedDataset, report: Report, embed: Callable[[np.ndarray]
     )
 
 
-def _features(
-    images: _AllImages, embed: Callable[[np.ndarray], np.ndarray] | None, steps: _Steps
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _features(images: _AllImages, report: Report) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Features (N, D) for the search for wrong labels, and what the shortcuts show, in one reading."""
-    embed = embed or PatchEmbedding.fit(images).transform
+    embedding, step = PatchEmbedding.fit(images), max(1, CHUNK_PIXELS // (images.shape[1] * images.shape[2]))
     features, parts = [], []
-    for part, done in _parts(images):
-        features.append(embed(part))
-        parts.append(part_features(part))
-        steps(done, len(images))
-    return np.concatenate(features), {key: np.concatenate([s[key] for s in parts]) for key in parts[0]}
+    for rows in batches(len(images), step, report):
+        pixels = images[rows]
+        features.append(embedding.transform(pixels))
+        parts.append(_part_features(pixels))
+    return np.concatenate(features), {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
 
 
-def _parts(images: _AllImages) -> Iterator[tuple[np.ndarray, int]]:
-    step = max(1, CHUNK_PIXELS // (images.shape[1] * images.shape[2]))
-    for start in range(0, len(images), step):
-        part = images[start : start + step]
-        yield part, start + len(part)
+def _part_features(images: np.ndarray) -> dict[str, np.ndarray]:
+    """For each of `PARTS` the numbers that it shows of ``images`` uint8 (n, S, S, 3), float32 (n, D)."""
+    number, size = images.shape[:2]
+    rim = np.ones((BORDER_SIDE, BORDER_SIDE), bool)
+    rim[RIM:-RIM, RIM:-RIM] = False
+    edge, flat = max(1, round(CORNER * size)), images.reshape(number, -1, 3)
+    corner = thumbnails(images[:, size - edge :, size - edge :], min(edge, CORNER_SIDE))
+    return {
+        "colour": np.concatenate([flat.mean(1, dtype=np.float32), flat.std(1, dtype=np.float32)], 1),
+        "border": thumbnails(images, BORDER_SIDE)[:, rim].reshape(number, -1),
+        "corner": corner.reshape(number, -1),
+        "whole": thumbnails(images, WHOLE_SIDE).reshape(number, -1),
+    }
+
+
+def find_shortcuts(
+    features: dict[str, np.ndarray],
+    labels: np.ndarray,
+    train: np.ndarray,
+    val: np.ndarray,
+    report: Report = silent,
+) -> tuple[tuple[Shortcut, ...], str]:
+    """What a forest reaches on each of `PARTS`, and on what it was scored: 'val' or 'folds'.
+
+    ``features`` are float32 (N, D) by the part's key; ``train`` and ``val`` are rows of them. Scored on val, or where
+    val has few pictures over folds of train and val together.
+    """
+    scored = "val" if len(val) >= MIN_VAL else "folds"
+    results = []
+    for number, each in enumerate(PARTS, 1):
+        x = features[each.key]
+        if scored == "val":
+            right, n = _score(x, labels, train, val), len(val)
+        else:
+            right, n = _over_folds(x, labels, np.concatenate([train, val]))
+        results.append(Shortcut(each.key, right, n))
+        report(Progress(number, len(PARTS)))
+    return tuple(results), scored
+
+
+def _score(x: np.ndarray, labels: np.ndarray, train: np.ndarray, val: np.ndarray) -> int:
+    from sklearn.ensemble import RandomForestClassifier
+
+    train = np.sort(np.random.default_rng(0).permutation(train)[:MAX_TRAIN])
+    forest = RandomForestClassifier(TREES, max_features="sqrt", min_samples_leaf=2, random_state=0)
+    forest.fit(x[train], labels[train])
+    return int((forest.predict(x[val]) == labels[val]).sum())
+
+
+def _over_folds(x: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> tuple[int, int]:
+    rows = np.random.default_rng(0).permutation(rows)
+    parts = np.array_split(rows, min(FOLDS, len(rows)))
+    if len(parts) < 2:
+        return 0, 0
+    right = 0
+    for number, held in enumerate(parts):
+        right += _score(x, labels, np.concatenate(parts[:number] + parts[number + 1 :]), held)
+    return right, len(rows)
 
 
 def _duplicate_groups(pairs: DuplicatePairs, member: Callable[[int], ImageRef]) -> tuple[DuplicateGroup, ...]:
@@ -402,13 +465,15 @@ def _label_issues_text(audit: Audit) -> list[str]:
     share = 100 * audit.label_issue_count / max(audit.total, 1)
     lines = [
         "Labels that are likely wrong",
-        f"  {audit.label_issue_count:,} of {audit.total:,} ({share:.1f} %) are doubted by a classifier that had not seen the "
-        f"picture and is right on {100 * audit.checker_accuracy:.1f} %: most of them are its own mistakes, look at the first",
+        f"  {audit.label_issue_count:,} of {audit.total:,} ({share:.1f} %) are doubted by a classifier that had not "
+        f"seen the picture and is right on {100 * audit.checker_accuracy:.1f} %: most of them are its own mistakes, "
+        "look at the first",
     ]
-    for number, s in enumerate(audit.label_issues[:MAX_LISTED], 1):
+    for number, issue in enumerate(audit.label_issues[:MAX_LISTED], 1):
+        member, given, other = issue.member, percent(issue.given_probability), percent(issue.suggested_probability)
         lines.append(
-            f"  {number:2}. {s.member.id} ({s.member.split}): labelled {audit.codes[s.member.label]} "
-            f"({_percent(s.given_probability)}), looks like {audit.codes[s.suggested]} ({_percent(s.suggested_probability)})"
+            f"  {number:2}. {member.id} ({member.split}): labelled {audit.codes[member.label]} ({given}), looks like "
+            f"{audit.codes[issue.suggested]} ({other})"
         )
     return lines
 
@@ -432,8 +497,3 @@ def _colours_text(audit: Audit) -> list[str]:
         numbers = "  ".join(f"{m:6.1f} ± {d:4.1f}" for m, d in zip(mean, between, strict=True))
         lines.append(f"  {code:<4} {numbers}")
     return lines
-
-
-def _percent(probability: float) -> str:
-    """As `core.formatting.percent`, which this layer can't reach."""
-    return "< 1 %" if probability < 0.01 else "> 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"

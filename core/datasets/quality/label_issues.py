@@ -13,14 +13,12 @@ https://proceedings.mlr.press/v15/coates11a.html).
 """
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from core.datasets.base import ImageRows
-from core.datasets.quality.near_duplicates import thumbnails
+from core.datasets.quality.near_duplicates import Images, thumbnails
+from core.progress import Progress, Report, batches, silent
 
 PATCH_SIDE = 32  # pictures are looked at no larger than this
 PATCH, STRIDE = 6, 2
@@ -40,7 +38,7 @@ class PatchEmbedding:
     bias: np.ndarray
 
     @classmethod
-    def fit(cls, images: np.ndarray | ImageRows, seed: int = 0) -> "PatchEmbedding":
+    def fit(cls, images: Images, seed: int = 0) -> "PatchEmbedding":
         """From ``images`` uint8 (N, S, S, 3), a seeded sample of them."""
         from sklearn.cluster import MiniBatchKMeans
 
@@ -61,9 +59,7 @@ class PatchEmbedding:
 
     def transform(self, images: np.ndarray) -> np.ndarray:
         """Features float16 (n, 4 K) of ``images`` uint8 (n, S, S, 3)."""
-        parts = [
-            self._embed(_small(images[start : start + PATCH_CHUNK])) for start in range(0, len(images), PATCH_CHUNK)
-        ]
+        parts = [self._embed(_small(images[part])) for part in batches(len(images), PATCH_CHUNK)]
         return np.concatenate(parts).astype(np.float16)
 
     def _embed(self, small: np.ndarray) -> np.ndarray:
@@ -84,7 +80,7 @@ def _centred(steps: int) -> np.ndarray:
 
 
 def _small(images: np.ndarray) -> np.ndarray:
-    """Levels 0 to 1, float32 (n, s, s, 3), s at least PATCH and at most SIDE."""
+    """Levels 0 to 1, float32 (n, s, s, 3), s at least PATCH and at most PATCH_SIDE."""
     side = min(max(images.shape[1], PATCH), PATCH_SIDE)
     return (images if images.shape[1] == side else thumbnails(images, side)).astype(np.float32) / 255
 
@@ -100,14 +96,13 @@ class LabelIssues:
     """Pictures whose label is doubted, the surest first: ``rows`` int64 (D,), ``suggested`` classes int64 (D,).
 
     ``given_probability`` and ``suggested_probability`` float (D,): the probabilities of the label and of the suggested
-    class. ``rate`` is the share of all labels that is doubted.
+    class.
     """
 
     rows: np.ndarray
     suggested: np.ndarray
     given_probability: np.ndarray
     suggested_probability: np.ndarray
-    rate: float
 
 
 def find_label_issues(labels: np.ndarray, probabilities: np.ndarray) -> LabelIssues:
@@ -125,14 +120,7 @@ def find_label_issues(labels: np.ndarray, probabilities: np.ndarray) -> LabelIss
     best_probability = p[np.arange(len(p)), suggested]
     against = np.flatnonzero((confident.max(1) > 0) & (suggested != given) & (best_probability > own_probability))
     order = against[np.argsort(own_probability[against] - best_probability[against], kind="stable")]
-    rate = len(order) / max(len(has_probabilities), 1)
-    return LabelIssues(
-        has_probabilities[order],
-        suggested[order].astype(np.int64),
-        own_probability[order],
-        best_probability[order],
-        float(rate),
-    )
+    return LabelIssues(has_probabilities[order], suggested[order], own_probability[order], best_probability[order])
 
 
 def out_of_fold_probabilities(
@@ -140,14 +128,15 @@ def out_of_fold_probabilities(
     labels: np.ndarray,
     groups: np.ndarray,
     classes: int,
-    step: Callable[[int, int], None] | None = None,
+    report: Report = silent,
 ) -> np.ndarray:
     """Probabilities float32 (N, C) of each picture from a logistic regression that did not see it, nor its like.
 
     ``features`` (N, D) any float; ``groups`` int (N,): pictures of one group (copies, near copies) are in one fold,
     because a copy with the same wrong label would vouch for it. Pictures of classes with fewer than `FOLDS` groups
-    get NaN: nothing can be said of them. ``step`` is told (folds done, folds).
+    get NaN: nothing can be said of them.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     folds = _folds(labels, groups)
@@ -164,19 +153,17 @@ def out_of_fold_probabilities(
         x -= mean
         x /= spread
         model = LogisticRegression(C=INVERSE_PENALTY, max_iter=60, tol=1e-3)
-        with _without_convergence_warnings():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # ranking needs no fully converged fit: 60 steps do
             model.fit(x, labels[train])
-        for rows in _chunks(np.flatnonzero(usable & (folds == fold))):
+        held_out = np.flatnonzero(usable & (folds == fold))
+        for part in batches(len(held_out), CHUNK):
+            rows = held_out[part]
             predicted = model.predict_proba((features[rows].astype(np.float32) - mean) / spread)
             out[rows] = 0
             out[np.ix_(rows, model.classes_)] = predicted
-        if step:
-            step(fold + 1, FOLDS)
+        report(Progress(fold + 1, FOLDS))
     return out
-
-
-def _chunks(rows: np.ndarray) -> list[np.ndarray]:
-    return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
 
 
 def _folds(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -188,13 +175,3 @@ def _folds(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
         class_groups = rng.permutation(np.flatnonzero(labels[first] == label))
         fold[class_groups] = np.arange(len(class_groups)) % FOLDS
     return fold[member]
-
-
-@contextmanager
-def _without_convergence_warnings() -> Iterator[None]:
-    """Ranking needs no fully converged fit: 60 steps do, and nobody is to be warned of it."""
-    from sklearn.exceptions import ConvergenceWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield

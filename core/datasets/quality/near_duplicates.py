@@ -5,9 +5,8 @@ gets a perceptual hash, 64 signs of its coarsest cosine coefficients (Zauner 201
 https://www.phash.org/docs/pubs/thesis_zauner.pdf) taken after each coefficient is standardised over the data set, so
 that what all cells have in common (a dark disc on a pale ground) counts for nothing; pictures that stand near each
 other in one of several sorted tables of that hash, its bits in another order each time (Charikar 2002,
-https://doi.org/10.1145/509907.509965), become candidates. At last each candidate is compared: by default as a colour
-thumbnail, each of its pixels standardised over the data set, at the best of some small shifts; or by the features that
-a caller's ``embed`` gives.
+https://doi.org/10.1145/509907.509965), become candidates. At last each candidate is compared as a colour thumbnail,
+each of its pixels standardised over the data set, at the best of some small shifts.
 
 How alike two different pictures may look depends on the data set (cells look alike, fields of many cells do not). So
 the threshold rises with the likeness of the data set's ordinary nearest neighbours: 0.73 for fields of leukaemia
@@ -18,12 +17,12 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from core.datasets.base import SPLITS, ImageRows, LoadedDataset
-from core.progress import Progress, Report
+from core.datasets.base import SPLITS, LoadedDataset
+from core.progress import Report, batches, silent
 
 
 def thumbnails(images: np.ndarray, side: int) -> np.ndarray:
@@ -40,13 +39,21 @@ def _weights(size: int, side: int) -> np.ndarray:
     return (np.maximum(covered, 0) * side / size).astype(np.float32)
 
 
-Images = np.ndarray | ImageRows
-Embed = Callable[[np.ndarray], np.ndarray]
+class Images(Protocol):
+    """Pictures uint8 (N, S, S, 3), in memory or on disk, taken by slices and index arrays."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
 
 CHUNK = 512
 CHUNK_PIXELS = CHUNK * 64 * 64  # fewer pictures at a time where they are large
-THUMBNAIL_SIDE = 24  # of the thumbnail
-MAX_SHIFT = 3  # of its pixels, to each side
+THUMBNAIL_SIDE = 24
+MAX_SHIFT = 3  # pixels of a thumbnail, to each side
 BRIGHT, TINT = 16, 8  # cosine coefficients a side: of brightness, of each of two colour differences
 COEFFICIENTS = BRIGHT**2 + 2 * TINT**2 - 3
 BITS = 64
@@ -55,12 +62,8 @@ MAX_BIT_DISTANCE = 24  # bits of two hashes that may differ; unrelated ones diff
 MIN_COEFFICIENT_SIMILARITY = 0.35  # likeness of coefficients from which a candidate is worth comparing
 PRIOR = 32  # blank pictures that stand in for those a small data set lacks when means and spreads are taken
 NEIGHBOURS = 5
-THRESHOLD_BASE, THRESHOLD_SLOPE, MIN_THRESHOLD, MAX_THRESHOLD = (
-    0.62,
-    0.5,
-    0.7,
-    0.97,
-)  # threshold = BASE + SLOPE * ordinary, within LEAST and MOST
+THRESHOLD_BASE, THRESHOLD_SLOPE = 0.62, 0.5  # threshold = BASE + SLOPE * likeness of ordinary neighbours ...
+MIN_THRESHOLD, MAX_THRESHOLD = 0.7, 0.97  # ... within these
 MIN_TYPICAL, MAX_TYPICAL = 0.1, 0.9  # between these the likeness of ordinary nearest neighbours is believed
 SAMPLE_SIZE, MAX_SEARCHED = 200, 12_000  # pictures asked for their ordinary neighbours, and pictures searched
 
@@ -69,9 +72,9 @@ SAMPLE_SIZE, MAX_SEARCHED = 200, 12_000  # pictures asked for their ordinary nei
 class DuplicatePairs:
     """P pairs of pictures: ``first`` < ``second`` int64 (P,), ``similarity`` float32 (P,), ``identical`` bool (P,).
 
-    Similarity is 1 for identical pictures, else the correlation of thumbnails, or of the features given. Of several
-    identical pictures each is paired with the first, of near copies any two that are alike. ``typical_similarity`` is
-    the similarity of the data set's ordinary nearest neighbours, ``threshold`` the least of a pair.
+    Similarity is 1 for identical pictures, else the correlation of thumbnails. Of several identical pictures each is
+    paired with the first, of near copies any two that are alike. ``typical_similarity`` is the similarity of the data
+    set's ordinary nearest neighbours, ``threshold`` the least of a pair.
     """
 
     first: np.ndarray
@@ -97,34 +100,20 @@ class DuplicatePairs:
         return np.argsort(np.argsort(first)).astype(np.int64)[member]
 
 
-def near_duplicate_groups(
-    images: Images,
-    *,
-    embed: Embed | None = None,
-    threshold: float | None = None,
-    report: Report | None = None,
-) -> np.ndarray:
+def near_duplicate_groups(images: Images, report: Report = silent) -> np.ndarray:
     """Number of the group of each picture, int64 (N,), 0 to G - 1 in the order of first members.
 
     ``images`` uint8 (N, S, S, 3), read in chunks. Most groups hold one picture. See `near_duplicate_pairs`.
     """
-    return near_duplicate_pairs(images, embed=embed, threshold=threshold, report=report).groups(len(images))
+    return near_duplicate_pairs(images, report).groups(len(images))
 
 
-def near_duplicate_pairs(
-    images: Images,
-    *,
-    embed: Embed | None = None,
-    threshold: float | None = None,
-    report: Report | None = None,
-) -> DuplicatePairs:
+def near_duplicate_pairs(images: Images, report: Report = silent) -> DuplicatePairs:
     """All identical pairs and the near copies among ``images``, uint8 (N, S, S, 3).
 
-    ``embed`` gives features float (n, D) of a chunk of pictures, to compare candidates by instead of thumbnails.
-    ``threshold`` (0 to 1) replaces the one found from the data set. Time grows as N log N, memory by about
-    1 kB a picture.
+    Time grows as N log N, memory by about 1 kB a picture.
     """
-    digests, coefficients, pixel_statistics = _read(images, report)
+    digests, coefficients, mean, deviation = _read(images, report)
     _, unique_rows, copy_of = np.unique(digests, return_index=True, return_inverse=True)
     original = unique_rows[copy_of]
     exact_copies = np.flatnonzero(original != np.arange(len(images)))
@@ -133,10 +122,17 @@ def near_duplicate_pairs(
     _standardise(coefficients := coefficients[unique_rows])
     left, right = _candidates(coefficients)
     left, right = unique_rows[left], unique_rows[right]
-    similarity_of = _Similarity(images, embed, *pixel_statistics)
-    typical = _typical_similarity(unique_rows, coefficients, similarity_of) if threshold is None else 0.0
-    if threshold is None:
-        threshold = min(max(THRESHOLD_BASE + THRESHOLD_SLOPE * typical, MIN_THRESHOLD), MAX_THRESHOLD)
+
+    def similarity_of(left: np.ndarray, right: np.ndarray, report: Report = silent) -> np.ndarray:
+        """Correlation of each pair of rows, float32 (P,), -1 to 1."""
+        out = np.empty(len(left), np.float32)
+        for part in batches(len(left), _step(images), report, "comparing", "pair"):
+            standard = ((_thumbnails(images[ends[part]]) - mean) / deviation for ends in (left, right))
+            out[part] = _shifted(*standard)
+        return out
+
+    typical = _typical_similarity(unique_rows, coefficients, similarity_of)
+    threshold = min(max(THRESHOLD_BASE + THRESHOLD_SLOPE * typical, MIN_THRESHOLD), MAX_THRESHOLD)
     similarity = similarity_of(left, right, report)
     near = similarity >= threshold
     return DuplicatePairs(
@@ -149,11 +145,6 @@ def near_duplicate_pairs(
     )
 
 
-def pixel_digests(images: Images) -> np.ndarray:
-    """16 bytes (S16) that are equal for equal pixels, of each of ``images`` uint8 (N, S, S, 3)."""
-    return np.array([_digest(image) for image in images], "V16")
-
-
 def _step(images: Images) -> int:
     return max(1, min(CHUNK, CHUNK_PIXELS // max(images.shape[1] * images.shape[2], 1)))
 
@@ -162,29 +153,25 @@ def _digest(image: np.ndarray) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
 
 
-def _read(images: Images, report: Report | None) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+def _read(images: Images, report: Report) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Digests V16 (N,), cosine coefficients float16 (N, K), and the thumbnails' mean and deviation by pixel."""
     digests, coefficients = np.empty(len(images), "V16"), np.empty((len(images), COEFFICIENTS), np.float16)
     first, second = np.zeros((2, THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3))
-    step = _step(images)
-    for start in range(0, len(images), step):
-        part = images[start : start + step]
-        end = start + len(part)
-        digests[start:end] = [_digest(image) for image in part]
-        small = _thumbnails(part)
-        coefficients[start:end] = _cosine_coefficients(small)
+    for part in batches(len(images), _step(images), report, "reading", "image"):
+        pixels = images[part]
+        digests[part] = [_digest(image) for image in pixels]
+        small = _thumbnails(pixels)
+        coefficients[part] = _cosine_coefficients(small)
         first += small.sum(0)
         second += (small**2).sum(0)
-        if report:
-            report(Progress(end, len(images), "reading", "image"))
     mean = first / (len(images) + PRIOR)
     variance = np.maximum(second / (len(images) + PRIOR) - mean**2, 0)
     variance += variance.mean() * PRIOR / (len(images) + PRIOR) + 1e-3
-    return digests, coefficients, (mean.astype(np.float32), np.sqrt(variance).astype(np.float32))
+    return digests, coefficients, mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
 
 
 def _thumbnails(images: np.ndarray) -> np.ndarray:
-    """``images`` as float32 (n, SIDE, SIDE, 3), each colour's mean taken away."""
+    """``images`` as float32 (n, THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3), each colour's mean taken away."""
     small = thumbnails(images, THUMBNAIL_SIDE)
     return small - small.mean((1, 2), keepdims=True)
 
@@ -203,12 +190,14 @@ def _cosine_coefficients(small: np.ndarray) -> np.ndarray:
 
 def _standardise(coefficients: np.ndarray) -> None:
     """In place: each coefficient to mean 0 and deviation 1 over the data set, then each picture to length 1."""
-    parts = [slice(start, start + CHUNK) for start in range(0, len(coefficients), CHUNK)]
-    number = len(coefficients) + PRIOR
-    mean = sum((coefficients[part].sum(0, dtype=np.float64) for part in parts), np.zeros(coefficients.shape[1]))
+    parts, number = list(batches(len(coefficients), CHUNK)), len(coefficients) + PRIOR
+    mean, variance = np.zeros((2, coefficients.shape[1]))
+    for part in parts:
+        mean += coefficients[part].sum(0, dtype=np.float64)
     mean /= number
-    spread = sum(((coefficients[part] - mean) ** 2).sum(0) for part in parts)
-    spread = np.sqrt(spread / number) + 1e-3
+    for part in parts:
+        variance += ((coefficients[part] - mean) ** 2).sum(0)
+    spread = np.sqrt(variance / number) + 1e-3
     for part in parts:
         values = (coefficients[part] - mean) / spread
         coefficients[part] = values / (np.linalg.norm(values, axis=1, keepdims=True) + 1e-6)
@@ -239,8 +228,11 @@ def _candidates(coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             pair_keys.append(low * number + high)
     pairs = np.unique(np.concatenate(pair_keys)) if pair_keys else np.zeros(0, np.int64)
     left, right = np.divmod(pairs, max(number, 1))
-    alike = _similar_coefficients(coefficients, left, right)
-    return left[alike], right[alike]
+    similar = np.zeros(len(left), bool)
+    for part in batches(len(left), 4096):
+        a, b = (coefficients[ends[part]].astype(np.float32) for ends in (left, right))
+        similar[part] = np.einsum("nk,nk->n", a, b) > MIN_COEFFICIENT_SIMILARITY
+    return left[similar], right[similar]
 
 
 def _word(bits: np.ndarray) -> np.ndarray:
@@ -248,53 +240,8 @@ def _word(bits: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.packbits(bits, axis=1)).view(">u8")[:, 0].astype(np.uint64)
 
 
-def _similar_coefficients(coefficients: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Which of the pairs have coefficients at least as like as LOOSE."""
-    out = np.zeros(len(left), bool)
-    for start in range(0, len(left), 4096):
-        part = slice(start, start + 4096)
-        a, b = coefficients[left[part]].astype(np.float32), coefficients[right[part]].astype(np.float32)
-        out[part] = np.einsum("nk,nk->n", a, b) > MIN_COEFFICIENT_SIMILARITY
-    return out
-
-
-@dataclass
-class _Similarity:
-    """Compares pairs of ``images``: by shifted colour thumbnails, or by the features of ``embed``."""
-
-    images: Images
-    embed: Embed | None
-    mean: np.ndarray
-    deviation: np.ndarray
-
-    def __call__(self, left: np.ndarray, right: np.ndarray, report: Report | None = None) -> np.ndarray:
-        """Correlation of each pair, float32 (P,), -1 to 1."""
-        out = np.empty(len(left), np.float32)
-        step = _step(self.images)
-        for start in range(0, len(left), step):
-            part = slice(start, start + step)
-            a, b = self.images[left[part]], self.images[right[part]]
-            if self.embed is None:
-                out[part] = _shifted(self._standard(a), self._standard(b))
-            else:
-                out[part] = _correlation(self.embed(a), self.embed(b))
-            if report:
-                report(Progress(min(start + step, len(left)), len(left), "comparing", "pair"))
-        return out
-
-    def _standard(self, images: np.ndarray) -> np.ndarray:
-        return (_thumbnails(images) - self.mean) / self.deviation
-
-
-def _correlation(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    left, right = (np.asarray(side, np.float32).reshape(len(side), -1) for side in (left, right))
-    left, right = left - left.mean(1, keepdims=True), right - right.mean(1, keepdims=True)
-    length = np.sqrt(np.einsum("nk,nk->n", left, left) * np.einsum("nk,nk->n", right, right))
-    return np.einsum("nk,nk->n", left, right) / np.maximum(length, 1e-6)
-
-
 def _shifted(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The best correlation of the overlap of thumbnails (n, SIDE, SIDE, 3) over small shifts."""
+    """The best correlation of the overlap of thumbnails (n, S, S, 3) over small shifts."""
     areas = [_integral_image(side**2) for side in (left, right)]
     best = np.full(len(left), -1, np.float32)
     for down in range(-MAX_SHIFT, MAX_SHIFT + 1):
@@ -313,7 +260,7 @@ def _window(down: int, aside: int) -> tuple[slice, slice]:
 
 
 def _integral_image(values: np.ndarray) -> np.ndarray:
-    """Sums of ``values`` (n, SIDE, SIDE, 3) above and left of each corner, (n, SIDE + 1, SIDE + 1)."""
+    """Sums of ``values`` (n, S, S, 3) above and left of each corner, (n, S + 1, S + 1)."""
     return np.pad(values.sum(-1, dtype=np.float64).cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
 
 
@@ -322,8 +269,10 @@ def _window_sum(areas: np.ndarray, window: tuple[slice, slice]) -> np.ndarray:
     return areas[:, bottom, end] - areas[:, top, end] - areas[:, bottom, start] + areas[:, top, start]
 
 
-def _typical_similarity(unique_rows: np.ndarray, coefficients: np.ndarray, similarity_of: _Similarity) -> float:
-    """How like a picture is to the nearest other one of the data set, in the middle of a sample: FLOOR to CEILING."""
+def _typical_similarity(
+    unique_rows: np.ndarray, coefficients: np.ndarray, similarity_of: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> float:
+    """How like a picture is to the nearest other one of the data set, at the median of a sample."""
     if len(unique_rows) < 3:
         return MAX_TYPICAL
     draw = np.random.default_rng(1)
@@ -331,15 +280,14 @@ def _typical_similarity(unique_rows: np.ndarray, coefficients: np.ndarray, simil
     sample = draw.permutation(len(searched))[:SAMPLE_SIZE]
     best = np.empty(len(sample), np.float32)
     pool = coefficients[searched].astype(np.float32)
-    for start in range(0, len(sample), 100):
-        part = sample[start : start + 100]
+    for rows in batches(len(sample), 100):
+        part = sample[rows]
         like = pool[part] @ pool.T
         like[np.arange(len(part)), part] = -2
         nearest = np.argpartition(-like, min(NEIGHBOURS, len(searched) - 1) - 1, axis=1)[:, :NEIGHBOURS]
         pairs = np.repeat(part, nearest.shape[1]), nearest.ravel()
-        best[start : start + 100] = (
-            similarity_of(*(unique_rows[searched[ends]] for ends in pairs)).reshape(nearest.shape).max(1)
-        )
+        similarity = similarity_of(*(unique_rows[searched[ends]] for ends in pairs))
+        best[rows] = similarity.reshape(nearest.shape).max(1)
     return float(np.clip(np.median(best), MIN_TYPICAL, MAX_TYPICAL))
 
 
@@ -356,6 +304,6 @@ def identical_images(loaded: LoadedDataset) -> list[tuple[ImageRef, ...]]:
     by_digest: dict[bytes, list[ImageRef]] = defaultdict(list)
     for split in SPLITS:
         part = loaded[split]
-        for digest, identity, label in zip(pixel_digests(part.images), part.ids, part.labels, strict=True):
-            by_digest[digest.tobytes()].append(ImageRef(split, str(identity), int(label)))
+        for image, identity, label in zip(part.images, part.ids, part.labels, strict=True):
+            by_digest[_digest(image)].append(ImageRef(split, str(identity), int(label)))
     return [tuple(members) for members in by_digest.values() if len(members) > 1]

@@ -40,17 +40,17 @@ def test_planted_copies_with_their_splits_and_labels(found):
     identical = {tuple(m.id for m in c.members): c for c in found.groups(identical=True)}
     assert set(identical) == {("train-010", "train-011"), ("train-020", "val-020"), ("train-030", "test-030")}
     conflict = identical["train-030", "test-030"]
-    assert conflict.conflict
-    assert conflict.across
+    assert conflict.has_label_conflict
+    assert conflict.across_splits
     assert found.duplicates[0] == conflict  # what matters most stands first
-    assert not identical["train-010", "train-011"].across
+    assert not identical["train-010", "train-011"].across_splits
     near = {tuple(m.id for m in c.members) for c in found.groups(identical=False)}
     assert near == {("train-040", "test-000"), ("train-041", "test-001")}
 
 
 def test_leakage_counts_pictures_of_test_with_a_copy_in_train(found):
-    assert (found.leaks["test"].n, found.leaks["test"].identical, found.leaks["test"].any) == (80, 1, 3)
-    assert (found.leaks["val"].n, found.leaks["val"].identical, found.leaks["val"].any) == (160, 1, 1)
+    assert (found.leakage["test"].n, found.leakage["test"].identical, found.leakage["test"].any) == (80, 1, 3)
+    assert (found.leakage["val"].n, found.leakage["val"].identical, found.leakage["val"].any) == (160, 1, 1)
 
 
 def test_planted_wrong_labels_come_first(found):
@@ -60,7 +60,7 @@ def test_planted_wrong_labels_come_first(found):
     by_id = {s.member.id: s for s in found.label_issues}
     right = [by_id[i] for i in wrong & set(by_id)]
     assert sum((s.member.label - s.suggested) % 8 == 3 for s in right) >= WRONG - 2  # the class it was is suggested
-    assert all(s.other > s.given for s in found.suspects)
+    assert all(s.suggested_probability > s.given_probability for s in found.label_issues)
 
 
 def test_the_planted_scale_bar_is_a_shortcut(found):
@@ -89,7 +89,7 @@ def test_it_is_kept_and_a_broken_file_is_computed_anew(found, loaded):
     assert cached(loaded) == found
     assert audit(loaded) == found  # not computed: the same seconds
     path = audits._path("synthetic", 28, "", found.content_hash)
-    for broken in ("", "{", "[]", json.dumps({"version": 0}), json.dumps(as_json(found) | {"copies": 3})):
+    for broken in ("", "{", "[]", json.dumps({"version": 0}), json.dumps(as_json(found) | {"duplicates": 3})):
         path.write_text(broken)
         assert cached(loaded) is None
     path.unlink()

@@ -52,16 +52,6 @@ def test_rows_on_disk_give_the_same(tmp_path, cells):
     assert np.array_equal(near_duplicate_groups(rows), near_duplicate_groups(images))
 
 
-def test_a_callers_features_decide(cells):
-    images = planted(cells)
-    pairs = near_duplicate_pairs(
-        images, embed=lambda part: np.eye(300)[part.reshape(len(part), -1).sum(1) % 300], threshold=0.5
-    )
-    assert pairs.identical.sum() == 3  # the features of near copies differ
-    near = pairs.similarity[~pairs.identical]
-    assert ((near > 0.99) | (near < 0.01)).all()
-
-
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 7])
 def test_few_pictures(cells, number):
     images = cells[:number]
