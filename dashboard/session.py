@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from core.images.crop import CropMode
 from core.images.decode import DecodeError, decode
 from core.images.framing import BatchScale, CropWindow, MeasuredPicture, measure_batch, unit_by_shape
 from core.inference.predictor import Prediction, Predictor
-from core.progress import Progress
+from core.progress import Progress, time_left
 
 FIRST = 48  # pictures that are placed while others are unread, at the scale that these show by themselves
 
@@ -33,27 +34,36 @@ class UploadFraming:
     """
 
     pictures: dict[str, MeasuredPicture] = field(default_factory=dict)
-    _seen: frozenset[str] = frozenset()
+    _measured: dict[str, None] = field(default_factory=dict)
+    _unmeasured: dict[str, None] = field(default_factory=dict)
     _scales: dict[float | None, BatchScale] = field(default_factory=dict)
-    _windows: dict[tuple[str, float | None], CropWindow] = field(default_factory=dict)
+    _windows: dict[float | None, dict[str, CropWindow]] = field(default_factory=dict)
 
     def add(self, identity: str, pixels: np.ndarray) -> None:
         """Take in one picture, uint8 (H, W, 3)."""
-        self.pictures.setdefault(identity, MeasuredPicture(pixels))
+        if identity not in self.pictures:
+            self.pictures[identity] = MeasuredPicture(pixels)
+            self._unmeasured[identity] = None
 
     def remove(self, identity: str) -> None:
         """Forget one picture; the scale of the others stays."""
-        self.pictures.pop(identity, None)
-        self._windows = {key: window for key, window in self._windows.items() if key[0] != identity}
+        for of_all in (self.pictures, self._measured, self._unmeasured, *self._windows.values()):
+            of_all.pop(identity, None)
 
-    def update_scale(self, complete: bool) -> None:
-        """Have the scale found anew where pictures have come since; unless ``complete``, over the `FIRST` only."""
-        ids = list(self.pictures)[: None if complete else FIRST]
-        if self._seen.issuperset(ids):
-            return
-        self._seen = frozenset(ids)
+    def update_scale(self, complete: bool) -> bool:
+        """Have the scale found anew where pictures have come since; unless ``complete``, over the `FIRST` only.
+
+        Returns whether it is: no window is known then.
+        """
+        new = list(islice(self._unmeasured, None if complete else max(0, FIRST - len(self._measured))))
+        if not new:
+            return False
+        for identity in new:
+            del self._unmeasured[identity]
+            self._measured[identity] = None
         self._scales.clear()
         self._windows.clear()
+        return True
 
     def batch_scale(self, side: float | None) -> BatchScale | None:
         """What the pictures say together; None where that isn't known yet."""
@@ -61,18 +71,18 @@ class UploadFraming:
 
     def known_window(self, identity: str, side: float | None) -> CropWindow | None:
         """Where the frame lies in a picture; None where that isn't known yet. Costs nothing."""
-        return self._windows.get((identity, side))
+        return self._windows.get(side, {}).get(identity)
 
     def window(self, identity: str, side: float | None, spec: DatasetSpec) -> CropWindow | None:
         """Where the frame lies in a picture, found now if need be; None where it waits for the others to be read."""
-        if identity not in self._seen:
+        if identity not in self._measured:
             return None
         if side not in self._scales:
-            measured = [picture for i, picture in self.pictures.items() if i in self._seen]
-            self._scales[side] = measure_batch(measured, spec, side)
-        if (identity, side) not in self._windows:
-            self._windows[identity, side] = self._scales[side].window(self.pictures[identity])
-        return self._windows[identity, side]
+            self._scales[side] = measure_batch([self.pictures[i] for i in self._measured], spec, side)
+        windows = self._windows.setdefault(side, {})
+        if identity not in windows:
+            windows[identity] = self._scales[side].window(self.pictures[identity])
+        return windows[identity]
 
     def window_beside(self, pixels: np.ndarray, side: float | None, spec: DatasetSpec) -> CropWindow:
         """Where the frame lies in a picture that isn't among these, taken for one of the same laboratory."""
@@ -165,7 +175,11 @@ class UploadSession:
     queue: deque[tuple[str, bytes]] = field(default_factory=deque)
     stats: UploadStats = field(default_factory=UploadStats)
     framing: UploadFraming = field(default_factory=UploadFraming)
-    _predictions: dict[tuple[str, str], Prediction] = field(default_factory=dict)
+    _predictions: dict[str, dict[str, Prediction]] = field(
+        default_factory=dict
+    )  # by the predictor's key, the cell's id
+    _waiting: dict[str, dict[str, None]] = field(default_factory=dict)  # ids in their order, by the predictor's key
+    _bytes: int = 0
 
     def enqueue(self, files: Sequence[tuple[str, bytes]]) -> None:
         """Have ``files`` (name, bytes) read by `work`; a new drop starts a new count of outcomes."""
@@ -204,11 +218,14 @@ class UploadSession:
 
     def _take(self, cell: UploadedCell) -> None:
         self.cells[cell.id] = cell
+        self._bytes += cell.pixels.nbytes
+        for waiting in self._waiting.values():
+            waiting[cell.id] = None
         if cell.truth is None:
             self.framing.add(cell.id, cell.pixels)
 
     def move_to(self, cells: Sequence[UploadedCell], other: "UploadSession") -> None:
-        """Hand ``cells`` over to another tray, where they are answered anew."""
+        """Hand ``cells`` over to another session, where they are answered anew."""
         for cell in cells:
             self.remove(cell.id)
             if cell.id not in other.cells:
@@ -221,11 +238,12 @@ class UploadSession:
 
     def remove(self, identity: str) -> None:
         """Forget one cell and all that was answered for it."""
-        self.cells.pop(identity, None)
+        if cell := self.cells.pop(identity, None):
+            self._bytes -= cell.pixels.nbytes
         self.modes.pop(identity, None)
         self.framing.remove(identity)
-        for key in [k for k in self._predictions if k[0] == identity]:
-            del self._predictions[key]
+        for of_predictor in (*self._predictions.values(), *self._waiting.values()):
+            of_predictor.pop(identity, None)
 
     def clear(self) -> None:
         """Forget all pictures and answers; how pictures are framed stays."""
@@ -235,10 +253,22 @@ class UploadSession:
         """How the cell is framed: its own choice, else that for all."""
         return self.modes.get(identity, self.default_mode)
 
+    def set_mode(self, identity: str, mode: FramingMode) -> None:
+        """Frame one cell in a way of its own."""
+        self.modes[identity] = mode
+        for waiting in self._waiting.values():
+            waiting[identity] = None
+
     def use_mode_for_all(self, mode: FramingMode) -> None:
         """Frame every cell, also those to come, in one way."""
         self.default_mode = mode
         self.modes.clear()
+        self._waiting.clear()
+
+    def set_side(self, side: int | None) -> None:
+        """Cut squares of ``side`` px round the uploads' cells; None measures the side."""
+        self.side = side
+        self._waiting.clear()
 
     def side_for(self, predictor: Predictor) -> float | None:
         """The frame's side in px of the uploads where it is given: by the person, else by the reader."""
@@ -254,9 +284,19 @@ class UploadSession:
             return CropWindow(mode=self.default_mode)
         return self.framing.window_beside(pixels, self.side, spec)
 
-    def pending(self, predictor: Predictor) -> list[UploadedCell]:
-        """Cells that ``predictor`` has not answered in their present framing."""
-        return [c for c in self.cells.values() if not self._prediction(c, predictor)]
+    def pending(self, predictor: Predictor) -> dict[str, None]:
+        """Ids of the cells that ``predictor`` has not answered in their present framing, in their order.
+
+        Kept as long as framings stay; when they change, cells framed as before keep their answers.
+        """
+        if predictor.key not in self._waiting:
+            answered = self._predictions.setdefault(predictor.key, {})
+            self._waiting[predictor.key] = {
+                cell.id: None
+                for cell in self.cells.values()
+                if cell.id not in answered or answered[cell.id].window != self._window(cell, predictor)
+            }
+        return self._waiting[predictor.key]
 
     def work(
         self, predictors: Sequence[Predictor], spec: DatasetSpec, seconds: float | None = None
@@ -274,7 +314,8 @@ class UploadSession:
         while self.busy(predictors):
             for _ in range(min(BATCH, len(self.queue))):
                 self.stats.last_id = self.add_file(*self.queue.popleft())
-            self.framing.update_scale(complete=not self.queue)
+            if self.framing.update_scale(complete=not self.queue):
+                self._place_anew()
             for predictor in predictors:
                 self._predict(predictor, spec)
             yield self._progress(predictors, spec.unit)
@@ -285,6 +326,12 @@ class UploadSession:
         """True while files are unread or cells unanswered."""
         return bool(self.queue) or any(self.pending(predictor) for predictor in predictors)
 
+    def _place_anew(self) -> None:
+        """Have every cell that is looked for wait again: the scale was found anew."""
+        for key, waiting in self._waiting.items():
+            searched = (i in self.framing.pictures and self.mode(i) == "search" for i in self.cells)
+            self._waiting[key] = {i: None for i, anew in zip(self.cells, searched, strict=True) if anew or i in waiting}
+
     def _window(self, cell: UploadedCell, predictor: Predictor) -> CropWindow | None:
         """Where ``predictor`` looks in the cell; None while that is not known."""
         mode = self.mode(cell.id)
@@ -294,50 +341,47 @@ class UploadSession:
             return CropWindow()
         return self.framing.known_window(cell.id, self.side_for(predictor))
 
-    def _prediction(self, cell: UploadedCell, predictor: Predictor) -> Prediction | None:
-        """The answer of ``predictor`` for the cell in its present framing."""
-        prediction = self._predictions.get((cell.id, predictor.key))
-        return prediction if prediction and prediction.window == self._window(cell, predictor) else None
-
     def _progress(self, predictors: Sequence[Predictor], unit: str) -> Progress:
-        stats, waiting = self.stats, max((len(self.pending(predictor)) for predictor in predictors), default=0)
-        unread = len(self.queue)
-        total = max(stats.total, len(self.cells) + unread, 1)
+        unread, waiting = len(self.queue), max((len(self.pending(predictor)) for predictor in predictors), default=0)
+        total = max(self.stats.total, len(self.cells) + unread, 1)
         answered_count = max(0, total - unread - waiting)
         done, steps = total - unread + answered_count, 2 * total
-        took = time.monotonic() - stats.started
-        left = f", about {took / done * (steps - done):.0f} s left" if stats.total and done and took > 1 else ""
         text = f"{total - unread} of {total} pictures read" if unread else f"{answered_count} of {total} {unit}s"
-        return Progress(done, steps, text + left, unit)
+        if self.stats.total and (left := time_left(done, steps, time.monotonic() - self.stats.started)):
+            text += f", about {left} left"
+        return Progress(done, steps, text, unit)
 
     def _predict(self, predictor: Predictor, spec: DatasetSpec) -> None:
-        """Place and answer a few of the cells that wait; one framed as before keeps its answer."""
-        cells = []
-        for cell in self.pending(predictor):
-            if self._window(cell, predictor) or self.framing.window(cell.id, self.side_for(predictor), spec):
-                cells.append(cell)
-            if len(cells) == BATCH:
+        """Place and answer the first of the cells that wait; one framed as before keeps its answer."""
+        waiting, answered = self.pending(predictor), self._predictions.setdefault(predictor.key, {})
+        windows: dict[str, CropWindow] = {}
+        for identity in islice(waiting, BATCH):
+            window = self._window(self.cells[identity], predictor)
+            window = window or self.framing.window(identity, self.side_for(predictor), spec)
+            if window is None:  # this one and those after it wait for the others to be read
                 break
-        cells = [c for c in cells if not self._prediction(c, predictor)]
-        if not cells:
-            return
-        windows = [window for c in cells if (window := self._window(c, predictor))]
-        pictures = [MeasuredPicture(c.pixels, c.name, c.notes) for c in cells]
-        for cell, prediction in zip(cells, predictor.stream(pictures, windows), strict=True):
-            if isinstance(prediction, Prediction):
-                self._predictions[cell.id, predictor.key] = prediction
+            windows[identity] = window
+        changed = [i for i, window in windows.items() if i not in answered or answered[i].window != window]
+        if changed:
+            cells = [self.cells[i] for i in changed]
+            pictures = [MeasuredPicture(cell.pixels, cell.name, cell.notes) for cell in cells]
+            predictions = predictor.stream(pictures, [windows[i] for i in changed])
+            answered |= {c.id: p for c, p in zip(cells, predictions, strict=True) if isinstance(p, Prediction)}
+        for identity in windows:
+            waiting.pop(identity)
 
     def results(self, predictors: Sequence[Predictor]) -> list[Result]:
         """All cells that every one of ``predictors`` has answered, in the order in which they came."""
-        complete = []
-        for cell in self.cells.values():
-            predictions = [self._prediction(cell, predictor) for predictor in predictors]
-            if predictions and all(predictions):
-                complete.append(Result(cell, tuple(predictions)))
-        return complete
+        waiting = [self.pending(predictor) for predictor in predictors]
+        answered = [self._predictions[predictor.key] for predictor in predictors]
+        return [
+            Result(cell, tuple(of_one[cell.id] for of_one in answered))
+            for cell in self.cells.values()
+            if not any(cell.id in of_one for of_one in waiting)
+        ]
 
     def _check_room(self, name: str) -> None:
-        if sum(c.pixels.nbytes for c in self.cells.values()) > KEPT_BYTES:
+        if self._bytes > KEPT_BYTES:
             raise DecodeError(
                 name, "there is no room for more pictures on this page", "Download the results, clear them, go on."
             )

@@ -193,7 +193,7 @@ def _framing(session: UploadSession, cell: UploadedCell, spec: DatasetSpec) -> N
     modes = [m for m in _MODES if m != "search" or searched]
 
     def choose() -> None:
-        session.modes[cell.id] = st.session_state[key]
+        session.set_mode(cell.id, st.session_state[key])
 
     st.session_state[key] = mode if mode in modes else "auto"
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):

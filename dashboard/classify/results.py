@@ -296,7 +296,7 @@ def _framing_controls(session: UploadSession, predictor: Predictor) -> None:
         "neutrophil a little more than half. It is used for all your pictures until you close the page.",
     )
     st.button(
-        "As measured", key="classify_measured", on_click=_forget_side, args=(session,), disabled=session.side is None
+        "As measured", key="classify_measured", on_click=session.set_side, args=(None,), disabled=session.side is None
     )
 
 
@@ -311,8 +311,4 @@ def _switch(session: UploadSession) -> None:
 
 
 def _set_side(session: UploadSession) -> None:
-    session.side = st.session_state[_SIDE_KEY]
-
-
-def _forget_side(session: UploadSession) -> None:
-    session.side = None
+    session.set_side(st.session_state[_SIDE_KEY])

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from core.datasets import get_dataset
 from core.inference.predictor import Predictor
 from dashboard.classify.gallery import TILE, crop_tile, grouped_for_gallery
 from dashboard.classify.results import as_csv, as_json
-from dashboard.session import BATCH, UploadSession
+from dashboard.session import BATCH, UploadFraming, UploadSession
 from tests.stub_runs import make_run
 
 SPEC = get_dataset("bloodmnist")
@@ -130,13 +131,13 @@ def test_framing_is_each_cells_own_or_everyones(run):
     identity = tray.add_cell("big", np.zeros((363, 360, 3), np.uint8), None, "uploaded")
     other = tray.add_cell("other", np.ones((363, 360, 3), np.uint8), None, "uploaded")
     finish(tray, [run])
-    tray.modes[identity] = "whole"
-    assert [c.id for c in tray.pending(run)] == [identity]
+    tray.set_mode(identity, "whole")
+    assert list(tray.pending(run)) == [identity]
     finish(tray, [run])
     boxes = {a.cell.id: a.lead.crop.box for a in tray.results([run])}
     assert boxes == {identity: (0, 2, 360, 362), other: (80, 82, 280, 282)}
     tray.use_mode_for_all("whole")
-    assert [c.id for c in tray.pending(run)] == [other]
+    assert list(tray.pending(run)) == [other]
 
 
 def test_removing_and_clearing(run):
@@ -195,3 +196,35 @@ def test_files_to_keep(run):
     }
     assert found["results"][-1]["error"].startswith("this is text")
     assert found["classes"]["NE"] == "neutrophil"
+
+
+@pytest.mark.parametrize("count", [64, 256])
+def test_a_picture_of_a_large_drop_is_placed_as_often_as_one_of_a_small_drop(run, count, monkeypatch):
+    calls = Counter()
+
+    def count_calls(owner, method):
+        original = getattr(owner, method)
+
+        def counted(*arguments):
+            calls[f"{owner.__name__}.{method}"] += 1
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, method, counted)
+
+    for owner, method in ((UploadSession, "_window"), (UploadFraming, "window"), (UploadFraming, "known_window")):
+        count_calls(owner, method)
+    tray = UploadSession()
+    tray.enqueue([(f"{n}.png", png(RED, mark=n, side=99)) for n in range(count)])  # a side that is no data set's
+    finish(tray, [run])
+    assert len(tray.results([run])) == count
+    assert calls["UploadFraming.window"] >= count
+    assert max(calls.values()) <= 3 * count
+
+
+def test_the_bytes_kept_are_those_of_the_pictures(run):
+    tray, other = filled(RED, GREEN, BLUE), UploadSession()
+    finish(tray, [run])
+    tray.move_to(list(tray.cells.values())[:1], other)
+    tray.remove(next(iter(tray.cells)))
+    for session in (tray, other):
+        assert session._bytes == sum(cell.pixels.nbytes for cell in session.cells.values()) == 64 * 64 * 3

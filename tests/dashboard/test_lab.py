@@ -76,7 +76,7 @@ def test_rounds_are_ten_and_then_five_until_the_goal(lab):
             lab.answer(cell, cell % 3)
     assert sizes == [10, 5, 5, 5]
     assert lab.asked == ANSWERS_ASKED
-    assert (lab.learner.probabilities.argmax(1) == np.arange(60) % 3).all()
+    assert (lab.learner.posterior.argmax(1) == np.arange(60) % 3).all()
     assert lab.estimate.before < 0.3 < lab.estimate.after
     lab.ask_more()
     assert len(lab.round().cells) == 5
@@ -92,7 +92,7 @@ def test_guesses_stay_until_a_round_is_over(lab):
 
 
 def test_undo_never_touches_labels_that_came_along(lab):
-    lab.learner = lab.learner.answered(5, 2)
+    lab.learner = lab.learner.with_answer(5, 2)
     lab.undo()
     assert lab.answers == {5: 2}
     cell = lab.focused()
@@ -107,7 +107,7 @@ def test_saying_which_classes_occur_asks_anew(lab, make_run):
     run = make_run()
     lab.set_present_classes(run, ["LY", "NE"])
     assert not lab.rounds
-    assert lab.learner.probabilities[:, 7].max() < 0.65
+    assert lab.learner.posterior[:, 7].max() < 0.65
     lab.set_present_classes(run, run.codes)
     assert lab.present_classes is None
 

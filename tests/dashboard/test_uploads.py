@@ -63,7 +63,7 @@ def test_a_removed_picture_leaves_the_scale_of_the_others(pictures, monkeypatch)
     def fail(*_arguments):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(framing.ruler, "read", fail)
+    monkeypatch.setattr(framing.red_cells, "red_cell_size", fail)
     assert uploads.window("0", None, SPEC) == before
 
 

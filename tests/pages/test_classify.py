@@ -169,8 +169,8 @@ def strange_lab():
 def boxes(page):
     """Where the frames lie, by file."""
     tray = page.session_state["classify_trays"]["bloodmnist"]
-    (reader,) = {key[1] for key in tray._readings}
-    return {cell.name: tray._readings[cell.id, reader].framed.box for cell in tray.cells.values()}
+    (predictions,) = tray._predictions.values()
+    return {cell.name: predictions[cell.id].crop.box for cell in tray.cells.values()}
 
 
 def test_a_drop_from_elsewhere_is_cut_at_one_size_round_its_cells(page):
@@ -300,7 +300,7 @@ def test_a_cell_is_handed_to_explain_and_the_results_stay(page):
 def test_stopping_keeps_what_is_done(page):
     drop(page, ("a.png", png(RED)))
     tray = page.session_state["classify_trays"]["bloodmnist"]
-    tray.put_in_queue([(f"{i}.png", png(GREEN, mark=i)) for i in range(5)])
+    tray.enqueue([(f"{i}.png", png(GREEN, mark=i)) for i in range(5)])
     tray.stop()
     page.run()
     assert heading(page).startswith("1 cell:")

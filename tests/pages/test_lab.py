@@ -54,7 +54,7 @@ def go(page, step):
 def truth(page):
     """What the person says of the cell in focus."""
     here = lab(page)
-    return TRUTH[int(here.tray.cells[here.ids[here.focused()]].name[:3]) % 3]
+    return TRUTH[int(here.session.cells[here.ids[here.focused()]].name[:3]) % 3]
 
 
 def teach(page, count):
@@ -104,22 +104,22 @@ def test_only_bad_files_leave_the_samples_in_reach(page):
 
 def test_a_square_by_hand_is_tried_then_used(page):
     drop(page, *batch(12))
-    before = lab(page).teaching
+    before = lab(page).learner
     page.slider[0].set_value(120).run()
-    assert lab(page).teaching is before  # only shown so far
+    assert lab(page).learner is before  # only shown so far
     click(page, "Use this square")
-    assert lab(page).teaching.cells.scale.side == 120
+    assert lab(page).learner.cells.scale.side == 120
     assert "120 px of each picture" in texts(page)
     click(page, "As measured")
-    assert lab(page).teaching.cells.scale.side is None
+    assert lab(page).learner.cells.scale.side is None
 
 
 def test_classes_that_cannot_occur_are_hardly_named(page, run):
     drop(page, *batch(12))
-    assert lab(page).teaching.occurs.all()
+    assert lab(page).learner.present_classes.all()
     page.get("button_group")[1].set_value(["EO", "LY", "NE"]).run()
     assert not page.exception
-    assert [code for code, there in zip(run.codes, lab(page).teaching.occurs, strict=True) if there] == [
+    assert [code for code, there in zip(run.codes, lab(page).learner.present_classes, strict=True) if there] == [
         "EO",
         "LY",
         "NE",
@@ -171,7 +171,7 @@ def test_a_guess_is_confirmed_by_one_click_and_an_answer_can_be_changed(page):
     assert lab(page).focused() == last
     click(page, "Not a cell")
     assert lab(page).answers == {last: NOT_A_CELL}
-    assert not len(lab(page).teaching.labelled[0])
+    assert not len(lab(page).learner.labelled[0])
     assert lab(page).asked == 1
 
 
@@ -180,7 +180,7 @@ def test_undo_asks_again_also_over_the_end_of_a_screen(page):
     go(page, "teach")
     teach(page, 10)
     assert len(lab(page).rounds) == 2
-    last = lab(page).ids.index(lab(page).hand[-1])
+    last = lab(page).ids.index(lab(page).answered_by_hand[-1])
     click(page, "Undo")
     assert lab(page).asked == 9
     assert lab(page).focused() == last
@@ -195,8 +195,8 @@ def test_25_answers_teach_what_the_model_did_not_know(taught):
     here = lab(taught)
     assert here.asked == 25
     assert "25 answers given: it is yours" in texts(taught)
-    said = [CODES[k] for k in here.teaching.probabilities.argmax(1)]
-    names = [int(here.tray.cells[i].name[:3]) for i in here.ids]
+    said = [CODES[k] for k in here.learner.posterior.argmax(1)]
+    names = [int(here.session.cells[i].name[:3]) for i in here.ids]
     assert said == [TRUTH[n % 3] for n in names]
     assert here.estimate.after > here.estimate.before + 0.5
     click(taught, "Answer five more")
@@ -214,7 +214,7 @@ def test_what_was_taught_is_shown_kept_and_listed(taught):
     assert sum(kept.labelled.values()) == 25
     assert kept.cells == 30
     assert "**Ward 5** · estimated" in texts(taught)
-    assert lab(taught).kept.name == "Ward 5"
+    assert lab(taught).saved_profile.name == "Ward 5"
 
 
 def test_a_name_that_cannot_be_is_told(taught):
@@ -226,8 +226,8 @@ def test_a_name_that_cannot_be_is_told(taught):
 
 
 def test_another_laboratorys_name_is_not_taken_from_it(taught, run):
-    lab(taught).keep("My laboratory", run)
-    lab(taught).kept = None  # as another visitor, or after beginning anew
+    lab(taught).save_profile("My laboratory", run)
+    lab(taught).saved_profile = None  # as another visitor, or after beginning anew
     assert lab(taught).free_name() == "My laboratory 2"
     go(taught, "use")
     taught.text_input[0].set_value("My laboratory").run()
@@ -241,7 +241,7 @@ def test_another_laboratorys_name_is_not_taken_from_it(taught, run):
 
 
 def test_a_laboratory_is_deleted_after_a_second_question(taught, run):
-    lab(taught).keep("Ward 5", run)
+    lab(taught).save_profile("Ward 5", run)
     go(taught, "use")
     click(taught, "Delete")
     click(taught, "Keep it")
@@ -253,7 +253,7 @@ def test_a_laboratory_is_deleted_after_a_second_question(taught, run):
 
 
 def test_a_laboratory_comes_from_another_computer(taught, run, tmp_path):
-    lab(taught).keep("Ward 5", run)
+    lab(taught).save_profile("Ward 5", run)
     data = profiles.profile_path("Ward 5").read_bytes()
     profiles.delete_profile("Ward 5")
     page = opened("lab")
@@ -278,17 +278,17 @@ def test_labels_in_a_table_are_answers(page):
     assert "No class is called 'blast'" in said
     assert "20 are labelled already" in said
     here = lab(page)
-    assert len(here.teaching.labelled[0]) == 20
-    assert here.teaching.cells.groups is not None
+    assert len(here.learner.labelled[0]) == 20
+    assert here.learner.cells.groups is not None
     assert here.asked == 0
     go(page, "use")
     assert [m.label for m in page.metric] == ["Right before", "Right now"]
 
 
 def test_everything_stays_when_one_comes_back(taught):
-    before = lab(taught).teaching
+    before = lab(taught).learner
     taught.run()
-    assert lab(taught).teaching is before
+    assert lab(taught).learner is before
     assert lab(taught).step == "teach"
 
 
@@ -296,7 +296,7 @@ def test_more_pictures_keep_the_answers(taught):
     said = {lab(taught).ids[cell]: answer for cell, answer in lab(taught).answers.items()}
     drop(taught, *(cell(i) for i in range(30, 40)))
     here = lab(taught)
-    assert len(here.teaching.cells) == 40
+    assert len(here.learner.cells) == 40
     assert {here.ids[cell]: answer for cell, answer in here.answers.items()} == said
     assert here.asked == 25
 
@@ -317,7 +317,7 @@ def test_no_network_yet(tmp_path, monkeypatch):
 
 
 def test_a_kept_laboratory_answers_on_classify_until_none_does(taught, run):
-    lab(taught).keep("Ward 5", run)
+    lab(taught).save_profile("Ward 5", run)
     page = AppTest.from_file(str(PAGES / "classify.py"), default_timeout=TIMEOUT)
     page.query_params["profile"] = "Ward 5"
     page.run()
@@ -333,7 +333,7 @@ def test_a_kept_laboratory_answers_on_classify_until_none_does(taught, run):
 
 
 def test_a_link_to_a_laboratory_that_is_gone_is_told(taught, run):
-    lab(taught).keep("Ward 5", run)
+    lab(taught).save_profile("Ward 5", run)
     page = AppTest.from_file(str(PAGES / "classify.py"), default_timeout=TIMEOUT)
     page.query_params["profile"] = "Ward 6"
     page.run()
