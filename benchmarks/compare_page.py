@@ -66,7 +66,7 @@ def fake_run(root: Path, model: Run, number: int) -> Run:
 
 def fill(root: Path, n: int) -> list[str]:
     """Put ``n`` runs of BloodMNIST under ``root``: the shipped ones, then stand-ins. Returns their names."""
-    shipped = [run for run in list_runs("bloodmnist") if run.shipped][:n]
+    shipped = list_runs("bloodmnist", shipped_only=True)[:n]
     for run in shipped:
         shutil.copytree(run.path, root / "bloodmnist" / run.name, dirs_exist_ok=True)
     studies = paths.shipped_runs_root() / "bloodmnist" / "studies"

@@ -30,9 +30,15 @@ def silent(progress: Progress) -> None:
 
 
 def batches(
-    n: int, size: int, report: Report = silent, message: str = "", unit: str = "step", *, at_least_one: bool = False
+    n: int,
+    size: int,
+    report: Report = silent,
+    message: str = "",
+    unit: str = "step",
+    *,
+    at_least_one: bool = False,
 ) -> Iterator[slice]:
-    """Slices of at most ``size`` that cover 0 to ``n`` in their order; each is reported when the caller is done with it.
+    """Slices of at most ``size`` that cover 0 to ``n`` in their order; each is reported when the caller is done.
 
     ``at_least_one`` yields one empty slice where ``n`` is 0, for work whose result has a shape even of nothing.
     """
@@ -42,7 +48,9 @@ def batches(
         report(Progress(end, n, message, unit))
 
 
-def part(report: Report, start: float, share: float, *, total: int = 100, prefix: str = "", unit: str = "step") -> Report:
+def part(
+    report: Report, start: float, share: float, *, total: int = 100, prefix: str = "", unit: str = "step"
+) -> Report:
     """The report of one stage of longer work, counted in ``total`` units from ``start`` to ``start + share`` (0 to 1).
 
     ``prefix`` goes before the stage's own message; its details are passed on.

@@ -100,6 +100,7 @@ def _row(run: Run, scheme_title: str | None = None) -> str:
     test = metrics["test"]
     low, high = test["accuracy_interval"]
     reported = published(run)
+    kind = get_model(run.model).published_as if reported and run.dataset == "bloodmnist" else ""
     latency = metrics.get("latency")
     speed = f"{latency['batch1_ms']:.1f} / {latency['batch64_ms_per_image']:.2f}" if latency else "–"
     cells = (
@@ -107,7 +108,7 @@ def _row(run: Run, scheme_title: str | None = None) -> str:
         *([] if scheme_title is None else [scheme_title]),
         str(run.size),
         f"**{test['accuracy']:.2%}** ({low:.2%} to {high:.2%})",
-        f"{reported:.2%}" if reported else "–",
+        f"{reported:.2%}{f' ({kind})' if kind else ''}" if reported else "–",
         f"{test['macro_f1']:.4f}",
         f"{test['ece']:.3f}",
         f"{metrics['parameters']:,}",
@@ -123,17 +124,17 @@ def _training_text(run: Run) -> str:
     """How it came to be: '60 epochs, 36 min', '12 s', '5 members'."""
     if run.members:
         return f"{len(run.members)} members" if len(run.members) > 1 else f"of `{run.members[0].name}`"
-    seconds = run.metrics["train_seconds"]
+    seconds = run.training_seconds
     time = f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
     epochs = f"{run.metrics['epochs']} epochs, " if "epochs" in run.metrics else ""
     train = run.config["train"]
-    warm_start = f", begun at `{train['start']}`" if train.get("start") else ""
+    warm_start = f", begun at `{train['warm_start']}`" if train.get("warm_start") else ""
     return f"{epochs}{time}{warm_start}" + (", begun at ImageNet weights" if train.get("weights") else "")
 
 
 def shipped_table() -> str:
     """`results_table` of the runs that ship."""
-    return results_table([run for run in list_runs() if run.shipped])
+    return results_table(list_runs(shipped_only=True))
 
 
 def studies_table(studies: list[Study]) -> str:

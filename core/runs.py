@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,35 @@ ONNX = "model.onnx"
 PACKED_ONNX = "model.onnx.gz"  # a graph that holds all its weights itself: trees shrink to a sixth
 GATE_MEANS = "gate_means.safetensors"
 IMPORTANCES = "importances.json"
-ROBUSTNESS = "corruptions.json"
-OOD = "guard.safetensors"
-EXTERNAL_VALIDATION = "elsewhere.json"
-EXEMPLARS = "anchors.safetensors"
+ROBUSTNESS = "robustness.json"
+OOD = "ood.safetensors"
+EXTERNAL_VALIDATION = "external_validation.json"
+EXEMPLARS = "exemplars.safetensors"
 CARD = "card.md"
 STAIN_AUGMENTATION = "stain"  # the augmentation that makes a network ready for other laboratories
 REQUIRED = (CONFIG, METRICS, PREDICTIONS)  # and the graph, unless it answers through its members
+
+# What files and keys were called in runs of former versions, which are read all the same.
+FORMER_FILES = {
+    OOD: "guard.safetensors",
+    EXEMPLARS: "anchors.safetensors",
+    EXTERNAL_VALIDATION: "elsewhere.json",
+    ROBUSTNESS: "corruptions.json",
+}
+FORMER_KEYS = {
+    "start": "warm_start",
+    "teacher": "distill_from",
+    "teaching": "distill_alpha",
+    "beside": "auxiliary",
+    "beside_share": "auxiliary_fraction",
+    "views": "tta_views",
+    "chosen_on_val": "selected_on_val",
+}
+
+
+def in_current_words(content: Mapping[str, Any]) -> dict[str, Any]:
+    """``content``, a stored configuration or its ``train`` part, with the keys of `FORMER_KEYS` as they are now."""
+    return {FORMER_KEYS.get(key, key): value for key, value in content.items()}
 
 
 class RunNotFound(HemaLensError):
@@ -55,6 +77,10 @@ class Predictions:
     labels: np.ndarray
     logits: np.ndarray
 
+    def rounded(self) -> "Predictions":
+        """As the stored run gives them back, with logits of half precision: figures are computed from these."""
+        return replace(self, logits=self.logits.astype(np.float16).astype(np.float32))
+
 
 @dataclass(frozen=True)
 class Run:
@@ -64,6 +90,7 @@ class Run:
 
     @property
     def name(self) -> str:
+        """The folder's name: model, size and six digits that stand for its configuration and data."""
         return self.path.name
 
     @property
@@ -81,14 +108,17 @@ class Run:
 
     @property
     def dataset(self) -> str:
+        """The registered name of its data set."""
         return self.config["dataset"]["name"]
 
     @property
     def size(self) -> int:
+        """Side of the pictures it takes, in pixels."""
         return int(self.config["dataset"]["size"])
 
     @property
     def model(self) -> str:
+        """The registered name of its model."""
         return self.config["train"]["model"]
 
     @property
@@ -98,30 +128,31 @@ class Run:
 
     @cached_property
     def members(self) -> "tuple[Run, ...]":
-        """The runs that a combination asks, () for any other kind: beside it, else shipped, else the user's own.
+        """The runs that a combination asks, () for any other kind: beside it, else the user's own, else shipped.
 
         Raises `RunNotFound` where one of them is gone.
         """
         members = []
         for name in self.config.get("members", ()):
-            folders = (
-                self.path.parent,
-                paths.shipped_runs_root() / self.dataset,
-                paths.user_runs_root() / self.dataset,
-            )
-            folder = next((f / name for f in folders if _is_whole(f / name)), None)
-            if folder is None:
+            member = self._neighbour(name)
+            if member is None:
                 raise RunNotFound(
                     f"{self.name} combines several models, of which {name} is missing: restore its folder beside it, "
                     "combine those that are left, or choose another model"
                 )
-            members.append(Run(folder))
+            members.append(member)
         return tuple(members)
+
+    def _neighbour(self, name: str) -> "Run | None":
+        """The run ``name`` that this one was made of: beside it, else the user's own, else shipped."""
+        roots = (paths.user_runs_root(), paths.shipped_runs_root())
+        folders = (self.path.parent / name, *(root / self.dataset / name for root in roots))
+        return next((Run(folder) for folder in folders if _is_whole(folder)), None)
 
     @property
     def tta_views(self) -> int:
         """How many flips and quarter turns of a picture its answer is averaged over: 1 or 8."""
-        return int(self.config.get("views", 1))
+        return int(self.config.get("tta_views", 1))
 
     @property
     def title(self) -> str:
@@ -150,15 +181,35 @@ class Run:
 
     @property
     def shipped(self) -> bool:
+        """Whether it came with HemaLens; else it is a user's own."""
         return self.path.is_relative_to(paths.shipped_runs_root())
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        return json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
+        """What ``config.json`` says, a former version's in the words of this one."""
+        config = in_current_words(json.loads((self.path / CONFIG).read_text(encoding="utf-8")))
+        return config | ({"train": in_current_words(config["train"])} if "train" in config else {})
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
+        """What ``metrics.json`` says: figures of 'val' and 'test' (`core.evaluation.metrics.score`), cost, device."""
         return json.loads((self.path / METRICS).read_text(encoding="utf-8"))
+
+    @property
+    def training_seconds(self) -> float:
+        """Time of all trainings behind it: its own or its members', and of the runs that they began at (warm start).
+
+        A run that is no longer there is not counted.
+        """
+        trained: dict[str, Run] = {}
+        pending: list[Run | None] = [*(self.members or (self,))]
+        while pending:
+            run = pending.pop()
+            if run and run.name not in trained:
+                trained[run.name] = run
+                start = run.config["train"].get("warm_start")
+                pending.append(run._neighbour(start) if start else None)
+        return sum(run.metrics["train_seconds"] for run in trained.values())
 
     @cached_property
     def history(self) -> dict[str, np.ndarray]:
@@ -199,8 +250,13 @@ class Run:
         """What spoilt pictures cost it, see `core.evaluation.robustness.robustness_summary`; None where nobody measured
         it.
         """
-        path = self.path / ROBUSTNESS
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        path = self._file(ROBUSTNESS)
+        if not path.exists():
+            return None
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        if "of" in figures:  # its name in former versions
+            figures["test_images"] = figures.pop("of")
+        return figures
 
     def external_validation(self) -> list[dict[str, Any]]:
         """How other laboratories' cells are read with it, before and after teaching; [] where nobody measured it.
@@ -208,20 +264,23 @@ class Run:
         An entry a laboratory: ``laboratory``, ``cells`` scored a draw, ``draws``, ``answers``, ``before``, ``after``
         (means over natural differentials, 0 to 1, of the share that is right).
         """
-        path = self.path / EXTERNAL_VALIDATION
+        path = self._file(EXTERNAL_VALIDATION)
         return json.loads(path.read_text(encoding="utf-8"))["laboratories"] if path.exists() else []
 
     @property
     def ood_path(self) -> Path:
-        """The file of its `core.inference.ood.OODDetector`, which need not be there: `core.inference.predictor` reads
-        it.
-        """
-        return self.path / OOD
+        """The file of its `core.inference.ood.OODDetector`, which trees and combinations don't have."""
+        return self._file(OOD)
 
     @property
     def exemplars_path(self) -> Path:
-        """The file of its anchors for other laboratories (`core.adaptation.head`), which need not exist."""
-        return self.path / EXEMPLARS
+        """The file of its exemplars for other laboratories (`core.adaptation.head`), which need not exist."""
+        return self._file(EXEMPLARS)
+
+    def _file(self, name: str) -> Path:
+        """The file ``name``, under its former name where only that is there."""
+        path, former = self.path / name, self.path / FORMER_FILES[name]
+        return former if former.exists() and not path.exists() else path
 
     @property
     def onnx_path(self) -> Path:
@@ -236,6 +295,7 @@ class Run:
 
     @property
     def card(self) -> str:
+        """Its model card in Markdown, '' where it has none."""
         path = self.path / CARD
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
@@ -247,20 +307,19 @@ class Run:
         return sum(f.stat().st_size for f in (self.onnx_path, self.path / WEIGHTS) if f.exists())
 
 
-def list_runs(dataset: str | None = None, size: int | None = None) -> list[Run]:
+def list_runs(dataset: str | None = None, size: int | None = None, *, shipped_only: bool = False) -> list[Run]:
     """All whole runs, shipped ones first, then by descending val accuracy; of one data set or size if given.
 
-    A user's run with a shipped run's name is the same configuration; the shipped one stands. A combination
-    that lacks a member can't answer and is not whole.
+    Where a user's own run has the name of a shipped one, which is the same configuration trained anew, their own
+    stands, unless ``shipped_only``. A combination that lacks a member can't answer and is not whole.
     """
-    runs_by_name: dict[str, Run] = {}
-    for root in (paths.shipped_runs_root(), paths.user_runs_root()):
-        for path in sorted(root.glob(f"{dataset or '*'}/*")):
-            if path.name not in runs_by_name and _is_whole(path):
-                run = Run(path)
-                if size is None or run.size == size:
-                    runs_by_name[path.name] = run
-    return sorted(runs_by_name.values(), key=lambda r: (not r.shipped, -r.metrics["val"]["accuracy"], r.name))
+    by_name: dict[tuple[str, str], Run] = {}
+    for root in (paths.shipped_runs_root(), *(() if shipped_only else (paths.user_runs_root(),))):
+        for path in sorted(root.glob(f"{dataset or '*'}/[!.]*")):  # a hidden folder is still being written
+            if _is_whole(path):
+                by_name[path.parent.name, path.name] = Run(path)
+    runs = (run for run in by_name.values() if size is None or run.size == size)
+    return sorted(runs, key=lambda r: (not r.shipped, -r.metrics["val"]["accuracy"], r.name))
 
 
 def _is_whole(path: Path) -> bool:
@@ -274,6 +333,11 @@ def _is_whole(path: Path) -> bool:
         return bool(run.members)
     except RunNotFound:
         return False
+
+
+def existing_run(dataset: str, name: str) -> Run | None:
+    """The run of ``dataset`` that is called exactly ``name``, None where there is none."""
+    return next((run for run in list_runs(dataset) if run.name == name), None)
 
 
 def find_run(name: str | os.PathLike, dataset: str | None = None) -> Run:
@@ -323,18 +387,20 @@ def write_run(
     config: Mapping[str, Any],
     metrics: Mapping[str, Any],
     predictions: Mapping[str, Predictions],
-    card: str,
+    card: Callable[[Run], str] | None = None,
     history: Sequence[Mapping[str, float]] = (),
     weights: Mapping[str, np.ndarray] | None = None,
     gate_means: Mapping[str, np.ndarray] | None = None,
     importances: Mapping[str, Any] | None = None,
     export: Callable[[Path, Path], None] | None = None,
+    complete: Callable[[Run], object] | None = None,
 ) -> Run:
     """Write a whole run to ``root/<dataset>/name`` and return it; an older run of that name is replaced.
 
-    ``export(graph, weights)`` is called last and must write the served graph to the path ``graph``;
-    ``weights`` is the path of the stored weights, which the graph may refer to (same folder). What a kind
-    of run does not have is left out.
+    ``export(graph, weights)`` must write the served graph to the path ``graph``; ``weights`` is the path of the
+    stored weights, which the graph may refer to (same folder). ``card`` and ``complete`` are given the run as far as it
+    is: the one returns the text of its card, the other adds the files that are made by asking the graph. What any of
+    them raises leaves no folder. What a kind of run does not have is left out.
     """
     parent = root / config["dataset"]["name"]
     parent.mkdir(parents=True, exist_ok=True)
@@ -349,10 +415,10 @@ def write_run(
                 table.writeheader()
                 table.writerows(history)
         arrays = {}
-        for split, split_predictions in predictions.items():
-            arrays[f"{split}_ids"] = split_predictions.ids
-            arrays[f"{split}_labels"] = split_predictions.labels.astype(np.uint8)
-            arrays[f"{split}_logits"] = split_predictions.logits.astype(np.float16)
+        for split, answers in predictions.items():
+            arrays[f"{split}_ids"] = answers.ids
+            arrays[f"{split}_labels"] = answers.labels.astype(np.uint8)
+            arrays[f"{split}_logits"] = answers.logits.astype(np.float16)
         np.savez_compressed(folder / PREDICTIONS, **arrays)
         if weights:
             save_tensors(folder / WEIGHTS, weights)
@@ -360,15 +426,19 @@ def write_run(
             save_tensors(folder / GATE_MEANS, {k: v.astype(np.float16) for k, v in gate_means.items()})
         if importances:
             write_json(folder / IMPORTANCES, importances)
-        (folder / CARD).write_text(card, encoding="utf-8")
+        if card:
+            (folder / CARD).write_text(card(Run(folder)), encoding="utf-8")
         if export:
             export(folder / ONNX, folder / WEIGHTS)
             if not weights:
                 _pack(folder / ONNX, folder / PACKED_ONNX)
-        final = parent / name
+        if complete:
+            complete(Run(folder))
+        final, former = parent / name, folder.with_name(f"{folder.name}-former")
         if final.exists():
-            shutil.rmtree(final)
+            final.rename(former)  # in one step: no half of it is ever there
         folder.rename(final)
+        shutil.rmtree(former, ignore_errors=True)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -215,7 +215,7 @@ def _tails(same_title: Sequence[Run]) -> list[str]:
     """What to put behind the common title of ``same_title``, each for one of them; '' where there is one only."""
     if len(same_title) == 1:
         return [""]
-    starts = {run.name: run.config["train"].get("start") for run in same_title}
+    starts = {run.name: run.config["train"].get("warm_start") for run in same_title}
     chains = []
     for run in same_title:  # from each run back to the one whose training began anew
         chain = [run.name]

@@ -27,7 +27,7 @@ def fake_damage(
     mean = sum(one["mean_accuracy"] for one in ways.values()) / len(ways)
     figures = {
         "split": "test",
-        "of": 10 * n,
+        "test_images": 10 * n,
         "seed": 0,
         "size": run.size,
         "provenance": run.provenance,

@@ -108,15 +108,15 @@ def fake_run(
         predictions=predictions,
         weights={"w": np.zeros(3, "f4")},
         gate_means={},
-        card=f"# {title}\n\nMade up for tests.",
+        card=lambda _: f"# {title}\n\nMade up for tests.",
         export=export,
     )
 
 
 def combined(run: Run, members: list[Run], views: int = 8) -> Run:
     """``run`` made into a combination of ``members``: its answers stay, its graph and weights go."""
-    config = run.config | {"kind": "combination", "members": [m.name for m in members], "views": views}
-    write_json(run.path / "config.json", config | {"chosen_on_val": False})
+    config = run.config | {"kind": "combination", "members": [m.name for m in members], "tta_views": views}
+    write_json(run.path / "config.json", config | {"selected_on_val": False})
     metrics = {k: v for k, v in run.metrics.items() if k not in ("best_epoch", "epochs", "images_per_second")}
     write_json(run.path / "metrics.json", metrics | {"temperature": 1.0})
     for name in ("model.onnx", "weights.safetensors", "history.csv"):

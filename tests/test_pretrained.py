@@ -9,15 +9,16 @@ import torch
 
 from core.cli import main
 from core.datasets import DatasetUnavailable, get_dataset
-from core.evaluation import score
+from core.evaluation.metrics import score
 from core.inference import engine
 from core.models import load_network
 from core.report import BLOCKS, begin_marker, end_marker, published
 from core.runs import list_runs
 from core.training.data import network_logits
+from core.training.export_run import model_card
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = [run for run in list_runs() if run.shipped]
+SHIPPED = list_runs(shipped_only=True)
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "ece")
 
 each_run = pytest.mark.parametrize("run", SHIPPED, ids=lambda run: run.name)
@@ -36,8 +37,8 @@ def test_the_figures_follow_from_the_stored_answers(run, split: str) -> None:
     stored = run.predictions(split)
     again = score(stored.labels, stored.logits)
     for measure in COMPARED:
-        # Answers are kept in half precision: two images may change sides.
-        assert again[measure] == pytest.approx(run.metrics[split][measure], abs=2e-3), measure
+        assert again[measure] == pytest.approx(run.metrics[split][measure], abs=1e-12), measure
+    assert again["confusion"] == run.metrics[split]["confusion"]
     assert len(stored.labels) == run.config["dataset"]["counts"][split]
 
 
@@ -66,6 +67,11 @@ def test_the_card_states_domain_and_limits(run) -> None:
 
 
 @each_run
+def test_the_card_is_what_the_code_writes(run) -> None:
+    assert run.card == model_card(run, get_dataset(run.dataset).with_classes(run.codes))
+
+
+@each_run
 @pytest.mark.realdata
 def test_scoring_anew_reproduces_the_figures(run, capsys) -> None:
     try:
@@ -91,6 +97,6 @@ def test_nothing_names_a_path_of_the_machine_that_trained() -> None:
 
 
 def test_runs_for_any_laboratory_say_so():
-    robust = [run for run in list_runs() if run.shipped and run.any_laboratory]
+    robust = [run for run in SHIPPED if run.any_laboratory]
     assert any(run.kind == "network" for run in robust)
     assert all("any laboratory" in run.title.lower() for run in robust)

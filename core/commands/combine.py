@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             members,
             tta_views=options.views,
             title=options.title,
-            chosen_on_val=options.best is not None,
+            selected_on_val=options.best is not None,
             force=options.force,
             root=options.out,
             report=bar,

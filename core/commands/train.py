@@ -138,9 +138,8 @@ def _train_all(options: argparse.Namespace, arguments: dict[str, Any], choices: 
     # Who changes the recipe wants runs of that recipe; who doesn't wants every model to have a run.
     jobs = plan_sweep(sweep_configs(arguments, **choices), any_recipe=not recipe_changed)
     missing = sum(job.existing is None for job in jobs)
-    print(
-        f"{len(jobs)} models, {missing} to train, about {sum(job.estimated_seconds for job in jobs) / 60:.0f} min on this computer"
-    )
+    minutes = sum(job.estimated_seconds for job in jobs) / 60
+    print(f"{len(jobs)} models, {missing} to train, about {minutes:.0f} min on this computer")
     with TerminalBar("all") as bar:
         try:
             outcomes = train_all(jobs, root=options.out, report=bar)

@@ -185,7 +185,8 @@ def match_predictions(first: Predictions, second: Predictions, split: str = "tes
     common_ids, rows, other_rows = np.intersect1d(first.ids, second.ids, return_indices=True)
     if not len(common_ids):
         raise NotComparable(
-            f"No image is in the {split} part of both ({len(first.ids):,} and {len(second.ids):,} images, none in common), "
+            f"No image is in the {split} part of both ({len(first.ids):,} and {len(second.ids):,} images, none in "
+            "common), "
             "so they can't be compared image by image. Train or evaluate both on the same split."
         )
     order = np.argsort(rows)  # the first one's own order

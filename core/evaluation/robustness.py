@@ -408,7 +408,7 @@ def evaluate_robustness(
     corrupted = {name: [predict_corrupted(name, severity) for severity in SEVERITIES] for name in CORRUPTIONS}
     facts = {
         "split": "test",
-        "of": len(test),
+        "test_images": len(test),
         "seed": seed,
         "size": run.size,
         "provenance": data.provenance.label,

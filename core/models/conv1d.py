@@ -49,7 +49,8 @@ class PixelSequence(nn.Module):
     "conv1d",
     title="Conv1D, grey",
     family="Sequence model",
-    summary="1-D convolutions (32 filters first) over the grey pixels as one sequence, dropout, a dense layer of 128.",
+    summary="1-D convolutions ({width} filters first) over the grey pixels as one sequence, dropout, a dense layer of "
+    "{hidden}.",
     paper="van den Oord et al. 2016, WaveNet: a generative model for raw audio",
     paper_url="https://arxiv.org/abs/1609.03499",
     published={28: 0.94},

@@ -11,7 +11,7 @@ from core.models.registry import register
     "densenet",
     title="DenseNet",
     family="Dense network",
-    summary="Three dense blocks with bottlenecks (18 pairs of convolutions), growth 12, for small pictures.",
+    summary="Three dense blocks, each of {layers} bottlenecks, growth {width}, for small pictures.",
     paper="Huang et al. 2017, Densely connected convolutional networks",
     paper_url="https://arxiv.org/abs/1608.06993",
     learning_rate=0.2,

@@ -37,7 +37,7 @@ def stored_tensors(network: nn.Module) -> dict[str, np.ndarray]:
 
 
 def round_to_stored(network: nn.Module) -> None:
-    """Round the network's tensors in place to what `stored_tensors` keeps, so that scores are those of the stored run."""
+    """Round the network's tensors in place to what `stored_tensors` keeps: scores are then those of the stored run."""
     network.load_state_dict(
         {
             k: torch.from_numpy(v.astype("f4") if v.dtype == np.float16 else v)

@@ -26,10 +26,11 @@ def _thin(inputs: int, outputs: int, *, width: int, **options) -> BasicConv2d:
     "inception_v3",
     title="Inception-v3 style",
     family="Multi-branch network",
-    summary="Inception modules with parallel branches, at a quarter of the published width and half the depth.",
+    summary="Inception modules with parallel branches, at {share} of the published width and half the depth.",
     paper="Szegedy et al. 2016, Rethinking the Inception architecture for computer vision",
     paper_url="https://arxiv.org/abs/1512.00567",
     published={64: 0.8802},
+    published_width=PUBLISHED_STEM,
     learning_rate=0.2,
     tunable={"width": ("choice", 4, 8, 12), "dropout": ("float", 0.0, 0.5)},
 )

@@ -12,7 +12,7 @@ from core.models.registry import register
     "light",
     title="Light CNN",
     family="Light network",
-    summary="The compact CNN + SE at a third of its width: under 100,000 parameters, made to be taught.",
+    summary="The compact CNN + SE of {width} channels first: few parameters, made to be taught.",
     paper="Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural network",
     paper_url="https://arxiv.org/abs/1503.02531",
     tunable={"width": ("int", 6, 12), "dropout": ("float", 0.0, 0.3), "reduction": ("choice", 2, 4, 8)},

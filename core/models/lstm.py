@@ -24,7 +24,7 @@ class RowReader(nn.Module):
     "lstm",
     title="LSTM over rows",
     family="Sequence model",
-    summary="A bidirectional LSTM of two layers that reads the colour picture row by row.",
+    summary="A bidirectional LSTM ({layers} layers of {width} units) that reads the colour picture row by row.",
     paper="Hochreiter and Schmidhuber 1997, Long short-term memory",
     paper_url="https://doi.org/10.1162/neco.1997.9.8.1735",
     optimizer="adamw",

@@ -9,6 +9,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 from typing import Any, Literal
 
@@ -32,12 +33,14 @@ class ModelSpec:
 
     ``kind`` says how it comes to be: a 'network' learns by gradients, a 'classical' model is fitted to features
     of the picture, a 'combination' is made of other runs.
-    ``recipe`` holds the `TrainConfig` fields in which this model departs from the defaults, ``published``
-    the test accuracy (0 to 1) that a published notebook reports for this kind of model, by picture size.
-    ``tunable`` gives the range of each own argument that `tune` may vary: ``("int" | "float", low, high)``,
-    with a fourth ``"log"`` where multiples count, or ``("choice", first, second, ...)``.
-    ``imagenet`` names torchvision's model whose ImageNet weights it can begin at, and the ``width`` at which it
-    has that model's shapes.
+    ``summary`` may name its arguments in braces, and as ``{share}`` that of the ``published_width`` which it has: see
+    `describe`. ``recipe`` holds the `TrainConfig` fields in which this model departs from the defaults, ``published``
+    the accuracy (0 to 1) that a published notebook reports for this kind of model, by picture size, and
+    ``published_as`` what that is where it is no accuracy on a test split. ``tunable`` gives the range of each own
+    argument that `tune` may vary: ``("int" | "float", low, high)``, with a fourth ``"log"`` where multiples count, or
+    ``("choice", first, second, ...)``.
+    ``imagenet`` names torchvision's model whose ImageNet weights it can begin at, which it does at its
+    ``published_width``, where it has that model's shapes.
     """
 
     name: str
@@ -51,13 +54,23 @@ class ModelSpec:
     published: Mapping[int, float] = field(default_factory=dict)
     kind: Kind = "network"
     tunable: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    imagenet: tuple[str, int] | None = None
+    imagenet: str = ""
+    published_width: int = 0
+    published_as: str = ""
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The builder's own arguments (beyond classes and size) with their defaults."""
         parameters = inspect.signature(self.builder).parameters
         return {n: p.default for n, p in parameters.items() if n not in ("classes", "size")}
+
+    def describe(self, arguments: Mapping[str, Any] | None = None) -> str:
+        """The summary of the model as built with ``arguments`` (its defaults for those left out)."""
+        values = {**self.arguments, **(arguments or {})}
+        if self.published_width:
+            share = Fraction(values["width"], self.published_width)
+            values["share"] = {1: "all", Fraction(1, 2): "half", Fraction(1, 4): "a quarter"}.get(share, f"{share}")
+        return self.summary.format(**values)
 
 
 _REGISTRY: dict[str, ModelSpec] = {}
@@ -74,7 +87,9 @@ def register(
     published: Mapping[int, float] | None = None,
     kind: Kind = "network",
     tunable: Mapping[str, tuple[Any, ...]] | None = None,
-    imagenet: tuple[str, int] | None = None,
+    imagenet: str = "",
+    published_width: int = 0,
+    published_as: str = "",
     **recipe: Any,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a builder ``(classes, size, **arguments) -> model``; other keywords are its recipe.
@@ -88,7 +103,8 @@ def register(
         if kind not in KINDS:
             raise ValueError(f"model {name!r} can't be of kind {kind!r}: it must be one of {', '.join(KINDS)}")
         about = (name, title, family, summary, paper, paper_url)
-        _REGISTRY[name] = ModelSpec(*about, builder, recipe, published or {}, kind, tunable or {}, imagenet)
+        origin = (imagenet, published_width, published_as)
+        _REGISTRY[name] = ModelSpec(*about, builder, recipe, published or {}, kind, tunable or {}, *origin)
         return builder
 
     return decorate

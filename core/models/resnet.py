@@ -12,11 +12,12 @@ from core.models.registry import register
     "resnet18",
     title="ResNet-18",
     family="Residual network",
-    summary="ResNet-18 with a 3x3 stem for small pictures and three eighths of the published width.",
+    summary="ResNet-18 with a 3x3 stem for small pictures and {share} of the published width.",
     paper="He et al. 2016, Deep residual learning for image recognition",
     paper_url="https://arxiv.org/abs/1512.03385",
     published={64: 0.9567},
-    imagenet=("resnet18", 64),
+    imagenet="resnet18",
+    published_width=64,
     tunable={"width": ("int", 12, 32), "dropout": ("float", 0.0, 0.5)},
 )
 def resnet18(classes: int, size: int, width: int = 24, dropout: float = 0.0) -> ImageClassifier:

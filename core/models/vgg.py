@@ -1,8 +1,9 @@
 """VGG-16 and VGG-19 (Simonyan and Zisserman 2015, arXiv:1409.1556), plain and with attention behind each stage.
 
-The convolutions are torchvision's, with batch norm (Ioffe and Szegedy 2015, arXiv:1502.03167), at a
-quarter of the published width. The last pooling steps are left out where they would leave a map
-of fewer than four pixels a side, and one dense layer stands where the published nets have two of 4,096.
+The convolutions are torchvision's, with batch norm (Ioffe and Szegedy 2015, arXiv:1502.03167), at a share of the
+published width, a quarter by default. The last pooling steps are left out where they would leave a map of fewer than
+four pixels a side. Two dense layers, one of 16 w units and the classes, stand where the published nets have three (two
+of 4,096 units): VGG-16 has .8 % of the 138 M parameters that were published.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +24,8 @@ _VGG = {
     "paper_url": "https://arxiv.org/abs/1409.1556",
     "learning_rate": 0.1,
     "tunable": {"width": ("int", 8, 24), "dropout": ("float", 0.0, 0.6)},
-    "imagenet": ("vgg16_bn", 64),
+    "imagenet": "vgg16_bn",
+    "published_width": 64,
 }
 
 
@@ -63,7 +65,7 @@ def vgg(
 @register(
     "vgg16",
     title="VGG-16",
-    summary="Thirteen 3x3 convolutions with batch norm at a quarter of the published width, dropout before the end.",
+    summary="Thirteen 3x3 convolutions with batch norm at {share} of the published width, dropout before the end.",
     published={64: 0.9643},
     **_VGG,
 )
@@ -74,7 +76,7 @@ def vgg16(classes: int, size: int, width: int = 16, dropout: float = 0.3) -> Ima
 @register(
     "vgg16_se",
     title="VGG-16 + SE",
-    summary="VGG-16 at a quarter of its width, with squeeze-and-excitation behind each stage.",
+    summary="VGG-16 at {share} of its width, with squeeze-and-excitation behind each stage.",
     **_VGG | {"family": "Attention CNN"},
 )
 def vgg16_se(classes: int, size: int, width: int = 16, dropout: float = 0.3, reduction: int = 8) -> ImageClassifier:
@@ -84,7 +86,7 @@ def vgg16_se(classes: int, size: int, width: int = 16, dropout: float = 0.3, red
 @register(
     "vgg16_cbam",
     title="VGG-16 + CBAM",
-    summary="VGG-16 at a quarter of its width, with channel and spatial attention behind each stage.",
+    summary="VGG-16 at {share} of its width, with channel and spatial attention behind each stage.",
     **_VGG | {"family": "Attention CNN"},
 )
 def vgg16_cbam(classes: int, size: int, width: int = 16, dropout: float = 0.3, reduction: int = 8) -> ImageClassifier:
@@ -94,8 +96,8 @@ def vgg16_cbam(classes: int, size: int, width: int = 16, dropout: float = 0.3, r
 @register(
     "vgg19",
     title="VGG-19",
-    summary="Sixteen 3x3 convolutions with batch norm at a quarter of the published width, dropout before the end.",
-    **_VGG | {"imagenet": ("vgg19_bn", 64)},
+    summary="Sixteen 3x3 convolutions with batch norm at {share} of the published width, dropout before the end.",
+    **_VGG | {"imagenet": "vgg19_bn"},
 )
 def vgg19(
     classes: int, size: int, width: int = 16, dropout: float = 0.3, dense: Sequence[int] | None = None

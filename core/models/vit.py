@@ -66,7 +66,7 @@ class Transformer(nn.Module):
     "vit",
     title="Vision transformer",
     family="Transformer",
-    summary="Five transformer layers of 96 channels over 7 x 7 or 8 x 8 tokens from a convolutional stem.",
+    summary="A transformer ({layers} layers of {width} channels) over 7 x 7 or 8 x 8 tokens from a convolutional stem.",
     paper="Dosovitskiy et al. 2021, An image is worth 16x16 words",
     paper_url="https://arxiv.org/abs/2010.11929",
     optimizer="adamw",

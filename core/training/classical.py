@@ -11,15 +11,15 @@ import torch
 
 from core import paths
 from core.datasets import LoadedDataset
-from core.evaluation import fit_temperature, score
 from core.evaluation.importance import permutation_importance
 from core.models import build
 from core.models.classical import ClassicalModel
 from core.models.classical.export import MIN_VOTE_FRACTION, export_forest
+from core.probabilities import fit_temperature
 from core.progress import Progress, Report, silent
-from core.runs import Predictions, Run, list_runs, write_run
+from core.runs import Run, existing_run, write_run
 from core.training.config import TrainConfig
-from core.training.export_run import SCORED_SPLITS, model_card, run_config
+from core.training.export_run import SCORED_SPLITS, model_card, run_config, score_splits
 from core.training.optim import Stopwatch, device_name
 
 StageReport = Callable[[float, str], None]  # the share done of one stage, and a line
@@ -50,9 +50,9 @@ def train_classical(
     """
     data = config.load_data(report)
     name = config.run_name(data.provenance.content_hash)
-    existing = [run for run in list_runs(config.dataset) if run.name == name]
+    existing = existing_run(config.dataset, name)
     if existing and not force:
-        return existing[0]
+        return existing
     model = _build(config, data)
     stage = _StagedProgress(report)
     clock = Stopwatch(torch.device("cpu"))
@@ -63,13 +63,10 @@ def train_classical(
     temperature = round(fit_temperature(data["val"].labels, log_votes), 4)
     graph = export_forest(model, temperature)
     # Scored is what will be served, the graph, not the estimator it was made of.
-    predictions = {
-        split: Predictions(
-            data[split].ids, data[split].labels, _graph_logits(graph, data[split].images, split, stage("answers"))
-        )
-        for split in SCORED_SPLITS
-    }
-    metrics: dict[str, Any] = {split: score(found.labels, found.logits) for split, found in predictions.items()} | {
+    predictions, figures = score_splits(
+        data, {split: _graph_logits(graph, data[split].images, split, stage("answers")) for split in SCORED_SPLITS}
+    )
+    metrics = figures | {
         "parameters": count_parameters(model),
         "train_seconds": round(seconds, 1),
         "images_per_second": round(len(data["train"]) / max(1e-9, seconds), 1),
@@ -87,7 +84,7 @@ def train_classical(
         importances=feature_importances(
             model, tables[IMPORTANCE_SPLIT], data[IMPORTANCE_SPLIT].labels, config.seed, stage("importances")
         ),
-        card=model_card(content, metrics, data.spec),
+        card=lambda run: model_card(run, data.spec),
         export=lambda path, weights: path.write_bytes(graph),
     )
 

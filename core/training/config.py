@@ -10,6 +10,7 @@ from core.datasets import LoadedDataset, UnknownDataset, get_dataset
 from core.errors import HemaLensError
 from core.models import get_model
 from core.progress import Report, silent
+from core.runs import FORMER_KEYS, in_current_words
 from core.training.augment import AUGMENTATIONS
 
 SMALL_SIZE = 32  # pixels a side up to which smoothing by resampling costs more than free rotation gains
@@ -90,15 +91,15 @@ class TrainConfig:
             "label_smoothing": (0 <= self.label_smoothing < 1, "from 0 up to 1"),
             "ema": (0 <= self.ema < 1, "from 0 up to 1"),
             "augment": (self.augment in AUGMENTATIONS, f"one of {', '.join(AUGMENTATIONS)}"),
-            "teaching": (0 < self.distill_alpha <= 1, "above 0, up to 1"),
-            "beside": (
+            "distill_alpha": (0 < self.distill_alpha <= 1, "above 0, up to 1"),
+            "auxiliary": (
                 self.auxiliary == "" or _is_auxiliary_for(self.auxiliary, self.dataset),
                 f"a data set whose cells can stand beside those of {self.dataset}",
             ),
-            "beside_share": (0 < self.auxiliary_fraction < 1, "between 0 and 1"),
+            "auxiliary_fraction": (0 < self.auxiliary_fraction < 1, "between 0 and 1"),
             "weights": (
                 self.weights == "" or (self.weights == "imagenet" and not self.warm_start),
-                "imagenet, or nothing where --start says where to begin",
+                "imagenet, or nothing where --warm-start says where to begin",
             ),
             "patience": (self.patience >= 0, "0 or more"),
             "precision": (self.precision in ("auto", "fp32", "bf16"), "auto, fp32 or bf16"),
@@ -137,24 +138,29 @@ class TrainConfig:
             del content["scheme"]
         if get_model(self.model).kind == "classical":
             return {name: content[name] for name in CLASSICAL_FIELDS if name in content}
-        for name in ("start", "weights"):
+        for name in ("warm_start", "weights"):
             if not content[name]:
                 del content[name]
         if not self.distill_from:
-            del content["teacher"], content["teaching"]
+            del content["distill_from"], content["distill_alpha"]
         if not self.auxiliary:
-            del content["beside"], content["beside_share"]
+            del content["auxiliary"], content["auxiliary_fraction"]
         return content
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "TrainConfig":
-        """The configuration stored in a run's ``config['train']``."""
+        """The configuration stored in a run's ``config['train']`` or in a study, by this version or a former one."""
         field_names = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in content.items() if k in field_names})
+        return cls(**{k: v for k, v in in_current_words(content).items() if k in field_names})
 
     def run_name(self, *content_hashes: str) -> str:
-        """Name of the run: model, size, and 6 hex digits that stand for configuration and training data."""
-        identity = json.dumps([self.as_json(), *content_hashes], sort_keys=True)
+        """Name of the run: model, size, and 6 hex digits that stand for configuration and training data.
+
+        Keys count under their first names, so that a configuration keeps its run whatever they are called.
+        """
+        first_names = {current: former for former, current in FORMER_KEYS.items()}
+        content = {first_names.get(key, key): value for key, value in self.as_json().items()}
+        identity = json.dumps([content, *content_hashes], sort_keys=True)
         return f"{self.model}-{self.size}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}"
 
 

@@ -141,8 +141,8 @@ def _in_classes_of(data: LoadedDataset, kin: AuxiliaryFor, codes: tuple[str, ...
             ids.append(part.ids[chosen])
     if not images:
         raise BadConfig(
-            f"beside can't be {data.spec.name!r}: none of its classes that are here ({', '.join(data.spec.codes)}) is "
-            f"one of {', '.join(codes)}"
+            f"auxiliary can't be {data.spec.name!r}: none of its classes that are here ({', '.join(data.spec.codes)}) "
+            f"is one of {', '.join(codes)}"
         )
     return Split(np.concatenate(images), np.concatenate(labels), np.concatenate(ids))
 
@@ -214,7 +214,7 @@ def _teacher_probabilities(run: Run, data: LoadedDataset) -> np.ndarray:
     teacher_data = data if run.size == data.size else get_dataset(run.dataset).load(run.size)
     if not np.array_equal(teacher_data["train"].ids, data["train"].ids):
         raise BadConfig(
-            f"teacher can't be {run.name}: its {run.size} px training pictures are not those of the "
+            f"distill_from can't be {run.name}: its {run.size} px training pictures are not those of the "
             f"{data.size} px set ({teacher_data.provenance.label}, {data.provenance.label})"
         )
     return softmax(engine.logits(run, teacher_data["train"].images) / DISTILL_TEMPERATURE)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import HemaLensError
+from core.formatting import counted
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -85,10 +86,8 @@ def resolve_world_size(device: torch.device, devices: int) -> int:
     available = {"cuda": torch.cuda.device_count, "cpu": lambda: max(devices, 1)}.get(device.type, lambda: 1)()
     requested = devices or (available if device.type == "cuda" else 1)
     if requested > available:
-        raise HemaLensError(
-            f"--devices {requested} can't be: this machine has {available} {device.type} device{'s' if available != 1 else ''} "
-            "that PyTorch can use"
-        )
+        devices_text = counted(available, f"{device.type} device")
+        raise HemaLensError(f"--devices {requested} can't be: this machine has {devices_text} that PyTorch can use")
     return requested
 
 

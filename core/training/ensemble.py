@@ -14,13 +14,13 @@ import numpy as np
 from core import paths
 from core.datasets import get_dataset
 from core.errors import HemaLensError
-from core.evaluation import fit_temperature, score, softmax
 from core.inference import engine
 from core.inference.engine import TTA_VIEWS
 from core.models import get_model
-from core.progress import Progress, Report, silent
-from core.runs import Predictions, Run, list_runs, write_run
-from core.training.export_run import SCORED_SPLITS, build_info, model_card, model_facts
+from core.probabilities import fit_temperature, softmax
+from core.progress import Report, batches, part, silent
+from core.runs import Run, existing_run, write_run
+from core.training.export_run import SCORED_SPLITS, build_info, model_card, model_facts, score_splits
 
 MAX_MEMBERS = 16
 
@@ -34,17 +34,17 @@ def combine(
     *,
     tta_views: int = TTA_VIEWS,
     title: str = "",
-    chosen_on_val: bool = False,
+    selected_on_val: bool = False,
     force: bool = False,
     root: Path | None = None,
     report: Report = silent,
 ) -> Run:
     """The run that averages the probabilities of ``members`` over ``tta_views`` (1 or 8) views of a picture.
 
-    One member makes an 'averaged_views', several an 'ensemble'. A combination that exists is returned untouched unless
-    ``force``. ``title`` is what a person reads in place of the usual one, ``chosen_on_val`` says that `select_members`
-    found the members, ``root`` is the folder that gets ``<dataset>/<run>`` (the user's, if None). Raises
-    `BadCombination` or `DatasetUnavailable`.
+    One member makes an 'averaged_views', several an 'ensemble'. A combination that exists is returned untouched
+    unless ``force``. ``title`` is what a person reads in place of the usual one, ``selected_on_val`` says that
+    `select_members` found the members, ``root`` is the folder that gets ``<dataset>/<run>`` (the user's, if None).
+    Raises `BadCombination` or `DatasetUnavailable`.
     """
     members, root = tuple(members), root or paths.user_runs_root()
     _check(members, tta_views)
@@ -54,9 +54,9 @@ def combine(
     names = sorted(member.name for member in members)
     identity = json.dumps([model.name, names, tta_views, first["provenance"]["content_hash"]])
     name = f"{model.name}-{first['size']}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}"
-    existing = [run for run in list_runs(first["name"]) if run.name == name]
+    existing = existing_run(first["name"], name)
     if existing and not force:
-        return existing[0]
+        return existing
 
     data = get_dataset(first["name"]).load(first["size"], content_hash=first["provenance"]["content_hash"])
     if data.provenance.content_hash != first["provenance"]["content_hash"]:
@@ -66,19 +66,20 @@ def combine(
         )
     log_probabilities, done, total = {}, 0, sum(len(data[split]) for split in SCORED_SPLITS)
     for split in SCORED_SPLITS:
-        parts = []
-        for start in range(0, len(data[split]), engine.BATCH):
-            images = data[split].images[start : start + engine.BATCH]
-            parts.append(np.log(engine.mean_probabilities(members, tta_views, images)))
-            done += len(images)
-            report(Progress(done, total, split, unit="image"))
-        log_probabilities[split] = np.concatenate(parts)
+        n = len(data[split])
+        tell = part(report, done / total, n / total, total=total, unit="image")
+        log_probabilities[split] = np.concatenate(
+            [
+                np.log(engine.mean_probabilities(members, tta_views, data[split].images[rows]))
+                for rows in batches(n, engine.BATCH, tell, split)
+            ]
+        )
+        done += n
     temperature = round(fit_temperature(data["val"].labels, log_probabilities["val"]), 4)
-    predictions = {
-        split: Predictions(data[split].ids, data[split].labels, (log_probabilities[split] / temperature).astype("f4"))
-        for split in SCORED_SPLITS
-    }
-    metrics = {split: score(found.labels, found.logits) for split, found in predictions.items()} | {
+    predictions, figures = score_splits(
+        data, {split: (each / temperature).astype("f4") for split, each in log_probabilities.items()}
+    )
+    metrics = figures | {
         "parameters": sum(member.metrics["parameters"] or 0 for member in members),
         "train_seconds": round(sum(member.metrics["train_seconds"] for member in members), 1),
         "device": "; ".join(dict.fromkeys(member.metrics["device"] for member in members)),
@@ -88,10 +89,10 @@ def combine(
         "name": name,
         "kind": "combination",
         "members": names,
-        "views": tta_views,
-        "chosen_on_val": chosen_on_val,
+        "tta_views": tta_views,
+        "selected_on_val": selected_on_val,
         "train": {"dataset": first["name"], "size": first["size"], "model": model.name, "model_arguments": {}},
-        "model": model_facts(model.name, title or _combination_title(members, tta_views)),
+        "model": model_facts(model.name, title=title or _combination_title(members, tta_views)),
         "dataset": first,
         **build_info("onnxruntime", "numpy"),
     }
@@ -101,7 +102,7 @@ def combine(
         config=config,
         metrics=metrics,
         predictions=predictions,
-        card=model_card(config, metrics, data.spec),
+        card=lambda run: model_card(run, data.spec),
     )
 
 
@@ -174,8 +175,8 @@ def _check_members_findable(members: Sequence[Run], root: Path) -> None:
     unreachable = next((member for member in members if member.path.resolve().parents[1] not in folders), None)
     if unreachable is not None:
         raise BadCombination(
-            f"{unreachable.name} lies in {unreachable.path.parent}, where a combination in {root} would not find it: copy its folder "
-            f"to {root / unreachable.dataset} first"
+            f"{unreachable.name} lies in {unreachable.path.parent}, where a combination in {root} would not find it: "
+            f"copy its folder to {root / unreachable.dataset} first"
         )
 
 

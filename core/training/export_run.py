@@ -5,21 +5,24 @@ does, where its figures hold.
 """
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from core import __version__
 from core.datasets import DatasetSpec, LoadedDataset, UnknownDataset, get_dataset
-from core.evaluation import fit_temperature, score
+from core.evaluation.external import validation_section
+from core.evaluation.metrics import score
 from core.explain.gates import class_gate_means
 from core.inference.ood import make_detector
 from core.models import ImageClassifier, get_model
 from core.models.export import export_graph, round_to_stored, stored_tensors
+from core.probabilities import fit_temperature
 from core.runs import STAIN_AUGMENTATION, Predictions, Run, write_run
 from core.training.checkpoint import TrainState
 from core.training.config import TrainConfig
@@ -36,7 +39,7 @@ def run_config(config: TrainConfig, name: str, data: LoadedDataset, *packages: s
         "name": name,
         **({} if kind == "network" else {"kind": kind}),
         "train": config.as_json(),
-        "model": model_facts(config.model, _run_title(config)),
+        "model": model_facts(config.model, config.all_model_arguments(), _run_title(config)),
         "dataset": {
             "name": data.spec.name,
             "title": data.spec.title,
@@ -50,19 +53,30 @@ def run_config(config: TrainConfig, name: str, data: LoadedDataset, *packages: s
     }
 
 
+def score_splits(
+    data: LoadedDataset, logits: Mapping[str, np.ndarray]
+) -> tuple[dict[str, Predictions], dict[str, Any]]:
+    """By split what a run stores of its ``logits`` (N, C), in half precision, and the figures computed from that."""
+    predictions = {
+        split: Predictions(data[split].ids, data[split].labels, of_split).rounded()
+        for split, of_split in logits.items()
+    }
+    return predictions, {split: score(answers.labels, answers.logits) for split, answers in predictions.items()}
+
+
 def _run_title(config: TrainConfig) -> str:
     """The model's title, with what sets the run apart from others of its kind that were trained for home."""
     return f"{get_model(config.model).title}, any laboratory" if config.augment == STAIN_AUGMENTATION else ""
 
 
-def model_facts(name: str, title: str = "") -> dict[str, str]:
-    """What a person reads of the registered model ``name``, under ``title`` where it has one of its own."""
+def model_facts(name: str, arguments: Mapping[str, Any] | None = None, title: str = "") -> dict[str, str]:
+    """What a person reads of the registered model ``name`` built with ``arguments``, under ``title`` if it has one."""
     model = get_model(name)
     return {
         "name": model.name,
         "title": title or model.title,
         "family": model.family,
-        "summary": model.summary,
+        "summary": model.describe(arguments),
         "paper": model.paper,
         "paper_url": model.paper_url,
     }
@@ -83,15 +97,14 @@ def build_info(*packages: str) -> dict[str, Any]:
 _NO_PATIENTS = "No patient identities are known, so cells of one person may be in both train and test."
 
 
-def model_card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpec) -> str:
-    """Markdown for ``card.md`` from the run's config, its metrics and its data set's spec."""
+def model_card(run: Run, spec: DatasetSpec) -> str:
+    """Markdown for ``card.md`` of ``run``, whose classes are those of ``spec``."""
+    config, metrics = run.config, run.metrics
     model, data = config["model"], config["dataset"]
-    title, describe_making = _MAKING_SECTIONS[config.get("kind", "network")]
+    title, describe_making = _MAKING_SECTIONS[run.kind]
     arguments = ", ".join(f"{k} {v}" for k, v in config["train"]["model_arguments"].items())
-    tta_views = config.get("views", 1)
-    tta_line = (
-        "One view of each picture, no averaging over views." if tta_views == 1 else f"{tta_views} views averaged."
-    )
+    views = run.tta_views
+    views_line = "One view of each picture, no averaging over views." if views == 1 else f"{views} views averaged."
     lines = [
         f"# {model['title']}, {data['size']} px",
         "",
@@ -113,7 +126,7 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpe
         )
     lines += [
         "",
-        f"Val made every choice; test was scored once. {tta_line} "
+        f"Val made every choice; test was scored once. {views_line} "
         "The interval (Wilson) covers the draw of test images only, not the draw of the seed.",
         "",
         "| class | sensitivity | specificity | precision |",
@@ -136,14 +149,14 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpe
         *_dataset_lines(data, spec),
         f"## {title}",
         "",
-        describe_making(config, metrics),
+        describe_making(run),
         "",
+        *([validation_section(run.external_validation())] if run.external_validation() else []),
         "## Limits",
         "",
         "Research use, not a medical device. The figures hold for images made and stained like the training data; "
         f"{spec.unit}s of another laboratory, microscope or stain can be misread with high confidence. "
-        f"{'' if config.get('members') else 'One seed. '}"
-        + (" ".join(spec.cautions) if spec.cautions else _NO_PATIENTS),
+        f"{'' if run.members else 'One seed. '}" + (" ".join(spec.cautions) if spec.cautions else _NO_PATIENTS),
         "",
     ]
     return "\n".join(lines)
@@ -151,7 +164,7 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], spec: DatasetSpe
 
 def _auxiliary_lines(config: dict[str, Any]) -> list[str]:
     """Which cells of another laboratory took part in training, and how many of each class."""
-    auxiliary = config.get("beside")
+    auxiliary = config.get("auxiliary")
     if not auxiliary:
         return []
     cells = ", ".join(f"{n:,} {code}" for code, n in auxiliary["counts"].items())
@@ -161,8 +174,8 @@ def _auxiliary_lines(config: dict[str, Any]) -> list[str]:
         domain = ""
     return [
         f"Trained beside cells of another laboratory: {auxiliary['provenance']['label']}, content "
-        f"{auxiliary['provenance']['content_hash']} ({cells}{domain}). Its test cells stayed away, and no figure here is "
-        "about its cells.",
+        f"{auxiliary['provenance']['content_hash']} ({cells}{domain}). Its test cells stayed away, and no figure "
+        "here is about its cells.",
         "",
     ]
 
@@ -186,33 +199,40 @@ def _dataset_lines(data: dict[str, Any], spec: DatasetSpec) -> list[str]:
     return [*lines, ""] if lines else []
 
 
-def _network_section(config: dict[str, Any], metrics: dict[str, Any]) -> str:
-    train = config["train"]
-    teachers = " and ".join(f"`{name}`" for name in train.get("teacher", "").split(",") if name)
-    distillation_phrase = f"{train['teaching']:.0%} of the labels came from {teachers}; " if teachers else ""
-    initial_weights = "From scratch"
-    if train.get("start"):
-        initial_weights = f"Begun at the weights of {train['start']}"
+def _network_section(run: Run) -> str:
+    config, metrics, train = run.config, run.metrics, run.config["train"]
+    teachers = " and ".join(f"`{name}`" for name in train.get("distill_from", "").split(",") if name)
+    distillation_phrase = f"{train['distill_alpha']:.0%} of the labels came from {teachers}; " if teachers else ""
+    initial_weights, earlier = "From scratch", ""
+    if train.get("warm_start"):
+        initial_weights = f"Begun at the weights of {train['warm_start']}"
+        with_earlier = run.training_seconds
+        earlier = (
+            f" ({with_earlier:,.0f} s with the trainings that it goes on from)"
+            if with_earlier > metrics["train_seconds"]
+            else " (the training that it goes on from not counted: that run is not here)"
+        )
     if train.get("weights"):
         initial_weights = (
-            f"Begun at torchvision's weights of {get_model(train['model']).imagenet[0]}, learned from ImageNet's "
+            f"Begun at torchvision's weights of {get_model(train['model']).imagenet}, learned from ImageNet's "
             "photographs (all layers of the same shapes)"
         )
-    auxiliary = config.get("beside")
+    auxiliary = config.get("auxiliary")
     auxiliary_phrase = (
-        f"{train['beside_share']:.0%} of each batch were cells of {auxiliary['title']}, " if auxiliary else ""
+        f"{train['auxiliary_fraction']:.0%} of each batch were cells of {auxiliary['title']}, " if auxiliary else ""
     )
     device = f"{metrics['device']}{', bfloat16' if metrics['bf16'] else ''}"
     return (
         f"{initial_weights}, {metrics['epochs']} of at most {train['epochs']} epochs (best: {metrics['best_epoch']}), "
         f"{train['optimizer']}, peak learning rate {train['learning_rate']:g}, batches of {train['batch_size']}, "
         f"augmentation '{train['augment']}', {auxiliary_phrase}{distillation_phrase}"
-        f"seed {train['seed']}; {metrics['train_seconds']:,.0f} s on {device}. Probabilities were calibrated on val "
-        f"(temperature {metrics['temperature']:.2f}, folded into the last layer)."
+        f"seed {train['seed']}; {metrics['train_seconds']:,.0f} s on {device}{earlier}. Probabilities were "
+        f"calibrated on val (temperature {metrics['temperature']:.2f}, folded into the last layer)."
     )
 
 
-def _classical_section(config: dict[str, Any], metrics: dict[str, Any]) -> str:
+def _classical_section(run: Run) -> str:
+    config, metrics = run.config, run.metrics
     return (
         "Features of every picture were computed and trees grown on those of the training pictures, seed "
         f"{config['train']['seed']}; {metrics['train_seconds']:,.0f} s on {metrics['device']}. Flips and quarter turns "
@@ -222,11 +242,12 @@ def _classical_section(config: dict[str, Any], metrics: dict[str, Any]) -> str:
     )
 
 
-def _combination_section(config: dict[str, Any], metrics: dict[str, Any]) -> str:
+def _combination_section(run: Run) -> str:
+    config, metrics = run.config, run.metrics
     members = config["members"]
     several = f"the {len(members)} runs" if len(members) > 1 else "the run"
-    tta_phrase = f", each over {config['views']} flips and quarter turns of the picture" if config["views"] > 1 else ""
-    chosen = "The members were chosen one by one by their log loss on val. " if config["chosen_on_val"] else ""
+    tta_phrase = f", each over {run.tta_views} flips and quarter turns of the picture" if run.tta_views > 1 else ""
+    chosen = "The members were chosen one by one by their log loss on val. " if config["selected_on_val"] else ""
     return (
         f"Mean probability of {several} {', '.join(f'`{m}`' for m in members)}{tta_phrase}. {chosen}"
         f"Nothing was trained for it; training {'them' if len(members) > 1 else 'it'} took "
@@ -236,7 +257,7 @@ def _combination_section(config: dict[str, Any], metrics: dict[str, Any]) -> str
 
 
 # By kind of run: the section's title, and the function that writes it.
-_MAKING_SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any], dict[str, Any]], str]]] = {
+_MAKING_SECTIONS: dict[str, tuple[str, Callable[[Run], str]]] = {
     "network": ("Training", _network_section),
     "classical": ("Training", _classical_section),
     "combination": ("Members", _combination_section),
@@ -263,13 +284,11 @@ def export_run(
     temperature = fit_temperature(data["val"].labels, network_logits(network, data["val"].images, device).numpy())
     network.divide_logits(temperature)
     round_to_stored(network)
-    predictions = {}
-    for split in SCORED_SPLITS:
-        part = data[split]
-        logits = network_logits(network, part.images, device).numpy()
-        predictions[split] = Predictions(part.ids, part.labels, logits)
+    predictions, figures = score_splits(
+        data, {split: network_logits(network, data[split].images, device).numpy() for split in SCORED_SPLITS}
+    )
     images_seen = len(data["train"]) * state.epoch
-    metrics = {split: score(answers.labels, answers.logits) for split, answers in predictions.items()} | {
+    metrics = figures | {
         "parameters": sum(p.numel() for p in network.parameters()),
         "train_seconds": round(state.seconds, 1),
         "images_per_second": round(images_seen / max(1e-9, state.seconds), 1),
@@ -281,9 +300,9 @@ def export_run(
     }
     stored_config = run_config(config, name, data, "torch", "torchvision", "numpy", "onnx")
     if auxiliary:
-        stored_config["beside"] = auxiliary.facts
+        stored_config["auxiliary"] = auxiliary.facts
     network = network.cpu()
-    run = write_run(
+    return write_run(
         root,
         name,
         config=stored_config,
@@ -292,8 +311,7 @@ def export_run(
         predictions=predictions,
         weights=stored_tensors(network),
         gate_means=class_gate_means(network, data["val"].images, data["val"].labels, len(data.spec.classes)),
-        card=model_card(stored_config, metrics, data.spec),
+        card=lambda run: model_card(run, data.spec),
         export=lambda graph, weights: export_graph(network, config.size, graph, weights),
+        complete=lambda run: make_detector(run, data),
     )
-    make_detector(run, data)
-    return run

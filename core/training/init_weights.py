@@ -51,18 +51,17 @@ def load_imagenet_weights(network: ImageClassifier, config: TrainConfig) -> None
 
 def imagenet_model_name(config: TrainConfig) -> str:
     """torchvision's name of the published network that ``config``'s model begins at. Raises `BadConfig`."""
-    published_at = get_model(config.model).imagenet
-    if published_at is None:
+    model = get_model(config.model)
+    if not model.imagenet:
         offered = ", ".join(n for n in model_names("network") if get_model(n).imagenet)
         raise BadConfig(f"weights can't be 'imagenet': none are published for {config.model}, but for {offered}")
-    name, width = published_at
-    chosen = config.all_model_arguments()["width"]
+    chosen, width = config.all_model_arguments()["width"], model.published_width
     if chosen != width:
         raise BadConfig(
-            f"weights can't be 'imagenet' for {config.model} of width {chosen}: torchvision's {name} has the width "
-            f"{width}, choose it with --arg width={width}"
+            f"weights can't be 'imagenet' for {config.model} of width {chosen}: torchvision's {model.imagenet} has the "
+            f"width {width}, choose it with --arg width={width}"
         )
-    return name
+    return model.imagenet
 
 
 def conv_and_norm_layers(network: nn.Module) -> list[tuple[str, dict[str, Tensor]]]:
@@ -102,7 +101,7 @@ def load_warm_start(network: ImageClassifier, run: Run, codes: tuple[str, ...]) 
     (Yosinski et al. 2014, arXiv:1411.1792).
     """
     if run.kind != "network":
-        raise BadConfig(f"start can't be {run.name}: it is no network ({run.title})")
+        raise BadConfig(f"warm_start can't be {run.name}: it is no network ({run.title})")
     same_classes = run.codes == codes
     state = load_network(run).state_dict()
     if not same_classes:
@@ -113,6 +112,6 @@ def load_warm_start(network: ImageClassifier, run: Run, codes: tuple[str, ...]) 
         network.load_state_dict(state)
     except RuntimeError as error:
         fits = "model, arguments and classes" if same_classes else "model and arguments"
-        raise BadConfig(f"start can't be {run.name}: its weights fit its own {fits} only ({run.title})") from error
+        raise BadConfig(f"warm_start can't be {run.name}: its weights fit its own {fits} only ({run.title})") from error
     if same_classes:
         network.divide_logits(1 / run.metrics["temperature"])

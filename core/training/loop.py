@@ -22,7 +22,7 @@ from core.datasets import LoadedDataset
 from core.errors import HemaLensError
 from core.models import ImageClassifier, build, get_model
 from core.progress import Progress, Report, silent
-from core.runs import Run, find_run, list_runs
+from core.runs import Run, existing_run, find_run
 from core.training import checkpoint, classical
 from core.training.augment import AUGMENTATIONS, augment
 from core.training.checkpoint import TrainState
@@ -74,9 +74,9 @@ def train_network(
     data = config.load_data(report)
     auxiliary = load_auxiliary(config, data, report)
     name = config.run_name(*content_hashes(data, auxiliary))
-    existing = [run for run in list_runs(config.dataset) if run.name == name]
+    existing = existing_run(config.dataset, name)
     if existing and not force:
-        return existing[0]
+        return existing
     checkpoint_folder = paths.checkpoints_root() / name
     device = choose_device(config.device)
     world_size = resolve_world_size(device, config.devices)

@@ -367,7 +367,7 @@ def _panels(
 
 
 def _cells_of(figures: Mapping[str, Any], unit: str) -> str:
-    drawn_from = f" of {figures['of']:,}" if figures["of"] > figures["n"] else ""
+    drawn_from = f" of {figures['test_images']:,}" if figures["test_images"] > figures["n"] else ""
     return f"{figures['n']:,}{drawn_from} test {unit}s of {figures['provenance']}"
 
 

@@ -17,7 +17,7 @@ from dashboard.compare import CompareContext, scheme_of, scheme_titles
 from dashboard.style import finish, ground, series_colours
 
 # Where and how it was split, not how it learnt.
-_NO_RECIPE = ("dataset", "scheme", "size", "model", "model_arguments", "start", "weights")
+_NO_RECIPE = ("dataset", "scheme", "size", "model", "model_arguments", "warm_start", "weights")
 
 
 def split_gaps(runs: Sequence[Run], schemes: Sequence[Scheme], labels: Mapping[str, str]) -> pd.DataFrame:
@@ -70,7 +70,7 @@ def _row(trusted: Run, other: Run, first: str, second: str) -> dict[str, object]
 def _recipe(run: Run) -> tuple:
     train = run.config["train"]
     arguments = json.dumps(train.get("model_arguments") or {}, sort_keys=True)
-    return run.model, run.size, arguments, train.get("start") or "", train.get("weights") or "", run.codes
+    return run.model, run.size, arguments, train.get("warm_start") or "", train.get("weights") or "", run.codes
 
 
 def _differing(one: Run, other: Run) -> list[str]:

@@ -29,7 +29,7 @@ def test_figures_are_printed_and_kept(run, capsys):
     assert all(len(way["accuracy"]) == len(way["confidence"]) == 5 for way in told["corruptions"].values())
     assert (told["n"], told["size"], told["split"]) == (24, 28, "test")
     assert "be" not in told, "the paper's figures are of BloodMNIST"
-    assert (run.path / "corruptions.json").stat().st_size < 10_000
+    assert (run.path / "robustness.json").stat().st_size < 10_000
 
 
 def test_the_same_again_and_as_counted_by_hand(run, monkeypatch):
@@ -39,7 +39,7 @@ def test_the_same_again_and_as_counted_by_hand(run, monkeypatch):
     found = robustness.evaluate_robustness(run, data, 16, report=steps.append)
     assert found == robustness.evaluate_robustness(run, data, 16)
     assert steps[-1].done == steps[-1].total == 16 * 6
-    assert found["of"] == len(data["test"])
+    assert found["test_images"] == len(data["test"])
     everything = robustness.evaluate_robustness(run, data, 0)
     stored = run.predictions("test")
     assert everything["n"] == len(stored.labels)

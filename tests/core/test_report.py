@@ -1,5 +1,7 @@
 """The tables of results: a data set each, with the way to split where there are several."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from core.report import published, results_table
@@ -15,14 +17,16 @@ def runs(tmp_path, monkeypatch):
         fake_run(tmp_path, "random-64-1", dataset="smears", scheme="random", accuracy=0.97),
         fake_run(tmp_path, "grouped-64-1", dataset="smears", accuracy=0.8),
     ]
-    monkeypatch.setattr("core.report.get_model", lambda name: type("Model", (), {"published": {64: 0.5}}))
+    model = SimpleNamespace(published={64: 0.5}, published_as="mean of folds")
+    monkeypatch.setattr("core.report.get_model", lambda name: model)
     return made
 
 
 def test_every_data_set_has_a_table_of_its_own(runs):
-    first, second = results_table(runs).split("### Smears")
-    assert first.startswith("### ")
+    first, second = results_table(runs).split("## Smears")
+    assert first.startswith("## ")
     assert "`cell-64-1`" in first
+    assert "| 50.00% (mean of folds) |" in first
     assert "| split |" not in first
     assert "`random-64-1`" in second
     assert "`cell-64-1`" not in second

@@ -13,7 +13,7 @@ def make(tmp_path, monkeypatch):
 
     def one(end: str, seed: int = 1, start: str | None = None):
         run = fake_run(tmp_path, f"net-64-{end}", title="Net", seed=seed)
-        run.config["train"]["start"] = f"net-64-{start}" if start else None
+        run.config["train"]["warm_start"] = f"net-64-{start}" if start else None
         return run
 
     return one

@@ -64,7 +64,6 @@ def untrained(tiny_runs, tmp_path, monkeypatch):
             predictions={split: like.predictions(split) for split in ("val", "test")},
             weights=stored_tensors(network),
             gate_means={},
-            card="",
             export=lambda graph, weights: export_graph(network, 28, graph, weights),
         )
 

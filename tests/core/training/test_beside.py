@@ -107,8 +107,8 @@ def test_without_guests_the_order_is_the_one_it_always_was() -> None:
 
 def test_a_run_says_who_trained_beside(elsewhere: str, tmp_path) -> None:
     run = train(config(beside=elsewhere, beside_share=0.5, device="cpu"), root=tmp_path)
-    assert run.config["beside"]["counts"] == {"EO": 4, "LY": 4}
-    assert run.config["train"]["beside"] == elsewhere
+    assert run.config["auxiliary"]["counts"] == {"EO": 4, "LY": 4}
+    assert run.config["train"]["auxiliary"] == elsewhere
     assert "50% of each batch were cells of Elsewhere" in run.card
     assert "content abc123 (4 EO, 4 LY" in run.card
     again = TrainConfig.from_json(run.config["train"])
@@ -116,7 +116,7 @@ def test_a_run_says_who_trained_beside(elsewhere: str, tmp_path) -> None:
 
 
 def test_guests_are_part_of_the_identity_only_where_there_are_some(elsewhere: str) -> None:
-    assert "beside" not in config().as_json()
+    assert "auxiliary" not in config().as_json()
     assert "beside_share" not in config().as_json()
     names = {
         config().run_name("x"),
@@ -143,7 +143,7 @@ def test_a_share_of_nothing_is_refused(option: str, capsys) -> None:
 
 @pytest.mark.parametrize("name", ["bloodmnist", "nowhere"])
 def test_cells_that_are_no_kin_are_refused(name: str) -> None:
-    with pytest.raises(BadConfig, match="beside"):
+    with pytest.raises(BadConfig, match="auxiliary"):
         config(beside=name)
 
 

@@ -9,10 +9,10 @@ from tests.fake_runs import fake_run
 
 def written(tmp_path, spec, **changes) -> str:
     run = fake_run(tmp_path, "cnn-64-1", dataset="smears", **changes)
-    config = run.config | {"train": run.config["train"] | {"model_arguments": {}, "model": "cnn_2"}}
-    config["train"] |= {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 8, "augment": "standard"}
-    metrics = run.metrics | {"epochs": 4, "bf16": False, "temperature": 1.0}
-    return model_card(config, metrics, spec.with_classes(run.codes))
+    run.config["train"] |= {"model_arguments": {}, "model": "cnn_2", "optimizer": "sgd", "learning_rate": 0.1}
+    run.config["train"] |= {"batch_size": 8, "augment": "standard"}
+    run.metrics.update({"epochs": 4, "bf16": False, "temperature": 1.0})
+    return model_card(run, spec.with_classes(run.codes))
 
 
 @pytest.fixture

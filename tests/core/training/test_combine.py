@@ -82,7 +82,6 @@ def stored(data, tmp_path, name, weights, kind="network", **dataset):
         config=config,
         metrics=metrics,
         predictions=answers,
-        card="",
         export=lambda path, weights: path.write_bytes((folder / name).read_bytes()),
     )
 

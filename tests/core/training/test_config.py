@@ -27,7 +27,7 @@ def test_the_name_stands_for_configuration_and_data_but_not_for_the_device() -> 
 
 
 def test_a_start_belongs_to_the_name_and_its_absence_does_not() -> None:
-    assert "start" not in TrainConfig().as_json()
+    assert "warm_start" not in TrainConfig().as_json()
     assert TrainConfig(warm_start="cnn_se-64-abcdef").run_name("x") != TrainConfig().run_name("x")
 
 
@@ -35,7 +35,7 @@ def test_shipped_runs_bear_the_names_of_their_configurations() -> None:
     trained = [run for run in list_runs() if run.kind != "combination"]  # these are named after their members
     assert trained
     for run in trained:
-        cells = [run.config[part]["provenance"] for part in ("dataset", "beside") if part in run.config]
+        cells = [run.config[part]["provenance"] for part in ("dataset", "auxiliary") if part in run.config]
         assert TrainConfig.from_json(run.config["train"]).run_name(*(c["content_hash"] for c in cells)) == run.name
 
 

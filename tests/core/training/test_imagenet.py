@@ -29,7 +29,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def config(model="mobilenet_v2", **choices) -> TrainConfig:
-    choices = {"weights": "imagenet", "model_arguments": {"width": get_model(model).imagenet[1]}} | choices
+    choices = {"weights": "imagenet", "model_arguments": {"width": get_model(model).published_width}} | choices
     return TrainConfig.for_model(model, dataset="synthetic", size=28, device="cpu", **choices)
 
 
@@ -88,7 +88,7 @@ def test_all_layers_of_the_same_shape_begin_at_the_published_weights(served, cap
 
 @pytest.mark.parametrize("name", OFFERING)
 def test_nearly_all_of_an_offering_model_fits_the_published_one(name):
-    published, width = get_model(name).imagenet
+    published, width = get_model(name).imagenet, get_model(name).published_width
     with torch.device("meta"):
         ours = conv_and_norm_layers(build(name, 8, 64, width=width).body)
         theirs = conv_and_norm_layers(torchvision.models.get_model(published, weights=None))

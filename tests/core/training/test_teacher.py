@@ -37,12 +37,12 @@ def test_a_teacher_gives_its_share(tiny_run) -> None:
 
 def test_a_teacher_of_another_size_sees_the_same_cells(tiny_run, tmp_path) -> None:
     run = train(pupil(size=64, teacher=tiny_run.name, device="cpu"), root=tmp_path)
-    assert run.config["train"]["teacher"] == tiny_run.name
+    assert run.config["train"]["distill_from"] == tiny_run.name
     assert tiny_run.name in run.card
 
 
 def test_the_teacher_is_part_of_the_identity_only_where_there_is_one() -> None:
-    assert "teacher" not in pupil().as_json()
+    assert "distill_from" not in pupil().as_json()
     assert "teaching" not in pupil().as_json()
     assert pupil(teacher="a").run_name("x") != pupil(teacher="b").run_name("x") != pupil().run_name("x")
 

@@ -14,8 +14,9 @@ from safetensors import safe_open
 
 from core import paths
 from core.cli import main
+from core.evaluation.metrics import score
 from core.runs import list_runs
-from core.training import BadConfig, TrainConfig, TrainingFailed, loop, train
+from core.training import BadConfig, TrainConfig, TrainingFailed, export_run, loop, train
 from core.training.checkpoint import TrainState, restore, save
 
 TINY_OPTIONS = ["--dataset", "synthetic", "--size", "28", "--arg", "width=8", "--device", "cpu"]
@@ -57,11 +58,26 @@ def test_a_run_is_whole_and_its_figures_are_those_of_its_weights(tiny_run) -> No
     assert tiny_run.provenance == "drawn, not real"
     assert "drawn, not real" in tiny_run.card
     stored = tiny_run.predictions("test")
-    accuracy = np.mean(stored.logits.argmax(1) == stored.labels)
-    assert tiny_run.metrics["test"]["accuracy"] == pytest.approx(accuracy, abs=2 / len(stored.labels))
+    assert {k: tiny_run.metrics["test"][k] for k in ("accuracy", "ece", "confusion")} == {
+        k: v for k, v in score(stored.labels, stored.logits).items() if k in ("accuracy", "ece", "confusion")
+    }
     assert set(tiny_run.gate_means()) == {f"stage {i}" for i in range(1, 6)}
     assert tiny_run.metrics["parameters"] > 0
     assert tiny_run.metrics["temperature"] > 0
+
+
+def test_a_detector_that_fails_leaves_no_run_and_the_next_training_makes_it(monkeypatch) -> None:
+    def fail(run, data) -> None:
+        raise RuntimeError("no detector")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export_run, "make_detector", fail)
+        with pytest.raises(RuntimeError, match="no detector"):
+            train(tiny())
+    assert list_runs("synthetic") == []
+    assert not list(paths.user_runs_root().rglob("*.json"))
+    run = train(tiny(), resume=True)
+    assert run.ood_path.exists()
 
 
 def test_the_shell_scores_a_run_anew_and_finds_the_same_figures(tiny_run, capsys) -> None:
