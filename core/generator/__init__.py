@@ -8,7 +8,6 @@ known of them (`FACTS`), a card, and a sheet of cells made in advance. Making ce
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from core import paths
 from core.errors import HemaLensError
 from core.inference.engine import thread_count
 from core.progress import Progress, Report, batches, silent
+from core.storage import cached_file
 
 LABEL = "generated, not a patient's cell"
 FACTS, CARD, FLOW, DECODER, SHEET = "generator.json", "card.md", "flow.onnx", "decoder.onnx", "cells.jpg"
@@ -66,23 +66,22 @@ def find_generator(dataset: str) -> Generator | None:
     Raises `BadGenerator` where its facts can't be read.
     """
     for root in (paths.user_runs_root(), paths.shipped_runs_root()):
-        path = generator_path(root, dataset)
         try:
-            return _read(path, (path / FACTS).stat().st_mtime_ns)
+            return _read(generator_path(root, dataset) / FACTS)
         except OSError:
             continue
     return None
 
 
-@lru_cache(maxsize=4)
-def _read(path: Path, changed: int) -> Generator:
+@cached_file(4)
+def _read(path: Path) -> Generator:
     try:
-        facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
-        generator = Generator(path, facts)
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        generator = Generator(path.parent, facts)
         _ = generator.codes, generator.size, facts["latent"], facts["sampling"]["time_exponent"]
     except (ValueError, KeyError, TypeError) as error:
         raise BadGenerator(
-            f"{path} can't be read as a generator ({error!r}): restore the folder, or delete it and train it anew"
+            f"{path.parent} can't be read as a generator ({error!r}): restore it, or delete it and train it anew"
         ) from error
     return generator
 
@@ -146,21 +145,19 @@ def decode(generator: Generator, latents: np.ndarray) -> np.ndarray:
 
 
 def _run(generator: Generator, graph: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    path = generator.path / graph
-    return _session(path, path.stat().st_mtime_ns if path.exists() else 0).run(None, inputs)[0]
-
-
-@lru_cache(maxsize=4)
-def _session(path: Path, changed: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = thread_count()
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return _session(generator.path / graph).run(None, inputs)[0]
     except Exception as error:  # ONNX Runtime raises kinds of its own that derive from Exception only
         raise BadGenerator(
-            f"the generator's {path.name} can't be opened: restore its folder, or delete it and let drawn cells "
-            "stand in"
+            f"the generator's {graph} can't be used: restore its folder, or delete it and let drawn cells stand in"
         ) from error
+
+
+@cached_file(4)
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = thread_count()
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def load_sheet(generator: Generator) -> tuple[np.ndarray, np.ndarray] | None:

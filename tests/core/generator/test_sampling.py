@@ -75,7 +75,7 @@ def test_the_graphs_answer_as_the_networks_do(made):
     painted = ((autoencoder.decoder(torch.from_numpy(latents)).clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1).numpy()
     assert np.abs(decode(made, latents) - painted).max() < 1.5  # half a grey level for rounding, one for kernels
     times, classes = np.array([0.1, 0.5, 1], np.float32), np.array([0, 7, 8])
-    session = _session(made.path / FLOW, 0)
+    session = _session(made.path / FLOW)
     served = session.run(["velocity"], {"latent": latents, "time": times, "class": classes})[0]
     eager = flow(*map(torch.from_numpy, (latents, times, classes))).numpy()
     np.testing.assert_allclose(served, eager, atol=5e-3 * np.abs(eager).max())
@@ -103,7 +103,7 @@ def test_what_is_broken_says_what_to_do(root):
     (made.path / SHEET).write_bytes(b"broken")
     assert load_sheet(made) is None
     (made.path / DECODER).write_bytes(b"broken")
-    with pytest.raises(BadGenerator, match=r"decoder\.onnx can't be opened: restore its folder"):
+    with pytest.raises(BadGenerator, match=r"decoder\.onnx can't be used: restore its folder"):
         generate(made, [0], seed=0)
     path = generator_path(root / "shipped", "bloodmnist") / FACTS
     path.write_text('{"codes": []}')
