@@ -1,12 +1,16 @@
 """What mattered: ingredients and seeds of a study, settings of a search, features of a classical model."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.studies import Study, Trial, mean_interval
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 STUDY_MEASURES = ("test", "score")
 
@@ -97,71 +101,38 @@ def _welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[fl
     return float(interval.low), float(interval.high)
 
 
-MIN_TRIALS = 12  # complete trials; with fewer nothing can be held out
-FOLDS = 5
-TREES = 60
-SHUFFLES = 10
+MIN_TRIALS = 12  # complete trials; fewer tell chance from a setting's worth too badly
 
 
-@dataclass(frozen=True)
-class Importance:
-    """``drop`` by setting, the largest first: by how much ``explained`` falls when the setting's values are shuffled.
+def setting_importance(study: Study) -> dict[str, float] | None:
+    """The share of the scores' variance that each setting of a search explains, the largest first; they sum to 1.
 
-    ``explained`` is the share of the scores' variance that a random forest foretells for trials it has not seen
-    (R², 1 at most; 0 or less: it foretells nothing, so the drops say nothing either).
+    fANOVA (Hutter, Hoos and Leyton-Brown 2014, ICML 32, 754-762) as Optuna computes it, over the complete trials: a
+    random forest learns score from settings. What some trials lack is left out, and whether the forest would foretell
+    trials that it has not seen is not known. None with fewer than `MIN_TRIALS`, or where nothing varied.
     """
-
-    drop: dict[str, float]
-    explained: float
-    trials: int
-
-
-def importance(study: Study) -> Importance | None:
-    """Permutation importance (Breiman, L. (2001), Machine Learning 45, 5-32) over the complete trials of a search.
-
-    A random forest learns score from settings on four fifths of the trials and is asked about the others, with
-    every setting shuffled in turn. None with fewer than `MIN_TRIALS` complete trials, or where nothing varied.
-    """
-    from sklearn.ensemble import RandomForestRegressor
-    from sklearn.model_selection import KFold
-
-    trials = study.complete
-    names = [name for name in study.parameters if len({str(t.params.get(name)) for t in trials}) > 1]
-    scores = np.array([t.score for t in trials], float)
-    if len(trials) < MIN_TRIALS or not names or np.ptp(scores) == 0:
+    if len(study.complete) < MIN_TRIALS or len({trial.score for trial in study.complete}) == 1:
         return None
-    table = np.array([[as_number(study.parameters[name], t.params.get(name)) for name in names] for t in trials])
-    rng, errors = np.random.default_rng(0), np.zeros((len(trials), 1 + len(names)))
-    for learn, ask in KFold(FOLDS, shuffle=True, random_state=0).split(table):
-        forest = RandomForestRegressor(TREES, random_state=0).fit(table[learn], scores[learn])
-        # One question for all shuffles: scikit-learn's permutation_importance asks for each, 20 times as slow here.
-        asked = [table[ask]] + [_shuffled(table[ask], column, rng) for column in range(len(names))]
-        wrong = [(forest.predict(rows).reshape(-1, len(ask)) - scores[ask]) ** 2 for rows in asked]
-        errors[ask] = np.stack([each.mean(axis=0) for each in wrong], axis=1)
-    # Shares of the variance of all scores: that of a handful would swing from fold to fold.
-    lost = errors.mean(axis=0) / scores.var()
-    drop = lost[1:] - lost[0]
-    order = np.argsort(-drop, kind="stable")
-    return Importance({names[i]: float(drop[i]) for i in order}, float(1 - lost[0]), len(trials))
+    import optuna
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    search = optuna.create_study(direction="maximize")
+    ranges = {name: _distribution(spec) for name, spec in study.parameters.items()}
+    for trial in study.complete:
+        params = {name: value for name, value in trial.params.items() if name in ranges}
+        distributions = {name: ranges[name] for name in params}
+        search.add_trial(optuna.create_trial(value=trial.score, params=params, distributions=distributions))
+    shares = get_param_importances(search, evaluator=FanovaImportanceEvaluator(seed=0))
+    return {name: float(share) for name, share in shares.items()} or None
 
 
-def _shuffled(table: np.ndarray, column: int, rng: np.random.Generator) -> np.ndarray:
-    """`SHUFFLES` copies of ``table`` (N, P) below each other, each with the values of ``column`` shuffled."""
-    copies = np.tile(table, (SHUFFLES, 1, 1))
-    copies[:, :, column] = rng.permuted(copies[:, :, column], axis=1)
-    return copies.reshape(-1, table.shape[1])
+def _distribution(spec: Mapping[str, Any]) -> "BaseDistribution":
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-
-def as_number(spec: dict, value: object) -> float:
-    """A setting's value as a number a tree can split: logarithm where its range has one, a choice by its place.
-
-    NaN where the trial has no such setting.
-    """
-    if value is None:
-        return float("nan")
     if spec["kind"] == "choice":
-        return float(next((i for i, choice in enumerate(spec["choices"]) if choice == value), -1))
-    return float(np.log10(value)) if spec.get("log") else float(value)
+        return CategoricalDistribution(spec["choices"])
+    return {"int": IntDistribution, "float": FloatDistribution}[spec["kind"]](spec["low"], spec["high"], log=spec["log"])
 
 
 AccuracyFn = Callable[[np.ndarray], float]
