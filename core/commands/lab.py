@@ -15,7 +15,7 @@ from core.adaptation.head import LabCells, base_run, encode_pictures, exemplars_
 from core.adaptation.profile import LabProfile, make_profile
 from core.adaptation.simulation import Simulation, simulate, summarize_simulations
 from core.datasets import get_dataset
-from core.datasets.pictures import UNLABELLED, LabelledPictures, read_folder_pictures
+from core.datasets.pictures import UNLABELLED, LabPictures, read_folder_pictures
 from core.errors import HemaLensError
 from core.formatting import RESEARCH_LINE
 from core.progress import TerminalBar
@@ -128,7 +128,7 @@ def fit(options: argparse.Namespace) -> int:
 def _facts(
     options: argparse.Namespace,
     run: Run,
-    pictures: LabelledPictures,
+    pictures: LabPictures,
     cells: LabCells,
     profile: LabProfile,
     trials: list[Simulation],
@@ -158,7 +158,7 @@ def _estimate(estimate: tuple[float, float, float] | None) -> dict[str, Any] | N
     return {"accuracy": estimate[0], "interval": list(estimate[1:])} if estimate else None
 
 
-def _tell(run: Run, pictures: LabelledPictures, cells: LabCells, profile: LabProfile, trials: list[Simulation]) -> None:
+def _tell(run: Run, pictures: LabPictures, cells: LabCells, profile: LabProfile, trials: list[Simulation]) -> None:
     print(f"{len(cells):,} cells, read by {run.title} ({run.name}). {cells.scale.note}")
     if cells.missing:
         print(f"  no cell was found in {len(cells.missing)} pictures; their middle was taken")

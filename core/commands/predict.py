@@ -1,12 +1,10 @@
 """``python -m core predict``: the class of each picture, from the shell."""
 
 import argparse
-import contextlib
 import glob
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +12,21 @@ import numpy as np
 
 from core import runs
 from core.datasets import get_dataset
-from core.datasets.base import DatasetSpec
+from core.datasets.folders import natural_key, walk_files
 from core.errors import HemaLensError
 from core.formatting import RESEARCH_LINE, listed, milliseconds, percent
-from core.images.crop import Crop
-from core.images.decode import MAX_BYTES, SUFFIXES, DecodeError, decode
-from core.images.framing import (
-    MAX_SAMPLED,
-    BatchScale,
-    CropWindow,
-    MeasuredPicture,
-    measure_batch,
-    shape_warning,
-    spread_evenly,
-)
-from core.inference import engine
-from core.inference.predictor import Predictor, Verdict
-from core.inference.scope import class_scope_text, on_trusted_split, spec_for
+from core.images.decode import SUFFIXES, DecodeError
+from core.images.framing import BatchScale, CropWindow, MeasuredPicture
+from core.inference.predictor import Prediction, Predictor
+from core.inference.scope import class_scope_text, on_trusted_split
+from core.inference.serialise import Answered, to_json
 from core.runs import Run
 
 DEFAULT_DATASET = "bloodmnist"
 TOP_CLASSES = 3
 _WIDEST_NAME = 60
 
-_MODES = {"shape": CropWindow(), "parent": CropWindow(mode="parent"), "whole": CropWindow(mode="whole")}
-
-
-@dataclass(frozen=True)
-class PredictedFile:
-    """One file: where the frame lies in it and what it holds, or why it can't be read; ``notes`` for a person."""
-
-    path: Path
-    place: CropWindow = CropWindow()
-    framed: Crop | None = None
-    notes: tuple[str, ...] = ()
-    error: DecodeError | None = None
+_WINDOWS = {"shape": CropWindow(), "parent": CropWindow(mode="parent"), "whole": CropWindow(mode="whole")}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -57,8 +35,8 @@ def add_parser(subparsers: Any) -> None:
         "predict",
         help="say the class of pictures of cells, or of whole fields",
         description="Say the class of pictures (of single cells, or of whole fields where the data set teaches these), "
-        "with probabilities and milliseconds, in one of three voices: sure, unsure (with a short list of classes), or "
-        "foreign (the picture does not look like those that the model knows). "
+        "with probabilities and milliseconds, and one of three verdicts: sure, unsure (with the classes that it may be), "
+        "or foreign (the picture does not look like those that the model knows). "
         "A file that can't be read gets an error line of its own, the others are still answered; "
         f"the exit status is then 1. {RESEARCH_LINE}",
     )
@@ -73,6 +51,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--model", metavar="RUN", help="a run's name, its beginning, or its folder (default: the data set's best)"
     )
+    parser.add_argument("--profile", metavar="NAME", help="answer as your laboratory taught a model, see `lab fit`")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
         "--framing",
@@ -90,27 +69,40 @@ def add_parser(subparsers: Any) -> None:
 
 def handle(arguments: argparse.Namespace) -> int:
     """Answer every file; 0 if all were answered, 1 if any failed."""
-    run = _run(arguments)
-    spec = spec_for(run)
+    predictor = _predictor(arguments)
     if arguments.side and arguments.framing != "auto":
         raise HemaLensError(f"--side goes with --framing auto, not with --framing {arguments.framing}: leave one out")
-    reader = Predictor(run)
-    reader.load()
-    files = expand(arguments.image_path)
-    known_scale = _batch_scale(files, spec, arguments.side) if arguments.framing == "auto" else None
-    writer = (_Json if arguments.json else _Text)(reader, spec, known_scale, files)
-    failed = 0
-    for batch in _batches(_read(files, reader, spec, known_scale or _MODES[arguments.framing])):
-        failed += sum(item.framed is None for item in batch)
-        writer.write(batch)
-    writer.close()
-    return 1 if failed else 0
+    predictor.load()
+    pictures = [MeasuredPicture(path) for path in expand(arguments.image_path)]
+    auto = arguments.framing == "auto"
+    scale = predictor.scale(pictures, arguments.side) if auto else _WINDOWS[arguments.framing]
+    predictions = predictor.stream(pictures, scale)
+    if arguments.json:
+        answered = (p if isinstance(p, DecodeError) else Answered((p,)) for p in predictions)
+        document = to_json(answered, [predictor], scale if isinstance(scale, BatchScale) else None)
+        print(json.dumps(document, indent=1, ensure_ascii=False))
+        return 1 if any("error" in result for result in document["results"]) else 0
+    return _print_lines(predictor, scale, [picture.name for picture in pictures], predictions)
+
+
+def _predictor(arguments: argparse.Namespace) -> Predictor:
+    """A laboratory's, or that of the run that answers, which must be of the data set asked for."""
+    if arguments.dataset:
+        get_dataset(arguments.dataset)  # `UnknownDataset` names those there are
+    if not arguments.profile:
+        return Predictor(_run(arguments))
+    from core.adaptation.profile import find_profile, predictor_for
+
+    if arguments.model:
+        raise HemaLensError("a profile brings its own model: leave --profile or --model out")
+    profile = find_profile(arguments.profile)
+    if arguments.dataset not in (None, profile.dataset):
+        raise HemaLensError(f"{profile.name} was taught for {profile.dataset}, not for {arguments.dataset}")
+    return predictor_for(profile)
 
 
 def _run(arguments: argparse.Namespace) -> Run:
     """The run that answers: the one named, which must be of the data set asked for, else the data set's best."""
-    if arguments.dataset:
-        get_dataset(arguments.dataset)  # `UnknownDataset` names those there are
     if not arguments.model:
         dataset = arguments.dataset or DEFAULT_DATASET
         best = runs.preferred_run(on_trusted_split(runs.list_runs(dataset)))
@@ -125,7 +117,8 @@ def _run(arguments: argparse.Namespace) -> Run:
 
 
 def expand(patterns: list[str]) -> list[Path]:
-    """The files that ``patterns`` name, each once: a folder stands for the pictures below it, a glob for its matches.
+    """The files that ``patterns`` name, each once: a folder stands for the pictures below it, a glob for its matches,
+    in natural order; hidden files and folders are passed over.
 
     What names nothing is kept as it is, so that it gets an error line of its own.
     """
@@ -133,193 +126,69 @@ def expand(patterns: list[str]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
-            below = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
+            pictures = (p for p in walk_files(path) if p.suffix.lower() in SUFFIXES)
+            below = sorted(pictures, key=lambda p: natural_key(p.relative_to(path).as_posix()))
             files.update(dict.fromkeys(below or [path]))
         elif path.exists() or not glob.has_magic(pattern):
             files[path] = None
         else:
-            matches = [Path(p) for p in sorted(glob.glob(pattern, recursive=True)) if not Path(p).is_dir()]
+            names = sorted(glob.glob(pattern, recursive=True), key=natural_key)
+            matches = [Path(name) for name in names if not Path(name).is_dir()]
             files.update(dict.fromkeys(matches or [path]))
     return list(files)
 
 
-def _batch_scale(files: list[Path], spec: DatasetSpec, side: float | None) -> BatchScale:
-    """What the files say together, from a sample of them."""
-    pictures = []
-    for path in spread_evenly(files, MAX_SAMPLED):
-        with contextlib.suppress(DecodeError):  # told when its turn comes
-            pictures.append(MeasuredPicture(decode(_bytes(path), str(path)).pixels))
-    return measure_batch(pictures, spec, side)
-
-
-def _read(
-    files: list[Path], reader: Predictor, spec: DatasetSpec, framing: BatchScale | CropWindow
-) -> Iterator[PredictedFile]:
-    for path in files:
-        try:
-            picture = decode(_bytes(path), str(path))
-        except DecodeError as error:
-            yield PredictedFile(path, error=error)
-        else:
-            height, width = picture.pixels.shape[:2]
-            place = framing.window(MeasuredPicture(picture.pixels)) if isinstance(framing, BatchScale) else framing
-            strange = shape_warning(width, height, spec)
-            notes = (*picture.notes, strange.rstrip(".")) if strange else picture.notes
-            yield PredictedFile(path, place, place.crop(picture.pixels, reader.run.size, spec), notes)
-
-
-def _bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise DecodeError(str(path), "the folder holds no picture", f"Pictures end in {', '.join(SUFFIXES)}.")
-    try:
-        with open(path, "rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except FileNotFoundError as error:
-        raise DecodeError(str(path), "there is no such file", "Check the name.") from error
-    except OSError as error:
-        raise DecodeError(str(path), f"can't be read ({error.strerror})", "Check its permissions.") from error
-
-
-def _batches(items: Iterator[PredictedFile]) -> Iterator[list[PredictedFile]]:
-    batch: list[PredictedFile] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == engine.BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-class _Writer:
-    """What both kinds of output share: the answers of one batch."""
-
-    def __init__(self, reader: Predictor, spec: DatasetSpec, survey: BatchScale | None, files: list[Path]):
-        self.reader, self.run, self.spec, self.survey, self.files = reader, reader.run, spec, survey, files
-        self.begin()
-
-    def begin(self) -> None:
-        """What comes before the first answer."""
-
-    def answer(self, batch: list[PredictedFile]) -> Iterator[tuple[np.ndarray, float, Verdict] | None]:
-        """(probabilities (C,), milliseconds, voice) of each item of ``batch`` in its order, None for a failed one."""
-        good = [item.framed.pixels for item in batch if item.framed]
-        answers = iter(())
-        if good:
-            output = self.reader.predict_crops(np.stack(good))
-            answers = zip(output.probabilities, output.milliseconds, output.verdicts, strict=True)
-        for item in batch:
-            yield next(answers) if item.framed else None
-
-
-class _Text(_Writer):
-    """Aligned lines, one a file, as they come; errors on stderr."""
-
-    def begin(self) -> None:
-        run, spec = self.run, self.spec
-        self.name_width = min(_WIDEST_NAME, max(len(printable(str(f))) for f in self.files))
-        self.class_width = max(len(f"{c.code:<4}{c.name}") for c in spec.classes)
-        score = run.metrics["test"]
-        low, high = score["accuracy_interval"]
+def _print_lines(
+    predictor: Predictor,
+    scale: BatchScale | CropWindow,
+    names: list[str],
+    predictions: Iterator[Prediction | DecodeError],
+) -> int:
+    """Who answers, then an aligned line a file, as they come; errors go to stderr, and make it 1."""
+    run, spec, status = predictor.run, predictor.spec, 0
+    name_width = min(_WIDEST_NAME, max(len(printable(name)) for name in names))
+    class_width = max(len(f"{c.code:<4}{c.name}") for c in spec.classes)
+    score = run.metrics["test"]
+    low, high = score["accuracy_interval"]
+    print(
+        f"{run.title} ({run.name}), trained on {run.provenance}; "
+        f"test accuracy {score['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"
+    )
+    some = class_scope_text(run)
+    print(f"{RESEARCH_LINE} Domain: {spec.domain}.{f' It knows {some}.' if some else ''}")
+    if predictor.name:
+        print(f"Answers as taught by your laboratory {predictor.name}.")
+    if isinstance(scale, BatchScale) and scale.scale.source != "official":
+        print(f"Framing: {scale.scale.note}")
+    print(flush=True)
+    for prediction in predictions:
+        if isinstance(prediction, DecodeError):
+            print(f"error: {printable(str(prediction))}", file=sys.stderr, flush=True)
+            status = 1
+            continue
+        notes = [*_remarks(prediction, predictor), *prediction.notes]
+        order = np.argsort(-prediction.probabilities)[:TOP_CLASSES]
+        likeliest = (f"{spec.codes[i]:<3} {percent(prediction.probabilities[i]):>6}" for i in order)
+        winner = spec.classes[order[0]]
         print(
-            f"{run.title} ({run.name}), trained on {run.provenance}; "
-            f"test accuracy {score['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"
+            f"{printable(prediction.name):<{name_width}}  {winner.code + '  ' + winner.name:<{class_width}}  "
+            f"{prediction.verdict.word:<7}  {'   '.join(likeliest)}  {milliseconds(prediction.milliseconds):>8}"
+            + (f"  ({'; '.join(notes)})" if notes else ""),
+            flush=True,
         )
-        some = class_scope_text(run)
-        print(f"{RESEARCH_LINE} Domain: {spec.domain}.{f' It knows {some}.' if some else ''}")
-        if self.survey and self.survey.scale.source != "official":
-            print(f"Framing: {self.survey.scale.note}")
-        print(flush=True)
-
-    def write(self, batch: list[PredictedFile]) -> None:
-        for item, answer in zip(batch, self.answer(batch), strict=True):
-            if answer is None:
-                print(f"error: {printable(str(item.error))}", file=sys.stderr, flush=True)
-                continue
-            probabilities, elapsed, voice = answer
-            missing = ("no white cell found: look yourself",) if item.place.cell_missing else ()
-            notes = (*missing, *self._heard(voice), *item.notes)
-            order = np.argsort(-probabilities)[:TOP_CLASSES]
-            cells = (f"{self.spec.codes[i]:<3} {percent(probabilities[i]):>6}" for i in order)
-            winner = self.spec.classes[order[0]]
-            print(
-                f"{printable(str(item.path)):<{self.name_width}}  "
-                f"{winner.code + '  ' + winner.name:<{self.class_width}}  {voice.word:<7}  "
-                f"{'   '.join(cells)}  {milliseconds(elapsed):>8}" + (f"  ({'; '.join(notes)})" if notes else ""),
-                flush=True,
-            )
-
-    def _heard(self, voice: Verdict) -> tuple[str, ...]:
-        """What the voice adds to the answer, for a person."""
-        if voice.kind == "sure":
-            return ()
-        if voice.kind == "unsure":
-            return (f"one of {', '.join(self.spec.codes[k] for k in voice.classes)}",)
-        off = f": {listed(voice.unusual)} unusual" if voice.unusual else ""
-        return (f"does not look like the {self.spec.unit}s this model knows{off}",)
-
-    def close(self) -> None:
-        """Nothing is kept back."""
+    return status
 
 
-class _Json(_Writer):
-    """One document on stdout when all is done."""
-
-    def begin(self) -> None:
-        self.results: list[dict[str, Any]] = []
-
-    def write(self, batch: list[PredictedFile]) -> None:
-        for item, answer in zip(batch, self.answer(batch), strict=True):
-            if answer is None:
-                self.results.append({"file": str(item.path), "error": item.error.reason, "advice": item.error.advice})
-                continue
-            probabilities, elapsed, voice = answer
-            winner = int(probabilities.argmax())
-            self.results.append(
-                {
-                    "file": str(item.path),
-                    "class": self.spec.codes[winner],
-                    "name": self.spec.class_names[winner],
-                    "verdict": voice.kind,  # the name it had before there were three
-                    "voice": voice.kind,
-                    "set": [self.spec.codes[k] for k in voice.classes],
-                    "strangeness": round(voice.ood_score, 4),
-                    "off": list(voice.unusual),
-                    "probabilities": {
-                        c: round(float(p), 6) for c, p in zip(self.spec.codes, probabilities, strict=True)
-                    },
-                    "milliseconds": round(elapsed, 3),
-                    "framing": {
-                        "box": list(item.framed.box),
-                        "note": item.framed.note,
-                        "cell_found": item.place.cell is not None if item.place.searched else None,
-                    },
-                    "notes": list(item.notes),
-                }
-            )
-
-    def close(self) -> None:
-        document = {
-            "run": self.run.name,
-            "model": self.run.title,
-            "provenance": self.run.provenance,
-            "dataset": self.run.dataset,
-            "domain": self.spec.domain,
-            "classes": dict(zip(self.spec.codes, self.spec.class_names, strict=True)),
-            "research_use": RESEARCH_LINE,
-            "sure_from": round(self.reader.threshold, 4),
-            "scale": self._scale(),
-            "results": self.results,
-        }
-        print(json.dumps(document, indent=1, ensure_ascii=False))
-
-    def _scale(self) -> dict[str, Any] | None:
-        """How large the square was that was cut out of all pictures, and how that was found."""
-        if self.survey is None or not self.survey.searches:
-            return None
-        scale, ruler = self.survey.scale, self.survey.red_cells
-        red_cell = round(ruler.diameter, 1) if ruler else None
-        return {"side": scale.side, "source": scale.source, "note": scale.note, "red_cell": red_cell}
+def _remarks(prediction: Prediction, predictor: Predictor) -> Iterator[str]:
+    """What a person should know of the answer beside the class."""
+    verdict, spec = prediction.verdict, predictor.spec
+    if prediction.cell_missing:
+        yield "no white cell found: look yourself"
+    if verdict.kind == "unsure":
+        yield f"one of {', '.join(spec.codes[k] for k in verdict.classes)}"
+    elif prediction.is_ood:
+        unusual = f": {listed(verdict.unusual)} unusual" if verdict.unusual else ""
+        yield f"does not look like the {spec.unit}s this model knows{unusual}"
 
 
 def _pixels(text: str) -> float:

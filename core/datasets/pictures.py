@@ -3,6 +3,7 @@ a table, or from a data set that the user added. Always in natural order of thei
 samples the same ones.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +21,18 @@ UNLABELLED = -1
 
 
 @dataclass(frozen=True)
-class LabelledPictures:
-    """N pictures: ``pixels`` uint8 (H, W, 3) each, ``files`` below the folder, ``labels`` int (N,) of the data set's
-    classes or `UNLABELLED`; ``slides``: slide or person of each, None where no table tells; ``unreadable``: file to
-    reason.
+class LabPictures:
+    """N pictures of the laboratory ``name`` as they came: ``pixels`` uint8 (H, W, 3) each, ``files`` below its folder.
+
+    ``labels`` int64 (N,) index into ``codes`` or are `UNLABELLED`; ``slides``: slide or person of each, None where no
+    table tells; ``unreadable``: file to reason.
     """
 
+    name: str
     pixels: tuple[np.ndarray, ...]
     files: tuple[str, ...]
     labels: np.ndarray
+    codes: tuple[str, ...]
     slides: tuple[str, ...] | None
     unreadable: dict[str, str]
 
@@ -42,7 +46,7 @@ def read_folder_pictures(
     table: Path | None = None,
     mapping: Path | None = None,
     report: Report = silent,
-) -> LabelledPictures:
+) -> LabPictures:
     """All pictures below ``folder``, whose classes are those of ``spec``.
 
     Labels come from ``table`` (CSV with the columns file, label and, where it has one, slide), which may name some
@@ -68,18 +72,45 @@ def read_folder_pictures(
     )
     slides = read_table(table, "slide") if table and has_column(table, "slide") else {}
     used_files = [file for file in all_files if file not in label_of_file or label_of_file[file] in codes_by_label]
-    pixels, unreadable = decode_files(folder, used_files, report)
-    if not pixels:
+    index_of = {
+        file: spec.codes.index(codes_by_label[label_of_file[file]]) if file in label_of_file else UNLABELLED
+        for file in used_files
+    }
+    lab = _read(folder.name, folder, index_of, spec.codes, slides, report)
+    if not lab.files:
         raise DatasetUnavailable(f"None of the {len(all_files)} pictures in {folder} can be used.")
-    labels = np.array(
-        [
-            spec.codes.index(codes_by_label[label_of_file[file]]) if file in label_of_file else UNLABELLED
-            for file in pixels
-        ],
-        int,
-    )
+    return lab
+
+
+def read_dataset_pictures(name: str, report: Report = silent) -> LabPictures:
+    """All readable pictures of data set ``name``, which the user added from a folder. Raises `DatasetUnavailable`."""
+    spec, layout = get_dataset(name), layout_of(name)
+    if layout.path is None:
+        raise DatasetUnavailable(
+            f"The folder of {spec.title} is gone. Add it again: python -m core datasets add {name} ..."
+        )
+    files = layout.scan(layout.path).files
+    index_of = {file: label for label, code in enumerate(spec.codes) for file in files.get(code, ())}
+    in_order = {file: index_of[file] for file in sorted(index_of, key=natural_key)}
+    lab = _read(name, layout.path, in_order, spec.codes, layout.groups(), report)
+    if not lab.files:
+        raise DatasetUnavailable(f"None of the {len(index_of)} pictures of {spec.title} can be read.")
+    return lab
+
+
+def _read(
+    name: str,
+    folder: Path,
+    index_of: dict[str, int],
+    codes: tuple[str, ...],
+    slides: Mapping[str, str] | None,
+    report: Report,
+) -> LabPictures:
+    """The files of ``index_of`` that can be read, in its order."""
+    pixels, unreadable = decode_files(folder, tuple(index_of), report)
+    labels = np.array([index_of[file] for file in pixels], np.int64)
     groups = tuple(slides.get(file, file) for file in pixels) if slides else None
-    return LabelledPictures(tuple(pixels.values()), tuple(pixels), labels, groups, unreadable)
+    return LabPictures(name, tuple(pixels.values()), tuple(pixels), labels, codes, groups, unreadable)
 
 
 def _labels_by_file(folder: Path, spec: DatasetSpec, table: Path | None, mapping: Path | None) -> dict[str, str]:
@@ -92,42 +123,3 @@ def _labels_by_file(folder: Path, spec: DatasetSpec, table: Path | None, mapping
     except DatasetUnavailable:  # folders that are no classes: pictures without labels
         return {}
     return {file: name for name, files in scan.files.items() for file in files}
-
-
-@dataclass(frozen=True)
-class DatasetPictures:
-    """N pictures of one laboratory as they came: ``pixels`` uint8 (H, W, 3) each, ``files`` their files.
-
-    ``labels`` int64 (N,) index into ``codes``, the classes that the laboratory has; ``slides``: name of each
-    picture's slide or person, None where no table tells. ``unreadable``: file to reason.
-    """
-
-    name: str
-    pixels: tuple[np.ndarray, ...]
-    files: tuple[str, ...]
-    labels: np.ndarray
-    codes: tuple[str, ...]
-    slides: tuple[str, ...] | None
-    unreadable: dict[str, str]
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-
-def read_dataset_pictures(name: str, report: Report = silent) -> DatasetPictures:
-    """All readable pictures of data set ``name``, which the user added from a folder. Raises `DatasetUnavailable`."""
-    spec, folder = get_dataset(name), layout_of(name)
-    path = folder.path
-    if path is None:
-        raise DatasetUnavailable(
-            f"The folder of {spec.title} is gone. Add it again: python -m core datasets add {name} ..."
-        )
-    scan = folder.scan(path)
-    groups = folder.groups()
-    label_of_file = {file: label for label, code in enumerate(spec.codes) for file in scan.files.get(code, ())}
-    pixels, unreadable = decode_files(path, tuple(label_of_file), report)
-    if not pixels:
-        raise DatasetUnavailable(f"None of the {len(label_of_file)} pictures of {spec.title} can be read.")
-    labels = np.array([label_of_file[file] for file in pixels], np.int64)
-    slides = tuple(groups.get(file, file) for file in pixels) if groups else None
-    return DatasetPictures(name, tuple(pixels.values()), tuple(pixels), labels, spec.codes, slides, unreadable)

@@ -12,7 +12,7 @@ import numpy as np
 from core import paths
 from core.datasets import DatasetUnavailable, dataset_names, get_dataset
 from core.datasets.folders import registry_entry
-from core.datasets.pictures import DatasetPictures
+from core.datasets.pictures import LabPictures
 from core.evaluation.metrics import balanced_accuracy
 from core.evaluation.uncertainty import uncertainty_summary
 from core.images.red_cells import Scale
@@ -85,7 +85,7 @@ def clustered_interval(hits: np.ndarray, slides: Sequence[str] | None = None, se
     return float(low), float(high)
 
 
-def labels_for_run(lab: DatasetPictures, run: Run) -> tuple[np.ndarray, list[int]]:
+def labels_for_run(lab: LabPictures, run: Run) -> tuple[np.ndarray, list[int]]:
     """Labels int64 (N,) as indexes into the run's classes, and those of the laboratory's classes among them.
 
     Raises `DatasetUnavailable` where the run does not know one of them.
@@ -100,7 +100,7 @@ def labels_for_run(lab: DatasetPictures, run: Run) -> tuple[np.ndarray, list[int
     return run_index[lab.labels], sorted(run_index[np.unique(lab.labels)].tolist())
 
 
-def validate_externally(run: Run, lab: DatasetPictures, report: Report = silent) -> tuple[dict[str, Any], Scale]:
+def validate_externally(run: Run, lab: LabPictures, report: Report = silent) -> tuple[dict[str, Any], Scale]:
     """Figures of ``run`` on the laboratory's pictures (see `external_metrics`), and the scale they were cut at.
 
     ``lab_codes`` are the classes that have readable pictures there, in the run's order: the rows of ``confusion``.

@@ -6,7 +6,7 @@ stands in its place with the reason and what to do.
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ class Answered:
 
 
 def to_json(
-    pictures: Sequence[Answered | DecodeError], predictors: Sequence[Predictor], scale: BatchScale | None = None
+    pictures: Iterable[Answered | DecodeError], predictors: Sequence[Predictor], scale: BatchScale | None = None
 ) -> dict[str, Any]:
     """The document of what ``predictors``, which know the same classes, say of ``pictures``; ``scale``: how these were
     cut, where one scale was for all.
@@ -87,7 +87,7 @@ def _rounded(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _results(pictures: Sequence[Answered | DecodeError], predictors: Sequence[Predictor]) -> Iterator[dict[str, Any]]:
+def _results(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Predictor]) -> Iterator[dict[str, Any]]:
     """Facts by key, a picture and model after another."""
     spec = predictors[0].spec
     for picture in pictures:
@@ -119,7 +119,7 @@ def _results(pictures: Sequence[Answered | DecodeError], predictors: Sequence[Pr
             }
 
 
-def to_csv(pictures: Sequence[Answered | DecodeError], predictors: Sequence[Predictor]) -> str:
+def to_csv(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Predictor]) -> str:
     """The same as a table; names that a spreadsheet would take for formulas begin with an apostrophe."""
     by_run = {predictor.run.name: predictor for predictor in predictors}
     columns = ["file", "class", "name", "verdict", "prediction_set", "ood_score", "unusual", "models_agree"]
