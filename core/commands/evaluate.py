@@ -4,16 +4,15 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
 
 import numpy as np
 
-from core.datasets import LoadedDataset, Split, get_dataset
+from core.datasets import LoadedDataset, get_dataset
 from core.errors import HemaLensError
 from core.evaluation import score
 from core.evaluation.robustness import CORRUPTIONS, TEST_CELLS, evaluate_robustness
-from core.inference import engine
-from core.progress import Progress, TerminalBar
+from core.inference.predictor import Predictor
+from core.progress import TerminalBar
 from core.runs import Run, find_run, write_robustness
 
 TOLERANCE = 1e-3
@@ -60,11 +59,8 @@ def evaluate(options: argparse.Namespace) -> int:
     figures, largest_difference = {}, 0.0
     for split in options.split or ("val", "test"):
         with TerminalBar(f"{run.name} {split}") as bar:
-            logits = []
-            for answers, progress in _logits_in_batches(run, data[split]):
-                logits.append(answers)
-                bar(progress)
-        figures[split] = score(data[split].labels, np.concatenate(logits))
+            output = Predictor(run).predict_crops(data[split].images, report=bar)
+        figures[split] = score(data[split].labels, output.logits)
         if same:
             largest_difference = max(
                 largest_difference, *(abs(figures[split][k] - run.metrics[split][k]) for k in COMPARED)
@@ -91,13 +87,6 @@ def evaluate(options: argparse.Namespace) -> int:
         return 0
     print(f"largest difference from the stored figures: {largest_difference:.1e}", file=sys.stderr)
     return 0 if largest_difference <= TOLERANCE else 1
-
-
-def _logits_in_batches(run: Run, part: Split) -> Iterator[tuple[np.ndarray, Progress]]:
-    """Logits (n, C) of one batch after another, with the images done so far."""
-    for start in range(0, len(part), engine.BATCH):
-        logits = engine.logits(run, part.images[start : start + engine.BATCH])
-        yield logits, Progress(start + len(logits), len(part), unit="image")
 
 
 def _evaluate_corrupted(run: Run, data: LoadedDataset, options: argparse.Namespace) -> int:
@@ -133,22 +122,21 @@ def _evaluate_corrupted(run: Run, data: LoadedDataset, options: argparse.Namespa
 
 def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
     from core.datasets.pictures import read_dataset_pictures
-    from core.evaluation.external import cache_validation as keep
-    from core.evaluation.external import validate_externally
+    from core.evaluation.external import cache_validation, validate_externally
 
     with TerminalBar(options.on) as bar:
         lab = read_dataset_pictures(options.on, bar)
         figures, scale = validate_externally(run, lab, bar)
     try:
-        keep(run, options.on, figures)
+        cache_validation(run, options.on, figures)
     except OSError as error:
         print(f"note: Compare won't show this, the cache can't be written: {error}", file=sys.stderr)
-    del figures["doubt"]  # curves, for drawing
+    del figures["uncertainty"]  # curves, for drawing
     lab_codes = figures["lab_codes"]
     if options.json:
         facts = {
             "run": run.name,
-            "on": options.on,
+            "dataset": options.on,
             "codes": run.codes,
             "framing": scale.note,
         }
@@ -163,13 +151,13 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
             f"balanced {figures[name.replace('accuracy', 'balanced_accuracy')]:.2%}"
         )
     print(
-        f"  mean confidence {figures['mean_confidence']:.0%}; sure of {figures['sure']:.1%} of the cells, "
-        f"sure and wrong: {figures['sure_and_wrong']:.1%}"
+        f"  mean confidence {figures['mean_confidence']:.0%}; sure of {figures['confident']:.1%} of the cells, "
+        f"sure and wrong: {figures['confident_and_wrong']:.1%}"
     )
-    verdict_fractions = figures["voices"]
+    shares = {kind: f"{share:.1%}" for kind, share in figures["verdicts"].items()}
     print(
-        f"  said to a person: sure {verdict_fractions['sure']:.1%}, unsure {verdict_fractions['unsure']:.1%}, "
-        f"foreign {verdict_fractions['out_of_distribution']:.1%}; sure and wrong: {verdict_fractions['sure_and_wrong']:.1%}"
+        f"  said to a person: sure {shares['sure']}, unsure {shares['unsure']}, "
+        f"foreign {shares['out_of_distribution']}; sure and wrong: {shares['confident_and_wrong']}"
     )
     print("       " + "".join(f"{code:>6}" for code in run.codes))
     for code, row in zip(lab_codes, figures["confusion"], strict=True):

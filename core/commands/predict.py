@@ -34,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "predict",
         help="say the class of pictures of cells, or of whole fields",
-        description="Say the class of pictures (of single cells, or of whole fields where the data set teaches these), "
+        description="Say the class of pictures (of single cells, or of whole fields where a data set teaches them), "
         "with probabilities and milliseconds, and one of three verdicts: sure, unsure (with the classes that it may be), "
         "or foreign (the picture does not look like those that the model knows). "
         "A file that can't be read gets an error line of its own, the others are still answered; "

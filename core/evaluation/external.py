@@ -39,8 +39,8 @@ def external_metrics(
     only, which is fair where it is known which can occur. Each has an ``..._interval`` (95 %): over ``slides`` where
     they are known (a bootstrap of whole slides, since cells of one slide are alike), else Wilson's. The balanced
     accuracies weigh each class alike. ``confusion``: counts, rows ``present_classes``, columns all C classes.
-    ``mean_confidence``: of the likeliest class; ``sure``: share with ``confidence_threshold`` or more;
-    ``sure_and_wrong``: share of all cells that are sure and wrong.
+    ``mean_confidence``: of the likeliest class; ``confident``: share with ``confidence_threshold`` or more;
+    ``confident_and_wrong``: share of all cells that are confident and wrong.
     """
     labels, present_classes = np.asarray(labels), np.asarray(present_classes)
     answers = probabilities.argmax(1)
@@ -51,7 +51,7 @@ def external_metrics(
     row_of[present_classes] = np.arange(len(present_classes))
     np.add.at(confusion, (row_of[labels], answers), 1)
     correct, correct_present = answers == labels, predicted_present == labels
-    sure = confidence >= confidence_threshold
+    confident = confidence >= confidence_threshold
     return {
         "n": len(labels),
         "slides": None if slides is None else len(set(slides)),
@@ -63,8 +63,8 @@ def external_metrics(
         "balanced_accuracy_lab_classes": balanced_accuracy(labels, correct_present),
         "confusion": confusion.tolist(),
         "mean_confidence": float(confidence.mean()),
-        "sure": float(sure.mean()),
-        "sure_and_wrong": float((sure & ~correct).mean()),
+        "confident": float(confident.mean()),
+        "confident_and_wrong": float((confident & ~correct).mean()),
     }
 
 
@@ -93,8 +93,8 @@ def labels_for_run(lab: LabPictures, run: Run) -> tuple[np.ndarray, list[int]]:
     unknown_codes = [code for code in lab.codes if code not in run.codes]
     if unknown_codes:
         raise DatasetUnavailable(
-            f"{run.name} does not know {', '.join(unknown_codes)}, which {lab.name} has. Add its pictures in classes that "
-            f"it knows: python -m core datasets add {lab.name} FOLDER --maps-to {run.dataset}"
+            f"{run.name} does not know {', '.join(unknown_codes)}, which {lab.name} has. Add its pictures in classes "
+            f"that it knows: python -m core datasets add {lab.name} FOLDER --maps-to {run.dataset}"
         )
     run_index = np.array([run.codes.index(code) for code in lab.codes])
     return run_index[lab.labels], sorted(run_index[np.unique(lab.labels)].tolist())
@@ -104,8 +104,8 @@ def validate_externally(run: Run, lab: LabPictures, report: Report = silent) -> 
     """Figures of ``run`` on the laboratory's pictures (see `external_metrics`), and the scale they were cut at.
 
     ``lab_codes`` are the classes that have readable pictures there, in the run's order: the rows of ``confusion``.
-    ``voices``: the share of each verdict, and of all cells that are answered sure and wrong (`core.inference.ood`);
-    ``doubt``: how far its certainty goes, see `core.evaluation.uncertainty.uncertainty_summary`.
+    ``verdicts``: the share of each kind, and ``confident_and_wrong`` of all cells that are called sure and are wrong;
+    ``uncertainty``: how far its certainty goes, see `core.evaluation.uncertainty.uncertainty_summary`.
     """
     labels, present = labels_for_run(lab, run)
     predictor, pictures = Predictor(run), [as_picture(pixels) for pixels in lab.pixels]
@@ -119,8 +119,8 @@ def validate_externally(run: Run, lab: LabPictures, report: Report = silent) -> 
     kinds = np.array([prediction.verdict.kind for prediction in predictions])
     shares = {kind: float((kinds == kind).mean()) for kind in get_args(VerdictKind)}
     figures = external_metrics(labels, probabilities, present, lab.slides, predictor.threshold) | {
-        "voices": shares | {"sure_and_wrong": float(((kinds == "sure") & wrong).mean())},
-        "doubt": uncertainty_summary(labels, probabilities, prediction_set_thresholds(run), predictor.threshold),
+        "verdicts": shares | {"confident_and_wrong": float(((kinds == "sure") & wrong).mean())},
+        "uncertainty": uncertainty_summary(labels, probabilities, prediction_set_thresholds(run), predictor.threshold),
     }
     return {"lab_codes": [run.codes[k] for k in present], **figures}, scale.scale
 
@@ -142,7 +142,7 @@ def cache_validation(run: Run, name: str, figures: Mapping[str, Any]) -> None:
 
 
 def cached_validation(run: Run) -> dict[str, dict[str, Any]]:
-    """The figures that `keep` remembers of ``run``, by the laboratory's name."""
+    """The figures that `cache_validation` remembers of ``run``, by the laboratory's name."""
     try:
         return json.loads(_validation_path(run).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # never asked, or a file that is worth asking anew
@@ -150,7 +150,7 @@ def cached_validation(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def _validation_path(run: Run) -> Path:
-    return paths.cache_root() / "elsewhere" / run.dataset / f"{run.name}.json"
+    return paths.cache_root() / "external_validation" / run.dataset / f"{run.name}.json"
 
 
 _CARD_TITLE, _NEXT_CARD_TITLE = "## Other laboratories", "## Limits"

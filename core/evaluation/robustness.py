@@ -18,6 +18,7 @@ import io
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,11 @@ from scipy.special import j1
 
 from core.datasets import LoadedDataset
 from core.errors import HemaLensError
-from core.evaluation import softmax
 from core.evaluation.metrics import balanced_accuracy
 from core.inference import engine
+from core.inference.predictor import Predictor
 from core.probabilities import wilson_interval
-from core.progress import Progress, Report, silent
+from core.progress import Report, batches, part, silent
 from core.runs import Run
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -391,21 +392,21 @@ def evaluate_robustness(
         )
     chosen = stratified_sample(test.labels, cells or len(test), seed)
     images, labels = np.stack([test.images[row] for row in chosen]), np.asarray(test.labels)[chosen]
-    total, done = len(labels) * (1 + len(CORRUPTIONS) * len(SEVERITIES)), 0
-
-    def predict_corrupted(name: str = "", severity: int = 0) -> np.ndarray:
-        nonlocal done
-        parts = []
-        for start in range(0, len(images), engine.BATCH):
-            part = images[start : start + engine.BATCH]
-            parts.append(engine.logits(run, corrupt(part, name, severity, seed) if severity else part))
-            done += len(part)
-            title = f"{CORRUPTIONS[name].title} {severity}" if severity else "clean"
-            report(Progress(done, total, title, "image"))
-        return softmax(np.concatenate(parts))
-
-    clean = predict_corrupted()
-    corrupted = {name: [predict_corrupted(name, severity) for severity in SEVERITIES] for name in CORRUPTIONS}
+    predictor, conditions = Predictor(run), [("", 0), *product(CORRUPTIONS, SEVERITIES)]
+    answers = []
+    for number, (name, severity) in enumerate(conditions):
+        stage = part(
+            report, number / len(conditions), 1 / len(conditions), total=len(labels) * len(conditions), unit="image"
+        )
+        title = f"{CORRUPTIONS[name].title} {severity}" if severity else "clean"
+        probabilities = []
+        for rows in batches(len(images), engine.BATCH, stage, title):
+            crops = corrupt(images[rows], name, severity, seed) if severity else images[rows]
+            probabilities.append(predictor.predict_crops(crops).probabilities)
+        answers.append(np.concatenate(probabilities))
+    clean, *others = answers
+    per_name = len(SEVERITIES)
+    corrupted = {name: others[k * per_name : (k + 1) * per_name] for k, name in enumerate(CORRUPTIONS)}
     facts = {
         "split": "test",
         "test_images": len(test),

@@ -78,7 +78,7 @@ def uncertainty_table(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
     rows = []
     for name, figures in figures_by_name.items():
         lists, right = figures["lists"], figures["sure_right"]
-        verdicts = figures.get("voices") or {"out_of_distribution": np.nan, "sure_and_wrong": np.nan}
+        verdicts = figures.get("verdicts") or {"out_of_distribution": np.nan, "confident_and_wrong": np.nan}
         rows.append(
             {
                 "name": name,
@@ -92,7 +92,7 @@ def uncertainty_table(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
                 "single": 100 * lists["single"],
                 "answered": 100 * share_answered_at(figures),
                 "foreign": 100 * verdicts["out_of_distribution"],
-                "sure_and_wrong": 100 * verdicts["sure_and_wrong"],
+                "sure_and_wrong": 100 * verdicts["confident_and_wrong"],
             }
         )
     return pd.DataFrame(rows)
@@ -349,7 +349,7 @@ def _on_laboratory(runs: Sequence[Run], laboratory: str, context: CompareContext
         if st.button("Ask now", icon=":material/play_arrow:", key="ask_elsewhere"):
             _evaluate_now(missing, laboratory, context)
             st.rerun()
-    return {run: figures["doubt"] | {"voices": figures.get("voices")} for run, figures in stored.items() if figures}
+    return {run: figures["uncertainty"] | {"verdicts": figures.get("verdicts")} for run, figures in stored.items() if figures}
 
 
 def _evaluate_now(runs: Sequence[Run], laboratory: str, context: CompareContext) -> None:

@@ -84,20 +84,22 @@ def test_json_holds_answers_errors_and_where_they_come_from(run, cells, capsys):
     assert status == 1
     assert err == ""
     found = json.loads(out)
-    assert found["run"] == run.name
-    assert found["provenance"] == "made for tests"
+    (model,) = found["models"]
+    assert found["schema_version"] == 2
+    assert (model["run"], model["provenance"], model["profile"]) == (run.name, "made for tests", None)
+    assert 0 < model["confidence_threshold"] <= 1
     assert "Barcelona" in found["domain"]
     assert "Research use only" in found["research_use"]
     good, bad = found["results"]
     assert good["class"] == "BA"
     assert good["name"] == "basophil"
-    assert good["verdict"] == good["voice"] == "sure"
-    assert good["set"] == ["BA"]
-    assert (good["strangeness"], good["off"]) == (0, [])  # the run has no guard
+    assert good["verdict"] == "sure"
+    assert good["prediction_set"] == ["BA"]
+    assert (good["ood_score"], good["unusual"]) == (0, [])  # the run has no detector
     assert sum(good["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     assert list(good["probabilities"]) == ["BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT"]
     assert good["milliseconds"] > 0
-    assert good["framing"]["box"] == [80, 82, 280, 282]
+    assert good["crop"]["box"] == [80, 82, 280, 282]
     assert set(bad) == {"file", "error", "advice"}
 
 
@@ -110,6 +112,12 @@ def test_folders_and_globs_stand_for_their_pictures(cells, monkeypatch):
     assert [p.name for p in expand([str(cells)])] == ["a red.jpg", "BLUE.TIF", "broken.png", "green.png"]
     assert [p.name for p in expand([str(cells / "*.png")])] == ["broken.png", "green.png"]
     assert [p.name for p in expand([str(cells / "**/*.TIF")])] == ["BLUE.TIF"]
+    (cells / ".hidden.png").write_bytes(b"x")
+    (cells / "cell 10.png").write_bytes(b"x")
+    (cells / "cell 9.png").write_bytes(b"x")
+    assert [p.name for p in expand([str(cells)])][2:5] == ["broken.png", "cell 9.png", "cell 10.png"]
+    (cells / "cell 9.png").unlink()
+    (cells / "cell 10.png").unlink()
     monkeypatch.chdir(cells)
     assert expand(["green.png", "*.png", "green.png"]) == [Path("green.png"), Path("broken.png")]
     bracketed = cells / "cell [1].png"
@@ -118,7 +126,7 @@ def test_folders_and_globs_stand_for_their_pictures(cells, monkeypatch):
 
 
 def test_a_blank_picture_is_foreign_in_text_and_json(tiny_run, tmp_path, capsys):
-    """A network trained on drawn cells has a guard of its own."""
+    """A network trained on drawn cells has a detector of its own."""
     blank, cell = tmp_path / "blank.png", tmp_path / "cell.png"
     Image.new("RGB", (28, 28), (255, 255, 255)).save(blank)
     Image.fromarray(draw_cells_by_class(np.array([4]), 28, 77)[0]).save(cell)
@@ -130,13 +138,13 @@ def test_a_blank_picture_is_foreign_in_text_and_json(tiny_run, tmp_path, capsys)
     assert "foreign" not in second
     assert main(["predict", "--json", *files]) == 0
     strange, known = json.loads(capsys.readouterr().out)["results"]
-    assert strange["voice"] == "foreign"
-    assert strange["strangeness"] > 1
-    assert "colour" in strange["off"]
-    assert set(strange["off"]) <= {"colour", "scale", "texture"}
-    assert len(strange["set"]) == 2
-    assert known["voice"] in ("sure", "unsure")
-    assert known["strangeness"] < 1
+    assert strange["verdict"] == "out_of_distribution"
+    assert strange["ood_score"] > 1
+    assert "colour" in strange["unusual"]
+    assert set(strange["unusual"]) <= {"colour", "scale", "texture"}
+    assert len(strange["prediction_set"]) == 2
+    assert known["verdict"] in ("sure", "unsure")
+    assert known["ood_score"] < 1
 
 
 def test_an_unsure_answer_names_what_it_may_be(make_run, cells, monkeypatch, capsys):
@@ -174,13 +182,13 @@ def test_more_files_than_a_batch_keep_their_order(run, tmp_path, capsys):
 
 def test_the_framing_can_be_chosen(run, cells, capsys):
     main(["predict", "--json", "--framing", "whole", "--image-path", str(cells / "a red.jpg")])
-    assert json.loads(capsys.readouterr().out)["results"][0]["framing"]["box"] == [0, 2, 360, 362]
+    assert json.loads(capsys.readouterr().out)["results"][0]["crop"]["box"] == [0, 2, 360, 362]
 
 
 def test_a_named_run_and_a_missing_one(run, make_run, cells, capsys):
     small = make_run("small-28-000000", size=28)
     assert main(["predict", "--json", "--model", "small", "--image-path", str(cells / "green.png")]) == 0
-    assert json.loads(capsys.readouterr().out)["run"] == small.name
+    assert json.loads(capsys.readouterr().out)["models"][0]["run"] == small.name
     assert main(["predict", "--model", "nosuch", "--image-path", str(cells / "green.png")]) == 1
     assert "nosuch" in capsys.readouterr().err
 
@@ -240,21 +248,26 @@ def test_all_files_of_a_call_are_cut_at_one_size_round_their_cells(run, tmp_path
         drawn("green", 300, 300, at).save(file)
     assert main(["predict", "--json", "--side", "120", "--image-path", *files]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["scale"] == {"side": 120, "source": "given", "note": found["scale"]["note"], "red_cell": None}
+    assert found["scale"] == {
+        "side_px": 120,
+        "source": "given",
+        "note": found["scale"]["note"],
+        "red_cell_px": None,
+    }
     for result, (x, y) in zip(found["results"], places, strict=True):
-        left, top, right, bottom = result["framing"]["box"]
+        left, top, right, bottom = result["crop"]["box"]
         assert right - left == bottom - top == 120
         assert (left + right) / 2 == pytest.approx(300 * x, abs=3)
         assert (top + bottom) / 2 == pytest.approx(300 * y, abs=3)
-        assert result["framing"]["cell_found"] is True
+        assert result["crop"]["cell_found"] is True
     assert main(["predict", "--json", "--image-path", *files]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["scale"]["source"] == "nuclei"
-    assert len({r["framing"]["box"][2] - r["framing"]["box"][0] for r in found["results"]}) == 1
+    assert len({r["crop"]["box"][2] - r["crop"]["box"][0] for r in found["results"]}) == 1
     assert main(["predict", "--json", "--framing", "shape", "--image-path", *files]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["scale"] is None
-    assert {tuple(r["framing"]["box"]) for r in found["results"]} == {(0, 0, 300, 300)}
+    assert {tuple(r["crop"]["box"]) for r in found["results"]} == {(0, 0, 300, 300)}
 
 
 def test_where_no_cell_is_found_that_is_said(run, tmp_path, capsys):
@@ -262,9 +275,9 @@ def test_where_no_cell_is_found_that_is_said(run, tmp_path, capsys):
     assert main(["predict", "--image-path", str(tmp_path / "empty.png")]) == 0
     assert "(no white cell found: look yourself)" in capsys.readouterr().out
     assert main(["predict", "--json", "--image-path", str(tmp_path / "empty.png")]) == 0
-    framing = json.loads(capsys.readouterr().out)["results"][0]["framing"]
-    assert framing["cell_found"] is False
-    assert framing["box"] == [80, 82, 280, 282]
+    crop = json.loads(capsys.readouterr().out)["results"][0]["crop"]
+    assert crop["cell_found"] is False
+    assert crop["box"] == [80, 82, 280, 282]
 
 
 @pytest.mark.parametrize("side", ["0", "wide"])

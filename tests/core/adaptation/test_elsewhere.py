@@ -15,9 +15,9 @@ def run(make_run):
 
 
 def test_they_are_kept_and_told_before_the_limits(run):
-    assert run.elsewhere() == []
+    assert run.external_validation() == []
     store_validation(run, FOUND)
-    assert run.elsewhere() == FOUND
+    assert run.external_validation() == FOUND
     assert (
         run.card.index("Some.") < run.card.index("| north | 10 | 140 | 71.8% | 93.5% | 25 |") < run.card.index("Many.")
     )

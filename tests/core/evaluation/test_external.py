@@ -45,19 +45,20 @@ def test_pictures_come_with_labels_and_slides(lab):
     found = read_dataset_pictures(lab)
     assert len(found) == 12
     assert found.codes == ("BA", "EO", "MO")
-    assert found.labels.tolist() == [0] * 6 + [1] * 6
+    assert found.files == tuple(f"{number}.png" for number in range(12))  # natural order
+    assert found.labels.tolist() == [0, 1] * 6
     assert len(set(found.slides)) == 4
     assert list(found.unreadable) == ["broken.png", "lost.png"]
 
 
 def test_a_run_is_scored_in_its_own_classes(lab, make_run):
-    figures, framed = validate_externally(make_run(), read_dataset_pictures(lab))
+    figures, scale = validate_externally(make_run(), read_dataset_pictures(lab))
     assert figures["accuracy"] == figures["accuracy_lab_classes"] == 1  # red is BA, green is EO for the stub
     assert figures["n"] == 12
     assert figures["slides"] == 4
     assert figures["lab_codes"] == ["BA", "EO"]  # no monocyte can be read
     assert len(figures["confusion"]) == 2
-    assert len(framed.crops) == 12
+    assert scale.source in ("whole", "nuclei", "official")
     blind = make_run("blind-64-1", weights=np.eye(3, 8)[:, [3, 0, 1, 2, 4, 5, 6, 7]])  # calls red EO, green ERB
     assert validate_externally(blind, read_dataset_pictures(lab))[0]["accuracy"] == 0
 
@@ -83,21 +84,21 @@ def test_the_shell_prints_it_and_gives_json(lab, make_run, tmp_path, monkeypatch
     assert main(["evaluate", str(run.path), "--on", "nowhere"]) == 1
 
 
-def test_voices_and_doubt_stand_beside_the_figures(lab, make_run):
+def test_verdicts_and_uncertainty_stand_beside_the_figures(lab, make_run):
     figures, _ = validate_externally(make_run(), read_dataset_pictures(lab))
-    assert sum(figures["voices"][kind] for kind in ("sure", "unsure", "foreign")) == pytest.approx(1)
-    assert figures["voices"]["sure_and_wrong"] == 0
-    assert figures["doubt"]["n"] == 12
-    assert figures["doubt"]["lists"]["coverage"][:2] == [1, 1]
+    assert sum(figures["verdicts"][kind] for kind in ("sure", "unsure", "out_of_distribution")) == pytest.approx(1)
+    assert figures["verdicts"]["confident_and_wrong"] == 0
+    assert figures["uncertainty"]["n"] == 12
+    assert figures["uncertainty"]["lists"]["coverage"][:2] == [1, 1]
 
 
 def test_what_a_run_was_asked_is_kept_by_laboratory(lab, make_run, capsys):
     run = make_run()
     assert cached_validation(run) == {}
     assert main(["evaluate", str(run.path), "--on", lab, "--json"]) == 0
-    assert "doubt" not in json.loads(capsys.readouterr().out)
+    assert "uncertainty" not in json.loads(capsys.readouterr().out)
     cache_validation(run, "other", {"n": 1})
     assert set(cached_validation(run)) == {lab, "other"}
-    assert cached_validation(run)[lab]["doubt"]["n"] == 12
+    assert cached_validation(run)[lab]["uncertainty"]["n"] == 12
     assert external_datasets(run) == [lab]
     assert external_datasets(make_run("narrow", codes=("EO", "ERB"))) == []
