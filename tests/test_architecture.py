@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -61,35 +62,52 @@ def test_arrows_run_one_way(path):
     assert not tops(path) & forbidden
 
 
+# Arrows inside core run down this list: a part imports from the rows above its own, never from beside or below.
+RANKS = (
+    {"errors", "formatting", "paths", "progress"},
+    {"settings", "storage"},
+    {"images", "probabilities"},
+    {"runs", "studies"},
+    {"datasets", "models"},
+    {"inference"},
+    {"evaluation", "explain"},
+    {"adaptation", "training"},
+    {"generator", "report"},
+    {"commands"},
+    {"cli"},
+)
+RANK = {part: rank for rank, parts in enumerate(RANKS) for part in parts}
+
+
+def part_of(name: str) -> str:
+    """The part of core that a module, or a name imported from one, belongs to; '' for core itself."""
+    return ".".join(name.split(".")[1:2])
+
+
 @pytest.mark.parametrize("path", SOURCES["core"], ids=name_of)
-def test_inside_core_arrows_run_one_way_too(path):
-    """Below: models, datasets, runs. Above them: training, evaluation, explain, serving. On top: commands."""
-    part = path.relative_to(ROOT / "core").parts[0].removesuffix(".py")
-    above = {"core.cli", "core.commands"}
-    middle = {"core.training", "core.explain", "core.inference"}
-    allowed_up = {
-        "datasets": set(),
-        "runs": set(),
-        "studies": set(),
-        "models": {"core.inference"},  # an exported graph is checked by the engine that will serve it
-        "evaluation": set(),
-        "training": middle,
-        "explain": middle,
-        "serving": {"core.inference"},
-    }
-    if part not in allowed_up:
+def test_inside_core_arrows_run_down_the_ranks(path):
+    own = part_of(module_name(path))
+    if own in ("", "__main__"):
         return
-    reached = imports(path)
-    if part == "datasets":  # a folder's pictures are read and framed just as uploads are
-        reached = {name for name in reached if not name.startswith(("core.images.decode", "core.images.crop"))}
-    assert not {".".join(name.split(".")[:2]) for name in reached} & (above | middle) - allowed_up[part]
+    parts = {part_of(name) for name in imports(path) if name.startswith("core.")} - {own, "__version__"}
+    assert not {part for part in parts if RANK[part] >= RANK[own]}
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    names = {module_name(path): path for path in EVERY if path.parts[-2] != "pages"}
+    graph = {}
+    for name, path in names.items():
+        modules = {n for n in imports(path) if n in names}
+        packages = {n.rpartition(".")[0] for n in modules}  # `from package import module` means the module
+        graph[name] = modules - packages - {name}
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
 def light_sources() -> list[Path]:
-    serving = sorted((ROOT / "core" / "serving").glob("*.py"))
-    base = [ROOT / "core" / "runs.py", ROOT / "core" / "studies.py", *sorted((ROOT / "core" / "datasets").glob("*.py"))]
-    evaluation = sorted((ROOT / "core" / "evaluation").glob("*.py"))
-    return serving + base + evaluation + SOURCES["dashboard"] + [p for p in PAGES if p.stem != "explain"]
+    """All but what trains, exports or draws maps, and the pages and commands that do."""
+    heavy = {"cli", "commands", "explain", "generator", "models", "report", "training"}
+    core = [path for path in SOURCES["core"] if part_of(module_name(path)) not in heavy | {"", "__main__"}]
+    return core + SOURCES["dashboard"] + [path for path in PAGES if path.stem != "explain"]
 
 
 @pytest.mark.parametrize("path", light_sources(), ids=name_of)
@@ -134,10 +152,10 @@ def _is(node: ast.expr | None, value: object) -> bool:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
-def test_a_page_is_short_and_says_what_it_is(path):
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 150
-    tree = ast.parse(text)
+def test_a_page_only_composes_and_says_what_it_is(path):
+    """What it does lies in its room: a page defines nothing."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     assert ast.get_docstring(tree)
     facts = next(
         ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "PAGE"
@@ -159,3 +177,34 @@ def test_every_page_has_its_own_address_and_place():
 def test_every_module_says_what_it_is_for(path):
     text = path.read_text(encoding="utf-8")
     assert not text.strip() or ast.get_docstring(ast.parse(text))
+
+
+def documented() -> list[tuple[Path, ast.AST, str]]:
+    """Every public function, class and method of core and dashboard: where, the node, its full name."""
+    found = []
+
+    def look(path: Path, node: ast.AST, inside: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and child.name[0] != "_":
+                if any(ast.unparse(d).startswith("register(") for d in child.decorator_list):
+                    continue  # a model's summary is told there
+                found.append((path, child, f"{inside}.{child.name}"))
+                if isinstance(child, ast.ClassDef):
+                    look(path, child, f"{inside}.{child.name}")
+
+    for path in SOURCES["core"] + SOURCES["dashboard"]:
+        look(path, ast.parse(path.read_text(encoding="utf-8")), module_name(path))
+    return found
+
+
+# What a library or a registry documents: torch's forward, argparse's way into a command, a view's entry.
+TOLD_ELSEWHERE = {"forward", "add_parser", "render", "run", "main"}
+
+
+def test_every_public_name_says_what_it_is():
+    silent = [name for _, node, name in documented() if not ast.get_docstring(node)]
+    assert [name for name in silent if name.rpartition(".")[2] not in TOLD_ELSEWHERE] == []
+
+
+def test_the_readme_stays_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 110
