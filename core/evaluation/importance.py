@@ -132,7 +132,9 @@ def _distribution(spec: Mapping[str, Any]) -> "BaseDistribution":
 
     if spec["kind"] == "choice":
         return CategoricalDistribution(spec["choices"])
-    return {"int": IntDistribution, "float": FloatDistribution}[spec["kind"]](spec["low"], spec["high"], log=spec["log"])
+    return {"int": IntDistribution, "float": FloatDistribution}[spec["kind"]](
+        spec["low"], spec["high"], log=spec["log"]
+    )
 
 
 AccuracyFn = Callable[[np.ndarray], float]
