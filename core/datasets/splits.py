@@ -29,7 +29,7 @@ RANDOM = Scheme(
     "random",
     "random split",
     "Every picture by itself, as most published figures were made: likenesses of test pictures are in train, which "
-    "may flatter a model (between three pairs of runs on ALL no gap could be shown).",
+    "may flatter a model (between two pairs of runs on ALL no gap could be shown).",
 )
 PUBLISHED = Scheme(
     "published",
