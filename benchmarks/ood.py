@@ -96,7 +96,7 @@ def main() -> None:
     run = find_run(options.run) if options.run else default_run()
     predictor, guard = Predictor(run), detector_of(run)
     if guard is None:
-        parser.error(f"{run.name} has no guard: make it with `python -m core guard {run.name}`")
+        parser.error(f"{run.name} has no OOD detector: make it with `python -m core ood {run.name}`")
     data = get_dataset(run.dataset).load(run.size, run.config["dataset"]["provenance"]["content_hash"])
     home_split = data["test"]
     at_home = predictor.predict_crops(home_split.images)

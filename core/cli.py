@@ -10,6 +10,10 @@ import core.commands
 from core import __version__
 from core.errors import HemaLensError
 
+# Commands and actions under their former names, which scripts may still type.
+_FORMER_COMMANDS = {"guard": "ood"}
+_FORMER_ACTIONS = {("lab", "anchors"): ("lab", "exemplars")}
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; a command is added by adding one module to `core.commands`."""
@@ -29,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A command's parser sets ``handler``, a function of the parsed arguments that returns the status.
     """
-    parsed = build_parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    words[:1] = [_FORMER_COMMANDS.get(word, word) for word in words[:1]]
+    words[:2] = _FORMER_ACTIONS.get(tuple(words[:2]), words[:2])
+    parsed = build_parser().parse_args(words)
     try:
         return parsed.handler(parsed)
     except HemaLensError as error:

@@ -241,7 +241,7 @@ def _load_exemplars(path: Path, changed: int) -> LabelledCells:
         )
     except Exception as error:  # safetensors raises a kind of its own that derives from Exception only
         raise HemaLensError(
-            f"{path} can't be read. Make it anew: python -m core lab anchors {path.parent.name}"
+            f"{path} can't be read. Make it anew: python -m core lab exemplars {path.parent.name}"
         ) from error
 
 

@@ -46,9 +46,11 @@ def add_parser(subparsers: Any) -> None:
     action.add_argument("--json", action="store_true", help="print all figures as JSON")
     action.set_defaults(handler=fit)
 
-    action = actions.add_parser("anchors", help="keep a few home cells with a run, so that laboratories don't spoil it")
+    action = actions.add_parser(
+        "exemplars", help="keep a few home cells with a run, so that laboratories don't spoil it"
+    )
     action.add_argument("run", metavar="RUN")
-    action.set_defaults(handler=anchors)
+    action.set_defaults(handler=keep_exemplars)
 
     action = actions.add_parser("list", help="the profiles on this computer")
     action.set_defaults(handler=show)
@@ -89,8 +91,8 @@ def fit(options: argparse.Namespace) -> int:
     exemplars = exemplars_of(run)
     if exemplars is None:
         print(
-            f"note: {run.name} has no anchors, so classes that you don't label may be forgotten; make them where its "
-            f"own cells are: python -m core lab anchors {run.name}",
+            f"note: {run.name} has no exemplars, so classes that you don't label may be forgotten; make them where its "
+            f"own cells are: python -m core lab exemplars {run.name}",
             file=sys.stderr,
         )
     trials: list[Simulation] = []
@@ -183,13 +185,13 @@ def _tell(run: Run, pictures: LabPictures, cells: LabCells, profile: LabProfile,
         )
 
 
-def anchors(options: argparse.Namespace) -> int:
+def keep_exemplars(options: argparse.Namespace) -> int:
     """Compute them from the run's own cells, which must be here."""
     run = find_run(options.run)
     with TerminalBar(run.name) as bar:
         exemplars = make_exemplars(run, bar)
     print(
-        f"{len(exemplars.labels)} anchors, {run.exemplars_path.stat().st_size / 1000:.0f} kB, in {run.exemplars_path}"
+        f"{len(exemplars.labels)} exemplars, {run.exemplars_path.stat().st_size / 1000:.0f} kB, in {run.exemplars_path}"
     )
     return 0
 

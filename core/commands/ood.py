@@ -8,7 +8,7 @@ from core.runs import find_run
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
-        "guard",
+        "ood",
         help="let a network tell strange pictures from the cells that it knows",
         description=__doc__,
         epilog="New networks get theirs when they are trained. The cells that the run was trained on must be here.",

@@ -43,18 +43,28 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--ema", type=float, help="decay of the averaged weights, 0 for none")
     parser.add_argument("--augment", help="augmentation recipe: none, flips, sharp, standard or stain")
     parser.add_argument("--patience", type=int, help="stop after so many epochs without a better val, 0 for never")
-    parser.add_argument("--start", metavar="RUN", help="begin at the weights of this run instead of from scratch")
+    parser.add_argument("--warm-start", metavar="RUN", help="begin at the weights of this run instead of from scratch")
     parser.add_argument(
         "--weights",
         choices=("imagenet",),
         help="begin at weights learned from ImageNet, for models that have them at their published width",
     )
-    parser.add_argument("--teacher", metavar="RUN[,RUN]", help="learn from these runs' answers (distillation)")
-    parser.add_argument("--teaching", type=float, help="the teachers' share of the labels, above 0 and up to 1")
+    parser.add_argument("--distill-from", metavar="RUN[,RUN]", help="learn from these runs' answers (distillation)")
+    parser.add_argument("--distill-alpha", type=float, help="those runs' share of the labels, above 0 and up to 1")
     parser.add_argument(
-        "--beside", metavar="DATASET", help="train on another laboratory's cells too, such as bone_marrow"
+        "--auxiliary", metavar="DATASET", help="train on another laboratory's cells too, such as bone_marrow"
     )
-    parser.add_argument("--beside-share", type=float, help="their share of each batch, between 0 and 1 (default 0.25)")
+    parser.add_argument(
+        "--auxiliary-fraction", type=float, help="their share of each batch, between 0 and 1 (default 0.25)"
+    )
+    for former, current, kind in (
+        ("start", "warm_start", str),
+        ("teacher", "distill_from", str),
+        ("teaching", "distill_alpha", float),
+        ("beside", "auxiliary", str),
+        ("beside-share", "auxiliary_fraction", float),
+    ):
+        parser.add_argument(f"--{former}", dest=current, type=kind, help=argparse.SUPPRESS)  # its former name
     parser.add_argument("--seed", type=int)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
@@ -80,9 +90,10 @@ def run(options: argparse.Namespace) -> int:
     command_options = ("command", "handler", "model", "all", "arg", "resume", "force", "out")
     choices = {name: value for name, value in vars(options).items() if name not in command_options}
     arguments = parse_settings(options.arg, "--arg")
-    for part, required_option in (("teaching", "teacher"), ("beside_share", "beside")):
+    for part, required_option in (("distill_alpha", "distill_from"), ("auxiliary_fraction", "auxiliary")):
         if choices[part] is not None and not choices[required_option]:
-            raise HemaLensError(f"--{part.replace('_', '-')} says how much of --{required_option}, which is not given")
+            part, required_option = (f"--{name.replace('_', '-')}" for name in (part, required_option))
+            raise HemaLensError(f"{part} says how much of {required_option}, which is not given")
     return _train_all(options, arguments, choices) if options.all else _train_one(options, arguments, choices)
 
 

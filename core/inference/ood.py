@@ -285,7 +285,7 @@ class OODDetector:
         except Exception as error:  # safetensors raises a kind of its own that derives from Exception only
             raise InvalidDetector(
                 f"{path} can't be read ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
-                "Make it anew: python -m core guard RUN"
+                "Make it anew: python -m core ood RUN"
             ) from error
 
 

@@ -87,5 +87,5 @@ def test_a_file_is_read_once_and_anew_when_it_changed(make_run, tiny_run):
     os.utime(run.ood_path, ns=(1, 1))
     assert detector_of(run) is not first
     run.ood_path.write_bytes(b"broken")
-    with pytest.raises(InvalidDetector, match="core guard RUN"):
+    with pytest.raises(InvalidDetector, match="core ood RUN"):
         detector_of(run)

@@ -171,5 +171,5 @@ def test_a_broken_file_is_told(known, tmp_path, content):
         save_file({"a": np.zeros(3)}, path, {"guard": json.dumps({"version": 99})})
     elif content is not None:
         path.write_bytes(content)
-    with pytest.raises(InvalidDetector, match="core guard RUN"):
+    with pytest.raises(InvalidDetector, match="core ood RUN"):
         OODDetector.load(path)

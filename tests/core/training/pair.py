@@ -1,4 +1,4 @@
-"""What `test_team` runs in two processes: ``python -m tests.core.training.pair FOLDER``; no test itself."""
+"""What `test_distributed` runs in two processes: ``python -m tests.core.training.pair FOLDER``; no test itself."""
 
 import json
 import sys

@@ -54,7 +54,7 @@ def test_it_begins_at_a_run_on_other_cells(lab, tiny_run):
         learning_rate=1e-6,
         batch_size=16,
         ema=0.0,
-        start=tiny_run.name,
+        warm_start=tiny_run.name,
         device="cpu",
     )
     run = train(config)
@@ -65,7 +65,7 @@ def test_it_begins_at_a_run_on_other_cells(lab, tiny_run):
     assert not np.allclose(begun["mean"], source["mean"], atol=1e-4)
     assert tiny_run.name in run.card
     with pytest.raises(BadConfig, match="fit its own model"):
-        train(TrainConfig.for_model("cnn_bn", dataset="my_lab", size=28, epochs=1, start=tiny_run.name))
+        train(TrainConfig.for_model("cnn_bn", dataset="my_lab", size=28, epochs=1, warm_start=tiny_run.name))
 
 
 def test_trees_are_no_place_to_begin_at(lab, tiny_run, monkeypatch):

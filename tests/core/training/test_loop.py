@@ -215,13 +215,13 @@ def test_it_stops_early_when_val_gets_no_better() -> None:
 
 def test_it_can_begin_at_the_weights_of_a_run(tiny_run) -> None:
     longer = {"learning_rate": 1e-6, "ema": 0.0, "augment": "none"}
-    begun = train(tiny(start=tiny_run.name, **longer))
+    begun = train(tiny(warm_start=tiny_run.name, **longer))
     scratch = train(tiny(**longer))
     assert begun.metrics["val"]["accuracy"] > scratch.metrics["val"]["accuracy"] + 0.1
     assert begun.name != scratch.name
     assert tiny_run.name in begun.card
     with pytest.raises(BadConfig, match="weights fit its own model"):
-        train(tiny(start=tiny_run.name, model_arguments={"width": 12}))
+        train(tiny(warm_start=tiny_run.name, model_arguments={"width": 12}))
 
 
 def test_missing_data_is_told_with_the_way_to_get_it(capsys) -> None:

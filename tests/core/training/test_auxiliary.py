@@ -60,7 +60,7 @@ def config(**choices) -> TrainConfig:
 
 
 def test_guests_are_cut_to_scale_and_named_as_at_home(elsewhere: str) -> None:
-    wanted = config(beside=elsewhere)
+    wanted = config(auxiliary=elsewhere)
     guests = load_auxiliary(wanted, wanted.load_data(), silent)
     assert guests.split.images.shape == (8, 28, 28, 3)
     assert (guests.split.images == 200).all(), "the surroundings are cut off"
@@ -71,7 +71,7 @@ def test_guests_are_cut_to_scale_and_named_as_at_home(elsewhere: str) -> None:
 def test_guests_of_other_classes_only_are_refused(elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
     strangers = replace(datasets._REGISTRY[elsewhere], auxiliary_for=AuxiliaryFor("synthetic", {"XYZ": "EO"}, crop=0.5))
     monkeypatch.setitem(datasets._REGISTRY, elsewhere, strangers)
-    wanted = config(beside=elsewhere)
+    wanted = config(auxiliary=elsewhere)
     known = datasets._REGISTRY[elsewhere].load
 
     def load(*args, **options) -> LoadedDataset:
@@ -90,7 +90,7 @@ def test_nobody_is_invited_where_none_is_named() -> None:
 
 
 def test_each_batch_has_its_share_of_guests() -> None:
-    wanted = config(batch_size=16, beside_share=0.25)
+    wanted = config(batch_size=16, auxiliary_fraction=0.25)
     order = epoch_order(100, 10, wanted, torch.Generator().manual_seed(0)).view(-1, 16)
     assert order.shape == (6, 16)
     assert ((order >= 100).sum(1) == 4).all()
@@ -106,7 +106,7 @@ def test_without_guests_the_order_is_the_one_it_always_was() -> None:
 
 
 def test_a_run_says_who_trained_beside(elsewhere: str, tmp_path) -> None:
-    run = train(config(beside=elsewhere, beside_share=0.5, device="cpu"), root=tmp_path)
+    run = train(config(auxiliary=elsewhere, auxiliary_fraction=0.5, device="cpu"), root=tmp_path)
     assert run.config["auxiliary"]["counts"] == {"EO": 4, "LY": 4}
     assert run.config["train"]["auxiliary"] == elsewhere
     assert "50% of each batch were cells of Elsewhere" in run.card
@@ -120,22 +120,24 @@ def test_guests_are_part_of_the_identity_only_where_there_are_some(elsewhere: st
     assert "beside_share" not in config().as_json()
     names = {
         config().run_name("x"),
-        config(beside=elsewhere).run_name("x", "a"),
-        config(beside=elsewhere).run_name("x", "b"),
-        config(beside=elsewhere, beside_share=0.5).run_name("x", "a"),
+        config(auxiliary=elsewhere).run_name("x", "a"),
+        config(auxiliary=elsewhere).run_name("x", "b"),
+        config(auxiliary=elsewhere, auxiliary_fraction=0.5).run_name("x", "a"),
     }
     assert len(names) == 4
 
 
 def test_a_run_with_guests_is_there_when_many_are_to_be_trained(elsewhere: str, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path))
-    wanted = config(beside=elsewhere, device="cpu")
+    wanted = config(auxiliary=elsewhere, device="cpu")
     made = train(wanted)
     assert [job.existing and job.existing.name for job in plan_sweep([wanted])] == [made.name]
     assert plan_sweep([config(device="cpu")])[0].existing is None, "without guests it is another run"
 
 
-@pytest.mark.parametrize("option", ["--beside-share=0.1", "--teaching=0.5"])
+@pytest.mark.parametrize(
+    "option", ["--auxiliary-fraction=0.1", "--distill-alpha=0.5", "--beside-share=0.1", "--teaching=0.5"]
+)
 def test_a_share_of_nothing_is_refused(option: str, capsys) -> None:
     assert main(["train", "--dataset", "synthetic", option]) == 1
     assert "which is not given" in capsys.readouterr().err
@@ -144,11 +146,11 @@ def test_a_share_of_nothing_is_refused(option: str, capsys) -> None:
 @pytest.mark.parametrize("name", ["bloodmnist", "nowhere"])
 def test_cells_that_are_no_kin_are_refused(name: str) -> None:
     with pytest.raises(BadConfig, match="auxiliary"):
-        config(beside=name)
+        config(auxiliary=name)
 
 
 def test_bone_marrow_is_kin_to_bloodmnist() -> None:
     known, home = get_dataset("bone_marrow"), get_dataset("bloodmnist")
     assert set(known.auxiliary_for.classes) <= set(known.codes)
     assert set(known.auxiliary_for.classes.values()) <= set(home.codes)
-    TrainConfig.for_model("cnn_se", beside="bone_marrow")
+    TrainConfig.for_model("cnn_se", auxiliary="bone_marrow")

@@ -27,16 +27,16 @@ def test_without_a_teacher_the_targets_are_the_smoothed_labels() -> None:
 
 def test_a_teacher_gives_its_share(tiny_run) -> None:
     data = get_dataset("synthetic").load(28)
-    wanted = training_targets(pupil(teacher=tiny_run.name, teaching=1.0), data).numpy()
+    wanted = training_targets(pupil(distill_from=tiny_run.name, distill_alpha=1.0), data).numpy()
     answers = softmax(engine.logits(tiny_run, data["train"].images) / DISTILL_TEMPERATURE)
     np.testing.assert_allclose(wanted, answers, atol=1e-6)
-    half = training_targets(pupil(teacher=tiny_run.name, teaching=0.5), data).numpy()
+    half = training_targets(pupil(distill_from=tiny_run.name, distill_alpha=0.5), data).numpy()
     alone = training_targets(pupil(), data).numpy()
     np.testing.assert_allclose(half, (answers + alone) / 2, atol=1e-6)
 
 
 def test_a_teacher_of_another_size_sees_the_same_cells(tiny_run, tmp_path) -> None:
-    run = train(pupil(size=64, teacher=tiny_run.name, device="cpu"), root=tmp_path)
+    run = train(pupil(size=64, distill_from=tiny_run.name, device="cpu"), root=tmp_path)
     assert run.config["train"]["distill_from"] == tiny_run.name
     assert tiny_run.name in run.card
 
@@ -44,9 +44,9 @@ def test_a_teacher_of_another_size_sees_the_same_cells(tiny_run, tmp_path) -> No
 def test_the_teacher_is_part_of_the_identity_only_where_there_is_one() -> None:
     assert "distill_from" not in pupil().as_json()
     assert "teaching" not in pupil().as_json()
-    assert pupil(teacher="a").run_name("x") != pupil(teacher="b").run_name("x") != pupil().run_name("x")
+    assert pupil(distill_from="a").run_name("x") != pupil(distill_from="b").run_name("x") != pupil().run_name("x")
 
 
 def test_a_share_outside_its_range_is_refused() -> None:
-    with pytest.raises(BadConfig, match="teaching"):
-        pupil(teaching=0.0)
+    with pytest.raises(BadConfig, match="distill_alpha"):
+        pupil(distill_alpha=0.0)

@@ -147,7 +147,7 @@ def test_where_there_are_none_or_the_width_is_another_it_says_which():
         load_imagenet_weights(build("cnn_se", 8, 28), TrainConfig.for_model("cnn_se", weights="imagenet"))
     with pytest.raises(BadConfig, match="width 16.*--arg width=64"):
         load_imagenet_weights(build("vgg16", 8, 28), TrainConfig.for_model("vgg16", weights="imagenet"))
-    with pytest.raises(BadConfig, match="nothing where --start"):
-        config(start="a run")
+    with pytest.raises(BadConfig, match="nothing where --warm-start"):
+        config(warm_start="a run")
     with pytest.raises(BadConfig, match="weights can't be 'cifar'"):
         config(weights="cifar")

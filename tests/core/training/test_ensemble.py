@@ -246,7 +246,7 @@ def test_members_are_chosen_on_val_and_a_bad_one_is_left_out(data, members, caps
     losses = [-np.log(softmax(r.predictions("val").logits)[np.arange(80), data["val"].labels]).mean() for r in members]
     assert chosen[0] == members[int(np.argmin(losses))]
     assert len(select_members(members, 1)) == 1
-    assert main(["combine", "--best", "2", "--dataset", "synthetic", "--size", "28", "--views", "8"]) == 0
+    assert main(["combine", "--select", "2", "--dataset", "synthetic", "--size", "28", "--tta", "8"]) == 0
     made = next(run for run in list_runs() if run.kind == "combination")
     assert "chosen on val" in capsys.readouterr().out
     assert "log loss on val" in made.card
@@ -268,7 +268,7 @@ def test_choosing_never_looks_at_test(data, members, monkeypatch):
 
 def test_the_shell_asks_for_runs(capsys):
     assert main(["combine"]) == 1
-    assert "--best 5" in capsys.readouterr().err
+    assert "--select 5" in capsys.readouterr().err
 
 
 def test_combinations_are_registered_but_not_trained(data, capsys):
