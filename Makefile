@@ -47,4 +47,4 @@ format: $(VENV)/.dev ## rewrite files in the project's style
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 clean: ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
