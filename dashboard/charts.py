@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import altair as alt
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
@@ -43,15 +42,12 @@ def plot(figure: Any, *, key: str, name: str | None = None, **options: Any) -> A
 
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
-# Plotly's own toolbar offers one format only, Vega's only PNG: a component presses the former's button for both
-# formats and saves the latter's drawing.
+# Plotly's own toolbar offers one format only: a component saves both.
 _BUTTONS = """<div role="group" aria-label="Save this figure">
 <button id="png" type="button">PNG</button>
 <button id="svg" type="button">SVG</button>
 </div>
 """
-# Vega draws as SVG: what the browser then saves is what stands in the page.
-_AS_SVG = {"usermeta": {"embedOptions": {"renderer": "svg"}}}
 _save = st.components.v2.component(
     "hemalens_export",
     html=_BUTTONS,
@@ -61,7 +57,7 @@ _save = st.components.v2.component(
 
 
 def show_figure(
-    fig: go.Figure | alt.TopLevelMixin | dict[str, Any],
+    fig: go.Figure,
     data: pd.DataFrame,
     name: str,
     key: str,
@@ -71,20 +67,14 @@ def show_figure(
 ) -> Any:
     """Draw ``fig`` and under it 'PNG', 'SVG' and 'CSV'; returns what the chart's widget returns.
 
-    ``fig`` is a Plotly figure, an Altair chart or a Vega-Lite specification. ``data`` is what is drawn, written
-    to the CSV file (its index too with ``index``); ``name`` is the files' name without ending ('hemalens-' is
-    put before it); ``key`` is the chart's widget key, unique on the page. ``options`` go to the chart
-    (``on_select`` ...). The pictures are made in the browser as they are seen there, on the theme's ground; no
+    ``data`` is what is drawn, written to the CSV file (its index too with ``index``); ``name`` is the files' name
+    without ending ('hemalens-' is put before it); ``key`` is the chart's widget key, unique on the page. ``options`` go
+    to the chart (``on_select`` ...). The pictures are made in the browser as they are seen there, on the theme's ground; no
     browser is needed on the server.
     """
     container_key, name = f"figure_{key}", f"hemalens-{name}"
     with st.container(key=container_key, gap="xsmall"):
-        if isinstance(fig, go.Figure):
-            event = plot(fig, key=key, name=name, **options)
-        elif isinstance(fig, dict):
-            event = st.vega_lite_chart(spec=fig | _AS_SVG, theme=None, key=key, **options)
-        else:
-            event = st.altair_chart(_as_svg(fig), theme=None, key=key, **options)
+        event = plot(fig, key=key, name=name, **options)
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             _save(key=f"save_{key}", data={"figure": container_key, "name": name}, width="content", height="content")
             st.download_button(
@@ -103,9 +93,3 @@ def show_figure(
 def csv_text(data: pd.DataFrame, *, index: bool = False) -> bytes:
     """``data`` as a CSV file that spreadsheets open with the right letters (UTF-8 with its mark)."""
     return data.to_csv(index=index).encode("utf-8-sig")
-
-
-def _as_svg(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
-    as_svg = chart.copy(deep=False)
-    as_svg.usermeta = _AS_SVG["usermeta"]
-    return as_svg

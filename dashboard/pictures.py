@@ -67,7 +67,7 @@ def as_png(image: np.ndarray) -> bytes:
 
 
 def data_url(image: np.ndarray) -> str:
-    """``image`` as a ``data:`` URL, for image columns of tables and for Vega marks."""
+    """``image`` as a ``data:`` URL, for image columns of tables."""
     return "data:image/png;base64," + base64.b64encode(as_png(image)).decode("ascii")
 
 

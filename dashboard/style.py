@@ -5,7 +5,6 @@ The colours of text, lines and grounds are those of ``.streamlit/config.toml`` (
 
 from collections.abc import Sequence
 
-import altair as alt
 import numpy as np
 import plotly.graph_objects as go
 
@@ -151,31 +150,6 @@ def finish(fig: go.Figure, *, title: str, height: int | None = None, dark: bool 
     fig.update_xaxes(**axis)
     fig.update_yaxes(**axis)
     return fig
-
-
-def finish_altair(chart: alt.Chart, *, title: str, height: int | None = None, dark: bool = False) -> alt.Chart:
-    """The same look for an Altair chart (show it with ``theme=None``)."""
-    colours = ground(dark)
-    properties = {"title": alt.TitleParams(title, anchor="start", fontSize=16, color=colours["text"], offset=10)}
-    if height:
-        properties["height"] = height
-    return (
-        chart.properties(**properties)
-        .configure(background="transparent", font=FONT)
-        .configure_view(strokeWidth=0)
-        .configure_title(font=FONT, fontWeight=600)
-        .configure_axis(
-            labelColor=colours["text"],
-            titleColor=colours["quiet"],
-            titleFontWeight="normal",
-            labelFontSize=13,
-            titleFontSize=13,
-            domainColor=colours["line"],
-            tickColor=colours["line"],
-            gridColor=colours["line"],
-        )
-        .configure_legend(labelColor=colours["text"], titleColor=colours["quiet"], titleFontWeight="normal")
-    )
 
 
 def _luminance(colour: str) -> float:

@@ -18,7 +18,7 @@ async function save({ figure, name }, kind) {
     savePlotly(plotly, name, kind); // not drawn as SVG alone: only Plotly can put the parts together
     return;
   }
-  const layers = [...(plotly ? plotly.querySelectorAll(".main-svg") : vegaDrawing(container))];
+  const layers = [...(plotly?.querySelectorAll(".main-svg") ?? [])];
   if (!layers.length) return;
   const { width, height } = layers[0].getBoundingClientRect();
   if (kind === "svg") {
@@ -27,10 +27,6 @@ async function save({ figure, name }, kind) {
   }
   // A picture made from SVG knows no font of the page: it must bring its own.
   offer(await painted(asFile(layers, width, height, await fonts(layers[0]))), `${name}.png`);
-}
-
-function vegaDrawing(container) {
-  return container?.querySelectorAll("[data-testid=stVegaLiteChart] svg.marks") ?? [];
 }
 
 // Plotly saves by its own button, which knows one format and no ground: both are lent to it for this click.

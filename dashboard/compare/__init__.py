@@ -24,9 +24,11 @@ from core.evaluation.compare import (
 )
 from core.evaluation.hard_examples import EnsembleAccuracy, Hardness, Votes, ensemble_accuracy, gather_votes, hardness
 from core.formatting import capitalized
+from core.inference.scope import on_trusted_split
 from core.runs import Run
 from dashboard import cache
-from dashboard.pickers import choice
+from dashboard.page import is_dark
+from dashboard.pickers import choice, short_names
 from dashboard.url_state import nearest, not_there, parameter, put, remembered, share
 
 
@@ -321,6 +323,35 @@ def of_one_split(runs: list[Run], every: list[Run]) -> list[Run]:
     """All runs under the shown way to split, which need not say it in their names; [] where several ways are shown."""
     ways = {run.scheme for run in runs}
     return [run for run in every if run.scheme in ways] if len(ways) == 1 else []
+
+
+def compare_context(spec: DatasetSpec) -> CompareContext | None:
+    """Draw the filters; what the views of Compare are given of ``spec``'s runs, None where no run fits them."""
+    every = cache.runs(spec.name)
+    names = short_names(every)
+    best = sorted(on_trusted_split(every), key=lambda run: -run.metrics["val"]["accuracy"])[:2]
+    chosen, notice = selected_names(spec.name, [run.name for run in every], names, [run.name for run in best])
+    if notice:
+        st.info(notice, icon=":material/link:")
+    runs = filters(every, names, spec.schemes)
+    names |= short_names(of_one_split(runs, every))
+    if not runs:
+        st.info("No run fits these filters. Set them to 'All' and clear the search.", icon=":material/filter_alt_off:")
+        return None
+    return CompareContext(spec, tuple(runs), tuple(every), names, tuple(chosen), is_dark())
+
+
+def nothing_yet(spec: DatasetSpec) -> bool:
+    """True where no run of the data set is here; says then what will stand here and how to get the first."""
+    if cache.runs(spec.name):
+        return False
+    st.info(
+        f"Here every model of {spec.title} will stand in one table, with its accuracy, speed and size. There is none "
+        "yet: train the first one in a terminal, then reload this page.",
+        icon=":material/leaderboard:",
+    )
+    st.code(f"python -m core train --dataset {spec.name} --size {spec.sizes[0]} --model cnn_se", language="bash")
+    return True
 
 
 def missing_datasets_line() -> None:

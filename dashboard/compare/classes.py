@@ -18,6 +18,7 @@ from core.runs import Run
 from dashboard import cache
 from dashboard.charts import cached_figure, show_figure
 from dashboard.compare import CompareContext, run_selection
+from dashboard.page import view
 from dashboard.pickers import choice
 from dashboard.style import class_colours, finish, ground, series_colours
 
@@ -366,7 +367,8 @@ _HELP = {
 }
 
 
-def classes(context: CompareContext) -> None:
+@view(":material/category: Classes", order=30)
+def render(context: CompareContext) -> None:
     """Sensitivity, specificity, precision and F1 of the ticked runs with intervals, and their curves."""
     runs = _of_one_kind(run_selection(context, "Runs", help="The runs ticked in the table of all runs."))
     if not runs:

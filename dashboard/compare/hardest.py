@@ -19,7 +19,7 @@ from core.runs import Run
 from dashboard import cache, pickers
 from dashboard.charts import cached_figure, csv_text, show_figure
 from dashboard.compare import CompareContext, HardImages, hard_images
-from dashboard.page import link
+from dashboard.page import link, view
 from dashboard.pickers import choice
 from dashboard.pictures import enlarge
 from dashboard.style import class_colours, finish, ground
@@ -181,7 +181,8 @@ _LEVELS = (
 )
 
 
-def hardest(context: CompareContext) -> None:
+@view(":material/troubleshoot: Hardest {unit}s", order=40)
+def render(context: CompareContext) -> None:
     """The cells that the shown runs miss, possible label errors first; what the runs reach together."""
     runs = comparable_runs(context.runs)
     difficulty = hard_images(runs)

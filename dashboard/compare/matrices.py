@@ -1,22 +1,21 @@
 """Compare, runs side by side: their confusion matrices and the difference of two, clickable, and the cells behind a
 square.
-
-A matrix is written as a Vega-Lite specification: Plotly gives no clicks on heatmaps, and an Altair chart of the same
-takes 80 ms of the processor to build and to check, this 1 ms. https://vega.github.io/vega-lite/docs/
 """
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.datasets import DatasetSpec
 from core.evaluation import softmax
 from core.evaluation.compare import PairedComparison
-from core.formatting import capitalized, counted, of_class
+from core.formatting import capitalized, counted, exact_percent, of_class, percent
 from core.inference.scope import spec_for
 from core.runs import Predictions, Run
 from dashboard import cache
@@ -24,104 +23,87 @@ from dashboard.charts import cached_figure, show_figure
 from dashboard.compare import CompareContext, compare_pair, comparison_text
 from dashboard.pickers import choice
 from dashboard.pictures import data_url, enlarge
-from dashboard.style import FONT, diverging, ground, inks, sequential
+from dashboard.style import diverging, finish, ground, inks, sequential
 from dashboard.url_state import prepare
 from dashboard.url_state import share as share_key
 
-SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-VegaSpec = dict[str, Any]
+WIDTH = 400  # of one matrix, in pixels; three stand in a row on a wide page, one below the other on a narrow one
+HEIGHT = 360  # of its squares
+_ABOVE = 96  # of the height: title, subtitle, the axis's title and its labels
+_SEE_THROUGH = {"marker": {"opacity": 0}}
 
 
 def squares(
-    data: pd.DataFrame,
-    rows: str,
-    columns: str,
+    colour: np.ndarray,
+    texts: Sequence[str],
+    hover: Sequence[str],
+    labels: Sequence[str],
     *,
-    order: Sequence[str],
-    steps: Sequence[float],
     scale: Sequence[str],
-    tooltip: Sequence[Mapping[str, str]],
-    titles: tuple[str | None, str | None],
+    limits: tuple[float, float],
     title: str,
     subtitle: str = "",
-    click: tuple[str, Sequence[str]] | None = None,
-    side: int = 360,
+    axes: tuple[str, str] = ("", ""),
+    click: Sequence[Any] | None = None,
+    framed: tuple[int, int] | None = None,
+    height: int = HEIGHT,
+    above: int = _ABOVE,
     font_size: int = 12,
-    label_size: int = 13,
-    label_angle: int = 0,
     dark: bool = False,
-) -> VegaSpec:
-    """One square for each row of ``data``: text 'text', colour by 'colour' on ``scale`` (hex, at the values ``steps``).
+) -> go.Figure:
+    """A square for each value of ``colour`` (N, N), in colours of ``scale`` (hex) between ``limits``.
 
-    ``rows`` and ``columns`` name the fields of the axes, both in ``order``, called ``titles``; ``tooltip`` holds
-    Vega-Lite field definitions. ``click`` is the name of a selection and the fields that it gives. ``side`` is
-    the height in pixels.
+    ``texts`` and ``hover`` (N * N, by rows) are written on it and told of it, ``click`` is what a click on it gives
+    (``customdata``; None for what can't be clicked). ``labels`` (N) name rows and columns, ``axes`` the two.
+    ``framed`` is the (row, column) to draw a frame around. ``height`` is that of the squares, ``above`` of what
+    stands over them, in pixels.
+
+    Plotly selects no squares of a heatmap, so markers that nobody sees lie over it. The numbers are a layer of their
+    own: each has the ink that reads on its square, also where another one is selected.
     """
-    colours = ground(dark)
-    axis = {"ticks": False, "domain": False, "labelFontSize": label_size, "labelLimit": 230}
-    place = {
-        "x": _axis(columns, order, titles[1], axis | {"orient": "top", "labelAngle": label_angle}),
-        "y": _axis(rows, order, titles[0], axis),
+    colours, n = ground(dark), len(labels)
+    values = np.asarray(colour, float)
+    places = {"x": np.tile(np.arange(n), n), "y": np.repeat(np.arange(n), n)}
+    steps = np.linspace(*limits, len(scale))
+    ink = {"color": inks(values.ravel(), steps.tolist(), scale), "size": font_size}
+    side = max(4, min(height, WIDTH - 60) / max(n, 1))
+    traces = [
+        {"type": "heatmap", "z": values, "zmin": limits[0], "zmax": limits[1], "showscale": False, "hoverinfo": "skip"}
+        | {"colorscale": [[k / (len(scale) - 1), one] for k, one in enumerate(scale)], "xgap": 1, "ygap": 1},
+        {"type": "scatter", "mode": "text", "text": list(texts), "textfont": ink, "hoverinfo": "skip"}
+        | {"selected": {"textfont": {"color": colours["text"]}}}  # said, or what isn't selected turns pale
+        | places,
+        {"type": "scatter", "mode": "markers", "marker": {"symbol": "square", "size": side, "opacity": 0}}
+        | {"text": list(hover), "hovertemplate": "%{text}<extra></extra>", "customdata": click}
+        | {"selected": _SEE_THROUGH, "unselected": _SEE_THROUGH}
+        | places,
+    ]
+    axis = {"tickvals": list(range(n)), "ticktext": list(labels), "showgrid": False, "zeroline": False}
+    axis |= {"showline": False, "ticks": "", "fixedrange": True}
+    layout: dict[str, Any] = {
+        "xaxis": axis | {"range": [-0.5, n - 0.5], "side": "top", "title": {"text": axes[1], "standoff": 4}},
+        "yaxis": axis | {"range": [n - 0.5, -0.5], "title": {"text": axes[0], "standoff": 4}},
     }
-    hover = [{"type": "nominal"} | dict(field) for field in tooltip]
-    colour = {"domain": [float(v) for v in steps], "range": list(scale), "interpolate": "rgb"}
-    mark = {"type": "rect", "stroke": colours["line"], "strokeWidth": 0.5, "cursor": "pointer" if click else "default"}
-    fill = {"field": "colour", "type": "quantitative", "scale": colour, "legend": None}
-    squares_layer = {"mark": mark, "encoding": place | {"color": fill, "tooltip": hover}}
-    if click:
-        select = {"type": "point", "fields": list(click[1]), "on": "click", "clear": "dblclick"}
-        squares_layer["params"] = [{"name": click[0], "select": select}]
-    # The inks are colours already; a scale shared with the squares would be read where there is none.
-    ink = {"field": "ink", "type": "nominal", "scale": None}
-    text = {"field": "text", "type": "nominal"}
-    numbers = {
-        "mark": {"type": "text", "fontSize": font_size, "cursor": mark["cursor"]},
-        "encoding": place | {"text": text, "color": ink, "tooltip": hover},
-    }
-    return {
-        "$schema": SCHEMA,
-        "data": {"values": data.assign(ink=inks(data["colour"], steps, scale)).to_dict("records")},
-        "layer": [squares_layer, numbers],
-        "resolve": {"scale": {"color": "independent"}},
-        "height": side,
-        "title": {"text": title, "subtitle": subtitle, "anchor": "start", "fontSize": 14, "offset": 10}
-        | {"color": colours["text"], "subtitleColor": colours["quiet"], "subtitleFontSize": 13},
-        "config": _config(colours),
-    }
-
-
-def framed_square(spec: VegaSpec, square: Mapping[str, str] | None, dark: bool = False) -> VegaSpec:
-    """``spec`` of `squares` with a frame around the square that has these values on its axes; ``spec`` itself stays."""
-    if square is None:
-        return spec
-    place = {axis: spec["layer"][0]["encoding"][axis] for axis in ("x", "y")}
-    frame = {"type": "rect", "fillOpacity": 0, "stroke": ground(dark)["text"], "strokeWidth": 2.5}
-    layer = {"data": {"values": [dict(square)]}, "mark": frame, "encoding": place}
-    return spec | {"layer": [*spec["layer"], layer]}
-
-
-def _axis(field: str, order: Sequence[str], title: str | None, axis: Mapping[str, Any]) -> dict[str, Any]:
-    return {"field": field, "type": "nominal", "sort": list(order), "title": title, "axis": dict(axis)}
-
-
-def _config(colours: Mapping[str, str]) -> dict[str, Any]:
-    quiet = {"titleColor": colours["quiet"], "titleFontWeight": "normal", "titleFontSize": 13}
-    return {
-        "background": "transparent",
-        "font": FONT,
-        "view": {"strokeWidth": 0},
-        "title": {"font": FONT, "fontWeight": 600},
-        "axis": quiet | {"labelColor": colours["text"], "gridColor": colours["line"]},
-    }
-
-
-def even_steps(low: float, high: float, scale: Sequence[str]) -> list[float]:
-    """Where the colours of ``scale`` lie between ``low`` and ``high``."""
-    return np.linspace(low, high, len(scale)).tolist()
+    if framed is not None:
+        row, column = framed
+        corners = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+        layout["shapes"] = [{"type": "rect", "line": {"color": colours["text"], "width": 2.5}} | corners]
+    fig = finish(go.Figure({"data": traces, "layout": layout}), title=title, height=height + above, dark=dark)
+    label = {"tickfont": {"color": colours["text"], "size": 13 if n <= 24 else 11}}
+    return fig.update_layout(
+        title={"font": {"size": 14, "weight": 600}}
+        | {"subtitle": {"text": subtitle, "font": {"size": 13, "color": colours["quiet"]}}},
+        margin={"l": 4, "r": 4, "t": above - 4, "b": 4},
+        plot_bgcolor=colours["line"],  # shows between the squares, as lines
+        dragmode=False,
+        hovermode="closest",
+        showlegend=False,
+        xaxis=label,
+        yaxis=label,
+    )
 
 
 AXES = ("true class", "named")  # of a confusion matrix: rows and columns
-CLICK = ("cell", ("truth", "called"))  # what a click on a square gives: the selection's name and its fields
 
 
 def confusion_title(confusion: np.ndarray, names: Sequence[str], unit: str = "cell") -> str:
@@ -148,7 +130,7 @@ def confusion_title(confusion: np.ndarray, names: Sequence[str], unit: str = "ce
     return f"{count} of {of} {of_class(names[truth], unit)} taken for {of_class(names[called], unit)}"
 
 
-def confusion_chart(
+def confusion_figure(
     confusion: np.ndarray,
     codes: Sequence[str],
     names: Sequence[str],
@@ -157,35 +139,38 @@ def confusion_chart(
     title: str | None = None,
     subtitle: str = "",
     axes: tuple[str, str] = AXES,
+    framed: tuple[str, str] | None = None,
     unit: str = "cell",
     dark: bool = False,
-) -> VegaSpec:
-    """A clickable confusion matrix (rows are the truth); its selection ``cell`` gives truth and called.
+) -> go.Figure:
+    """A confusion matrix (rows are the truth); a click on a square gives its true class and the class named.
 
     ``axes`` says what rows and columns are, where it is not a confusion matrix (then nothing is clickable).
     ``percent`` prints the share of the row instead of counts. The colour is the square root of the row's share,
-    so that rare mix-ups stay visible. `framed_cell` draws a frame around a square. ``unit`` is what one picture shows.
+    so that rare mix-ups stay visible. ``framed`` (true class, class named) has a frame around it. ``unit`` is what one
+    picture shows.
     """
     matrix = np.asarray(confusion, float)
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    shown = 100 * shares if percent else matrix
-    digits = _percent_text if percent else lambda v: f"{v:,.0f}" if v else ""
-    data = _cells(codes, names, shown, digits)
-    data["colour"], data["count"], data["row"] = np.sqrt(shares).ravel(), matrix.ravel(), (100 * shares).ravel()
-    tooltip = [
-        {"field": "truth_name", "title": axes[0]},
-        {"field": "called_name", "title": axes[1]},
-        {"field": "count", "type": "quantitative", "title": f"{unit}s", "format": ",.0f"},
-        {"field": "row", "type": "quantitative", "format": ".1f"}
-        | {"title": "% of the true class" if axes == AXES else "% of the row"},
-    ]
-    scale = sequential(dark)
-    texts = {"title": title or confusion_title(matrix, names, unit), "subtitle": subtitle}
-    click = CLICK if axes == AXES else None
-    return _matrix(data, codes, even_steps(0, 1, scale), scale, tooltip, axes, click, texts, dark)
+    shares = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    of = "% of the true class" if axes == AXES else "% of the row"
+    facts = [f"{n:,.0f} {unit}s<br>{share:.1f} {of}" for n, share in zip(matrix.flat, shares.flat, strict=True)]
+    return squares(
+        np.sqrt(shares / 100),
+        [_share_text(v) for v in shares.flat] if percent else [f"{v:,.0f}" if v else "" for v in matrix.flat],
+        _hover(names, axes, facts),
+        codes,
+        scale=sequential(dark),
+        limits=(0, 1),
+        title=title or confusion_title(matrix, names, unit),
+        subtitle=subtitle,
+        axes=axes,
+        click=_pairs(codes) if axes == AXES else None,
+        framed=_place(codes, framed),
+        dark=dark,
+    )
 
 
-def difference_chart(
+def difference_figure(
     first: np.ndarray,
     second: np.ndarray,
     codes: Sequence[str],
@@ -194,33 +179,50 @@ def difference_chart(
     percent: bool = False,
     title: str,
     subtitle: str = "",
+    framed: tuple[str, str] | None = None,
     unit: str = "cell",
     dark: bool = False,
-) -> VegaSpec:
-    """First minus second confusion matrix on a diverging scale, the ground's colour at zero; clickable."""
+) -> go.Figure:
+    """First minus second confusion matrix on a diverging scale, the ground's colour at zero; clicks as on a matrix."""
     one, two = np.asarray(first, float), np.asarray(second, float)
-    share = 100 * (
-        one / np.maximum(one.sum(axis=1, keepdims=True), 1) - two / np.maximum(two.sum(axis=1, keepdims=True), 1)
-    )
-    shown = share if percent else one - two
-    digits = (lambda v: f"{v:+.1f}" if abs(v) >= 0.05 else "") if percent else (lambda v: f"{v:+,.0f}" if v else "")
-    data = _cells(codes, names, shown, digits)
-    data["colour"] = shown.ravel()
+    if percent:
+        one, two = (100 * m / np.maximum(m.sum(axis=1, keepdims=True), 1) for m in (one, two))
+    shown, what = one - two, "points of the row" if percent else f"{unit}s"
+    digits, least = (1, 0.05) if percent else (0, 0.5)
     limit = max(float(np.abs(shown).max()), 1e-9)
-    what = {"title": "points of the row", "format": "+.1f"} if percent else {"title": f"{unit}s", "format": "+d"}
-    tooltip = [
-        {"field": "truth_name", "title": "true class"},
-        {"field": "called_name", "title": "named"},
-        {"field": "colour", "type": "quantitative"} | what,
+    return squares(
+        shown,
+        [f"{v:+,.{digits}f}" if abs(v) >= least else "" for v in shown.flat],
+        _hover(names, AXES, [f"{v:+,.{digits}f} {what}" for v in shown.flat]),
+        codes,
+        scale=diverging(dark),
+        limits=(-limit, limit),
+        title=title,
+        subtitle=subtitle,
+        axes=AXES,
+        click=_pairs(codes),
+        framed=_place(codes, framed),
+        dark=dark,
+    )
+
+
+def _pairs(labels: Sequence[str]) -> list[list[str]]:
+    """(row, column) of each square, by rows."""
+    return [[one, other] for one in labels for other in labels]
+
+
+def _place(codes: Sequence[str], square: tuple[str, str] | None) -> tuple[int, int] | None:
+    """Row and column of the square (true class, class named); None where it isn't there."""
+    if square is None or not set(square) <= set(codes):
+        return None
+    return list(codes).index(square[0]), list(codes).index(square[1])
+
+
+def _hover(names: Sequence[str], axes: tuple[str, str], facts: Sequence[str]) -> list[str]:
+    return [
+        f"{axes[0]}: <b>{escape(one)}</b><br>{axes[1]}: <b>{escape(other)}</b><br>{fact}"
+        for (one, other), fact in zip(_pairs(names), facts, strict=True)
     ]
-    scale = diverging(dark)
-    texts = {"title": title, "subtitle": subtitle}
-    return _matrix(data, codes, even_steps(-limit, limit, scale), scale, tooltip, AXES, CLICK, texts, dark)
-
-
-def framed_cell(spec: VegaSpec, cell: tuple[str, str] | None, dark: bool = False) -> VegaSpec:
-    """A confusion matrix, or a difference of two, with a frame around the square (true class, class named)."""
-    return framed_square(spec, {"truth": cell[0], "called": cell[1]} if cell else None, dark)
 
 
 def difference_title(paired: PairedComparison | None, first: str, second: str, unit: str = "cell") -> str:
@@ -232,23 +234,8 @@ def difference_title(paired: PairedComparison | None, first: str, second: str, u
     return f"{paired.only_first} {unit}s only {first} names right, {paired.only_second} only {second}"
 
 
-def _cells(codes: Sequence[str], names: Sequence[str], shown: np.ndarray, text) -> pd.DataFrame:
-    rows = []
-    for i, truth in enumerate(codes):
-        for j, called in enumerate(codes):
-            rows.append((truth, called, names[i], names[j], text(shown[i, j])))
-    return pd.DataFrame(rows, columns=["truth", "called", "truth_name", "called_name", "text"])
-
-
-def _matrix(data, codes, steps, scale, tooltip, axes, click, texts, dark) -> VegaSpec:
-    order, look = list(codes), {"steps": steps, "scale": scale, "dark": dark}
-    return squares(data, "truth", "called", order=order, tooltip=tooltip, titles=axes, click=click, **texts, **look)
-
-
-def _percent_text(value: float) -> str:
-    if value == 0:
-        return ""
-    return "< 0.1" if value < 0.05 else f"{value:.1f}"
+def _share_text(percents: float) -> str:
+    return "" if percents == 0 else "< 0.1" if percents < 0.05 else f"{percents:.1f}"
 
 
 def confusion_table(confusion: Sequence[Sequence[int]], codes: Sequence[str]) -> pd.DataFrame:
@@ -277,15 +264,7 @@ def cell_answers(answers: Mapping[str, tuple[Predictions, np.ndarray]], truth: i
     return pd.DataFrame(table)
 
 
-def probability_text(value: float) -> str:
-    """A probability as a whole percent, '> 99 %' and '< 1 %' at the ends."""
-    if value > 0.99:
-        return "> 99 %"
-    return "< 1 %" if value < 0.01 else f"{100 * value:.0f} %"
-
-
 MOST_PICTURES = 60
-WIDTH = 400  # of one matrix, in pixels; three stand in a row on a wide page, one below the other on a narrow one
 
 
 def show_matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool, dark: bool) -> None:
@@ -296,36 +275,30 @@ def show_matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool,
     codes, unit = [spec.codes for spec in specs], specs[0].unit
     tables = [np.array(run.metrics["test"]["confusion"]) for run in pair]
     names = [spec.class_names for spec in specs]
+    key = (marked, percent, dark)
+    options: dict[str, Any] = {"framed": marked, "unit": unit, "dark": dark}
     with st.container(horizontal=True, gap="medium"):
         for place, run in enumerate(pair):
-            line = f"{labels[run.name]} · {run.metrics['test']['accuracy']:.2%}".replace("%", " %")
-            chart = cached_figure(
-                ("confusion", cache.version(run), line, percent, dark),
-                partial(
-                    confusion_chart,
-                    tables[place],
-                    codes[place],
-                    names[place],
-                    subtitle=line,
-                    percent=percent,
-                    unit=unit,
-                    dark=dark,
-                ),
+            line = f"{labels[run.name]} · {exact_percent(run.metrics['test']['accuracy'], 2)}"
+            args = (tables[place], codes[place], names[place])
+            figure = cached_figure(
+                ("confusion", cache.version(run), line, *key),
+                partial(confusion_figure, *args, subtitle=line, percent=percent, **options),
             )
             data = confusion_table(tables[place], codes[place])
-            chart = framed_cell(chart, marked, dark)
-            _clickable(chart, data, f"confusion-{run.name}", f"matrix_{'ab'[place]}", run.name)
+            _clickable(figure, data, f"confusion-{run.name}", f"matrix_{'ab'[place]}", run.name)
         if len(pair) == 2 and codes[0] == codes[1]:
             both = compare_pair(*pair)
             # A difference of counts means something on the very same pictures only.
             paired = None if isinstance(both, str) or any(both.unshared) else both.comparison
-            title = difference_title(paired, "the first", "the second", unit)
-            line = f"{labels[pair[0].name]} minus {labels[pair[1].name]}"
-            options = {"percent": percent or paired is None, "unit": unit, "dark": dark}
-            chart = difference_chart(*tables, codes[0], names[0], title=title, subtitle=line, **options)
+            options |= {"title": difference_title(paired, "the first", "the second", unit)}
+            options |= {"subtitle": f"{labels[pair[0].name]} minus {labels[pair[1].name]}"}
+            figure = cached_figure(
+                ("difference", *map(cache.version, pair), options["subtitle"], *key),
+                partial(difference_figure, *tables, codes[0], names[0], percent=percent or paired is None, **options),
+            )
             data = confusion_table(tables[0] - tables[1], codes[0])
-            chart = framed_cell(chart, marked, dark)
-            _clickable(chart, data, f"difference-{pair[0].name}-{pair[1].name}", "matrix_difference", "either")
+            _clickable(figure, data, f"difference-{pair[0].name}-{pair[1].name}", "matrix_difference", "either")
 
 
 def prepare_square(pair: Sequence[Run]) -> None:
@@ -384,15 +357,15 @@ def _of_same_classes(pair: Sequence[Run]) -> list[Run]:
     return [run for run in pair if run.codes == pair[0].codes]
 
 
-def _clickable(chart, data: pd.DataFrame, name: str, key: str, by: str) -> None:
+def _clickable(figure: go.Figure, data: pd.DataFrame, name: str, key: str, by: str) -> None:
     def remember() -> None:
-        points = st.session_state[key].selection.get("cell") or []
+        points = st.session_state[key].selection.points
         if points:
-            st.session_state["truth"], st.session_state["called"] = points[0]["truth"], points[0]["called"]
+            st.session_state["truth"], st.session_state["called"] = points[0]["customdata"]
             st.session_state["by"] = by
 
     with st.container(width=WIDTH):
-        show_figure(chart, data, name, key, index=True, on_select=remember)
+        show_figure(figure, data, name, key, index=True, on_select=remember)
 
 
 def _stored_answers(
@@ -430,9 +403,9 @@ def _show_cells(
     view["id"] = shown["id"]
     for label in answers:
         view[f"{label}: answer"] = [codes[a] for a in shown[f"{label} answer"]]
-        view[f"{label}: {called}"] = [probability_text(p) for p in shown[f"{label} p called"]]
+        view[f"{label}: {called}"] = [percent(p) for p in shown[f"{label} p called"]]
         if truth != called:
-            view[f"{label}: {truth}"] = [probability_text(p) for p in shown[f"{label} p true"]]
+            view[f"{label}: {truth}"] = [percent(p) for p in shown[f"{label} p true"]]
     config |= {c: st.column_config.TextColumn(c, alignment="right") for c in view if ": " in c and "answer" not in c}
     more = f", the first {len(shown)} shown, most confidently {called} first" if len(table) > len(shown) else ""
     st.markdown(f"**{counted(len(table), f'test {unit}')}**{more}")

@@ -22,7 +22,7 @@ from dashboard.charts import cached_figure, csv_text, show_figure
 from dashboard.compare import CompareContext, family_of, scheme_of, scheme_titles, select_names
 from dashboard.compare.matrices import side_by_side
 from dashboard.compare.split_gap import split_gap
-from dashboard.page import errors_told
+from dashboard.page import errors_told, view
 from dashboard.pickers import choice
 from dashboard.style import finish, ground, series_colours
 
@@ -655,7 +655,8 @@ def run_table(
     return order
 
 
-def overview(context: CompareContext) -> None:
+@view(":material/leaderboard: All runs", order=10)
+def render(context: CompareContext) -> None:
     """Leaderboard and scatter; the matrices of the last two ticked runs, their difference and its test."""
     table = leaderboard(context.runs, context.names, studies=cache.studies(), schemes=context.schemes)
     standing = _standing(context.runs)

@@ -3,6 +3,7 @@ alike all shown runs are.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,8 @@ from dashboard.compare import (
     hard_images,
     select_names,
 )
-from dashboard.compare.matrices import VegaSpec, confusion_chart, confusion_table, even_steps, squares
+from dashboard.compare.matrices import confusion_figure, confusion_table, squares
+from dashboard.page import view
 from dashboard.pickers import choice
 from dashboard.pictures import enlarge
 from dashboard.style import finish, ground, sequential, series_colours
@@ -69,15 +71,15 @@ def agreement_table(votes: Votes, names: Sequence[str], labels: Mapping[str, str
     return table.assign(value=100 * alike[np.ix_(order, order)].ravel())
 
 
-def agreement_chart(
+def agreement_figure(
     agreement: Agreement, codes: Sequence[str], names: Sequence[str], *, unit: str = "cell", dark: bool = False
-) -> VegaSpec:
-    """What the first says (rows) against what the second says of the same cell; clickable like a confusion matrix."""
+) -> go.Figure:
+    """What the first says (rows) against what the second says of the same cell."""
     subtitle = f"The same answer to {100 * agreement.fraction_equal:.2f} % of the {unit}s"
     if agreement.kappa is not None:
         subtitle += f", Cohen's kappa {agreement.kappa:.3f}"
     title = agreement_title(agreement.matrix, names, unit)
-    return confusion_chart(
+    return confusion_figure(
         agreement.matrix,
         codes,
         names,
@@ -137,41 +139,33 @@ def difference_words(resampled: BootstrapResult) -> str:
     return f"The {who} leads in {share} % of the resamples"
 
 
-def alike_chart(alike: pd.DataFrame, order: Sequence[str], *, title: str, dark: bool = False) -> VegaSpec:
-    """Runs against runs: how alike each two are, in percent; a click chooses two (selection ``pair``: one, other).
+def alike_figure(alike: pd.DataFrame, *, title: str, dark: bool = False) -> go.Figure:
+    """Runs against runs: how alike each two are, in percent; a click on a square gives the names of its two.
 
-    ``alike`` has a row for each two runs: one, other (names), one_model, other_model (labels), value (percent).
-    ``order`` are the labels in the order of the axes.
+    ``alike`` has a row for each two runs, by rows of the figure: one, other (names), one_model, other_model (labels),
+    value (percent).
     """
+    labels = [label if len(label) <= 34 else f"{label[:33]}…" for label in dict.fromkeys(alike["one_model"])]
     low = float(np.floor(alike["value"].min())) if len(alike) else 0.0
-    scale = sequential(dark)
-    data = alike.assign(text=[f"{value:.0f}" for value in alike["value"]], colour=alike["value"])
-    tooltip = [
-        {"field": "one_model", "title": "one"},
-        {"field": "other_model", "title": "the other"},
-        {"field": "value", "type": "quantitative", "title": "%", "format": ".1f"},
-    ]
-    return squares(
-        data,
-        "one_model",
-        "other_model",
-        order=order,
-        steps=even_steps(min(low, 99.0), 100, scale),
-        scale=scale,
-        tooltip=tooltip,
-        titles=(None, None),
+    fig = squares(
+        alike["value"].to_numpy().reshape(len(labels), -1),
+        [f"{value:.0f}" for value in alike["value"]],
+        [f"{escape(r.one_model)}<br>{escape(r.other_model)}<br>{r.value:.1f} %" for r in alike.itertuples()],
+        labels,
+        scale=sequential(dark),
+        limits=(min(low, 99.0), 100),
         title=title,
-        click=("pair", ("one", "other")),
-        side=max(160, 24 * len(order)),
-        font_size=9 if len(order) > 16 else 12,
-        label_size=11,
-        label_angle=-60,
+        click=alike[["one", "other"]].to_numpy(),
+        height=max(160, 24 * len(labels)),
+        above=60 + round(5.2 * max(map(len, labels), default=0)),
+        font_size=9 if len(labels) > 16 else 12,
         dark=dark,
     )
+    return fig.update_layout(xaxis={"tickangle": -60, "tickfont": {"size": 11}}, yaxis={"tickfont": {"size": 11}})
 
 
 def alike_title(alike: pd.DataFrame, what: str) -> str:
-    """The finding of `together_chart` in one line; ``what`` says what the two have in common."""
+    """The finding of `alike_figure` in one line; ``what`` says what the two have in common."""
     others = alike[alike["one"] != alike["other"]]
     if others.empty:
         return "Nothing to set against each other"
@@ -187,7 +181,8 @@ PER_PAGE = 12
 _SIDE = 128
 
 
-def pair(context: CompareContext) -> None:
+@view(":material/compare_arrows: Two runs", order=20)
+def render(context: CompareContext) -> None:
     """The last two ticked runs (others may be chosen here), then how all shown runs agree."""
     if len(context.every) < 2:
         st.info(
@@ -255,7 +250,7 @@ def _difference(both: PairedAnswers, runs: Sequence[Run], context: CompareContex
     stem = f"{runs[0].name}-{runs[1].name}"
     grid = st.grid(2, min_column_width=420, gap="medium")  # one below the other on a narrow page
     with grid.container(), st.container(width=430):
-        chart = agreement_chart(both.agreement, codes, titles, unit=context.unit, dark=context.dark)
+        chart = agreement_figure(both.agreement, codes, titles, unit=context.unit, dark=context.dark)
         table = confusion_table(both.agreement.matrix, codes).rename_axis("the first says")
         show_figure(chart, table, f"agreement-{stem}", "agreement", index=True)
     with grid.container():
@@ -357,9 +352,8 @@ def _alike_section(context: CompareContext) -> None:
     alike, chart = cached_figure(("together", key), lambda: _alike(difficulty, context, what))
 
     def remember() -> None:
-        points = st.session_state["together"].selection.get("pair") or []
-        if points and points[0]["one"] != points[0]["other"]:
-            both = [points[0]["one"], points[0]["other"]]
+        points = st.session_state["together"].selection.points
+        if points and len(both := list(dict.fromkeys(points[0]["customdata"]))) == 2:
             select_names(context.spec.name, [*(name for name in context.selected if name not in both), *both])
 
     show_figure(chart, alike, f"agreement-{what}", "together", on_select=remember)
@@ -372,11 +366,10 @@ def _alike_section(context: CompareContext) -> None:
     st.caption(f"{meaning} Runs that are alike stand side by side. Click a square to see these two above.{left}")
 
 
-def _alike(difficulty: HardImages, context: CompareContext, what: str) -> tuple[pd.DataFrame, VegaSpec]:
+def _alike(difficulty: HardImages, context: CompareContext, what: str) -> tuple[pd.DataFrame, go.Figure]:
     """How alike the runs are, as a table and as a figure."""
     alike = agreement_table(
         difficulty.votes, [run.name for run in difficulty.runs], context.names, errors=what == "errors"
     )
     title = alike_title(alike, "errors in common" if what == "errors" else "alike")
-    order = list(dict.fromkeys(alike["one_model"]))
-    return alike, alike_chart(alike, order, title=title, dark=context.dark)
+    return alike, alike_figure(alike, title=title, dark=context.dark)

@@ -17,6 +17,7 @@ from core.runs import Run
 from dashboard import cache
 from dashboard.charts import cached_figure, csv_text, show_figure
 from dashboard.compare import CompareContext, run_selection
+from dashboard.page import view
 from dashboard.pickers import choice
 from dashboard.pictures import enlarge
 from dashboard.samples import Sample, samples
@@ -227,7 +228,8 @@ _CHOSEN = "damage"  # in the address bar and the session: the corruption looked 
 Figures = Mapping[str, Mapping[str, Any]]
 
 
-def robustness(context: CompareContext) -> None:
+@view(":material/blur_on: Picture quality", order=60, key="quality")
+def render(context: CompareContext) -> None:
     """Accuracy against severity for the ticked runs, the chosen corruption on a cell, and all measured runs' table."""
     selected = run_selection(context, "Runs", help="The runs ticked in the table of all runs.")
     measured = {run.name: figures for run in context.runs if (figures := run.robustness())}

@@ -25,6 +25,7 @@ from core.studies import Study, Trial
 from dashboard import cache
 from dashboard.charts import cached_figure, show_figure
 from dashboard.compare import CompareContext
+from dashboard.page import view
 from dashboard.pickers import choice
 from dashboard.style import PRIMARY, finish, ground, sequential, series_colours
 
@@ -473,7 +474,8 @@ def _rows(fig: go.Figure, labels: Sequence[str], dark: bool) -> None:
     )
 
 
-def studies(context: CompareContext) -> None:
+@view(":material/science: Studies", order=70)
+def render(context: CompareContext) -> None:
     """One study at a time: a search, an ablation, or all studies of seeds together."""
     named: dict[str, list[Study]] = {}
     for study in cache.studies():

@@ -25,6 +25,7 @@ from core.runs import Run
 from dashboard import cache
 from dashboard.charts import cached_figure, csv_text, show_figure
 from dashboard.compare import CompareContext, run_selection
+from dashboard.page import view
 from dashboard.pickers import choice
 from dashboard.style import finish, ground, series_colours
 
@@ -317,7 +318,8 @@ def _home_uncertainty(path: str, changed: int) -> dict[str, Any]:
 _HOME = "home"
 
 
-def uncertainty_view(context: CompareContext) -> None:
+@view(":material/help_center: Doubt", order=50, key="doubt")
+def render(context: CompareContext) -> None:
     """Reliability, risk against coverage, and what short lists hold, of the ticked runs at home or elsewhere."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         selected = run_selection(context, "Runs", help="The runs ticked in the table of all runs.")

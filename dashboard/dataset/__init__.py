@@ -3,12 +3,14 @@ choices above the views, and the way to images that are not on this computer.
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core import paths
 from core.datasets import SPLITS, CellClass, DatasetSpec, DatasetUnavailable, LoadedDataset, get_dataset
@@ -17,6 +19,7 @@ from core.formatting import counted, of_class
 from core.progress import Progress
 from dashboard import cache, pickers, samples, url_state
 from dashboard.page import is_dark
+from dashboard.pickers import choice
 
 
 @dataclass(frozen=True)
@@ -198,41 +201,53 @@ def missing_images(context: DatasetContext, *, placeholders_shown: bool = True) 
         st.info(pickers.how_to_get_images(context.spec, context.size), icon=":material/hide_image:")
 
 
-def controls(name: str, shown: Collection[str]) -> DatasetContext:
-    """Draw the choices for the data set ``name`` in one row and return what they make.
+def dataset_context(spec: DatasetSpec, needs: Collection[str]) -> DatasetContext:
+    """Draw the choices in one row, then what must be known before any figure; returns what the choices make.
 
-    'class' and 'split' are drawn where ``shown`` has them.
+    'class' and 'split' are drawn where ``needs`` has them.
     """
-    spec = get_dataset(name)
-    sizes = [str(size) for size in spec.sizes]
-    _prepare("size", sizes, "64" if "64" in sizes else sizes[0], "image size")
-    if len(spec.schemes) > 1:
-        _prepare("scheme", [s.name for s in spec.schemes], spec.schemes[0].name, "way to split")
+    notices = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        class_place = st.container(width="content") if "class" in shown else None
-        size = int(_chips("size", "Pixels a side", sizes, _size_help(spec)))
-        scheme = _scheme(spec)
-        split_place = st.container(width="content") if "split" in shown else None
-    loaded, broken = load_images(name, size, scheme)
-    summary, note = statistics(name, size, loaded)
-    spec = _spec_as_present(spec, loaded.spec if loaded else None, summary)
+        class_place = st.container(width="content") if "class" in needs else None
+        sizes = {str(size): str(size) for size in spec.sizes}
+        about = f"The same {spec.unit}s in several sizes. A model is trained for one of them."
+        first = "64" if "64" in sizes else next(iter(sizes))
+        row: Any = {"hidden": False, "notices": notices}
+        size = int(choice("size", "Pixels a side", sizes, first, "image size", help=about, **row))
+        scheme = ""
+        if len(spec.schemes) > 1:
+            titles = {s.name: s.title for s in spec.schemes}
+            about = "\n\n".join(f"**{s.title}:** {s.description}" for s in spec.schemes)
+            scheme = choice("scheme", "Way to split", titles, next(iter(titles)), "way to split", help=about, **row)
+        split_place = st.container(width="content") if "split" in needs else None
+    loaded, broken = load_images(spec.name, size, scheme)
+    summary, note = statistics(spec.name, size, loaded)
+    whole, spec = spec, _spec_as_present(spec, loaded.spec if loaded else None, summary)
     # The choice of the class comes last: only now is it known which classes are here.
-    _prepare("class", spec.codes, spec.codes[0], "class")
-    _prepare("split", SPLITS, SPLITS[0], "split")
-    if class_place:
-        titles = {c.code: f"{c.code}  {c.name}" for c in spec.classes}
-        with class_place:
-            _boxed("class", "Class", spec.codes, titles, 260)
-    if split_place:
-        with split_place:
-            _chips("split", "Split", SPLITS, "Models learn from train, are chosen by val, and are scored once on test.")
-    code, split = st.session_state["class"], st.session_state["split"]
-    return DatasetContext(name, spec, size, code, split, loaded, summary, is_dark(), note, broken)
+    code = _drawn_or_kept("class", "Class", {c.code: f"{c.code}  {c.name}" for c in spec.classes}, class_place, notices)
+    split = _drawn_or_kept("split", "Split", {split: split for split in SPLITS}, split_place, notices)
+    context = DatasetContext(spec.name, spec, size, code, split, loaded, summary, is_dark(), note, broken)
+    _cautions(context, whole)
+    return context
 
 
-def cautions(context: DatasetContext) -> None:
-    """What must be known of the data set before any of its figures."""
-    whole = get_dataset(context.name)
+def _drawn_or_kept(
+    key: str, label: str, titles: dict[str, str], place: DeltaGenerator | None, notices: DeltaGenerator
+) -> str:
+    """The choice ``key``, drawn in ``place``; as it was left where there is none."""
+    row: Any = {"box": key == "class", "width": 260, "hidden": False, "notices": notices}
+    if key == "split":
+        row["help"] = "Models learn from train, are chosen by val, and are scored once on test."
+    if place is not None:
+        with place:
+            return choice(key, label, titles, next(iter(titles)), key, **row)
+    if notice := url_state.prepare(key, list(titles), next(iter(titles)), what=key):
+        notices.info(notice, icon=":material/link:")
+    return st.session_state[key]
+
+
+def _cautions(context: DatasetContext, whole: DatasetSpec) -> None:
+    """What must be known of the data set before any of its figures; ``whole`` is its spec with all classes."""
     sentences = list(context.spec.cautions)
     if context.spec.unit == "field" and not any("microscope field" in caution for caution in sentences):
         sentences.insert(0, "Each picture is a microscope field with several cells, not one cell.")
@@ -246,33 +261,3 @@ def _spec_as_present(spec: DatasetSpec, present_spec: DatasetSpec | None, summar
     if present_spec is not None:
         return present_spec
     return spec.with_classes(summary.codes) if summary is not None else spec
-
-
-def _scheme(spec: DatasetSpec) -> str:
-    if len(spec.schemes) < 2:
-        return ""
-    titles = {s.name: s.title for s in spec.schemes}
-    about = "\n\n".join(f"**{s.title}:** {s.description}" for s in spec.schemes)
-    return _chips("scheme", "Way to split", list(titles), about, titles)
-
-
-def _prepare(key: str, options: Sequence[str], default: str, what: str) -> None:
-    notice = url_state.prepare(key, options, default, what=what)
-    if notice:
-        st.info(notice, icon=":material/link:")
-
-
-def _boxed(key: str, label: str, options: Sequence[str], titles: dict[str, str], width: int) -> None:
-    st.selectbox(label, options, key=key, format_func=titles.get, width=width)
-    url_state.share(key)
-
-
-def _chips(key: str, label: str, options: Sequence[str], about: str, titles: dict[str, str] | None = None) -> str:
-    name = (titles or {}).get
-    value = st.segmented_control(label, options, key=key, required=True, help=about, format_func=lambda o: name(o, o))
-    url_state.share(key)
-    return value
-
-
-def _size_help(spec: DatasetSpec) -> str:
-    return f"The same {spec.unit}s in several sizes. A model is trained for one of them."

@@ -16,6 +16,7 @@ from core.probabilities import wilson_interval
 from core.progress import Progress
 from dashboard.charts import show_figure
 from dashboard.dataset import DatasetContext, missing_images
+from dashboard.page import view
 from dashboard.pictures import enlarge
 from dashboard.style import PRIMARY, class_colours, finish, ground
 
@@ -141,7 +142,8 @@ MOST_MEMBERS = 4  # shown of one group
 _EVERY = 0.2  # seconds between two drawings of the bar
 
 
-def audit(context: DatasetContext) -> None:
+@view(":material/fact_check: Audit", order=50)
+def render(context: DatasetContext) -> None:
     """The kept audit of these images in this split, or the button that runs it."""
     missing_images(context)
     if context.loaded is None:

@@ -16,6 +16,7 @@ from core.formatting import capitalized
 from dashboard import cache, url_state
 from dashboard.charts import cached_figure, show_figure
 from dashboard.dataset import DatasetContext, missing_images, statistics_folder
+from dashboard.page import view
 from dashboard.pickers import choice
 from dashboard.style import PRIMARY, class_colours, finish, ground
 
@@ -283,7 +284,8 @@ MOST_CLASSES = 4
 _BY_KEY = {feature.key: feature for feature in FEATURES}
 
 
-def learn(context: DatasetContext) -> None:
+@view(":material/school: Learn", order=20, key="learn", needs=("split",))
+def render(context: DatasetContext) -> None:
     """How common the classes are, then the features of their pictures."""
     if context.summary is not None:
         _class_shares_section(context)

@@ -15,7 +15,7 @@ from core.formatting import capitalized, of_class
 from dashboard import pickers, samples
 from dashboard.charts import plot
 from dashboard.dataset import DatasetContext, missing_images
-from dashboard.page import ProgressBar, is_dark
+from dashboard.page import ProgressBar, is_dark, view
 from dashboard.pictures import enlarge, sheet
 from dashboard.style import class_colours, finish, ground
 
@@ -331,7 +331,8 @@ def _duplicates(summary: Summary) -> str:
     return text
 
 
-def cells(context: DatasetContext) -> None:
+@view(":material/grid_view: Pictures", order=10, key="cells", needs=("class", "split"))
+def render(context: DatasetContext) -> None:
     """Bars at the left, a wall of the chosen class at the right; below its neighbours and the facts."""
     halves = st.grid(2, min_column_width=430, gap="medium")
     with halves.container():

@@ -27,7 +27,7 @@ from core.runs import Run
 from dashboard import cache, pickers, url_state
 from dashboard.charts import show_figure
 from dashboard.dataset import DatasetContext, missing_images
-from dashboard.page import link
+from dashboard.page import link, view
 from dashboard.pickers import choice, run_picker
 from dashboard.pictures import enlarge
 from dashboard.style import class_colours, contrast, finish
@@ -218,7 +218,8 @@ _LIKE = "like"  # the address bar's word for the picture whose like is shown
 _ODD = 0.5  # of the ten nearest: a picture with fewer of its own class lies among the others
 
 
-def map_(context: DatasetContext) -> None:
+@view(":material/scatter_plot: Map", order=30)
+def render(context: DatasetContext) -> None:
     """The map, the pictures chosen on it, and those most similar to one of them."""
     if context.loaded is None:
         missing_images(context, placeholders_shown=False)

@@ -16,6 +16,7 @@ from core.runs import Run, best_run
 from dashboard import cache, samples
 from dashboard.charts import show_figure
 from dashboard.dataset import DatasetContext, missing_images
+from dashboard.page import view
 from dashboard.pictures import enlarge
 from dashboard.style import class_colours, finish, ground
 
@@ -139,7 +140,8 @@ _QUIZ = "_quiz"  # (what it is about, the quiz)
 _ASKED = "asked"
 
 
-def quiz(context: DatasetContext) -> None:
+@view(":material/quiz: Quiz", order=40)
+def render(context: DatasetContext) -> None:
     """Ask, tell what is right and why, keep the score."""
     missing_images(context)
     if context.loaded is None and not context.has_placeholders:

@@ -12,6 +12,7 @@ from core.runs import list_runs
 from dashboard.app import ROOT, find_pages
 
 PAGES = [facts for _, facts in find_pages(ROOT / "pages")]
+MATRICES = "[class*=st-key-figure_matrix]"
 BOTH_WIDTHS = pytest.mark.parametrize("visitor", [(1440, 900), (768, 1024)], indirect=True, ids=["wide", "narrow"])
 
 
@@ -76,10 +77,10 @@ def test_a_pasted_link_opens_the_same_comparison(visitor):
     runs = [run.name for run in list_runs("bloodmnist")][:2]
     link = f"/compare?runs={','.join(runs)}&truth=ERB&called=LY&show=percent&against=parameters"
     visitor.open(link)
-    visitor.page.locator("[data-testid=stVegaLiteChart]").first.wait_for()
+    visitor.page.locator(f"{MATRICES} .heatmaplayer image").first.wait_for()
     visitor.settle()
     first = visitor.page.url
-    assert visitor.page.locator("[data-testid=stVegaLiteChart]").count() == (3 if len(runs) == 2 else 1)
+    assert visitor.page.locator(f"{MATRICES} .js-plotly-plot").count() == (3 if len(runs) == 2 else 1)
     headings, chosen = visitor.page.locator("h3").all_inner_texts(), visitor.chosen()
     assert "ERB · erythroblast" in chosen
     assert "LY · lymphocyte" in chosen
@@ -90,16 +91,44 @@ def test_a_pasted_link_opens_the_same_comparison(visitor):
     visitor.check()
 
 
+def click_square(visitor, figure: str, row: int, column: int, of: int) -> None:
+    """Click the square of a matrix of ``of`` x ``of``; near its corner, as people do."""
+    plot = visitor.page.locator(f".st-key-figure_{figure} .nsewdrag").first
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    place = (box["x"] + (column + 0.85) * box["width"] / of, box["y"] + (row + 0.85) * box["height"] / of)
+    visitor.page.mouse.move(*place)
+    visitor.page.wait_for_timeout(300)
+    visitor.page.mouse.click(*place)
+
+
+@BOTH_WIDTHS
 def test_a_click_on_a_square_shows_its_cells(visitor):
     visitor.open("/compare?truth=PLT&called=PLT")
-    chart = visitor.page.locator("[data-testid=stVegaLiteChart]").first
-    chart.scroll_into_view_if_needed()
-    box = chart.bounding_box()
-    # The upper left square of the matrix: basophils named basophil. It lies below title and axis.
-    visitor.page.mouse.click(box["x"] + 65, box["y"] + 85)
+    click_square(visitor, "matrix_a", 0, 0, 8)
     visitor.page.wait_for_url("**truth=BA**")
     visitor.settle()
     assert "called=BA" in visitor.page.url
+    click_square(visitor, "matrix_a", 2, 4, 8)  # another one, also after the figure was drawn anew
+    visitor.page.wait_for_url("**truth=ERB**")
+    visitor.settle()
+    assert "called=LY" in visitor.page.url
+    click_square(visitor, "matrix_difference", 5, 3, 8)
+    visitor.page.wait_for_url("**truth=MO**")
+    visitor.settle()
+    assert "called=IG" in visitor.page.url
+    assert "by=either" in visitor.page.url
+    visitor.check()
+
+
+def test_a_click_on_two_runs_sets_them_side_by_side(visitor):
+    visitor.open("/compare?view=pair")
+    runs = len(list_runs("bloodmnist"))
+    before = visitor.page.url
+    click_square(visitor, "together", 0, 2, runs)
+    visitor.page.wait_for_url(lambda url: url != before)
+    visitor.settle()
+    assert len(visitor.page.url.partition("runs=")[2].partition("&")[0].split(",")) >= 2
     visitor.check()
 
 

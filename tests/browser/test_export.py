@@ -11,12 +11,12 @@ from PIL import Image
 @pytest.fixture
 def compare(visitor):
     visitor.open("/compare")
-    visitor.page.locator("[data-testid=stVegaLiteChart] svg").first.wait_for()
+    visitor.page.locator("[class*=st-key-figure_matrix] .heatmaplayer image").first.wait_for()
     visitor.settle()
     return visitor
 
 
-@pytest.mark.parametrize("figure", ["scatter", "matrix_a"], ids=["plotly", "vega"])
+@pytest.mark.parametrize("figure", ["scatter", "matrix_a"], ids=["scatter", "heatmap"])
 def test_a_figure_is_saved_in_three_formats(compare, figure):
     row = compare.page.locator(f".st-key-figure_{figure}")
     files = {}

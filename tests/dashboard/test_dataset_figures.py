@@ -8,7 +8,7 @@ from core.datasets.statistics import Summary
 from core.progress import Progress
 from dashboard.dataset import download_line
 from dashboard.dataset.gallery import PER_PAGE, class_bars, colour_histograms, page_count
-from dashboard.home.doors import door_answer, door_bars, door_matrix
+from dashboard.home import door_answer, door_bars, door_matrix
 from dashboard.style import class_colours
 
 SPEC = get_dataset("bloodmnist")

@@ -1,12 +1,12 @@
 """The Compare page's tables and figures: right numbers, true titles, every empty case."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from core.evaluation.compare import compare_runs
+from core.formatting import percent
 from dashboard.compare import matrices, overview
-from dashboard.compare.matrices import cell_answers, confusion_table, probability_text
+from dashboard.compare.matrices import cell_answers, confusion_table
 from dashboard.compare.overview import leaderboard, pareto_front, per_class
 from tests.fake_runs import fake_run
 
@@ -84,54 +84,49 @@ def test_the_matrix_title_is_computed(matrix, said):
     assert matrices.confusion_title(np.array(matrix), NAMES) == said
 
 
-def values(chart):
-    return chart, pd.DataFrame(chart["data"]["values"])
-
-
 def test_the_matrix_prints_counts_or_percent_and_is_clickable():
     matrix = np.array([[9, 1, 0], [0, 6, 0], [0, 0, 7]])
-    spec, data = values(matrices.confusion_chart(matrix, CODES, NAMES))
-    assert list(data["text"][:3]) == ["9", "1", ""]
-    (click,) = spec["layer"][0]["params"]
-    assert click["name"] == "cell"
-    assert click["select"]["fields"] == ["truth", "called"]
-    _, data = values(matrices.confusion_chart(matrix, CODES, NAMES, percent=True))
-    assert list(data["text"][:3]) == ["90.0", "10.0", ""]
+    squares, numbers, clicks = matrices.confusion_figure(matrix, CODES, NAMES).data
+    assert numbers.text[:3] == ("9", "1", "")
+    assert squares.z[0][1] == pytest.approx(0.1**0.5)
+    assert list(clicks.customdata[1]) == ["ERB", "LY"]
+    assert (clicks.x[1], clicks.y[1]) == (1, 0)
+    assert "erythroblast" in clicks.text[1]
+    assert "10.0 % of the true class" in clicks.text[1]
+    _, numbers, _ = matrices.confusion_figure(matrix, CODES, NAMES, percent=True).data
+    assert numbers.text[:3] == ("90.0", "10.0", "")
 
 
 def test_a_marked_square_gets_a_frame():
-    plain = matrices.confusion_chart(PERFECT, CODES, NAMES)
-    framed = matrices.framed_cell(plain, ("ERB", "LY"))
-    assert framed["layer"][-1]["data"]["values"] == [{"truth": "ERB", "called": "LY"}]
-    assert matrices.framed_cell(plain, None) is plain
-    assert len(plain["layer"]) == 2, "a shared figure is never changed"
+    assert not matrices.confusion_figure(PERFECT, CODES, NAMES).layout.shapes
+    (frame,) = matrices.confusion_figure(PERFECT, CODES, NAMES, framed=("ERB", "LY")).layout.shapes
+    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (0.5, 1.5, -0.5, 0.5)
+    assert not matrices.confusion_figure(PERFECT, CODES, NAMES, framed=("ERB", "gone")).layout.shapes
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_the_specifications_are_true_vega_lite(dark):
-    import altair as alt
-
-    other = np.array([[4, 1, 0], [0, 6, 0], [0, 0, 7]])
-    matrix = matrices.framed_cell(matrices.confusion_chart(PERFECT, CODES, NAMES, dark=dark), ("ERB", "LY"), dark)
-    alt.Chart.from_dict(matrix, validate=True)
-    alt.Chart.from_dict(matrices.difference_chart(PERFECT, other, CODES, NAMES, title="t", dark=dark), validate=True)
+def test_nothing_turns_pale_when_a_square_is_selected():
+    _, numbers, clicks = matrices.confusion_figure(PERFECT, CODES, NAMES).data
+    assert numbers.selected.textfont.color, "else Plotly makes the others pale"
+    assert clicks.selected.marker.opacity == clicks.unselected.marker.opacity == clicks.marker.opacity == 0
 
 
 def test_numbers_are_readable_on_their_squares():
     matrix = np.array([[100, 30, 5], [0, 1, 0], [50, 50, 1]])
     for dark in (False, True):
-        _, data = values(matrices.confusion_chart(matrix, CODES, NAMES, dark=dark))
-        assert set(data["ink"]) == {"#231d36", "#ffffff"}
+        _, numbers, _ = matrices.confusion_figure(matrix, CODES, NAMES, dark=dark).data
+        assert set(numbers.textfont.color) == {"#231d36", "#ffffff"}
 
 
 def test_the_difference_is_signed_and_nothing_at_zero():
     other = np.array([[4, 1, 0], [0, 6, 0], [0, 0, 7]])
-    _, data = values(matrices.difference_chart(PERFECT, other, CODES, NAMES, title="t"))
-    assert list(data["text"][:3]) == ["+1", "-1", ""]
-    _, data = values(matrices.difference_chart(PERFECT, PERFECT, CODES, NAMES, title="t"))
-    assert not data["colour"].any()
-    _, data = values(matrices.difference_chart(PERFECT, other, CODES, NAMES, percent=True, title="t"))
-    assert data["text"][0] == "+20.0"
+    squares, numbers, clicks = matrices.difference_figure(PERFECT, other, CODES, NAMES, title="t").data
+    assert numbers.text[:3] == ("+1", "-1", "")
+    assert squares.zmax == -squares.zmin == 1
+    assert list(clicks.customdata[1]) == ["ERB", "LY"]
+    squares, _, _ = matrices.difference_figure(PERFECT, PERFECT, CODES, NAMES, title="t").data
+    assert not np.any(squares.z)
+    _, numbers, _ = matrices.difference_figure(PERFECT, other, CODES, NAMES, percent=True, title="t").data
+    assert numbers.text[0] == "+20.0"
 
 
 def test_difference_titles(runs):
@@ -165,7 +160,7 @@ def test_the_cells_of_a_square(runs):
 
 def test_export_and_shares():
     assert confusion_table(PERFECT, CODES).loc["LY", "LY"] == 6
-    assert [probability_text(v) for v in (1.0, 0.991, 0.504, 0.0099, 0.0)] == [
+    assert [percent(v) for v in (1.0, 0.991, 0.504, 0.0099, 0.0)] == [
         "> 99 %",
         "> 99 %",
         "50 %",

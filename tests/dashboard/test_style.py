@@ -4,7 +4,6 @@ import itertools
 import tomllib
 from pathlib import Path
 
-import altair as alt
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -181,8 +180,6 @@ def test_finish_gives_title_height_and_font():
     assert fig.layout.title.text == "Neutrophils are the commonest"
     assert fig.layout.height == 300
     assert fig.layout.font.color == style.DARK["text"]
-    chart = style.finish_altair(alt.Chart().mark_point(), title="T", height=200)
-    assert chart.to_dict()["height"] == 200
 
 
 @pytest.mark.parametrize("dark", [False, True])
