@@ -6,9 +6,11 @@ all files that its value depends on, so that a run which was replaced is read an
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from core import paths
@@ -160,6 +162,30 @@ def _scored_images(name: str, size: int, content_hash: str, root: str, changed: 
         return dataset_images(name, size, content_hash)
     except DatasetUnavailable:
         return None
+
+
+class TestPictures:
+    """The test pictures that ``run`` was scored on, by their ids."""
+
+    def __init__(self, run: Run, loaded: LoadedDataset) -> None:
+        self.run, self._images = run, loaded["test"].images
+        self._places = {identity: place for place, identity in enumerate(loaded["test"].ids.tolist())}
+
+    def get(self, identity: str) -> np.ndarray | None:
+        """A picture uint8 (S, S, 3); None where there is none of that id."""
+        place = self._places.get(identity)
+        return None if place is None else self._images[place]
+
+
+def largest_pictures(runs: Sequence[Run]) -> TestPictures | str:
+    """The largest test pictures of ``runs`` (one or more) that are on this computer; else a sentence why none."""
+    by_size = sorted(runs, key=lambda run: -run.size)
+    for run in by_size:
+        loaded = scored_images(run)
+        if loaded is not None:
+            return TestPictures(run, loaded)
+    run = by_size[0]
+    return f"Pictures appear here once {run.provenance} at {run.size} px is on this computer (see Dataset)."
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -1,12 +1,16 @@
 """Figures on a page: built once and kept, drawn in one manner, with PNG, SVG and CSV to take along."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+
+from dashboard.style import finish, ground
 
 Figure = TypeVar("Figure")
 
@@ -39,6 +43,82 @@ def plot(figure: Any, *, key: str, name: str | None = None, **options: Any) -> A
         "toImageButtonOptions": {"format": "svg", "filename": name or f"hemalens-{key}"},
     }
     return st.plotly_chart(figure, theme=None, key=key, config=config, **options)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A panel of `class_dots`: its ``heading``, where it begins and ends (0 to 1), its ``axis`` (Plotly's settings).
+
+    ``traces`` has one a run: Plotly's x (a value a class), error_x, customdata and hovertemplate.
+    """
+
+    heading: str
+    left: float
+    right: float
+    axis: Mapping[str, Any]
+    traces: Sequence[Mapping[str, Any]]
+
+
+SYMBOLS = ("circle", "diamond-open", "square", "cross-open")
+MOST_RUNS = len(SYMBOLS)  # that can be told apart
+
+
+def class_dots(
+    panels: Sequence[Panel],
+    runs: Sequence[str],
+    codes: Sequence[str],
+    names: Mapping[str, str],
+    colours: Sequence[str | Sequence[str]],
+    *,
+    title: str,
+    lines: Sequence[Mapping[str, Any]] = (),
+    dark: bool = False,
+) -> go.Figure:
+    """Dots in ``panels`` side by side: a row a class, a symbol a run, in the run's colour or in those of the classes.
+
+    ``runs`` are names for the legend, `MOST_RUNS` at most; ``names`` gives each code's class name; ``lines`` are
+    further shapes.
+    """
+    if len(runs) > MOST_RUNS:
+        raise ValueError(f"{len(runs)} runs: {MOST_RUNS} symbols at most can be told apart")
+    quiet, step = ground(dark)["quiet"], 0.62 / max(len(runs), 1)
+    # Put together as one dictionary: plotly then checks it once, which takes a third of the time of adding trace by
+    # trace to subplots.
+    traces: list[dict[str, Any]] = []
+    axes, headings = {}, []
+    heading = {"xref": "paper", "yref": "paper", "y": 1, "yanchor": "bottom", "yshift": 2, "showarrow": False}
+    for number, panel in enumerate(panels):
+        axis = f"x{number + 1}" if number else "x"
+        axes[axis.replace("x", "xaxis")] = {"domain": [panel.left, panel.right], "zeroline": False} | dict(panel.axis)
+        words = {"text": panel.heading, "x": (panel.left + panel.right) / 2, "font": {"size": 14, "color": quiet}}
+        headings.append(heading | words)
+        for place, trace in enumerate(panel.traces):
+            marker = {"symbol": SYMBOLS[place], "size": 9, "color": colours[place]}
+            marker |= {"line": {"width": 2, "color": colours[place]}}
+            y = np.arange(len(codes)) + (place - (len(runs) - 1) / 2) * step
+            common = {"type": "scatter", "mode": "markers", "xaxis": axis, "y": y, "marker": marker}
+            common |= {"name": runs[place], "legendgroup": str(place), "showlegend": False}
+            traces.append(common | dict(trace))
+    for place, name in enumerate(runs if len(runs) > 1 else ()):
+        # The legend's sample: where dots have their classes' colours, a grey stands for the symbol.
+        colour = colours[place] if isinstance(colours[place], str) else quiet
+        marker = {"symbol": SYMBOLS[place], "size": 9, "color": colour, "line": {"width": 2, "color": colour}}
+        traces.append({"type": "scatter", "mode": "markers", "x": [None], "y": [None], "name": name, "marker": marker})
+        traces[-1]["legendgroup"] = str(place)
+    border = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "line": {"color": ground(dark)["line"], "width": 1}}
+    borders = [border | {"y0": k + 0.5, "y1": k + 0.5, "layer": "below"} for k in range(len(codes) - 1)]
+    rows = {
+        "tickvals": list(range(len(codes))),
+        "ticktext": [f"<b>{code}</b>  {names[code]}" for code in codes],
+        "range": [len(codes) - 0.5, -0.5],
+        "showgrid": False,
+        "zeroline": False,
+    }
+    layout = axes | {"annotations": headings, "shapes": [*borders, *map(dict, lines)], "yaxis": rows}
+    height = 126 + max(38, 14 + 15 * len(runs)) * len(codes)
+    fig = finish(go.Figure({"data": traces, "layout": layout}), title=title, height=height, dark=dark)
+    legend = {"x": 0, "xanchor": "left", "xref": "container", "y": 0, "yref": "container", "yanchor": "bottom"}
+    return fig.update_layout(margin={"t": 76}, legend=legend, yaxis={"tickfont": {"color": ground(dark)["text"]}})
 
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
@@ -88,6 +168,19 @@ def show_figure(
                 help="The numbers of this figure",
             )
     return event
+
+
+def csv_button(label: str, data: Callable[[], pd.DataFrame], name: str, **options: Any) -> None:
+    """A button that saves ``data()`` as the file 'hemalens-<name>.csv'; made when it is pressed."""
+    st.download_button(
+        label,
+        lambda: csv_text(data()),
+        f"hemalens-{name}.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        **options,
+    )
 
 
 def csv_text(data: pd.DataFrame, *, index: bool = False) -> bytes:

@@ -59,6 +59,19 @@ def first_page(shown: str, count: int) -> tuple[int, str]:
     return before[2], f"pager-{shown}-{before[3]}"
 
 
+def page_of(shown: str, count: int, each: int) -> tuple[DeltaGenerator, slice]:
+    """The place for one page of ``count`` things, its pager below, and which of them stand there, ``each`` at most.
+
+    ``shown`` names what the wall shows, as `first_page` has it.
+    """
+    pages = max(1, -(-count // each))
+    start, key = first_page(shown, pages)
+    place = st.container()
+    page = st.pagination(pages, default=start, key=key) if pages > 1 else 1
+    share_page(page)
+    return place, slice((page - 1) * each, page * each)
+
+
 def share_page(page: int) -> None:
     """Write the page into the address bar (the first needs no mention)."""
     shown = str(page) if page > 1 else None

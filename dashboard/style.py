@@ -4,6 +4,7 @@ The colours of text, lines and grounds are those of ``.streamlit/config.toml`` (
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -150,6 +151,15 @@ def finish(fig: go.Figure, *, title: str, height: int | None = None, dark: bool 
     fig.update_xaxes(**axis)
     fig.update_yaxes(**axis)
     return fig
+
+
+def error_bar(
+    value: Any, low: Any, high: Any, colour: str, *, thickness: float = 1.2, width: int = 0
+) -> dict[str, Any]:
+    """Plotly's error bars from ``low`` to ``high`` around ``value`` (all (N,)); ``width`` of their ends in pixels."""
+    value, low, high = (np.asarray(v, float) for v in (value, low, high))
+    lengths = {"array": np.maximum(high - value, 0), "arrayminus": np.maximum(value - low, 0)}
+    return {"type": "data", "symmetric": False, "color": colour, "thickness": thickness, "width": width} | lengths
 
 
 def _luminance(colour: str) -> float:

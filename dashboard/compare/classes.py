@@ -12,15 +12,15 @@ import streamlit as st
 
 from core.evaluation import softmax
 from core.evaluation.metrics import CLASS_MEASURES, ClassCurves, class_curves, class_proportions
-from core.formatting import capitalized, of_class
+from core.formatting import capitalized, of_class, range_text
 from core.inference.scope import spec_for
 from core.runs import Run
 from dashboard import cache
-from dashboard.charts import cached_figure, show_figure
+from dashboard.charts import MOST_RUNS, Panel, cached_figure, class_dots, show_figure
 from dashboard.compare import CompareContext, run_selection
 from dashboard.page import view
 from dashboard.pickers import choice
-from dashboard.style import class_colours, finish, ground, series_colours
+from dashboard.style import class_colours, error_bar, finish, ground, series_colours
 
 MEASURE_TITLES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "precision": "Precision", "f1": "F1"}
 
@@ -67,8 +67,6 @@ def curve_points(curves: Mapping[str, ClassCurves], kind: str) -> pd.DataFrame:
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-SYMBOLS = ("circle", "diamond-open", "square", "cross-open")
-MOST_RUNS = len(SYMBOLS)
 _SHORT = 5  # letters
 _BETWEEN = 0.025  # panels, of the width
 
@@ -87,73 +85,28 @@ def measure_dots(
     class name, ``unit`` what one picture shows.
     """
     runs = list(dict.fromkeys(measures["run"]))
-    if len(runs) > MOST_RUNS:
-        raise ValueError(f"{len(runs)} runs: {MOST_RUNS} symbols at most can be told apart")
     colours, quiet = list(class_colours(codes, dark).values()), ground(dark)["quiet"]
     titles = [names[code] for code in codes]
-    step = 0.62 / max(len(runs), 1)
     rows = {key: table.set_index("code").loc[list(codes)] for key, table in measures.groupby(["run", "measure"])}
-    # Put together as one dictionary: plotly then checks it once, which takes a third of the time of adding trace by
-    # trace to subplots.
-    traces, axes, headings = [], {}, []
+    wide = (1 + _BETWEEN) / len(MEASURE_TITLES)
+    panels = []
     for column, (measure, title) in enumerate(MEASURE_TITLES.items()):
-        axis, left = f"x{column + 1}" if column else "x", column * (1 + _BETWEEN) / len(MEASURE_TITLES)
-        right = left + (1 + _BETWEEN) / len(MEASURE_TITLES) - _BETWEEN
-        axes[axis.replace("x", "xaxis")] = {"domain": [left, right], "zeroline": False, "nticks": 4, "tickangle": 0}
-        heading = {"text": f"{title} (%)", "x": (left + right) / 2, "xref": "paper", "y": 1, "yref": "paper"}
-        font = {"size": 14, "color": quiet}
-        headings.append(heading | {"yanchor": "bottom", "yshift": 2, "showarrow": False, "font": font})
-        for place, run in enumerate(runs):
-            own_rows = rows[run, measure]
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "xaxis": axis,
-                    "x": own_rows["value"].to_numpy(),
-                    "y": np.arange(len(codes)) + (place - (len(runs) - 1) / 2) * step,
-                    "name": own_rows["model"].iloc[0],
-                    "legendgroup": run,
-                    "showlegend": False,
-                    "marker": {"symbol": SYMBOLS[place], "size": 9, "color": colours}
-                    | {"line": {"width": 2, "color": colours}},
-                    "error_x": _interval(own_rows["value"], own_rows["low"], own_rows["high"], quiet),
-                    "customdata": list(zip(own_rows["low"], own_rows["high"], titles, own_rows["cells"], strict=True)),
-                    "hovertemplate": f"<b>%{{customdata[2]}}</b>, {title.lower() if measure != 'f1' else title} "
-                    "%{x:.2f} %<br>95 % interval %{customdata[0]:.1f} to %{customdata[1]:.1f}"
-                    f"<br>%{{customdata[3]:,}} {unit}s of the class",
-                }
-            )
-    for place, run in enumerate(runs if len(runs) > 1 else ()):
-        # The legend's sample: dots have their classes' colours, so a grey stands for the symbol.
-        marker = {"symbol": SYMBOLS[place], "size": 9, "color": quiet, "line": {"width": 2, "color": quiet}}
-        name = rows[run, "sensitivity"]["model"].iloc[0]
-        traces.append({"type": "scatter", "mode": "markers", "x": [None], "y": [None], "name": name, "marker": marker})
-        traces[-1]["legendgroup"] = run
-    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "line": {"color": ground(dark)["line"], "width": 1}}
-    borders = [place + 0.5 for place in range(len(codes) - 1)]
-    legend = {"x": 0, "xanchor": "left", "xref": "container", "y": 0, "yref": "container", "yanchor": "bottom"}
-    fig = go.Figure(
-        {
-            "data": traces,
-            "layout": axes
-            | {
-                "annotations": headings,
-                "shapes": [line | {"y0": border, "y1": border, "layer": "below"} for border in borders],
-                "yaxis": {
-                    "tickvals": list(range(len(codes))),
-                    "ticktext": [f"<b>{code}</b>  {names[code]}" for code in codes],
-                    "range": [len(codes) - 0.5, -0.5],
-                    "showgrid": False,
-                    "zeroline": False,
-                },
-            },
-        }
-    )
-    height = 126 + max(38, 14 + 15 * len(runs)) * len(codes)
-    finish(fig, title=measures_title(measures, names, unit), height=height, dark=dark)
-    fig.update_layout(margin={"t": 76}, legend=legend, yaxis={"tickfont": {"color": ground(dark)["text"]}})
-    return fig
+        word = title if measure == "f1" else title.lower()
+        traces = [
+            {
+                "x": own["value"].to_numpy(),
+                "error_x": error_bar(own["value"], own["low"], own["high"], quiet),
+                "customdata": list(zip(own["low"], own["high"], titles, own["cells"], strict=True)),
+                "hovertemplate": f"<b>%{{customdata[2]}}</b>, {word} %{{x:.2f}} %<br>95 % interval %{{customdata[0]:.1f}} "
+                f"to %{{customdata[1]:.1f}}<br>%{{customdata[3]:,}} {unit}s of the class",
+            }
+            for own in (rows[run, measure] for run in runs)
+        ]
+        axis = {"nticks": 4, "tickangle": 0}
+        panels.append(Panel(f"{title} (%)", column * wide, (column + 1) * wide - _BETWEEN, axis, traces))
+    labels = [rows[run, "sensitivity"]["model"].iloc[0] for run in runs]
+    heading = measures_title(measures, names, unit)
+    return class_dots(panels, labels, codes, names, [colours] * len(runs), title=heading, dark=dark)
 
 
 def measures_title(measures: pd.DataFrame, names: Mapping[str, str], unit: str = "cell") -> str:
@@ -166,8 +119,8 @@ def measures_title(measures: pd.DataFrame, names: Mapping[str, str], unit: str =
         return f"Every {unit} of every class is found"
     worst = by_class["mean"].idxmin()
     low, high = by_class.loc[worst, ["min", "max"]]
-    share = f"{low:.1f} %" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f} %"
-    return f"{capitalized(of_class(names[worst], unit))} are found least often: {share} of them"
+    share = range_text(f"{low:.1f}", f"{high:.1f}")
+    return f"{capitalized(of_class(names[worst], unit))} are found least often: {share} % of them"
 
 
 def roc_figure(
@@ -282,12 +235,6 @@ def precision_recall_corner(curves: Sequence[ClassCurves]) -> tuple[float, float
     return max(left, 0.0), max(low, 0.0)
 
 
-def _interval(value: pd.Series, low: pd.Series, high: pd.Series, colour: str) -> dict:
-    """Error bars from ``low`` to ``high``."""
-    lengths = {"array": (high - value).to_numpy(), "arrayminus": (value - low).to_numpy()}
-    return {"type": "data", "symmetric": False, "color": colour, "thickness": 1.2, "width": 0} | lengths
-
-
 def _line(fig: go.Figure, points: np.ndarray, label: str, name: str, colours: Sequence[str], place: int) -> None:
     before = list(colours[:place]).count(colours[place])  # lines of one colour are told apart by their dashes
     fig.add_scatter(
@@ -375,7 +322,7 @@ def render(context: CompareContext) -> None:
         st.info("Choose a run above, and how it does on every class appears here.", icon=":material/category:")
         return
     spec = spec_for(runs[0])
-    codes, names = list(spec.codes), dict(zip(spec.codes, spec.class_names, strict=True))
+    codes, names = list(spec.codes), spec.names
     measures = class_measures(runs, context.names)
     shown = measures[measures["run"].isin([run.name for run in runs[-MOST_RUNS:]])]
     marks = tuple(cache.version(run) for run in runs[-MOST_RUNS:])

@@ -10,14 +10,14 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.datasets import DatasetSpec, LoadedDataset
+from core.datasets import DatasetSpec
 from core.datasets.quality.near_duplicates import ImageRef, identical_images
 from core.evaluation.hard_examples import EnsembleAccuracy, Hardness, Votes
 from core.formatting import capitalized, counted, percent
 from core.inference.scope import spec_for
 from core.runs import Run
 from dashboard import cache, pickers
-from dashboard.charts import cached_figure, csv_text, show_figure
+from dashboard.charts import cached_figure, csv_button, show_figure
 from dashboard.compare import CompareContext, HardImages, hard_images
 from dashboard.page import link, view
 from dashboard.pickers import choice
@@ -187,7 +187,7 @@ def render(context: CompareContext) -> None:
     runs = comparable_runs(context.runs)
     difficulty = hard_images(runs)
     spec = spec_for(runs[0])
-    codes, names = list(spec.codes), dict(zip(spec.codes, spec.class_names, strict=True))
+    codes, names = list(spec.codes), spec.names
     with st.container(horizontal=True, vertical_alignment="bottom"):
         orders = {"labels": "Possible label errors first", "missed": "Missed by most first"}
         by = choice("order", "Order", orders, "labels", "order", hidden=True)
@@ -246,45 +246,34 @@ def _summary(table: pd.DataFrame, difficulty: HardImages, only: str, unit: str) 
             f"on {unit}s that are labelled so (the rule of confident learning, Northcutt et al. 2021). A person who "
             "knows them must decide; the models may share an error.",
         )
-        st.download_button(
+        csv_button(
             f"Download these {unit}s (CSV)",
-            lambda: csv_text(table.drop(columns="wrong_share")),
-            f"hemalens-hardest-{difficulty.runs[0].dataset}{'' if only == 'all' else f'-{only}'}.csv",
-            "text/csv",
-            icon=":material/download:",
-            on_click="ignore",
+            lambda: table.drop(columns="wrong_share"),
+            f"hardest-{difficulty.runs[0].dataset}{'' if only == 'all' else f'-{only}'}",
             type="tertiary",
         )
 
 
 def _cells_section(table: pd.DataFrame, difficulty: HardImages, spec: DatasetSpec, pager_key: str) -> None:
     """A wall of pictures where they are here, else the table of facts and the way to the pictures."""
-    seen, loaded = _pictured(difficulty.runs)
-    if loaded is None:
+    pictures = cache.largest_pictures(difficulty.runs)
+    if isinstance(pictures, str):
         best = max(difficulty.runs, key=lambda run: run.size)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(
-                f":material/image: Pictures appear here once {best.provenance} at {best.size} px is on this computer."
-            )
+            st.caption(f":material/image: {pictures}")
             link("dataset", "Get the pictures", icon=":material/download:", query=_address(best, size=str(best.size)))
         _fact_table(table, spec.unit)
         return
-    start, pager = pickers.first_page(f"hardest-{pager_key}", pages := -(-len(table) // PER_PAGE))
-    place = st.container()
-    page = st.pagination(pages, default=start, key=pager)
-    pickers.share_page(page)
-    split = loaded["test"]
-    where = {identity: i for i, identity in enumerate(split.ids)}
-    alike = exact_duplicates(seen)
+    place, rows = pickers.page_of(f"hardest-{pager_key}", len(table), PER_PAGE)
+    alike = exact_duplicates(pictures.run)
     with place, st.grid(6, min_column_width=150, gap="small"):
-        for cell in table.iloc[(page - 1) * PER_PAGE : page * PER_PAGE].itertuples():
-            picture = split.images[where[cell.id]] if cell.id in where else None
-            _tile(cell, picture, alike.get(cell.id, ()), seen, spec)
+        for cell in table.iloc[rows].itertuples():
+            _tile(cell, pictures.get(cell.id), alike.get(cell.id, ()), pictures.run, spec)
 
 
 def _tile(cell, picture: np.ndarray | None, same: tuple[ImageRef, ...], run: Run, spec: DatasetSpec) -> None:
     """One cell: its picture, its label, what the models say instead, and the way to Explain."""
-    names, unit = dict(zip(spec.codes, spec.class_names, strict=True)), spec.unit
+    names, unit = spec.names, spec.unit
     with st.container(border=True, gap="xsmall"):
         if picture is not None:
             st.image(
@@ -332,16 +321,6 @@ def _fact_table(table: pd.DataFrame, unit: str) -> None:
             "suspect": st.column_config.CheckboxColumn("Possible label error"),
         },
     )
-
-
-def _pictured(runs: tuple[Run, ...]) -> tuple[Run | None, LoadedDataset | None]:
-    """The run of the largest pictures that are on this computer, and these pictures."""
-    for size in sorted({run.size for run in runs}, reverse=True):
-        run = next(run for run in runs if run.size == size)
-        loaded = cache.scored_images(run)
-        if loaded is not None:
-            return run, loaded
-    return None, None
 
 
 def _address(run: Run, **more: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from core.formatting import capitalized, counted, exact_percent, of_class, perce
 from core.inference.scope import spec_for
 from core.runs import Predictions, Run
 from dashboard import cache
-from dashboard.charts import cached_figure, show_figure
+from dashboard.charts import cached_figure, csv_button, show_figure
 from dashboard.compare import CompareContext, compare_pair, comparison_text
 from dashboard.pickers import choice
 from dashboard.pictures import data_url, enlarge
@@ -28,7 +28,7 @@ from dashboard.url_state import prepare
 from dashboard.url_state import share as share_key
 
 WIDTH = 400  # of one matrix, in pixels; three stand in a row on a wide page, one below the other on a narrow one
-HEIGHT = 360  # of its squares
+HEIGHT = 280  # of its squares
 _ABOVE = 96  # of the height: title, subtitle, the axis's title and its labels
 _SEE_THROUGH = {"marker": {"opacity": 0}}
 
@@ -91,7 +91,7 @@ def squares(
     fig = finish(go.Figure({"data": traces, "layout": layout}), title=title, height=height + above, dark=dark)
     label = {"tickfont": {"color": colours["text"], "size": 13 if n <= 24 else 11}}
     return fig.update_layout(
-        title={"font": {"size": 14, "weight": 600}}
+        title={"font": {"size": 14, "weight": 600}, "y": 1, "pad": {"l": 4, "t": 0}}
         | {"subtitle": {"text": subtitle, "font": {"size": 13, "color": colours["quiet"]}}},
         margin={"l": 4, "r": 4, "t": above - 4, "b": 4},
         plot_bgcolor=colours["line"],  # shows between the squares, as lines
@@ -323,7 +323,7 @@ def square_inspector(pair: Sequence[Run], labels: dict[str, str]) -> None:
     pair = _of_same_classes(pair)
     run = pair[0]
     spec = spec_for(run)
-    codes, name = list(spec.codes), dict(zip(spec.codes, spec.class_names, strict=True))
+    codes, name = list(spec.codes), spec.names
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for key, label in (("truth", f"{capitalized(spec.unit)}s that are"), ("called", "named")):
             st.selectbox(label, codes, format_func=lambda c: f"{c} · {name.get(c, c)}", key=key, width=260)
@@ -395,10 +395,11 @@ def _show_cells(
 ) -> None:
     codes, unit = spec.codes, spec.unit
     shown = table.head(MOST_PICTURES)
-    pictures, why_not = _pictures(pair, shown["id"])
     view, config = {}, {}
-    if pictures:
-        view["cell"] = pictures
+    pictures = cache.largest_pictures(pair)
+    if with_pictures := isinstance(pictures, cache.TestPictures):
+        images = [pictures.get(identity) for identity in shown["id"]]
+        view["cell"] = [None if image is None else data_url(enlarge(image, 96)) for image in images]
         config["cell"] = st.column_config.ImageColumn(capitalized(unit), pinned=True, width=110)
     view["id"] = shown["id"]
     for label in answers:
@@ -414,8 +415,8 @@ def _show_cells(
         frame,
         hide_index=True,
         column_config=config,
-        row_height=104 if pictures else None,
-        height=min(560, 40 + (104 if pictures else 35) * len(frame) + 4),
+        row_height=104 if with_pictures else None,
+        height=min(560, 40 + (104 if with_pictures else 35) * len(frame) + 4),
     )
     full = table.copy()
     for label in answers:
@@ -423,31 +424,9 @@ def _show_cells(
     full = full.rename(columns=lambda c: c.replace("p true", f"p {truth}").replace("p called", f"p {called}"))
     full.insert(1, "true class", truth)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
-            f"Download these {unit}s (CSV)",
-            full.to_csv(index=False),
-            f"{unit}s-{truth}-named-{called}.csv",
-            "text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-        )
-        if why_not:
-            st.caption(why_not)
-
-
-def _pictures(pair: Sequence[Run], ids: Sequence[str]) -> tuple[list[str], str | None]:
-    """Data URLs of the test cells, from the largest of the runs' images that are here; else a sentence why none."""
-    by_size = sorted(pair, key=lambda r: -r.size)
-    for run in by_size:
-        data = cache.scored_images(run)
-        if data is None:
-            continue
-        split = data["test"]
-        place = {identity: i for i, identity in enumerate(split.ids)}
-        if all(identity in place for identity in ids):
-            return [data_url(enlarge(split.images[place[identity]], 96)) for identity in ids], None
-    run = by_size[0]
-    return [], f"Pictures appear here once {run.provenance} at {run.size} px is on this computer (see Dataset)."
+        csv_button(f"Download these {unit}s (CSV)", lambda: full, f"{unit}s-{truth}-named-{called}")
+        if not with_pictures:
+            st.caption(pictures)
 
 
 def _commonest_error(confusion: np.ndarray) -> tuple[int, int]:

@@ -18,13 +18,13 @@ from core.evaluation.hard_examples import gather_votes
 from core.runs import Predictions, Run
 from core.studies import Study, mean_interval
 from dashboard import cache
-from dashboard.charts import cached_figure, csv_text, show_figure
+from dashboard.charts import cached_figure, csv_button, show_figure
 from dashboard.compare import CompareContext, family_of, scheme_of, scheme_titles, select_names
 from dashboard.compare.matrices import side_by_side
 from dashboard.compare.split_gap import split_gap
 from dashboard.page import errors_told, view
 from dashboard.pickers import choice
-from dashboard.style import finish, ground, series_colours
+from dashboard.style import error_bar, finish, ground, series_colours
 
 MARGIN = 1.0  # points: how far behind the most accurate run a faster or smaller one may be
 
@@ -407,15 +407,9 @@ def _draw_family(
         x=runs[column],
         y=errors,
         mode="markers",
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": np.maximum(runs["accuracy"] - runs["low"], 0),
-            "arrayminus": np.clip(runs["high"] - runs["accuracy"], 0, 0.9 * errors),
-            "color": colour,
-            "thickness": 1,
-            "width": 3,
-        },
+        error_y=error_bar(
+            errors, np.maximum(100 - runs["high"], 0.1 * errors), 100 - runs["low"], colour, thickness=1, width=3
+        ),
         marker={
             "size": [_diameter(px) for px in runs["size"]],
             "color": colour,
@@ -706,13 +700,8 @@ def _cached_standing(marks: tuple[tuple[str, int], ...], _runs: tuple[Run, ...])
 
 def _below_table(context: CompareContext, table: pd.DataFrame, aim: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
-            "Download table (CSV)",
-            lambda: csv_text(table.merge(per_class(context.runs, context.names), on="model")),
-            "hemalens-runs.csv",
-            "text/csv",
-            icon=":material/download:",
-            on_click="ignore",
+        csv_button(
+            "Download table (CSV)", lambda: table.merge(per_class(context.runs, context.names), on="model"), "runs"
         )
         if AIMS[aim][1]:
             st.caption(f"First the runs surely within {MARGIN:g} point of the most accurate, then the others.")

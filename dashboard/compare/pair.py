@@ -2,7 +2,7 @@
 alike all shown runs are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -10,14 +10,13 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.datasets import Split
 from core.evaluation.compare import Agreement, BootstrapResult, error_overlap, pairwise_agreement, similarity_order
 from core.evaluation.hard_examples import Votes
 from core.formatting import capitalized, of_class, percent
 from core.inference.scope import spec_for
 from core.runs import Run
 from dashboard import cache, pickers
-from dashboard.charts import cached_figure, csv_text, show_figure
+from dashboard.charts import cached_figure, csv_button, show_figure
 from dashboard.compare import (
     FIRST_SECOND,
     CompareContext,
@@ -145,7 +144,7 @@ def alike_figure(alike: pd.DataFrame, *, title: str, dark: bool = False) -> go.F
     ``alike`` has a row for each two runs, by rows of the figure: one, other (names), one_model, other_model (labels),
     value (percent).
     """
-    labels = [label if len(label) <= 34 else f"{label[:33]}…" for label in dict.fromkeys(alike["one_model"])]
+    labels = [label if len(label) <= 40 else f"{label[:39]}…" for label in dict.fromkeys(alike["one_model"])]
     low = float(np.floor(alike["value"].min())) if len(alike) else 0.0
     fig = squares(
         alike["value"].to_numpy().reshape(len(labels), -1),
@@ -157,7 +156,7 @@ def alike_figure(alike: pd.DataFrame, *, title: str, dark: bool = False) -> go.F
         title=title,
         click=alike[["one", "other"]].to_numpy(),
         height=max(160, 24 * len(labels)),
-        above=60 + round(5.2 * max(map(len, labels), default=0)),
+        above=44 + round(4.7 * max(map(len, labels), default=0)),
         font_size=9 if len(labels) > 16 else 12,
         dark=dark,
     )
@@ -281,62 +280,30 @@ def _only_one(both: PairedAnswers, runs: Sequence[Run], context: CompareContext)
         return
     st.caption(f"{right} is right here, {wrong} is wrong; the surest error first.")
     _wall(table, runs, names, unit)
-    st.download_button(
+    csv_button(
         f"Download these {unit}s (CSV)",
-        lambda: csv_text(table.rename(columns=lambda c: c.replace("first", names[0]).replace("second", names[1]))),
-        f"hemalens-only-{runs[FIRST_SECOND.index(who)].name}.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
+        lambda: table.rename(columns=lambda c: c.replace("first", names[0]).replace("second", names[1])),
+        f"only-{runs[FIRST_SECOND.index(who)].name}",
     )
 
 
 def _wall(table: pd.DataFrame, runs: Sequence[Run], names: Sequence[str], unit: str) -> None:
     """A page of cells: the picture where it is here, what the cell is, what each run says and how sure it is."""
-    pictures, why_not = _pictures(runs)
-    start, pager = pickers.first_page(f"only-{runs[0].name}-{runs[1].name}", pages := -(-len(table) // PER_PAGE))
-    place = st.container()
-    page = st.pagination(pages, default=start, key=pager) if pages > 1 else 1
-    pickers.share_page(page)
+    pictures = cache.largest_pictures(runs)
+    place, rows = pickers.page_of(f"only-{runs[0].name}-{runs[1].name}", len(table), PER_PAGE)
     with place, st.grid(6, min_column_width=150, gap="small"):
-        for _, cell in table.iloc[(page - 1) * PER_PAGE : page * PER_PAGE].iterrows():
+        for _, cell in table.iloc[rows].iterrows():
             with st.container(border=True, gap="xsmall"):
-                if cell["id"] in pictures:
-                    st.image(enlarge(pictures[cell["id"]], _SIDE), width="stretch", alt=f"test {unit} {cell['id']}")
+                picture = None if isinstance(pictures, str) else pictures.get(cell["id"])
+                if picture is not None:
+                    st.image(enlarge(picture, _SIDE), width="stretch", alt=f"test {unit} {cell['id']}")
                 st.markdown(f"**{cell['label']}**, {unit} {cell['id']}")
                 lines = [
                     f"{who.capitalize()}: {cell[f'{who} answer']} {percent(cell[f'{who} p'])}" for who in FIRST_SECOND
                 ]
                 st.caption("  \n".join(lines), help=f"First: {names[0]}. Second: {names[1]}.")
-    if why_not:
-        st.caption(why_not)
-
-
-class _ById(Mapping):
-    """The pictures of a split by their ids, each read when it is asked for."""
-
-    def __init__(self, split: Split) -> None:
-        self._images = split.images
-        self._places = {identity: place for place, identity in enumerate(split.ids.tolist())}
-
-    def __getitem__(self, identity: str) -> np.ndarray:
-        return self._images[self._places[identity]]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-
-def _pictures(runs: Sequence[Run]) -> tuple[Mapping, str | None]:
-    """The test images by id, from the larger of the two runs' images that are here; else a sentence why none."""
-    for run in sorted(runs, key=lambda run: -run.size):
-        data = cache.scored_images(run)
-        if data is not None:
-            return _ById(data["test"]), None
-    run = max(runs, key=lambda run: run.size)
-    return {}, f"Pictures appear here once {run.provenance} at {run.size} px is on this computer (see Dataset)."
+    if isinstance(pictures, str):
+        st.caption(pictures)
 
 
 def _alike_section(context: CompareContext) -> None:

@@ -15,7 +15,7 @@ from core.inference.scope import spec_for
 from core.probabilities import wilson_interval
 from core.runs import Run
 from dashboard import cache
-from dashboard.charts import cached_figure, csv_text, show_figure
+from dashboard.charts import cached_figure, csv_button, show_figure
 from dashboard.compare import CompareContext, run_selection
 from dashboard.page import view
 from dashboard.pickers import choice
@@ -250,7 +250,7 @@ def render(context: CompareContext) -> None:
         )
         spec = spec_for(runs[-1])
         cells = _cells(runs[-1])
-        classes = {code: f"{code} · {name}" for code, name in zip(spec.codes, spec.class_names, strict=True)}
+        classes = {code: f"{code} · {name}" for code, name in spec.names.items()}
         shown = None
         if cells:
             start = "NE" if "NE" in cells else next(iter(cells))
@@ -382,15 +382,7 @@ def _table(measured: Figures, context: CompareContext) -> None:
     table = corruption_table(measured, context.names)
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         st.subheader("Right by kind of damage", anchor=False, width="content")
-        st.download_button(
-            "Download table (CSV)",
-            lambda: csv_text(table),
-            f"hemalens-picture-quality-{context.spec.name}.csv",
-            "text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-            type="tertiary",
-        )
+        csv_button("Download table (CSV)", lambda: table, f"picture-quality-{context.spec.name}", type="tertiary")
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     config = {
         "model": text("Model", pinned=True),

@@ -16,18 +16,18 @@ from core.datasets.pictures import read_dataset_pictures
 from core.evaluation import softmax
 from core.evaluation.external import cache_validation, cached_validation, external_datasets, validate_externally
 from core.evaluation.uncertainty import uncertainty_summary
-from core.formatting import capitalized, listed, of_class
+from core.formatting import capitalized, listed, of_class, range_text
 from core.inference.predictor import confidence_threshold, prediction_set_thresholds
 from core.inference.scope import spec_for
 from core.probabilities import wilson_interval
 from core.progress import Progress
 from core.runs import Run
 from dashboard import cache
-from dashboard.charts import cached_figure, csv_text, show_figure
+from dashboard.charts import MOST_RUNS, SYMBOLS, Panel, cached_figure, class_dots, csv_button, show_figure
 from dashboard.compare import CompareContext, run_selection
-from dashboard.page import view
+from dashboard.page import ProgressBar, view
 from dashboard.pickers import choice
-from dashboard.style import finish, ground, series_colours
+from dashboard.style import error_bar, finish, ground, series_colours
 
 Figures = Mapping[str, Any]  # of one run on one set of cells: see `core.evaluation.uncertainty.uncertainty_summary`
 
@@ -111,8 +111,7 @@ def share_answered_at(figures: Figures, target: float = TARGET) -> float:
 def reliability_title(figures_by_name: Mapping[str, Figures]) -> str:
     """How far said and seen are apart, in a line."""
     errors = [100 * figures["reliability"]["error"] for figures in figures_by_name.values()]
-    low, high = f"{min(errors):.1f}", f"{max(errors):.1f}"
-    apart = low if low == high else f"{low} to {high}"
+    apart = range_text(f"{min(errors):.1f}", f"{max(errors):.1f}")
     return f"What is said and what is right are {apart} points apart"
 
 
@@ -121,9 +120,8 @@ def risk_title(figures_by_name: Mapping[str, Figures], unit: str = "cell") -> st
     shares = [100 * share_answered_at(figures) for figures in figures_by_name.values()]
     if max(shares) == 0:
         return f"However few {unit}s are answered, more than {100 * TARGET:.0f} % are wrong"
-    low, high = _percent_text(min(shares)), _percent_text(max(shares))
-    of = f"{low} %" if low == high else f"{low} to {high} %"
-    return f"{of} of the {unit}s can be answered with {100 * TARGET:.0f} % wrong"
+    of = range_text(_percent_text(min(shares)), _percent_text(max(shares)))
+    return f"{of} % of the {unit}s can be answered with {100 * TARGET:.0f} % wrong"
 
 
 def coverage_title(points: pd.DataFrame, names: Mapping[str, str], nominal: float, unit: str = "cell") -> str:
@@ -144,8 +142,6 @@ def _percent_text(value: float) -> str:
     return f"{value:.0f}" if value < 99.5 or value == 100 else f"{value:.1f}"
 
 
-SYMBOLS = ("circle", "diamond-open", "square", "cross-open")
-MOST_RUNS = len(SYMBOLS)
 HEIGHT = 400
 
 
@@ -174,8 +170,7 @@ def reliability_figure(points: pd.DataFrame, *, title: str, unit: str = "cell", 
             mode="lines+markers",
             line={"color": colour, "width": 2},
             marker={"symbol": SYMBOLS[place], "color": colour, "size": 6 + 12 * np.sqrt(share)},
-            error_y={"type": "data", "symmetric": False, "array": part["high"] - part["right"]}
-            | {"arrayminus": part["right"] - part["low"], "color": colour, "thickness": 1, "width": 0},
+            error_y=error_bar(part["right"], part["low"], part["high"], colour, thickness=1),
             customdata=part[["cells", "low", "high"]].to_numpy(),
             hovertemplate=f"<b>{name}</b><br>said %{{x:.1f}} %, right %{{y:.1f}} %<br>95 % interval "
             f"%{{customdata[1]:.1f}} to %{{customdata[2]:.1f}}, %{{customdata[0]:,}} {unit}s<extra></extra>",
@@ -226,60 +221,33 @@ def coverage_figure(
 
     ``points`` is `coverage_points` of `MOST_RUNS` names at most, ``nominal`` the share promised, 0 to 1.
     """
-    fig = go.Figure()
-    every = list(_by_name(points))
-    step = 0.62 / max(len(every), 1)
-    colours = series_colours(MOST_RUNS, dark)
+    every = _by_name(points)
+    colours, titles = series_colours(MOST_RUNS, dark), [names[code] for code in codes]
+    held, sizes = [], []
     for place, (name, part) in enumerate(every):
-        own_rows = part.set_index("code").reindex(list(codes))
-        rows = np.arange(len(codes)) + (place - (len(every) - 1) / 2) * step
-        marker = {"symbol": SYMBOLS[place], "color": colours[place], "size": 9, "line": {"width": 2}}
-        marker["line"]["color"] = colours[place]
-        common = {"y": rows, "mode": "markers", "name": name, "legendgroup": name, "marker": marker}
-        fig.add_scatter(
-            x=own_rows["held"],
-            error_x={"type": "data", "symmetric": False, "array": own_rows["high"] - own_rows["held"]}
-            | {"arrayminus": own_rows["held"] - own_rows["low"], "color": colours[place], "thickness": 1.2, "width": 0},
-            customdata=list(
-                zip(own_rows["low"], own_rows["high"], own_rows["cells"], [names[c] for c in codes], strict=True)
-            ),
-            hovertemplate=f"<b>{name}</b><br>%{{customdata[3]}}: %{{x:.1f}} % held<br>95 % interval "
-            f"%{{customdata[0]:.1f}} to %{{customdata[1]:.1f}}, %{{customdata[2]:,}} {unit}s<extra></extra>",
-            **common,
+        own = part.set_index("code").reindex(list(codes))
+        held.append(
+            {
+                "x": own["held"],
+                "error_x": error_bar(own["held"], own["low"], own["high"], colours[place]),
+                "customdata": list(zip(own["low"], own["high"], own["cells"], titles, strict=True)),
+                "hovertemplate": f"<b>{name}</b><br>%{{customdata[3]}}: %{{x:.1f}} % held<br>95 % interval "
+                f"%{{customdata[0]:.1f}} to %{{customdata[1]:.1f}}, %{{customdata[2]:,}} {unit}s<extra></extra>",
+            }
         )
-        fig.add_scatter(
-            x=own_rows["size"],
-            xaxis="x2",
-            showlegend=False,
-            customdata=[names[c] for c in codes],
-            hovertemplate=f"<b>{name}</b><br>%{{customdata}}: %{{x:.2f}} classes in a list<extra></extra>",
-            **common,
-        )
-    quiet = ground(dark)["quiet"]
-    fig.add_vline(100 * nominal, line={"color": quiet, "width": 1, "dash": "dot"})
+        told = f"<b>{name}</b><br>%{{customdata}}: %{{x:.2f}} classes in a list<extra></extra>"
+        sizes.append({"x": own["size"], "customdata": titles, "hovertemplate": told})
+    promised = {"type": "line", "x0": 100 * nominal, "x1": 100 * nominal, "yref": "paper", "y0": 0, "y1": 1}
+    promised["line"] = {"color": ground(dark)["quiet"], "width": 1, "dash": "dot"}
     low = points["low"].min()
     low = 100 * nominal - 4 if np.isnan(low) else min(low, 100 * nominal - 2)
-    longest = np.nanmax([points["size"].max(), 1.2])
-    room = 0.02 * (100 - low)
-    heading = {"yref": "paper", "y": 1, "yanchor": "bottom", "yshift": 2, "showarrow": False, "xref": "paper"}
-    heading |= {"font": {"size": 14, "color": quiet}}
-    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "layer": "below"}
-    line |= {"line": {"color": ground(dark)["line"], "width": 1}}
-    fig.update_layout(
-        xaxis={"domain": [0, 0.64], "range": [low - room, 100 + room], "zeroline": False, "nticks": 6},
-        xaxis2={"domain": [0.69, 1], "range": [0.9, longest * 1.08], "zeroline": False, "nticks": 5, "anchor": "y"},
-        yaxis={"tickvals": list(range(len(codes))), "ticktext": [f"<b>{c}</b>  {names[c]}" for c in codes]}
-        | {"range": [len(codes) - 0.5, -0.5], "showgrid": False, "zeroline": False},
-        annotations=[
-            heading | {"text": "Right class in the list (%)", "x": 0.32},
-            heading | {"text": "Classes in a list", "x": 0.845},
-        ],
-        shapes=[*fig.layout.shapes, *(line | {"y0": k + 0.5, "y1": k + 0.5} for k in range(len(codes) - 1))],
-    )
-    finish(fig, title=title, height=132 + max(36, 14 + 15 * len(every)) * len(codes), dark=dark)
-    legend = {"x": 0, "xanchor": "left", "xref": "container", "y": 0, "yref": "container", "yanchor": "bottom"}
-    fig.update_layout(margin={"t": 76}, legend=legend, yaxis={"tickfont": {"color": ground(dark)["text"]}})
-    return fig
+    room, longest = 0.02 * (100 - low), np.nanmax([points["size"].max(), 1.2])
+    panels = [
+        Panel("Right class in the list (%)", 0, 0.64, {"range": [low - room, 100 + room], "nticks": 6}, held),
+        Panel("Classes in a list", 0.69, 1, {"range": [0.9, longest * 1.08], "nticks": 5, "anchor": "y"}, sizes),
+    ]
+    runs = [name for name, _ in every]
+    return class_dots(panels, runs, codes, names, colours, title=title, lines=[promised], dark=dark)
 
 
 def _by_name(points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -355,23 +323,22 @@ def _on_laboratory(runs: Sequence[Run], laboratory: str, context: CompareContext
 
 
 def _evaluate_now(runs: Sequence[Run], laboratory: str, context: CompareContext) -> None:
-    bar = st.progress(0.0, "Reading the pictures")
+    with ProgressBar("Reading the pictures", _step_line) as bar:
+        lab = read_dataset_pictures(laboratory, bar)
+        for run in runs:
+            figures, _ = validate_externally(run, lab, bar)
+            cache_validation(run, laboratory, figures)
 
-    def show(step: Progress) -> None:
-        bar.progress(step.done / max(1, step.total), f"{capitalized(step.message)}: {step.done} of {step.total}")
 
-    lab = read_dataset_pictures(laboratory, show)
-    for run in runs:
-        figures, _ = validate_externally(run, lab, show)
-        cache_validation(run, laboratory, figures)
-    bar.empty()
+def _step_line(step: Progress) -> str:
+    return f"{capitalized(step.message)}: {step.done} of {step.total}"
 
 
 def _draw(by_run: Mapping[Run, Figures], place: str, title: str, context: CompareContext) -> None:
     runs = list(by_run)
     figures_by_name = {context.names[run.name]: figures for run, figures in by_run.items()}
     spec = spec_for(runs[-1])
-    codes, names = list(spec.codes), dict(zip(spec.codes, spec.class_names, strict=True))
+    codes, names = list(spec.codes), spec.names
     key = (
         place,
         tuple((*cache.version(run), by_run[run]["risk"]["area"]) for run in runs),
@@ -452,11 +419,4 @@ def _table(figures_by_name: Mapping[str, Figures], context: CompareContext) -> N
     }
     order = [column for column in config if not table[column].isna().all()]
     st.dataframe(table, hide_index=True, column_config=config, column_order=order, placeholder="–")
-    st.download_button(
-        "Download table (CSV)",
-        lambda: csv_text(table),
-        f"hemalens-doubt-{context.spec.name}.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+    csv_button("Download table (CSV)", lambda: table, f"doubt-{context.spec.name}")

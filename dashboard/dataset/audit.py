@@ -388,7 +388,7 @@ def shortcuts_meaning(result: Audit, unit: str) -> str:
 
 def _colours(context: DatasetContext, result: Audit) -> None:
     st.subheader("Colours by class", anchor=False)
-    names = {c.code: c.name for c in context.spec.classes}
+    names = context.spec.names
     fig = colour_dots(result, names, title=colour_title(result), dark=context.dark)
     show_figure(fig, colour_table(result), f"{context.name}-colours", f"audit_colours-{context.content}")
     st.caption(

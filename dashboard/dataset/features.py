@@ -309,7 +309,7 @@ def _class_shares_section(context: DatasetContext) -> None:
     if balance is None:
         st.info(f"{context.split} holds fewer than two classes: choose another split.", icon=":material/info:")
         return
-    names = {c.code: c.name for c in context.spec.classes}
+    names = context.spec.names
     columns = st.grid(2, min_column_width=430, gap="medium")
     with columns.container():
         fig = class_shares(
@@ -377,7 +377,7 @@ def _features_section(context: DatasetContext, statistics: TextureStatistics, no
         titles = {key: _BY_KEY[key].title for key in table["feature"]}
         key = choice("feature", "Feature", titles, table["feature"][0], "feature", box=True, hidden=False, width=240)
     st.markdown(_finding(context, table))
-    feature, names = _BY_KEY[key], {c.code: c.name for c in context.spec.classes}
+    feature, names = _BY_KEY[key], context.spec.names
     by_class = feature_values(statistics, codes, key, context.split)
     mark = (
         statistics.provenance.content_hash,
@@ -425,7 +425,7 @@ def _class_choice(context: DatasetContext, statistics: TextureStatistics) -> lis
     notice = url_state.prepare("among", options, first, what="class", many=True)
     if notice:
         st.info(notice, icon=":material/link:")
-    names = {c.code: c.name for c in context.spec.classes}
+    names = context.spec.names
     st.multiselect(
         "Compare the classes",
         options,

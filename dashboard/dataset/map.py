@@ -287,7 +287,7 @@ def _embedded(context: DatasetContext, run: Run) -> EmbeddedSample:
 def _map(context: DatasetContext, run: Run, embedded: EmbeddedSample, projection: Projection, method: str) -> list[int]:
     """Draw it; returns the positions of the selected pictures."""
     table = map_table(embedded, projection, context.spec.codes)
-    names = {c.code: c.name for c in context.spec.classes}
+    names = context.spec.names
     axes = ("first axis", "second axis") if method == "pca" else ("", "")
     fig = map_scatter(
         table,

@@ -163,7 +163,7 @@ def render(context: DatasetContext) -> None:
 
 def _settings(context: DatasetContext) -> list[str]:
     """The classes to be asked about, and the way to start again."""
-    codes, names = list(context.spec.codes), {c.code: c.name for c in context.spec.classes}
+    codes, names = list(context.spec.codes), context.spec.names
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown("**Which class is this?**", width="content")
         with st.popover("Classes", icon=":material/tune:", help="Practise on some classes only"):
@@ -286,7 +286,7 @@ def _solution(context: DatasetContext, game: Quiz) -> None:
 
 
 def _score(context: DatasetContext, game: Quiz) -> None:
-    names = {c.code: c.name for c in context.spec.classes}
+    names = context.spec.names
     table = score_table(game, context.spec.codes)
     total = len(game.answers)
     st.subheader("Your score", anchor=False)
