@@ -153,6 +153,13 @@ def finish(fig: go.Figure, *, title: str, height: int | None = None, dark: bool 
     return fig
 
 
+def framed_legend(dark: bool = False) -> dict[str, Any]:
+    """A legend that stands on the figure itself: upright, on the ground's colour, with a frame."""
+    colours = ground(dark)
+    frame = {"bgcolor": colours["background"], "bordercolor": colours["line"], "borderwidth": 1}
+    return frame | {"orientation": "v", "font": {"size": 13}}
+
+
 def error_bar(
     value: Any, low: Any, high: Any, colour: str, *, thickness: float = 1.2, width: int = 0
 ) -> dict[str, Any]:

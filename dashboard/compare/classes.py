@@ -20,7 +20,7 @@ from dashboard.charts import MOST_RUNS, Panel, cached_figure, class_dots, show_f
 from dashboard.compare import CompareContext, run_selection
 from dashboard.page import view
 from dashboard.pickers import choice
-from dashboard.style import class_colours, error_bar, finish, ground, series_colours
+from dashboard.style import class_colours, error_bar, finish, framed_legend, ground, series_colours
 
 MEASURE_TITLES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "precision": "Precision", "f1": "F1"}
 
@@ -123,8 +123,9 @@ def measures_title(measures: pd.DataFrame, names: Mapping[str, str], unit: str =
     return f"{capitalized(of_class(names[worst], unit))} are found least often: {share} % of them"
 
 
-def roc_figure(
+def curves_figure(
     curves: Mapping[str, ClassCurves],
+    kind: str,
     colours: Sequence[str],
     *,
     title: str,
@@ -132,54 +133,36 @@ def roc_figure(
     corner: bool = True,
     dark: bool = False,
 ) -> go.Figure:
-    """ROC curves by name, the area under each in the legend; ``corner`` zooms in on the upper left one.
+    """Curves by name with their area in the legend; ``corner`` zooms in on the one where they bend.
 
-    ``answers`` gives by name (1 - specificity, sensitivity) of the model's own answers (the likeliest class),
-    drawn as a dot.
+    ``kind`` 'roc': sensitivity against 1 - specificity, 'precision_recall': precision against recall. ``answers`` gives
+    by name the (x, y) of the model's own answers (the likeliest class), drawn as a dot.
     """
-    fig = go.Figure()
-    if not corner:
-        fig.add_scatter(
-            x=[0, 1],
-            y=[0, 1],
-            mode="lines",
-            line={"color": ground(dark)["quiet"], "dash": "dot", "width": 1},
-            hoverinfo="skip",
-            showlegend=False,
-        )
+    fig, roc, every = go.Figure(), kind == "roc", list(curves.values())
+    if roc and not corner:
+        chance = {"color": ground(dark)["quiet"], "dash": "dot", "width": 1}
+        fig.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=chance, hoverinfo="skip", showlegend=False)
     for place, (name, one) in enumerate(curves.items()):
-        _line(fig, one.roc, f"{name}  <b>{_area(one.auroc)}</b>", name, colours, place)
+        area = _area(one.auroc if roc else one.average_precision)
+        _line(fig, getattr(one, kind), f"{name}  <b>{area}</b>", name, colours, place)
         if answers and name in answers:
             _dot(fig, answers[name], name, colours[place], dark)
-    reach = roc_corner(list(curves.values())) if corner else (1.0, 0.0)
-    fig.update_xaxes(title="Others called so by mistake (1 − specificity)", range=_room(0, reach[0]))
-    fig.update_yaxes(title="Found (sensitivity)", range=_room(reach[1], 1))
-    return _finish_curves(fig, title, "AUROC", dark, right=True)
-
-
-def precision_recall_figure(
-    curves: Mapping[str, ClassCurves],
-    colours: Sequence[str],
-    *,
-    title: str,
-    answers: Mapping[str, tuple[float, float]] | None = None,
-    corner: bool = True,
-    dark: bool = False,
-) -> go.Figure:
-    """Precision against recall by name, the average precision in the legend; ``corner`` zooms in on the upper right.
-
-    ``answers`` gives by name (recall, precision) of the model's own answers (the likeliest class).
-    """
-    fig = go.Figure()
-    for place, (name, one) in enumerate(curves.items()):
-        label = f"{name}  <b>{_area(one.average_precision)}</b>"
-        _line(fig, one.precision_recall, label, name, colours, place)
-        if answers and name in answers:
-            _dot(fig, answers[name], name, colours[place], dark)
-    low = precision_recall_corner(list(curves.values())) if corner else (0.0, 0.0)
-    fig.update_xaxes(title="Found (recall)", range=_room(low[0], 1))
-    fig.update_yaxes(title="Right among those called so (precision)", range=_room(low[1], 1))
-    return _finish_curves(fig, title, "Average precision", dark, right=False)
+    if roc:
+        right, low = roc_corner(every) if corner else (1.0, 0.0)
+        across, titles = (0.0, right), ("Others called so by mistake (1 − specificity)", "Found (sensitivity)")
+    else:
+        left, low = precision_recall_corner(every) if corner else (0.0, 0.0)
+        across, titles = (left, 1.0), ("Found (recall)", "Right among those called so (precision)")
+    fig.update_xaxes(title=titles[0], range=_room(*across))
+    fig.update_yaxes(title=titles[1], range=_room(low, 1))
+    finish(fig, title=title, height=470, dark=dark)
+    place = {"x": 0.985, "xanchor": "right"} if roc else {"x": 0.015, "xanchor": "left"}
+    heading = {"text": "AUROC" if roc else "Average precision", "font": {"color": ground(dark)["quiet"], "size": 13}}
+    legend = framed_legend(dark) | place | {"y": 0.02, "yanchor": "bottom", "title": heading}
+    fig.update_layout(legend=legend, margin={"t": 52, "r": 16})
+    fig.update_xaxes(tickformat="~%", zeroline=False)
+    fig.update_yaxes(tickformat="~%", zeroline=False)
+    return fig
 
 
 def roc_title(curves: Mapping[str, ClassCurves], of: str) -> str:
@@ -188,12 +171,10 @@ def roc_title(curves: Mapping[str, ClassCurves], of: str) -> str:
         return "Nothing to draw: nothing to tell apart"
     areas = {name: one.auroc for name, one in curves.items()}
     low, high = _area(min(areas.values())), _area(max(areas.values()))
-    if low == high:
-        return f"{of}: AUROC {high}"
-    worst = min(areas, key=areas.get)
-    if len(worst) <= _SHORT:  # a class's code; a run's name would not fit
+    worst = min(areas, key=lambda name: areas[name])
+    if low != high and len(worst) <= _SHORT:  # a class's code; a run's name would not fit
         return f"{of}: {worst} is told apart least well"
-    return f"{of}: AUROC {low} to {high}"
+    return f"{of}: AUROC {range_text(low, high)}"
 
 
 def precision_title(curves: Mapping[str, ClassCurves]) -> str:
@@ -201,13 +182,11 @@ def precision_title(curves: Mapping[str, ClassCurves]) -> str:
     if not curves:
         return "Nothing to draw: nothing to tell apart"
     precisions = {name: precision_at(one, 0.99) for name, one in curves.items()}
-    worst = min(precisions, key=precisions.get)
+    worst = min(precisions, key=lambda name: precisions[name])
     low, high = _percent(precisions[worst]), _percent(max(precisions.values()))
-    if low == high:
-        return f"Where 99 % are found, {high} of those called so are right"
-    if len(worst) <= _SHORT:
+    if low != high and len(worst) <= _SHORT:
         return f"Where 99 % are found, {low} ({worst}) to {high} are right"
-    return f"Where 99 % are found, {low} to {high} of those called so are right"
+    return f"Where 99 % are found, {range_text(low, high)} of those called so are right"
 
 
 def precision_at(curves: ClassCurves, recall: float) -> float:
@@ -258,24 +237,6 @@ def _dot(fig: go.Figure, point: tuple[float, float], name: str, colour: str, dar
         marker={"size": 10, "color": colour, "line": {"width": 2, "color": ground(dark)["background"]}},
         hovertemplate=f"<b>{name}</b>, its answers<br>%{{x:.2%}}, %{{y:.2%}}<extra></extra>",
     )
-
-
-def _finish_curves(fig: go.Figure, title: str, legend: str, dark: bool, *, right: bool) -> go.Figure:
-    finish(fig, title=title, height=470, dark=dark)
-    side = {"x": 0.985, "xanchor": "right"} if right else {"x": 0.015, "xanchor": "left"}
-    colours = ground(dark)
-    look = {"orientation": "v", "y": 0.02, "yanchor": "bottom", "bgcolor": colours["background"]}
-    title_look = {"text": legend, "font": {"color": colours["quiet"], "size": 13}}
-    fig.update_layout(
-        legend=side
-        | look
-        | {"bordercolor": colours["line"], "borderwidth": 1, "title": title_look}
-        | {"font": {"size": 13}},
-        margin={"t": 52, "r": 16},
-    )
-    fig.update_xaxes(tickformat="~%", zeroline=False)
-    fig.update_yaxes(tickformat="~%", zeroline=False)
-    return fig
 
 
 def _room(low: float, high: float) -> list[float]:
@@ -398,7 +359,7 @@ def _curves_section(runs: Sequence[Run], context: CompareContext, codes: Sequenc
         points = {name: (1 - d["specificity"], d["sensitivity"]) for name, d in dots.items()}
         title = roc_title(lines, of)
         fig = cached_figure(
-            ("roc", *key), lambda: roc_figure(lines, line_colours, title=title, answers=points, **options)
+            ("roc", *key), lambda: curves_figure(lines, "roc", line_colours, title=title, answers=points, **options)
         )
         show_figure(fig, curve_points(lines, "roc"), "roc", "roc")
     with halves.container():
@@ -406,7 +367,7 @@ def _curves_section(runs: Sequence[Run], context: CompareContext, codes: Sequenc
         name = precision_title(lines)
         fig = cached_figure(
             ("precision_recall", *key),
-            lambda: precision_recall_figure(lines, line_colours, title=name, answers=spots, **options),
+            lambda: curves_figure(lines, "precision_recall", line_colours, title=name, answers=spots, **options),
         )
         show_figure(fig, curve_points(lines, "precision_recall"), "precision-recall", "precision_recall")
     st.caption(

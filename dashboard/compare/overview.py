@@ -506,40 +506,16 @@ def training_curves(histories: Mapping[str, Mapping[str, np.ndarray]], *, dark: 
         if not len(history.get("train_loss", ())):  # a model that isn't trained in epochs
             continue
         line = {"color": colour, "width": 2}
-        common = {"x": history["epoch"], "mode": "lines", "legendgroup": label}
-        fig.add_scatter(
-            y=history["train_loss"],
-            line=line | {"dash": "dot", "width": 1.5},
-            name=f"{label}, train",
-            showlegend=False,
-            hovertemplate="train %{y:.3f}",
-            row=1,
-            col=1,
-            **common,
-        )
-        fig.add_scatter(
-            y=history["val_loss"], line=line, name=label, hovertemplate="val %{y:.3f}", row=1, col=1, **common
-        )
-        fig.add_scatter(
-            y=100 * history["val_accuracy"],
-            line=line,
-            name=label,
-            showlegend=False,
-            hovertemplate="%{y:.2f} %",
-            row=1,
-            col=2,
-            **common,
-        )
-        fig.add_scatter(
-            y=history["learning_rate"],
-            line=line,
-            name=label,
-            showlegend=False,
-            hovertemplate="%{y:.2g}",
-            row=1,
-            col=3,
-            **common,
-        )
+        dotted = line | {"dash": "dot", "width": 1.5}
+        for column, y, name, look, hover in (
+            (1, history["train_loss"], f"{label}, train", dotted, "train %{y:.3f}"),
+            (1, history["val_loss"], label, line, "val %{y:.3f}"),
+            (2, 100 * history["val_accuracy"], label, line, "%{y:.2f} %"),
+            (3, history["learning_rate"], label, line, "%{y:.2g}"),
+        ):
+            named = hover.startswith("val")  # one entry a run in the legend
+            trace = {"x": history["epoch"], "y": y, "mode": "lines", "line": look, "hovertemplate": hover}
+            fig.add_scatter(**trace, name=name, legendgroup=label, showlegend=named, row=1, col=column)
     fig.update_xaxes(title="Epoch")
     finish(fig, title=training_curves_title(histories), height=360, dark=dark)
     fig.update_annotations(font={"size": 13, "color": ground(dark)["quiet"]})

@@ -27,7 +27,7 @@ from dashboard.charts import MOST_RUNS, SYMBOLS, Panel, cached_figure, class_dot
 from dashboard.compare import CompareContext, run_selection
 from dashboard.page import ProgressBar, view
 from dashboard.pickers import choice
-from dashboard.style import error_bar, finish, ground, series_colours
+from dashboard.style import error_bar, finish, framed_legend, ground, series_colours
 
 Figures = Mapping[str, Any]  # of one run on one set of cells: see `core.evaluation.uncertainty.uncertainty_summary`
 
@@ -259,12 +259,9 @@ def _by_name(points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def _finished(fig: go.Figure, title: str, dark: bool, *, bottom: bool) -> go.Figure:
     finish(fig, title=title, height=HEIGHT, dark=dark)
-    colours = ground(dark)
-    legend = {"orientation": "v", "bgcolor": colours["background"], "bordercolor": colours["line"], "borderwidth": 1}
-    legend |= {"x": 0.015, "xanchor": "left"}
-    legend |= {"y": 0.06, "yanchor": "bottom"} if bottom else {"y": 0.97, "yanchor": "top"}
-    fig.update_layout(legend=legend | {"font": {"size": 13}}, margin={"t": 52, "r": 16})
-    return fig
+    place = {"y": 0.06, "yanchor": "bottom"} if bottom else {"y": 0.97, "yanchor": "top"}
+    legend = framed_legend(dark) | {"x": 0.015, "xanchor": "left"} | place
+    return fig.update_layout(legend=legend, margin={"t": 52, "r": 16})
 
 
 def home_uncertainty(run: Run) -> dict[str, Any]:
