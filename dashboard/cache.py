@@ -1,12 +1,16 @@
 """What pages look at, cached and read-only: data sets, their statistics, runs, predictions, studies.
 
 Everything here is shared between visitors (`st.cache_resource` returns the same object to all), so
-nobody may write into what it returns; arrays are marked read-only where they are loaded. A key holds the version of
-all files that its value depends on, so that a run which was replaced is read anew.
+nobody may write into what it returns; arrays are marked read-only where they are loaded. What is computed from runs is
+cached under their versions (`BY_VERSION`), what is computed from images under `images_version`: a run or a file that was
+replaced is read anew.
 """
 
+import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +19,14 @@ import streamlit as st
 
 from core import paths
 from core.adaptation import head
-from core.datasets import DatasetSpec, DatasetUnavailable, LoadedDataset, dataset_names, get_dataset
+from core.datasets import DatasetUnavailable, LoadedDataset, dataset_names, get_dataset
+from core.datasets.folders import registry_entry
+from core.datasets.statistics import Summary, load_summary
 from core.progress import Progress
 from core.runs import Predictions, Run, RunNotFound, list_runs
-from core.studies import FOLDER, Study, list_studies
+from core.studies import Study, list_studies
+from dashboard.page import ProgressBar
 from dashboard.url_state import DEFAULT_DATASET
-
-
-def spec(name: str) -> DatasetSpec:
-    """The spec of a data set; KeyError where there is none of that name."""
-    return get_dataset(name)
 
 
 def datasets() -> dict[str, int]:
@@ -48,55 +50,76 @@ def runs_without_dataset() -> dict[str, int]:
 
 def runs(dataset: str | None = None) -> list[Run]:
     """All whole runs (of one data set): shipped ones first, then by val accuracy. New ones appear by themselves."""
-    return list(_runs(dataset, _versions(paths.shipped_runs_root(), paths.user_runs_root())))
+    return list(_runs(dataset, _files_version()))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _runs(dataset: str | None, marks: tuple[tuple[str, int], ...]) -> list[Run]:
+def _runs(dataset: str | None, files: str) -> list[Run]:
     return list_runs(dataset)
 
 
-def _versions(*roots: Path) -> tuple[tuple[str, int], ...]:
-    """Every run folder with its time of change: replacing a file in a run, or adding a run, changes it."""
-    versions = []
-    for root in roots:
-        versions.append((str(root), 0))
-        for path in sorted(root.glob("*/*")):
-            try:
-                versions.append((str(path), path.stat().st_mtime_ns))
-            except FileNotFoundError:  # a run being replaced at this moment
-                continue
-    return tuple(versions)
+def _files_version() -> str:
+    """A hash that changes with any file of any run or study."""
+    marks = []
+    for root in (paths.shipped_runs_root(), paths.user_runs_root()):
+        marks.append(str(root))
+        for folder, _, names in os.walk(root):
+            for name in names:
+                with suppress(FileNotFoundError):  # a run being replaced at this moment
+                    file = os.stat(path := os.path.join(folder, name))
+                    marks.append(f"{path} {file.st_mtime_ns} {file.st_size}")
+    return hashlib.sha256("\n".join(marks).encode()).hexdigest()
 
 
-def version(run: Run) -> tuple[str, int]:
-    """A run's folder and its time of change: what everything computed from the run depends on."""
-    return str(run.path), run.path.stat().st_mtime_ns
+def version(run: Run) -> str:
+    """`Run.version`, read once for each object: `runs` hands out new ones when a file was replaced."""
+    known = vars(run)
+    if _VERSION not in known:
+        known[_VERSION] = run.version
+    return known[_VERSION]
+
+
+_VERSION = "_version_at_first_sight"
+BY_VERSION: dict[Any, Any] = {Run: version}  # hash_funcs of cached functions that are given runs
 
 
 def studies() -> list[Study]:
     """All studies by data set, kind and name. New ones appear by themselves."""
-    roots = (paths.shipped_runs_root(), paths.user_runs_root())
-    files = [path for root in roots for path in sorted(root.glob(f"*/{FOLDER}/*.json"))]
-    return list(_studies(tuple((str(path), path.stat().st_mtime_ns) for path in files)))
+    return list(_studies(_files_version()))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _studies(marks: tuple[tuple[str, int], ...]) -> list[Study]:
+def _studies(files: str) -> list[Study]:
     return list_studies()
 
 
+@st.cache_resource(max_entries=128, show_spinner=False, hash_funcs=BY_VERSION)
 def predictions(run: Run, split: str = "test") -> Predictions:
     """A run's stored answers on a split, read once."""
-    return _predictions(*version(run), split)
-
-
-@st.cache_resource(max_entries=128, show_spinner=False)
-def _predictions(path: str, changed: int, split: str) -> Predictions:
-    answers = Run(Path(path)).predictions(split)
+    answers = run.predictions(split)
     for array in (answers.ids, answers.labels, answers.logits):
         array.setflags(write=False)
     return answers
+
+
+def images_version(dataset: str) -> str:
+    """Changes when the images of ``dataset`` are replaced, moved, or named elsewhere; nothing is read.
+
+    That is told by the files and folders of its name in the data folder, and by those in the folder that holds one
+    folder a class; a single picture that was overwritten there shows when the program starts again.
+    """
+    root = paths.data_root()
+    folders = [root, root / dataset]
+    if named := registry_entry(dataset).get("folder"):
+        folders.append(Path(named))
+    marks = [str(folder) for folder in folders]
+    for folder in folders:
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if folder is not root or dataset in entry.name:
+                    file = entry.stat()
+                    marks.append(f"{entry.path} {file.st_mtime_ns} {0 if entry.is_dir() else file.st_size}")
+    return hashlib.sha256("\n".join(sorted(marks)).encode()).hexdigest()
 
 
 def dataset_images(name: str, size: int, content_hash: str | None = None, scheme: str = "") -> LoadedDataset:
@@ -106,7 +129,7 @@ def dataset_images(name: str, size: int, content_hash: str | None = None, scheme
     way to split it, '' for the data set's own or first.
     """
     _read_folder_first(name, size)
-    return _dataset_images(name, size, content_hash, scheme, str(paths.data_root()))
+    return _dataset_images(name, size, content_hash, scheme, images_version(name))
 
 
 @st.cache_resource(show_spinner=False)
@@ -117,26 +140,20 @@ def _folders_read() -> set[tuple[str, int, str]]:
 
 def _read_folder_first(name: str, size: int) -> None:
     """Decode a folder's pictures under a bar: the first time it may take minutes, afterwards they lie on the disk."""
-    key = (name, size, str(paths.data_root()))
-    spec = get_dataset(name)
+    key, spec = (name, size, images_version(name)), get_dataset(name)
     if not spec.schemes or key in _folders_read():
         return
-    bar = st.progress(0.0, text=f"Reading the pictures of {spec.title}")
-    try:
-        spec.load(
-            size, report=lambda step: bar.progress(step.done / step.total, text=_folder_progress(step, spec.title))
-        )
-    finally:
-        bar.empty()
+
+    def line(step: Progress) -> str:
+        return f"{spec.title}, the first time: {step.message} ({step.done:,} of {step.total:,})"
+
+    with ProgressBar(f"Reading the pictures of {spec.title}", line) as bar:
+        spec.load(size, report=bar)
     _folders_read().add(key)
 
 
-def _folder_progress(step: Progress, title: str) -> str:
-    return f"{title}, the first time: {step.message} ({step.done:,} of {step.total:,})"
-
-
 @st.cache_resource(max_entries=2, show_spinner="Reading the images")
-def _dataset_images(name: str, size: int, content_hash: str | None, scheme: str, root: str) -> LoadedDataset:
+def _dataset_images(name: str, size: int, content_hash: str | None, scheme: str, version: str) -> LoadedDataset:
     dataset = get_dataset(name).load(size, content_hash, scheme)
     for split in dataset.splits.values():
         for array in (split.images, split.labels, split.ids):
@@ -148,15 +165,12 @@ def scored_images(run: Run) -> LoadedDataset | None:
     """The very images that a run was scored on; None where this computer hasn't got them."""
     if not is_available(run.dataset, run.size):
         return None
-    root = paths.data_root()
-    changed = root.stat().st_mtime_ns if root.exists() else 0
-    return _scored_images(
-        run.dataset, run.size, run.config["dataset"]["provenance"]["content_hash"], str(root), changed
-    )
+    content = run.config["dataset"]["provenance"]["content_hash"]
+    return _scored_images(run.dataset, run.size, content, images_version(run.dataset))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _scored_images(name: str, size: int, content_hash: str, root: str, changed: int) -> LoadedDataset | None:
+def _scored_images(name: str, size: int, content_hash: str, version: str) -> LoadedDataset | None:
     """Remembers a no as well: to find out that a file is another build, all of it must be read."""
     try:
         return dataset_images(name, size, content_hash)
@@ -189,10 +203,8 @@ def largest_pictures(runs: Sequence[Run]) -> TestPictures | str:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def summary(name: str, size: int) -> Any | None:
+def summary(name: str, size: int) -> Summary | None:
     """The shipped statistics of a data set at ``size`` px; None where none was computed."""
-    from core.datasets.statistics import load_summary
-
     return load_summary(name, size)
 
 
@@ -204,11 +216,11 @@ def is_available(name: str, size: int) -> bool:
 
 def base_run(dataset: str) -> Run | None:
     """The run that laboratories build on; None where no network is installed."""
-    return _base_run(dataset, tuple(version(run) for run in runs(dataset)))
+    return _base_run(dataset, _files_version())
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _base_run(dataset: str, marks: tuple[tuple[str, int], ...]) -> Run | None:
+def _base_run(dataset: str, files: str) -> Run | None:
     try:
         return head.base_run(dataset)
     except RunNotFound:

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from dashboard import cache
 from dashboard.style import finish, ground
 
 Figure = TypeVar("Figure")
@@ -18,13 +19,13 @@ Figure = TypeVar("Figure")
 def cached_figure(key: tuple[Any, ...], make: Callable[[], Figure]) -> Figure:
     """The figure that ``make`` builds, built once for each ``key`` and shared between visitors: don't change it.
 
-    ``key`` says all that the figure depends on: its kind, the runs with their times of change
-    (`catalogue.mark`), every option and the theme.
+    ``key`` says all that the figure depends on: its kind, the runs (they count by their versions), every option and the
+    theme.
     """
     return _cached_figure(key, make)
 
 
-@st.cache_resource(max_entries=256, show_spinner=False)
+@st.cache_resource(max_entries=256, show_spinner=False, hash_funcs=cache.BY_VERSION)
 def _cached_figure(key: tuple[Any, ...], _make: Callable[[], Any]) -> Any:
     return _make()
 

@@ -17,7 +17,7 @@ import streamlit as st
 
 from core.errors import HemaLensError
 from core.progress import Progress, time_left
-from dashboard.pickers import choice
+from dashboard.url_state import choice
 
 PAGES = "_pages"  # where the router leaves the pages of this session, by their path
 log = logging.getLogger("hemalens.dashboard")

@@ -1,7 +1,6 @@
 """Choices that the address bar keeps: data set, runs, a laboratory's profile, a page of many, or any one option."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -15,7 +14,7 @@ from core.inference.scope import on_trusted_split, scope_text
 from core.runs import Run, preferred_run
 from dashboard import cache, url_state
 from dashboard.cache import base_run
-from dashboard.url_state import prepare, share
+from dashboard.url_state import linked
 
 
 def external_validation_line(dataset: str) -> str:
@@ -59,12 +58,17 @@ def first_page(shown: str, count: int) -> tuple[int, str]:
     return before[2], f"pager-{shown}-{before[3]}"
 
 
+def page_count(count: int, each: int) -> int:
+    """Pages of a wall of ``count`` things, ``each`` on a page; at least one."""
+    return max(1, -(-count // each))
+
+
 def page_of(shown: str, count: int, each: int) -> tuple[DeltaGenerator, slice]:
     """The place for one page of ``count`` things, its pager below, and which of them stand there, ``each`` at most.
 
     ``shown`` names what the wall shows, as `first_page` has it.
     """
-    pages = max(1, -(-count // each))
+    pages = page_count(count, each)
     start, key = first_page(shown, pages)
     place = st.container()
     page = st.pagination(pages, default=start, key=key) if pages > 1 else 1
@@ -78,57 +82,6 @@ def share_page(page: int) -> None:
     view, _, start, times = st.session_state["_pager"]
     st.session_state["_pager"] = (view, shown, start, times)
     url_state.put("page", shown)
-
-
-@contextmanager
-def linked(
-    key: str,
-    options: Sequence[str],
-    default: str | Sequence[str] | None,
-    what: str,
-    *,
-    many: bool = False,
-    notices: DeltaGenerator | None = None,
-) -> Iterator[None]:
-    """Around a widget of the same ``key``: it opens as the link says, else as it was left, else at ``default``.
-
-    The address bar then says what is chosen. A link to an option that isn't there is told in a sentence, in
-    ``notices`` or above the widget, with ``what`` naming the kind of thing. ``many``: the value is a list.
-    """
-    notice = prepare(key, options, default, what=what, many=many)
-    if notice:
-        (st.info if notices is None else notices.info)(notice, icon=":material/link:")
-    yield
-    share(key)
-
-
-def choice(
-    key: str,
-    label: str,
-    options: Mapping[str, str],
-    default: str,
-    what: str,
-    *,
-    box: bool = False,
-    width: int = 340,
-    hidden: bool | None = None,
-    help: str | None = None,
-    notices: DeltaGenerator | None = None,
-) -> str:
-    """Draw the choice ``key`` of ``options`` (value: title) and return its value.
-
-    ``what`` and ``notices`` as `linked` has them. ``box`` makes a select box of ``width`` pixels; ``hidden`` hides its
-    label (a select box's is hidden unless said).
-    """
-    hidden = box if hidden is None else hidden
-    common = {"format_func": options.get, "key": key, "help": help}
-    common["label_visibility"] = "collapsed" if hidden else "visible"
-    with linked(key, list(options), default, what, notices=notices):
-        if box:
-            st.selectbox(label, list(options), width=width, **common)
-        else:
-            st.segmented_control(label, list(options), required=True, **common)
-    return st.session_state[key]
 
 
 DATASET_KEY = "dataset"

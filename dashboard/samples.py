@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from core import paths
 from core.datasets import DatasetSpec, DatasetUnavailable, get_dataset
 from core.datasets.synthetic import PROVENANCE_LABEL as DRAWN
 from core.datasets.synthetic import SPEC as DRAWN_SPEC
@@ -148,7 +147,7 @@ class Sample:
 
 @st.cache_resource(max_entries=8, show_spinner="Reading sample pictures")
 def _samples(
-    dataset: str, size: int, per_class: int, seed: int, available: tuple[int, ...], root: str, source: str
+    dataset: str, size: int, per_class: int, seed: int, available: tuple[int, ...], version: str, source: str
 ) -> list[Sample]:
     spec = get_dataset(dataset)
     # The size asked for, else a larger one (which loses nothing when reduced), else the largest there is.
@@ -183,7 +182,7 @@ def samples(dataset: str, size: int, per_class: int = 1, seed: int = 0) -> list[
     """
     spec = get_dataset(dataset)
     available = tuple(s for s in spec.sizes if spec.real and cache.is_available(dataset, s))
-    return _samples(dataset, size, per_class, seed, available, str(paths.data_root()), placeholder_label(spec))
+    return _samples(dataset, size, per_class, seed, available, cache.images_version(dataset), placeholder_label(spec))
 
 
 def sample_row(

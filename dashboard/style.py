@@ -153,6 +153,34 @@ def finish(fig: go.Figure, *, title: str, height: int | None = None, dark: bool 
     return fig
 
 
+def rows_axis(fig: go.Figure, dark: bool = False, **axis: Any) -> None:
+    """Have the upright axis of ``fig`` name rows from the top down, in the ink of text; ``axis`` goes to Plotly."""
+    axis = {"autorange": "reversed", "showgrid": False, "fixedrange": True} | axis
+    fig.update_yaxes(tickfont={"color": ground(dark)["text"]}, **axis)
+
+
+def end_labels(fig: go.Figure, x: Sequence[float], y: Sequence[str], texts: Sequence[str], dark: bool = False) -> None:
+    """Write ``texts`` behind the ends of bars that lie at ``y`` and reach to ``x``."""
+    fig.add_scatter(
+        x=x,
+        y=y,
+        mode="text",
+        text=texts,
+        textposition="middle right",
+        textfont={"color": ground(dark)["text"]},
+        hoverinfo="skip",
+        showlegend=False,
+        cliponaxis=False,
+    )
+
+
+# Between the title and the drawing, from the left.
+LEGEND_ABOVE: dict[str, Any] = {
+    "margin": {"t": 76},
+    "legend": {"x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
+}
+
+
 def framed_legend(dark: bool = False) -> dict[str, Any]:
     """A legend that stands on the figure itself: upright, on the ground's colour, with a frame."""
     colours = ground(dark)

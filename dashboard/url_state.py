@@ -2,17 +2,18 @@
 
 Use it around a widget that has the same ``key``::
 
-    notice = prepare("size", ["28", "64"], "64", what="image size")
-    st.selectbox("Image size", ["28", "64"], key="size")
-    share("size")
+    with linked("size", ["28", "64"], "64", "image size"):
+        st.selectbox("Image size", ["28", "64"], key="size")
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 if TYPE_CHECKING:
     from core.images.framing import CropWindow
@@ -79,6 +80,57 @@ def share(key: str) -> None:
     """Write the widget's value into the address bar (nothing chosen removes it)."""
     value = st.session_state.get(key)
     put(key, ",".join(value) if isinstance(value, list | tuple) else value)
+
+
+@contextmanager
+def linked(
+    key: str,
+    options: Sequence[str],
+    default: str | Sequence[str] | None,
+    what: str,
+    *,
+    many: bool = False,
+    notices: DeltaGenerator | None = None,
+) -> Iterator[None]:
+    """Around a widget of the same ``key``: it opens as the link says, else as it was left, else at ``default``.
+
+    The address bar then says what is chosen. A link to an option that isn't there is told in a sentence, in
+    ``notices`` or above the widget, with ``what`` naming the kind of thing. ``many``: the value is a list.
+    """
+    notice = prepare(key, options, default, what=what, many=many)
+    if notice:
+        (st.info if notices is None else notices.info)(notice, icon=":material/link:")
+    yield
+    share(key)
+
+
+def choice(
+    key: str,
+    label: str,
+    options: Mapping[str, str],
+    default: str,
+    what: str,
+    *,
+    box: bool = False,
+    width: int = 340,
+    hidden: bool | None = None,
+    help: str | None = None,
+    notices: DeltaGenerator | None = None,
+) -> str:
+    """Draw the choice ``key`` of ``options`` (value: title) and return its value.
+
+    ``what`` and ``notices`` as `linked` has them. ``box`` makes a select box of ``width`` pixels; ``hidden`` hides its
+    label (a select box's is hidden unless said).
+    """
+    hidden = box if hidden is None else hidden
+    common = {"format_func": options.get, "key": key, "help": help}
+    common["label_visibility"] = "collapsed" if hidden else "visible"
+    with linked(key, list(options), default, what, notices=notices):
+        if box:
+            st.selectbox(label, list(options), width=width, **common)
+        else:
+            st.segmented_control(label, list(options), required=True, **common)
+    return st.session_state[key]
 
 
 def put(key: str, value: str | None) -> None:

@@ -3,8 +3,7 @@ answered on the same cells (computed once and shared between visitors: nobody ma
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
@@ -28,8 +27,8 @@ from core.inference.scope import on_trusted_split
 from core.runs import Run
 from dashboard import cache
 from dashboard.page import is_dark
-from dashboard.pickers import choice, short_names
-from dashboard.url_state import nearest, not_there, parameter, put, remembered, share
+from dashboard.pickers import short_names
+from dashboard.url_state import choice, nearest, not_there, parameter, put, remembered, share
 
 
 def scheme_of(run: Run, schemes: Sequence[Scheme]) -> str:
@@ -228,17 +227,12 @@ class PairedAnswers:
         return self.probabilities[0].argmax(axis=1), self.probabilities[1].argmax(axis=1)
 
 
+@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=cache.BY_VERSION)
 def compare_pair(first: Run, second: Run) -> PairedAnswers | str:
     """The two runs on the test split, or the sentence that says why they can't be compared."""
-    return _compare_pair(*cache.version(first), *cache.version(second))
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _compare_pair(first: str, first_changed: int, second: str, second_changed: int) -> PairedAnswers | str:
-    runs = Run(Path(first)), Run(Path(second))
-    one, two = (cache.predictions(run) for run in runs)
+    one, two = cache.predictions(first), cache.predictions(second)
     try:
-        reason = why_not_comparable(*runs)
+        reason = why_not_comparable(first, second)
         if reason:
             raise NotComparable(reason)
         rows, others = match_predictions(one, two)
@@ -266,18 +260,13 @@ class HardImages:
 
 def hard_images(runs: Sequence[Run]) -> HardImages:
     """How hard each test image is to ``runs`` (one or more, of one data set)."""
-    shared = _hard_images(tuple(cache.version(run) for run in runs))
-    by_path = {str(run.path): run for run in runs}  # the page's own objects, which have read their files already
-    return replace(
-        shared,
-        runs=tuple(by_path[str(run.path)] for run in shared.runs),
-        left_out=tuple(by_path[str(run.path)] for run in shared.left_out),
-    )
+    return _hard_images(tuple(runs))
 
 
-@st.cache_resource(max_entries=16, show_spinner="Asking every model about every test picture")
-def _hard_images(marks: tuple[tuple[str, int], ...]) -> HardImages:
-    runs = [Run(Path(path)) for path, _ in marks]
+@st.cache_resource(
+    max_entries=16, show_spinner="Asking every model about every test picture", hash_funcs=cache.BY_VERSION
+)
+def _hard_images(runs: tuple[Run, ...]) -> HardImages:
     votes, out = gather_votes([cache.predictions(run) for run in runs])
     for array in (votes.ids, votes.labels, votes.answers, votes.mean):
         array.setflags(write=False)

@@ -3,7 +3,6 @@ curves.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,8 +18,8 @@ from dashboard import cache
 from dashboard.charts import MOST_RUNS, Panel, cached_figure, class_dots, show_figure
 from dashboard.compare import CompareContext, run_selection
 from dashboard.page import view
-from dashboard.pickers import choice
 from dashboard.style import class_colours, error_bar, finish, framed_legend, ground, series_colours
+from dashboard.url_state import choice
 
 MEASURE_TITLES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "precision": "Precision", "f1": "F1"}
 
@@ -256,14 +255,10 @@ def _percent(value: float) -> str:
     return f"{100 * value:.0f} %" if value < 0.995 or value == 1 else "> 99 %"
 
 
+@st.cache_resource(max_entries=512, show_spinner=False, hash_funcs=cache.BY_VERSION)
 def cached_curves(run: Run, index: int) -> ClassCurves | None:
     """ROC and precision-recall curves of class ``index`` on test; None where there is nothing to tell apart."""
-    return _cached_curves(*cache.version(run), index)
-
-
-@st.cache_resource(max_entries=512, show_spinner=False)
-def _cached_curves(path: str, changed: int, index: int) -> ClassCurves | None:
-    answers = cache.predictions(Run(Path(path)))
+    answers = cache.predictions(run)
     return class_curves(answers.labels, softmax(answers.logits), index)
 
 
@@ -286,9 +281,8 @@ def render(context: CompareContext) -> None:
     codes, names = list(spec.codes), spec.names
     measures = class_measures(runs, context.names)
     shown = measures[measures["run"].isin([run.name for run in runs[-MOST_RUNS:]])]
-    marks = tuple(cache.version(run) for run in runs[-MOST_RUNS:])
     labels = tuple(dict.fromkeys(shown["model"]))
-    key = ("measure_dots", marks, labels, context.dark)
+    key = ("measure_dots", *runs[-MOST_RUNS:], labels, context.dark)
     dots = cached_figure(key, lambda: measure_dots(shown, codes, names, unit=context.unit, dark=context.dark))
     show_figure(dots, shown, "classes", "class_measures")
     more = (
@@ -350,7 +344,7 @@ def _curves_section(runs: Sequence[Run], context: CompareContext, codes: Sequenc
     options = {"corner": corner == "corner", "dark": context.dark}
     key = (
         of,
-        tuple((name, cache.version(run), index) for name, (run, index) in curve_sources.items()),
+        tuple((name, run, index) for name, (run, index) in curve_sources.items()),
         corner,
         context.dark,
     )

@@ -3,7 +3,6 @@ reach together.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,9 +19,9 @@ from dashboard import cache, pickers
 from dashboard.charts import cached_figure, csv_button, show_figure
 from dashboard.compare import CompareContext, HardImages, hard_images
 from dashboard.page import link, view
-from dashboard.pickers import choice
 from dashboard.pictures import enlarge
-from dashboard.style import class_colours, finish, ground
+from dashboard.style import LEGEND_ABOVE, class_colours, finish, ground
+from dashboard.url_state import choice
 
 
 def hard_cells(votes: Votes, hard: Hardness, codes: Sequence[str], *, suspects_first: bool) -> pd.DataFrame:
@@ -102,12 +101,7 @@ def missed_histogram(
         cliponaxis=False,
     )
     finish(fig, title=missed_title(together, unit), height=height, dark=dark)
-    fig.update_layout(
-        barmode="stack",
-        bargap=0.15,
-        margin={"t": 76},
-        legend={"x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
-    )
+    fig.update_layout(LEGEND_ABOVE, barmode="stack", bargap=0.15)
     fig.update_xaxes(
         title_text=f"Missed by so many of {models} models",
         showgrid=False,
@@ -149,17 +143,13 @@ def comparable_runs(runs: Sequence[Run]) -> list[Run]:
 
 def exact_duplicates(run: Run) -> dict[str, tuple[ImageRef, ...]]:
     """By id of a test image: the other images of the data set that are the same picture. {} without the images."""
-    if cache.scored_images(run) is None:
-        return {}
-    return _exact_duplicates(
-        run.dataset, run.size, run.config["dataset"]["provenance"]["content_hash"], cache.version(run)[0]
-    )
+    return _exact_duplicates(run, cache.images_version(run.dataset))
 
 
-@st.cache_resource(max_entries=4, show_spinner="Looking for identical pictures")
-def _exact_duplicates(name: str, size: int, content_hash: str, path: str) -> dict[str, tuple[ImageRef, ...]]:
+@st.cache_resource(max_entries=4, show_spinner="Looking for identical pictures", hash_funcs=cache.BY_VERSION)
+def _exact_duplicates(run: Run, images: str) -> dict[str, tuple[ImageRef, ...]]:
     by_id: dict[str, tuple[ImageRef, ...]] = {}
-    loaded = cache.scored_images(Run(Path(path)))
+    loaded = cache.scored_images(run)
     for members in identical_images(loaded) if loaded is not None else ():
         for one in members:
             if one.split == "test":
@@ -210,7 +200,7 @@ def _together_section(
     missed = missed_by(difficulty.votes, codes)
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=980):  # the levels beside it, or below it on a narrow page
-            key = ("missed", tuple(cache.version(run) for run in difficulty.runs), context.dark)
+            key = ("missed", difficulty.runs, context.dark)
             fig = cached_figure(
                 key, lambda: missed_histogram(missed, together, codes, names, unit=context.unit, dark=context.dark)
             )

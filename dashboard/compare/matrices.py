@@ -21,10 +21,9 @@ from core.runs import Predictions, Run
 from dashboard import cache
 from dashboard.charts import cached_figure, csv_button, show_figure
 from dashboard.compare import CompareContext, compare_pair, comparison_text
-from dashboard.pickers import choice
 from dashboard.pictures import data_url, enlarge
 from dashboard.style import diverging, finish, ground, inks, sequential
-from dashboard.url_state import prepare
+from dashboard.url_state import choice, prepare
 from dashboard.url_state import share as share_key
 
 WIDTH = 400  # of one matrix, in pixels; three stand in a row on a wide page, one below the other on a narrow one
@@ -282,7 +281,7 @@ def show_matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool,
             line = f"{labels[run.name]} · {exact_percent(run.metrics['test']['accuracy'], 2)}"
             args = (tables[place], codes[place], names[place])
             figure = cached_figure(
-                ("confusion", cache.version(run), line, *key),
+                ("confusion", run, line, *key),
                 partial(confusion_figure, *args, subtitle=line, percent=percent, **options),
             )
             data = confusion_table(tables[place], codes[place])
@@ -294,7 +293,7 @@ def show_matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool,
             options |= {"title": difference_title(paired, "the first", "the second", unit)}
             options |= {"subtitle": f"{labels[pair[0].name]} minus {labels[pair[1].name]}"}
             figure = cached_figure(
-                ("difference", *map(cache.version, pair), options["subtitle"], *key),
+                ("difference", *pair, options["subtitle"], *key),
                 partial(difference_figure, *tables, codes[0], names[0], percent=percent or paired is None, **options),
             )
             data = confusion_table(tables[0] - tables[1], codes[0])

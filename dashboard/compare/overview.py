@@ -23,8 +23,8 @@ from dashboard.compare import CompareContext, family_of, scheme_of, scheme_title
 from dashboard.compare.matrices import side_by_side
 from dashboard.compare.split_gap import split_gap
 from dashboard.page import errors_told, view
-from dashboard.pickers import choice
 from dashboard.style import error_bar, finish, ground, series_colours
+from dashboard.url_state import choice
 
 MARGIN = 1.0  # points: how far behind the most accurate run a faster or smaller one may be
 
@@ -646,7 +646,7 @@ def render(context: CompareContext) -> None:
             axes = {key: f"Accuracy against {value[0][0].lower()}{value[0][1:]}" for key, value in COSTS.items()}
             cost = choice("against", "Axis", axes, measured_cost(table), "axis", box=True)
             families = sorted({family_of(run) for run in context.every})
-            marks = (*map(cache.version, context.runs), *table["seeds"], *families)
+            marks = (*context.runs, *table["seeds"], *families)
             figure = cached_figure(
                 ("scatter", cost, tuple(chosen), context.dark, marks),
                 lambda: scatter(table, cost, chosen=chosen, families=families, dark=context.dark),
@@ -660,18 +660,14 @@ def render(context: CompareContext) -> None:
     with errors_told():
         side_by_side(picked[-2:], context)
     histories = {context.names[run.name]: run.history for run in picked[-4:]}
-    key = ("curves", *map(cache.version, picked[-4:]), *histories, context.dark)
+    key = ("curves", *picked[-4:], *histories, context.dark)
     figure = cached_figure(key, lambda: training_curves(histories, dark=context.dark))
     show_figure(figure, _epoch_table(histories), "training-curves", "curves")
 
 
-def _standing(runs: Sequence[Run]) -> Standing:
-    return _cached_standing(tuple(map(cache.version, runs)), tuple(runs))
-
-
-@st.cache_data(max_entries=32, show_spinner=False)
-def _cached_standing(marks: tuple[tuple[str, int], ...], _runs: tuple[Run, ...]) -> Standing:
-    return standing([cache.predictions(run, "val") for run in _runs])
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=cache.BY_VERSION)
+def _standing(runs: tuple[Run, ...]) -> Standing:
+    return standing([cache.predictions(run, "val") for run in runs])
 
 
 def _below_table(context: CompareContext, table: pd.DataFrame, aim: str) -> None:

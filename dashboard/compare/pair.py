@@ -29,9 +29,9 @@ from dashboard.compare import (
 )
 from dashboard.compare.matrices import confusion_figure, confusion_table, squares
 from dashboard.page import view
-from dashboard.pickers import choice
 from dashboard.pictures import enlarge
 from dashboard.style import finish, ground, sequential, series_colours
+from dashboard.url_state import choice
 
 
 def only_one_right(both: PairedAnswers, who: str, codes: Sequence[str]) -> pd.DataFrame:
@@ -253,7 +253,7 @@ def _difference(both: PairedAnswers, runs: Sequence[Run], context: CompareContex
         table = confusion_table(both.agreement.matrix, codes).rename_axis("the first says")
         show_figure(chart, table, f"agreement-{stem}", "agreement", index=True)
     with grid.container():
-        key = ("bootstrap", *map(cache.version, runs), *names, context.dark)
+        key = ("bootstrap", *runs, *names, context.dark)
         figure = cached_figure(key, lambda: difference_figure(both.resampled, *names, dark=context.dark))
         points = pd.DataFrame({"points": 100 * both.resampled.differences})
         show_figure(figure, points, f"difference-{stem}", "bootstrap")
@@ -315,7 +315,7 @@ def _alike_section(context: CompareContext) -> None:
     if len(difficulty.runs) < 2:
         st.info(f"The shown runs were scored on different {context.unit}s.", icon=":material/info:")
         return
-    key = (what, context.dark, *((*cache.version(run), context.names[run.name]) for run in difficulty.runs))
+    key = (what, context.dark, *((run, context.names[run.name]) for run in difficulty.runs))
     alike, chart = cached_figure(("together", key), lambda: _alike(difficulty, context, what))
 
     def remember() -> None:

@@ -14,14 +14,13 @@ from core.formatting import capitalized, percent
 from core.inference.scope import spec_for
 from core.probabilities import wilson_interval
 from core.runs import Run
-from dashboard import cache
 from dashboard.charts import cached_figure, csv_button, show_figure
 from dashboard.compare import CompareContext, run_selection
 from dashboard.page import view
-from dashboard.pickers import choice
 from dashboard.pictures import enlarge
 from dashboard.samples import Sample, samples
 from dashboard.style import PRIMARY, finish, ground, series_colours
+from dashboard.url_state import choice
 
 FAILS = 10  # points of accuracy: so much lost is told as a failure
 CLEAN = 0  # the severity of a picture as it came
@@ -342,7 +341,7 @@ def _panels(
     context: CompareContext,
 ) -> None:
     points = severity_points(figures_by_run, names)
-    key = ("damage", tuple(map(cache.version, runs)), tuple(names.values()), corruption, sure, context.dark)
+    key = ("damage", tuple(runs), tuple(names.values()), corruption, sure, context.dark)
     title = corruption_title(points, corruption)
     fig = cached_figure(
         key, lambda: severity_panels(points, corruption, title=title, sure=sure, unit=context.unit, dark=context.dark)

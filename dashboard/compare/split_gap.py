@@ -11,7 +11,6 @@ import streamlit as st
 from core.datasets import Scheme
 from core.evaluation.compare import newcombe_interval
 from core.runs import Run
-from dashboard import cache
 from dashboard.charts import cached_figure, show_figure
 from dashboard.compare import CompareContext, scheme_of, scheme_titles
 from dashboard.style import finish, ground, series_colours
@@ -159,7 +158,7 @@ def split_gap(context: CompareContext) -> None:
         return
     with st.container(horizontal=True, gap="medium"):  # one below the other on a narrow page
         with st.container(width=620):
-            key = ("schemes", *map(cache.version, context.every), *gaps["model"], context.dark)
+            key = ("schemes", *context.every, *gaps["model"], context.dark)
             show_figure(
                 cached_figure(key, lambda: split_gap_figure(gaps, titles, dark=context.dark)),
                 gaps,

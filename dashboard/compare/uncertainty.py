@@ -3,7 +3,6 @@ Reliability, risk against coverage, and what prediction sets hold.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,8 @@ from dashboard import cache
 from dashboard.charts import MOST_RUNS, SYMBOLS, Panel, cached_figure, class_dots, csv_button, show_figure
 from dashboard.compare import CompareContext, run_selection
 from dashboard.page import ProgressBar, view
-from dashboard.pickers import choice
 from dashboard.style import error_bar, finish, framed_legend, ground, series_colours
+from dashboard.url_state import choice
 
 Figures = Mapping[str, Any]  # of one run on one set of cells: see `core.evaluation.uncertainty.uncertainty_summary`
 
@@ -264,16 +263,9 @@ def _finished(fig: go.Figure, title: str, dark: bool, *, bottom: bool) -> go.Fig
     return fig.update_layout(legend=legend, margin={"t": 52, "r": 16})
 
 
-def home_uncertainty(run: Run) -> dict[str, Any]:
-    """How far the run's certainty can be trusted on its test images, see
-    `core.evaluation.uncertainty.uncertainty_summary`.
-    """
-    return _home_uncertainty(*cache.version(run))
-
-
-@st.cache_resource(max_entries=128, show_spinner=False)
-def _home_uncertainty(path: str, changed: int) -> dict[str, Any]:
-    run = Run(Path(path))
+@st.cache_resource(max_entries=128, show_spinner=False, hash_funcs=cache.BY_VERSION)
+def home_uncertainty(run: Run) -> Figures:
+    """How far the run's certainty can be trusted on its test images, see `uncertainty_summary`."""
     answers = cache.predictions(run)
     return uncertainty_summary(
         answers.labels, softmax(answers.logits), prediction_set_thresholds(run), confidence_threshold(run)
@@ -338,7 +330,7 @@ def _draw(by_run: Mapping[Run, Figures], place: str, title: str, context: Compar
     codes, names = list(spec.codes), spec.names
     key = (
         place,
-        tuple((*cache.version(run), by_run[run]["risk"]["area"]) for run in runs),
+        tuple((run, by_run[run]["risk"]["area"]) for run in runs),
         tuple(figures_by_name),
         context.dark,
     )

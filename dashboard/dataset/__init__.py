@@ -2,7 +2,6 @@
 choices above the views, and the way to images that are not on this computer.
 """
 
-import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from core.datasets.statistics import Summary, load_summary, save_summary, summar
 from core.formatting import counted, of_class
 from core.progress import Progress
 from dashboard import cache, pickers, samples, url_state
-from dashboard.page import is_dark
-from dashboard.pickers import choice
+from dashboard.page import ProgressBar, is_dark
+from dashboard.url_state import choice
 
 
 @dataclass(frozen=True)
@@ -122,9 +121,6 @@ def statistics_folder(content: str) -> Path:
     return paths.cache_root() / "summaries" / content
 
 
-_EVERY = 0.2  # seconds between two drawings of the bar
-
-
 def offer_download(spec: DatasetSpec, size: int, *, placeholders_shown: bool = True) -> None:
     """Say that the images of ``size`` px are not here, and fetch them on a click; reruns when done.
 
@@ -149,32 +145,22 @@ def offer_download(spec: DatasetSpec, size: int, *, placeholders_shown: bool = T
     if not clicked:
         return
     st.session_state.pop(failure, None)
-    bar = place.progress(0.0, text="Connecting")
-    place.button("Stop", icon=":material/stop:", key="download_stop", help="What has arrived is kept.")
+    with place:
+        bar = ProgressBar("Connecting", download_line)
+        st.button("Stop", icon=":material/stop:", key="download_stop", help="What has arrived is kept.")
     try:
-        began, before, shown = time.monotonic(), None, 0.0
         for step in spec.download(size):
-            before = step.done if before is None else before
-            now = time.monotonic()
-            if now - shown >= _EVERY or step.message:
-                bar.progress(min(step.done / max(step.total, 1), 1.0), text=download_line(step, now - began, before))
-                shown = now
+            bar(step)
         spec.load(size)
     except DatasetUnavailable as error:
         st.session_state[failure] = str(error)
     st.rerun()
 
 
-def download_line(step: Progress, seconds: float, before: int = 0) -> str:
-    """'12 of 35 MB, 20 s left': what stands on the bar; ``before`` bytes were there at the start."""
+def download_line(step: Progress) -> str:
+    """'12 of 35 MB': what stands on the bar."""
     text = f"{step.done / 1e6:,.0f} of {step.total / 1e6:,.0f} MB"
-    if step.message:
-        return f"{text}, {step.message}"
-    speed = (step.done - before) / seconds if seconds > 1 else 0
-    if speed > 0:
-        left = (step.total - step.done) / speed
-        text += f", {left:.0f} s left" if left < 90 else f", {left / 60:.0f} min left"
-    return text
+    return f"{text}, {step.message}" if step.message else text
 
 
 def most_megabytes(spec: DatasetSpec, size: int) -> str:

@@ -1,24 +1,23 @@
 """Dataset under audit: copies and leakage, labels that are likely wrong, shortcuts, colours by class."""
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.datasets.quality.audit import Audit, DuplicateGroup, cached
 from core.datasets.quality.audit import audit as compute
 from core.datasets.quality.near_duplicates import ImageRef
-from core.formatting import counted, percent
+from core.formatting import counted, exact_percent, percent
 from core.probabilities import wilson_interval
-from core.progress import Progress
 from dashboard.charts import show_figure
 from dashboard.dataset import DatasetContext, missing_images
-from dashboard.page import view
+from dashboard.page import ProgressBar, view
 from dashboard.pictures import enlarge
-from dashboard.style import PRIMARY, class_colours, finish, ground
+from dashboard.style import LEGEND_ABOVE, PRIMARY, class_colours, end_labels, error_bar, finish, ground, rows_axis
 
 CHANNELS = ("red", "green", "blue")
 _CHANNEL_COLOURS = {False: ("#c4313b", "#2d8a3e", "#2f62b5"), True: ("#f08080", "#7fd08f", "#8db7f5")}
@@ -46,28 +45,12 @@ def shortcut_bars(result: Audit, *, title: str, dark: bool = False) -> go.Figure
         y=table["title"],
         orientation="h",
         marker={"color": [base["quiet"] if w else PRIMARY[dark] for w in whole]},
-        error_x={
-            "array": 100 * table["high"] - percent,
-            "arrayminus": percent - 100 * table["low"],
-            "color": base["text"],
-            "thickness": 1.5,
-            "width": 5,
-        },
+        error_x=error_bar(percent, 100 * table["low"], 100 * table["high"], base["text"], thickness=1.5, width=5),
         customdata=table[["meaning", "right", "n"]],
         hovertemplate="%{customdata[0]}<br>%{customdata[1]:,} of %{customdata[2]:,} right<extra></extra>",
         showlegend=False,
     )
-    fig.add_scatter(
-        x=100 * table["high"],
-        y=table["title"],
-        mode="text",
-        text=[f"   {value:.1f} %" for value in percent],
-        textposition="middle right",
-        textfont={"color": base["text"]},
-        hoverinfo="skip",
-        showlegend=False,
-        cliponaxis=False,
-    )
+    end_labels(fig, 100 * table["high"], table["title"], [f"   {value:.1f} %" for value in percent], dark)
     fig.add_vline(x=100 * result.majority_share, line={"color": base["quiet"], "width": 1.5, "dash": "dash"})
     fig.add_annotation(
         x=100 * result.majority_share, y=1, yref="paper", yanchor="bottom", showarrow=False, xanchor="left",
@@ -77,7 +60,7 @@ def shortcut_bars(result: Audit, *, title: str, dark: bool = False) -> go.Figure
     fig.update_layout(bargap=0.4, margin={"t": 76})
     fig.update_xaxes(title_text="pictures named right, %", range=[0, 112], tickvals=[0, 20, 40, 60, 80, 100])
     fig.update_xaxes(fixedrange=True)
-    fig.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True, tickfont={"color": base["text"]})
+    rows_axis(fig, dark)
     return fig
 
 
@@ -96,7 +79,7 @@ def colour_table(result: Audit) -> pd.DataFrame:
 
 def colour_dots(result: Audit, names: dict[str, str], *, title: str, dark: bool = False) -> go.Figure:
     """The mean red, green and blue of each class as marks, with lines of one deviation between pictures."""
-    base, table = ground(dark), colour_table(result)
+    table = colour_table(result)
     rows = [f"{code}  {names[code]}" for code in result.codes]
     fig = go.Figure()
     for channel, colour, symbol in zip(CHANNELS, _CHANNEL_COLOURS[dark], _SYMBOLS, strict=True):
@@ -112,13 +95,11 @@ def colour_dots(result: Audit, names: dict[str, str], *, title: str, dark: bool 
             "picture by %{customdata[1]:.1f}<extra></extra>",
         )
     finish(fig, title=title, height=170 + 30 * len(rows), dark=dark)
-    fig.update_layout(margin={"t": 76}, legend={"x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom"})
+    fig.update_layout(LEGEND_ABOVE)
     fig.update_xaxes(title_text="level of the whole picture (0 dark, 255 light)", fixedrange=True)
     colours = class_colours(result.codes, dark)
     ticks = [f'<span style="color:{colours[c]}">■</span> {row}' for c, row in zip(result.codes, rows, strict=True)]
-    fig.update_yaxes(
-        autorange="reversed", fixedrange=True, tickfont={"color": base["text"]}, tickvals=rows, ticktext=ticks
-    )
+    rows_axis(fig, dark, showgrid=True, tickvals=rows, ticktext=ticks)
     return fig
 
 
@@ -133,13 +114,13 @@ def shortcut_title(result: Audit) -> str:
 def colour_title(result: Audit) -> str:
     """Which classes lie furthest apart in lightness."""
     light = np.array(result.colours.mean).mean(1)
-    return f"{result.codes[int(light.argmin())]} pictures are the darkest, {result.codes[int(light.argmax())]} the lightest"
+    darkest, lightest = result.codes[int(light.argmin())], result.codes[int(light.argmax())]
+    return f"{darkest} pictures are the darkest, {lightest} the lightest"
 
 
 COPIES, SUSPECTS = 6, 12  # shown a page
 SIDE, MOST_SIDE = 112, 160  # px: small pictures are enlarged by whole factors to the first at least
 MOST_MEMBERS = 4  # shown of one group
-_EVERY = 0.2  # seconds between two drawings of the bar
 
 
 @view(":material/fact_check: Audit", order=50)
@@ -157,8 +138,8 @@ def render(context: DatasetContext) -> None:
     again = result is not None
     if not again:
         st.markdown(
-            f"An audit looks for {context.spec.unit}s that are there twice, labels that are likely wrong, and shortcuts: "
-            "ways to name the class without looking at a cell. It takes a minute or two."
+            f"An audit looks for {context.spec.unit}s that are there twice, labels that are likely wrong, and "
+            "shortcuts: ways to name the class without looking at a cell. It takes a minute or two."
         )
     place = st.container()
     clicked = place.button(
@@ -169,7 +150,7 @@ def render(context: DatasetContext) -> None:
         help="Everything stays on this computer; results are kept.",
     )
     if clicked:
-        result = _run(context, place)
+        _run(context, place)
         st.rerun()
     if result is None:
         return
@@ -182,37 +163,18 @@ def render(context: DatasetContext) -> None:
     with halves.container():
         _colours(context, result)
     st.caption(
-        f"Audited: {context.count(result.total)} of {result.provenance} at {result.size} px (content {result.content_hash}), "
-        f"in {result.cpu_seconds:.0f} seconds of the processor."
+        f"Audited: {context.count(result.total)} of {result.provenance} at {result.size} px (content "
+        f"{result.content_hash}), in {result.cpu_seconds:.0f} seconds of the processor."
     )
 
 
-def _run(context: DatasetContext, place) -> Audit:
+def _run(context: DatasetContext, place: DeltaGenerator) -> None:
     """Compute it with a bar that tells the time left; 'Stop' gives it up."""
-    bar = place.progress(0.0, text="Beginning")
-    place.button("Stop", icon=":material/stop:", key="audit_stop")
-    began, drawn_at = time.monotonic(), 0.0
-
-    def report(step: Progress) -> None:
-        nonlocal drawn_at
-        now = time.monotonic()
-        if now - drawn_at >= _EVERY:
-            bar.progress(step.done / step.total, text=progress_line(step, now - began))
-            drawn_at = now
-
-    result = compute(context.loaded, report, fresh=True)
-    bar.empty()
-    return result
-
-
-def progress_line(step: Progress, seconds: float) -> str:
-    """'Comparing pictures, 40 s left': what stands on the bar."""
-    if step.done < 5 or seconds < 2:
-        return step.message
-    left = seconds * (step.total - step.done) / step.done
-    return (
-        f"{step.message}, about {left:.0f} s left" if left < 90 else f"{step.message}, about {left / 60:.0f} min left"
-    )
+    with place:
+        bar = ProgressBar("Beginning", lambda step: step.message)
+        st.button("Stop", icon=":material/stop:", key="audit_stop")
+    with bar:
+        compute(context.loaded, bar, fresh=True)
 
 
 # ---------------------------------------------------------------- in figures
@@ -241,7 +203,8 @@ def _figures(context: DatasetContext, result: Audit) -> None:
         st.metric(
             "Doubted labels",
             f"{result.label_issue_count:,}",
-            help=f"{100 * result.label_issue_count / max(result.total, 1):.1f} % of all. Most are the checker's own mistakes.",
+            help=f"{exact_percent(result.label_issue_count / max(result.total, 1))} of all. Most are the checker's own "
+            "mistakes.",
         )
 
 
@@ -334,9 +297,9 @@ def _suspects(context: DatasetContext, result: Audit) -> None:
         st.success("No label is doubted.", icon=":material/check_circle:")
         return
     st.markdown(
-        f"A simple model, fitted five times and asked only about {context.spec.unit}s that it had not seen, is right on "
-        f"{100 * result.checker_accuracy:.1f} % and doubts {counted(result.label_issue_count, 'label')}; the surest stand first. Many are its "
-        "own mistakes: it takes somebody who knows them to decide.",
+        f"A simple model, fitted five times and asked only about {context.spec.unit}s that it had not seen, is right "
+        f"on {exact_percent(result.checker_accuracy)} and doubts {counted(result.label_issue_count, 'label')}; the "
+        "surest stand first. Many are its own mistakes: it takes somebody who knows them to decide.",
         help="Confident learning (Northcutt et al. 2021): a label is doubted where another class gets more than its "
         "own, and as much as that class usually gets. Copies never stand on both sides.",
     )

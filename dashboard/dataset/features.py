@@ -12,13 +12,13 @@ from core.datasets import LoadedDataset, get_dataset
 from core.datasets import statistics as texture
 from core.datasets.statistics import FEATURES, Feature, Imbalance, TextureStatistics, measure_imbalance
 from core.evaluation.metrics import pairwise_auroc
-from core.formatting import capitalized
-from dashboard import cache, url_state
+from core.formatting import capitalized, exact_percent
+from dashboard import cache
 from dashboard.charts import cached_figure, show_figure
 from dashboard.dataset import DatasetContext, missing_images, statistics_folder
 from dashboard.page import view
-from dashboard.pickers import choice
-from dashboard.style import PRIMARY, class_colours, finish, ground
+from dashboard.style import LEGEND_ABOVE, PRIMARY, class_colours, end_labels, error_bar, finish, ground, rows_axis
+from dashboard.url_state import choice, linked
 
 
 def feature_statistics(
@@ -133,17 +133,7 @@ def class_shares(
             customdata=counts[other],
             hovertemplate=f"%{{y}}<br>{other}: %{{customdata:,}} {unit}s, %{{x:.1f}} %<extra></extra>",
         )
-    fig.add_scatter(
-        x=np.max(list(shares.values()), axis=0),
-        y=rows,
-        mode="text",
-        text=[f"   {share:.1f} %" for share in shares[split]],
-        textposition="middle right",
-        textfont={"color": base["text"]},
-        hoverinfo="skip",
-        showlegend=False,
-        cliponaxis=False,
-    )
+    end_labels(fig, np.max(list(shares.values()), axis=0), rows, [f"   {share:.1f} %" for share in shares[split]], dark)
     even = 100 / max(int(np.count_nonzero(counts[split])), 1)
     fig.add_vline(x=even, line={"color": base["quiet"], "width": 1, "dash": "dash"})
     fig.add_annotation(
@@ -154,7 +144,7 @@ def class_shares(
     fig.update_layout(bargap=0.35, margin={"t": 76}, legend={"y": -0.14, "yanchor": "top"})
     highest = max(float(share.max(initial=0)) for share in shares.values())
     fig.update_xaxes(title_text=f"share of {split}, %", range=[0, 1.18 * highest], fixedrange=True)
-    fig.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True, tickfont={"color": base["text"]})
+    rows_axis(fig, dark)
     return fig
 
 
@@ -175,13 +165,7 @@ def separation_dots(
         x=mean,
         y=rows,
         mode="markers+text",
-        error_x={
-            "array": best - mean,
-            "arrayminus": mean - worst,
-            "color": base["quiet"],
-            "thickness": 1.5,
-            "width": 0,
-        },
+        error_x=error_bar(mean, worst, best, base["quiet"], thickness=1.5),
         marker={
             "size": 15,
             "color": [colour if f == chosen else base["background"] for f in table["feature"]],
@@ -203,7 +187,7 @@ def separation_dots(
         title_text="pairs put in the right order, % (50 is chance)", range=[47, 103], tickvals=[50, 60, 70, 80, 90, 100]
     )
     fig.update_xaxes(fixedrange=True)
-    fig.update_yaxes(autorange="reversed", fixedrange=True, tickfont={"color": base["text"]})
+    rows_axis(fig, dark, showgrid=True)
     return fig
 
 
@@ -256,11 +240,7 @@ def distribution(
             hoverinfo="skip",
         )
     finish(fig, title=title, height=height, dark=dark)
-    fig.update_layout(
-        barmode="overlay",
-        margin={"t": 76},
-        legend={"x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom"},
-    )
+    fig.update_layout(LEGEND_ABOVE, barmode="overlay")
     fig.update_xaxes(title_text=capitalized(feature.axis), showgrid=False)
     fig.update_yaxes(title_text=f"% of the class's {unit}s", rangemode="tozero")
     return fig
@@ -294,7 +274,8 @@ def render(context: DatasetContext) -> None:
     if statistics is None:
         missing_images(context, placeholders_shown=False)
         st.info(
-            f"Brightness and texture are measured on the pictures, which are not on this computer at {context.size} px.",
+            "Brightness and texture are measured on the pictures, which are not on this computer at "
+            f"{context.size} px.",
             icon=":material/hide_image:",
         )
         return
@@ -333,22 +314,24 @@ def _accuracy_explained(context: DatasetContext, balance: Imbalance) -> None:
     """What the shares mean for accuracy, in words and in numbers that anyone can check."""
     unit, classes = context.spec.unit, len(balance.codes)
     most, least = context.plural_of(balance.majority), context.plural_of(balance.rarest)
+    plain = [_percent(p) for p in (balance.majority_accuracy, balance.accuracy_without_rarest)]
+    balanced = [_percent(p) for p in (balance.majority_balanced_accuracy, balance.balanced_accuracy_without_rarest)]
     st.markdown("**What this means for accuracy**")
     st.markdown(
         f"- Whoever calls every {unit} _{context.of(balance.majority).name}_ without looking is right for "
-        f"**{_percent(balance.majority_accuracy)}** of {context.split}, and finds none of the other {classes - 1} classes. "
-        "An accuracy says something only beside this figure.\n"
-        f"- Whoever names everything right but never finds {least} still reaches "
-        f"**{_percent(balance.accuracy_without_rarest)}** accuracy: they are only {_percent(1 - balance.accuracy_without_rarest)} of all.\n"
+        f"**{plain[0]}** of {context.split}, and finds none of the other {classes - 1} classes. An accuracy says "
+        "something only beside this figure.\n"
+        f"- Whoever names everything right but never finds {least} still reaches **{plain[1]}** accuracy: they are "
+        f"only {_percent(1 - balance.accuracy_without_rarest)} of all.\n"
         f"- **Balanced accuracy** is the mean of the shares found of each class: all {classes} classes count alike. "
-        f"The same two get **{_percent(balance.majority_balanced_accuracy)}** and **{_percent(balance.balanced_accuracy_without_rarest)}**."
+        f"The same two get **{balanced[0]}** and **{balanced[1]}**."
     )
     if balance.is_balanced:
         st.markdown("Here all classes are about equally common: accuracy and balanced accuracy say nearly the same.")
     else:
         st.markdown(
-            f"One {unit} of the rarest class moves the balanced accuracy {balance.ratio:.1f} times as far as one of the "
-            f"commonest; in plain accuracy, {most} count {balance.ratio:.1f} times as much as {least} together. A rare "
+            f"One {unit} of the rarest class moves the balanced accuracy {balance.ratio:.1f} times as far as one of "
+            f"the commonest; in plain accuracy, {most} count {balance.ratio:.1f} times as much as {least} together. A rare "
             f"class has fewer {unit}s to learn from, too: look at its own sensitivity, and at its interval."
         )
     st.caption(_across_splits(context))
@@ -379,14 +362,8 @@ def _features_section(context: DatasetContext, statistics: TextureStatistics, no
     st.markdown(_finding(context, table))
     feature, names = _BY_KEY[key], context.spec.names
     by_class = feature_values(statistics, codes, key, context.split)
-    mark = (
-        statistics.provenance.content_hash,
-        statistics.size,
-        context.split,
-        tuple(codes),
-        context.spec.unit,
-        context.dark,
-    )
+    mark = (statistics.provenance.content_hash, statistics.size, context.split, tuple(codes))
+    mark += (context.spec.unit, context.dark)
     columns = st.grid(2, min_column_width=430, gap="medium")
     with columns.container():
         title = "How well each number alone tells them apart"
@@ -410,8 +387,8 @@ def _features_section(context: DatasetContext, statistics: TextureStatistics, no
         show_figure(fig, pd.DataFrame(long, columns=["class", key]), f"{context.name}-{key}", f"distribution-{key}")
     counted = ", ".join(f"{c} {len(some):,}" for c, some in by_class.items())
     st.caption(
-        f"**{feature.title}**: {feature.meaning} {_how_measured(key, statistics)} Measured on {counted} {context.spec.unit}s of "
-        f"{context.split}, {statistics.provenance.label}. Curves are kernel densities. {note or ''}"
+        f"**{feature.title}**: {feature.meaning} {_how_measured(key, statistics)} Measured on {counted} "
+        f"{context.spec.unit}s of {context.split}, {statistics.provenance.label}. Curves are kernel densities. {note or ''}"
     )
 
 
@@ -422,19 +399,16 @@ def _class_choice(context: DatasetContext, statistics: TextureStatistics) -> lis
     first = list(dict.fromkeys(c for c in (context.code, *near, *options) if c in options))[:3]
     if not set(st.session_state.get("among") or options) & set(options):  # those of the data set before
         del st.session_state["among"]
-    notice = url_state.prepare("among", options, first, what="class", many=True)
-    if notice:
-        st.info(notice, icon=":material/link:")
-    names = context.spec.names
-    st.multiselect(
-        "Compare the classes",
-        options,
-        key="among",
-        max_selections=MOST_CLASSES,
-        format_func=lambda c: f"{c} {names[c]}",
-        width=560,
-    )
-    url_state.share("among")
+    titles = {code: f"{code} {name}" for code, name in context.spec.names.items()}
+    with linked("among", options, first, "class", many=True):
+        st.multiselect(
+            "Compare the classes",
+            options,
+            key="among",
+            max_selections=MOST_CLASSES,
+            format_func=titles.get,
+            width=560,
+        )
     return [code for code in options if code in st.session_state["among"]]
 
 
@@ -474,4 +448,4 @@ def _how_measured(key: str, statistics: TextureStatistics) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+    return exact_percent(share).replace(" ", "\N{NO-BREAK SPACE}")

@@ -11,13 +11,14 @@ from plotly.subplots import make_subplots
 
 from core.datasets import SPLITS, CellClass, DatasetSpec, LoadedDataset
 from core.datasets.statistics import BINS, Summary
-from core.formatting import capitalized, of_class
+from core.formatting import capitalized, exact_percent, of_class
+from core.progress import Report, silent
 from dashboard import pickers, samples
 from dashboard.charts import plot
 from dashboard.dataset import DatasetContext, missing_images
 from dashboard.page import ProgressBar, is_dark, view
 from dashboard.pictures import enlarge, sheet
-from dashboard.style import class_colours, finish, ground
+from dashboard.style import class_colours, end_labels, finish, ground, rows_axis
 
 PER_PAGE = 20
 PLACEHOLDER_PAGES = 10
@@ -38,11 +39,6 @@ class GalleryPage:
     real: bool = True
 
 
-def page_count(count: int) -> int:
-    """Pages of a wall of ``count`` cells, at least one."""
-    return max(1, -(-count // PER_PAGE))
-
-
 def count_pictures(loaded: LoadedDataset | None, code: str, split: str) -> int:
     """Pictures of a class in a split; without images some pages of those that stand in."""
     if loaded is None:
@@ -57,7 +53,7 @@ def gallery_page(
     code: str,
     split: str,
     page: int,
-    report: samples.Report = samples.silent,
+    report: Report = silent,
 ) -> GalleryPage:
     """The pictures of one class and split on a page (from 1); where the images are not here, those that stand in.
 
@@ -140,23 +136,15 @@ def class_bars(
             marker={"symbol": "square", "size": 11, "color": _blend(base["text"], base["background"], strength)},
         )
     totals = summary.by_class
-    fig.add_scatter(
-        x=totals,
-        y=rows,
-        mode="text",
-        text=[f"  {n:,} · {s:.1%}".replace("%", " %") for n, s in zip(totals, summary.shares, strict=True)],
-        textposition="middle right",
-        textfont={"color": base["text"]},
-        hoverinfo="skip",
-        showlegend=False,
-        cliponaxis=False,
+    end_labels(
+        fig, totals, rows, [f"  {n:,} · {exact_percent(s)}" for n, s in zip(totals, summary.shares, strict=True)], dark
     )
     finish(fig, title=_balance(summary, classes, unit), height=height, dark=dark)
     fig.update_layout(
         barmode="stack", bargap=0.28, legend={"y": -0.16, "yanchor": "top", "x": 1, "traceorder": "normal"}
     )
     fig.update_xaxes(title_text="images", range=[0, totals.max() * 1.36], fixedrange=True, tickformat=",")
-    fig.update_yaxes(autorange="reversed", fixedrange=True, showgrid=False, tickfont={"color": base["text"]})
+    rows_axis(fig, dark)
     return fig
 
 
@@ -251,7 +239,7 @@ def show_neighbours(summary: Summary, spec: DatasetSpec, code: str) -> list[str]
                     if share is None:
                         st.caption("the chosen class")
                     else:
-                        percent = f"{share:.0%}".replace("%", " %") if share >= 0.005 else "< 1 %"
+                        percent = exact_percent(share, 0) if share >= 0.005 else "< 1 %"
                         st.caption(
                             f"{percent} of the {name} resemble one most",
                             help=f"For each of the {int(summary.counts['val'][summary.codes.index(code)])} {name} of "
@@ -381,16 +369,12 @@ def _gallery(context: DatasetContext) -> None:
     missing_images(context)
     if context.loaded is None and not context.has_placeholders:
         return
-    count = page_count(count_pictures(context.loaded, context.code, context.split))
-    start, pager = pickers.first_page(
-        f"{context.name}-{context.size}-{context.scheme}-{context.code}-{context.split}", count
-    )
-    place = st.container()
-    page = st.pagination(count, default=start, key=pager)
-    pickers.share_page(page)
-    with place:
-        waiting = ProgressBar("Generating cells")
-    shown = gallery_page(context.spec, context.loaded, context.size, context.code, context.split, page, waiting)
+    count = count_pictures(context.loaded, context.code, context.split)
+    wall = f"{context.name}-{context.size}-{context.scheme}-{context.code}-{context.split}"
+    place, members = pickers.page_of(wall, count, PER_PAGE)
+    page = 1 + members.start // PER_PAGE
+    with place, ProgressBar("Generating cells", after=1) as bar:
+        shown = gallery_page(context.spec, context.loaded, context.size, context.code, context.split, page, bar)
     with place:
         if len(shown.images):
             about = None if shown.real else samples.placeholder_help(context.spec)

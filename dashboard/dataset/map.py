@@ -1,14 +1,14 @@
 """Dataset as a map: where a model puts the pictures, what lies in a corner of it, what is most like one of them."""
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from threading import Condition
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from cachetools import LRUCache, cached
 
 from core.datasets import LoadedDataset
 from core.evaluation.embeddings import (
@@ -27,10 +27,11 @@ from core.runs import Run
 from dashboard import cache, pickers, url_state
 from dashboard.charts import show_figure
 from dashboard.dataset import DatasetContext, missing_images
-from dashboard.page import link, view
-from dashboard.pickers import choice, run_picker
+from dashboard.page import ProgressBar, link, view
+from dashboard.pickers import run_picker
 from dashboard.pictures import enlarge
 from dashboard.style import class_colours, contrast, finish
+from dashboard.url_state import choice
 
 SAMPLE = 1500
 UNSEEN_SPLITS = ("val", "test")  # what no model has learnt from
@@ -98,21 +99,24 @@ def draw_sample(loaded: LoadedDataset, most: int = SAMPLE) -> MapSample:
     return MapSample(splits, rows, ids, labels)
 
 
+def _embedded_by(run: Run, loaded: LoadedDataset, *_: object) -> tuple[str, str]:
+    return run.version, loaded.provenance.content_hash
+
+
+# Not Streamlit's cache: what it keeps can't draw a bar that stands outside of it. Of several visitors who ask for the
+# same the first one makes it, the others wait.
+@cached(LRUCache(8), key=_embedded_by, condition=Condition())
 def embed_sample(run: Run, loaded: LoadedDataset, report: Callable[[Progress], None]) -> EmbeddedSample:
     """Where ``run`` puts the sample; asked once for each run and build of the images. Raises `EngineError`."""
-
-    def make() -> EmbeddedSample:
-        chosen = draw_sample(loaded)
-        vectors = embed(run, chosen.images(loaded), report)
-        return EmbeddedSample(chosen, vectors, neighbour_purity(vectors, chosen.labels))
-
-    return _slot("atlas", *cache.version(run), loaded.provenance.content_hash).fill(make)
+    chosen = draw_sample(loaded)
+    vectors = embed(run, chosen.images(loaded), report)
+    return EmbeddedSample(chosen, vectors, neighbour_purity(vectors, chosen.labels))
 
 
-def map_points(run: Run, loaded: LoadedDataset, embedded: EmbeddedSample, method: str) -> Projection:
-    """The map of ``embedded``, by directions as likeness is, drawn once for each run, build and method."""
-    slot = _slot(f"points-{method}", *cache.version(run), loaded.provenance.content_hash)
-    return slot.fill(lambda: project(normalise(embedded.vectors), method))
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=cache.BY_VERSION)
+def map_points(run: Run, content: str, _embedded: EmbeddedSample, method: str) -> Projection:
+    """The map of ``_embedded``, by directions as likeness is, drawn once for each run, build ``content`` and method."""
+    return project(normalise(_embedded.vectors), method)
 
 
 def map_table(embedded: EmbeddedSample, projection: Projection, codes: tuple[str, ...]) -> pd.DataFrame:
@@ -128,27 +132,6 @@ def map_table(embedded: EmbeddedSample, projection: Projection, codes: tuple[str
             "same_class": embedded.agree,
         }
     )
-
-
-class _Slot:
-    """A place for one result that several visitors may ask for: the first one makes it, the others wait.
-
-    Not a cached function: those can't draw a progress bar that stands outside of them.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._value = threading.Lock(), None
-
-    def fill(self, make: Callable[[], Any]) -> Any:
-        with self._lock:
-            if self._value is None:
-                self._value = make()
-            return self._value
-
-
-@st.cache_resource(max_entries=24, show_spinner=False)
-def _slot(*key: object) -> _Slot:
-    return _Slot()
 
 
 _INKS = ("#ffffff", "#231d36")
@@ -244,7 +227,7 @@ def render(context: DatasetContext) -> None:
         st.info(f"val and test hold {context.count(len(embedded.sample))}: too few for a map.", icon=":material/map:")
         return
     with st.spinner("Drawing the map"):
-        projection = map_points(run, context.loaded, embedded, method)
+        projection = map_points(run, context.content, embedded, method)
     chosen = _chosen(embedded)
     halves = st.grid(2, min_column_width=430, gap="medium")
     with halves.container():
@@ -273,14 +256,11 @@ def _no_model(context: DatasetContext) -> None:
 
 
 def _embedded(context: DatasetContext, run: Run) -> EmbeddedSample:
-    bar = st.empty()
+    def line(step: Progress) -> str:
+        return f"{run.title} looks at {step.done:,} of {step.total:,} pictures"
 
-    def report(step) -> None:
-        bar.progress(step.done / max(step.total, 1), f"{run.title} looks at {step.done:,} of {step.total:,} pictures")
-
-    embedded = embed_sample(run, context.loaded, report)
-    bar.empty()
-    return embedded
+    with ProgressBar(f"{run.title} looks at the pictures", line, after=0.2) as bar:
+        return embed_sample(run, context.loaded, bar)
 
 
 # ---------------------------------------------------------------- the map and what is chosen on it

@@ -18,7 +18,7 @@ from dashboard.charts import show_figure
 from dashboard.dataset import DatasetContext, missing_images
 from dashboard.page import view
 from dashboard.pictures import enlarge
-from dashboard.style import class_colours, finish, ground
+from dashboard.style import class_colours, finish, ground, rows_axis
 
 ROUNDS = 2  # a block asks every class so often: balanced, yet nobody can tell the last ones of a block
 
@@ -130,7 +130,7 @@ def quiz_bars(
     most = int(table["asked"].max()) if len(table) else 1
     fig.update_layout(barmode="stack", bargap=0.35, showlegend=False)
     fig.update_xaxes(title_text="pictures", range=[0, 1.7 * most], dtick=max(1, -(-most // 5)), fixedrange=True)
-    fig.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True, tickfont={"color": base["text"]})
+    rows_axis(fig, dark)
     return fig
 
 

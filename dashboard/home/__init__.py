@@ -176,23 +176,20 @@ class AnsweredExample:
 
 def example(run: Run, spec: DatasetSpec) -> AnsweredExample | None:
     """A sample cell that ``run`` knows for what it is, the surest such; None where it can't answer at all."""
-    sizes_here = tuple(size for size in spec.sizes if cache.is_available(spec.name, size))
     try:
-        return _example(str(run.path), run.path.stat().st_mtime_ns, sizes_here, run, spec)
+        return _example(run, cache.images_version(spec.name), spec)
     except (HemaLensError, OSError):  # a broken run: Compare and Classify say so, Home only shows less
         return None
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _example(
-    path: str, changed: int, sizes_here: tuple[int, ...], _run: Run, _spec: DatasetSpec
-) -> AnsweredExample | None:
-    cells = samples(_spec.name, _run.size)
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=cache.BY_VERSION)
+def _example(run: Run, images: str, _spec: DatasetSpec) -> AnsweredExample | None:
+    cells = samples(_spec.name, run.size)
     if not cells:
         return None
-    crops = np.stack([crop_by_shape(cell.pixels, _run.size, _spec, mode="whole").pixels for cell in cells])
-    answers = Predictor(_run).predict_crops(crops).probabilities
-    right = [_run.codes[answer] == cell.truth for answer, cell in zip(answers.argmax(1), cells, strict=True)]
+    crops = np.stack([crop_by_shape(cell.pixels, run.size, _spec, mode="whole").pixels for cell in cells])
+    answers = Predictor(run).predict_crops(crops).probabilities
+    right = [run.codes[answer] == cell.truth for answer, cell in zip(answers.argmax(1), cells, strict=True)]
     chosen = int(np.argmax(answers.max(1) + right))  # a probability is 1 at most: right ones come first
     return AnsweredExample(cells[chosen], answers[chosen])
 

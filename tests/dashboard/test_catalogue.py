@@ -1,4 +1,4 @@
-"""The catalogue caches, yet notices what changes on disk."""
+"""What pages look at is cached, yet what changes on disk is noticed."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,8 @@ import streamlit as st
 from core.datasets import DatasetUnavailable
 from core.runs import update_metrics
 from dashboard import cache
+from dashboard.charts import cached_figure
+from tests.fake_datasets import added, fake_spec
 from tests.fake_runs import fake_run
 
 
@@ -52,6 +54,41 @@ def test_predictions_are_read_only_and_shared(folders):
     with pytest.raises(ValueError, match="read-only"):
         answers.logits[0] = 0
     assert np.isfinite(answers.logits).all()
+
+
+def test_a_file_that_was_overwritten_in_place_is_read_anew(folders):
+    run = fake_run(folders / "shipped", "a-64-1", seed=1)
+    before, folder = cache.predictions(cache.runs()[0]), run.path.stat().st_mtime_ns
+    other = fake_run(folders / "other", "a-64-1", seed=2)
+    (run.path / "predictions.npz").write_bytes((other.path / "predictions.npz").read_bytes())
+    assert run.path.stat().st_mtime_ns == folder, "the folder looks as before"
+    after = cache.predictions(cache.runs()[0])
+    assert not np.array_equal(before.logits, after.logits)
+    assert np.array_equal(after.logits, other.predictions("test").logits)
+
+
+def test_figures_of_a_run_that_was_replaced_are_drawn_anew(folders):
+    run = fake_run(folders / "shipped", "a-64-1", accuracy=0.9)
+    assert cached_figure(("t", *cache.runs()), lambda: "old") == "old"
+    assert cached_figure(("t", *cache.runs()), lambda: "new") == "old"
+    update_metrics(run, latency={"batch1_ms": 1.5})
+    assert cached_figure(("t", *cache.runs()), lambda: "new") == "new"
+
+
+def test_images_that_were_replaced_are_read_anew(folders, monkeypatch):
+    spec = fake_spec()
+    added(monkeypatch, spec)
+    first = cache.dataset_images("smears", 16)
+    assert cache.dataset_images("smears", 16) is first
+    (folders / "data").mkdir()
+    (folders / "data" / "smears_16.npz").write_bytes(b"other pictures")
+    again = cache.dataset_images("smears", 16)
+    assert again is not first
+    (folders / "data" / "smears_16.npz").write_bytes(b"yet others")
+    assert cache.dataset_images("smears", 16) is not again
+    version = cache.images_version("smears")
+    (folders / "data" / "another_16.npz").write_bytes(b"of another data set")
+    assert cache.images_version("smears") == version
 
 
 def test_what_is_on_this_computer():

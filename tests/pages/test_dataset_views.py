@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.datasets import get_dataset
 from dashboard import dataset
-from dashboard.dataset import features, gallery
+from dashboard.dataset import features
 from dashboard.dataset.quiz import Quiz
 from tests.fake_datasets import CAUTION, added, fake_spec
 from tests.fake_runs import fake_run
@@ -73,7 +73,7 @@ def test_what_was_computed_once_is_kept_for_the_next_start(empty, monkeypatch):
     loaded = get_dataset("smears").load(16)
     first = dataset.statistics("smears", 16, loaded)[0], features.feature_statistics("smears", 16, loaded)[0]
     st.cache_resource.clear()
-    for module, name in ((gallery, "summarize"), (features.texture, "measure")):
+    for module, name in ((dataset, "summarize"), (features.texture, "measure_texture")):
         monkeypatch.setattr(module, name, lambda *_: pytest.fail("computed again"))
     again = dataset.statistics("smears", 16, loaded)[0], features.feature_statistics("smears", 16, loaded)[0]
     assert again[0].provenance == first[0].provenance
