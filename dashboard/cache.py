@@ -2,8 +2,8 @@
 
 Everything here is shared between visitors (`st.cache_resource` returns the same object to all), so
 nobody may write into what it returns; arrays are marked read-only where they are loaded. What is computed from runs is
-cached under their versions (`BY_VERSION`), what is computed from images under `images_version`: a run or a file that was
-replaced is read anew.
+cached under their versions (`BY_VERSION`), what is computed from images under `images_version`: a run or a file that
+was replaced is read anew.
 """
 
 import hashlib

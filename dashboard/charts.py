@@ -150,8 +150,8 @@ def show_figure(
 
     ``data`` is what is drawn, written to the CSV file (its index too with ``index``); ``name`` is the files' name
     without ending ('hemalens-' is put before it); ``key`` is the chart's widget key, unique on the page. ``options`` go
-    to the chart (``on_select`` ...). The pictures are made in the browser as they are seen there, on the theme's ground; no
-    browser is needed on the server.
+    to the chart (``on_select`` ...). The pictures are made in the browser as they are seen there, on the theme's
+    ground; no browser is needed on the server.
     """
     container_key, name = f"figure_{key}", f"hemalens-{name}"
     with st.container(key=container_key, gap="xsmall"):

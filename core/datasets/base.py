@@ -235,11 +235,6 @@ class DatasetSpec:
     cautions: tuple[str, ...] = ()
 
     @property
-    def names(self) -> dict[str, str]:
-        """Each class's name by its code."""
-        return {c.code: c.name for c in self.classes}
-
-    @property
     def codes(self) -> tuple[str, ...]:
         return tuple(c.code for c in self.classes)
 

@@ -96,8 +96,8 @@ def measure_dots(
                 "x": own["value"].to_numpy(),
                 "error_x": error_bar(own["value"], own["low"], own["high"], quiet),
                 "customdata": list(zip(own["low"], own["high"], titles, own["cells"], strict=True)),
-                "hovertemplate": f"<b>%{{customdata[2]}}</b>, {word} %{{x:.2f}} %<br>95 % interval %{{customdata[0]:.1f}} "
-                f"to %{{customdata[1]:.1f}}<br>%{{customdata[3]:,}} {unit}s of the class",
+                "hovertemplate": f"<b>%{{customdata[2]}}</b>, {word} %{{x:.2f}} %<br>95 % interval "
+                f"%{{customdata[0]:.1f}} to %{{customdata[1]:.1f}}<br>%{{customdata[3]:,}} {unit}s of the class",
             }
             for own in (rows[run, measure] for run in runs)
         ]
@@ -366,8 +366,8 @@ def _curves_section(runs: Sequence[Run], context: CompareContext, codes: Sequenc
         show_figure(fig, curve_points(lines, "precision_recall"), "precision-recall", "precision_recall")
     st.caption(
         f"Each class against all others, as the probability from which a {context.unit} is called so is lowered. Dots: "
-        f"the answers as given, each {context.unit} the likeliest class. AUROC: how often one of the class gets a higher "
-        "probability than another; average precision weighs rare classes harder."
+        f"the answers as given, each {context.unit} the likeliest class. AUROC: how often one of the class gets a "
+        "higher probability than another; average precision weighs rare classes harder."
     )
 
 

@@ -26,8 +26,8 @@ from dashboard import cache
 from dashboard.charts import cached_figure, show_figure
 from dashboard.compare import CompareContext
 from dashboard.page import view
-from dashboard.pickers import choice
 from dashboard.style import PRIMARY, finish, ground, sequential, series_colours
+from dashboard.url_state import choice
 
 BINS = 6
 SEEDS = "seeds"  # in the address bar: all studies of seeds together

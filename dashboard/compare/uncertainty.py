@@ -301,14 +301,15 @@ def _on_laboratory(runs: Sequence[Run], laboratory: str, context: CompareContext
     if missing:
         names = listed([context.names[run.name] for run in missing])
         st.info(
-            f"{names} {'has' if len(missing) == 1 else 'have'} not been asked about {get_dataset(laboratory).title} yet. "
-            "That takes seconds to a minute, on this computer.",
+            f"{names} {'has' if len(missing) == 1 else 'have'} not been asked about {get_dataset(laboratory).title} "
+            "yet. That takes seconds to a minute, on this computer.",
             icon=":material/quiz:",
         )
         if st.button("Ask now", icon=":material/play_arrow:", key="ask_elsewhere"):
             _evaluate_now(missing, laboratory, context)
             st.rerun()
-    return {run: figures["uncertainty"] | {"verdicts": figures.get("verdicts")} for run, figures in stored.items() if figures}
+    asked = {run: figures for run, figures in stored.items() if figures}
+    return {run: found["uncertainty"] | {"verdicts": found.get("verdicts")} for run, found in asked.items()}
 
 
 def _evaluate_now(runs: Sequence[Run], laboratory: str, context: CompareContext) -> None:
@@ -351,8 +352,8 @@ def _draw(by_run: Mapping[Run, Figures], place: str, title: str, context: Compar
         show_figure(fig, risk, "risk", "risk")
     st.caption(
         f"Left: of the answers given with so much probability, how many are right; on the dotted line what is said is "
-        f"what is right. Right: where only the surest {context.unit}s are answered, how many of these answers are wrong "
-        "(Geifman and El-Yaniv 2017); the dotted line is 1 %. Val set the calibration, none of these "
+        f"what is right. Right: where only the surest {context.unit}s are answered, how many of these answers are "
+        "wrong (Geifman and El-Yaniv 2017); the dotted line is 1 %. Val set the calibration, none of these "
         f"{context.unit}s did."
     )
     held = coverage_points(figures_by_name, codes)
@@ -360,8 +361,8 @@ def _draw(by_run: Mapping[Run, Figures], place: str, title: str, context: Compar
     fig = cached_figure(("lists", *key), lambda: coverage_figure(held, codes, names, nominal, title=name, **look))
     show_figure(fig, held, "short-lists", "short_lists")
     promise = (
-        f"The lists promise to hold the right class of {100 * nominal:.0f} % of each class's {context.unit}s like those "
-        "of val (conformal prediction for each class: Sadinle, Lei and Wasserman 2019, arXiv:1609.00451)."
+        f"The lists promise to hold the right class of {100 * nominal:.0f} % of each class's {context.unit}s like "
+        "those of val (conformal prediction for each class: Sadinle, Lei and Wasserman 2019, arXiv:1609.00451)."
     )
     away = f" For {context.unit}s of another laboratory nothing is promised." if place != _HOME else ""
     where = f"{title}, framed as uploads are" if place != _HOME else f"test {context.unit}s of {runs[-1].provenance}"

@@ -54,7 +54,8 @@ def shortcut_bars(result: Audit, *, title: str, dark: bool = False) -> go.Figure
     fig.add_vline(x=100 * result.majority_share, line={"color": base["quiet"], "width": 1.5, "dash": "dash"})
     fig.add_annotation(
         x=100 * result.majority_share, y=1, yref="paper", yanchor="bottom", showarrow=False, xanchor="left",
-        text=f"always the commonest class: {100 * result.majority_share:.1f} %", font={"color": base["quiet"], "size": 13},
+        text=f"always the commonest class: {exact_percent(result.majority_share)}",
+        font={"color": base["quiet"], "size": 13},
     )  # fmt: skip
     finish(fig, title=title, height=300, dark=dark)
     fig.update_layout(bargap=0.4, margin={"t": 76})

@@ -331,8 +331,8 @@ def _accuracy_explained(context: DatasetContext, balance: Imbalance) -> None:
     else:
         st.markdown(
             f"One {unit} of the rarest class moves the balanced accuracy {balance.ratio:.1f} times as far as one of "
-            f"the commonest; in plain accuracy, {most} count {balance.ratio:.1f} times as much as {least} together. A rare "
-            f"class has fewer {unit}s to learn from, too: look at its own sensitivity, and at its interval."
+            f"the commonest; in plain accuracy, {most} count {balance.ratio:.1f} times as much as {least} together. A "
+            f"rare class has fewer {unit}s to learn from, too: look at its own sensitivity, and at its interval."
         )
     st.caption(_across_splits(context))
 
@@ -388,7 +388,8 @@ def _features_section(context: DatasetContext, statistics: TextureStatistics, no
     counted = ", ".join(f"{c} {len(some):,}" for c, some in by_class.items())
     st.caption(
         f"**{feature.title}**: {feature.meaning} {_how_measured(key, statistics)} Measured on {counted} "
-        f"{context.spec.unit}s of {context.split}, {statistics.provenance.label}. Curves are kernel densities. {note or ''}"
+        f"{context.spec.unit}s of {context.split}, {statistics.provenance.label}. Curves are kernel "
+        f"densities. {note or ''}"
     )
 
 

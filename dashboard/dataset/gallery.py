@@ -1,4 +1,4 @@
-"""Dataset, the pictures: how many of each class there are, what they look like, what tells them from their neighbours."""
+"""Dataset, the pictures: how many of each class there are, what they look like, what tells them from others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -330,14 +330,14 @@ def _limits(context: DatasetContext, run: Run, embedded: EmbeddedSample, project
     """What such a map can tell, and what it can't."""
     unit, numbers = context.spec.unit, embedded.vectors.shape[1]
     flat = (
-        f"PCA keeps {100 * projection.explained_variance:.0f} % of their variance: {unit}s that lie apart here differ, those that overlap "
-        "here may still differ in what is not shown."
+        f"PCA keeps {100 * projection.explained_variance:.0f} % of their variance: {unit}s that lie apart here differ, "
+        "those that overlap here may still differ in what is not shown."
         if projection.explained_variance is not None
         else "It keeps neighbours together; the size of a group and the distance between groups mean nothing."
     )
     text = (
-        f"A drawn box, a lasso or a click chooses {unit}s. {context.count(len(embedded.sample))} of val and test, which no "
-        f"model learns from; near each other is what the model sees alike. {numbers} numbers a {unit} are flattened "
+        f"A drawn box, a lasso or a click chooses {unit}s. {context.count(len(embedded.sample))} of val and test, which "
+        f"no model learns from; near each other is what the model sees alike. {numbers} numbers a {unit} are flattened "
         f"to two. {flat} A map shows what this model was taught to tell apart, not what nature keeps apart: "
         "a gap is no proof, and a point among strangers is a reason to look, not a diagnosis."
     )
@@ -426,8 +426,8 @@ def _similar(context: DatasetContext, embedded: EmbeddedSample, chosen: int) -> 
         st.markdown(
             f"**{same} of the {counted(len(rows), unit)}** most like it {'is' if same == 1 else 'are'} {codes[label]} "
             f"too{tail}.",
-            help=f"By the cosine of the model's numbers, over the {len(embedded.sample):,} {unit}s of the map; 1 is the "
-            "same direction.",
+            help=f"By the cosine of the model's numbers, over the {len(embedded.sample):,} {unit}s of the map; 1 is "
+            "the same direction.",
         )
         labels = [f"{codes[c]} · {cosine:.2f}" for c, cosine in zip(others, cosines, strict=True)]
         _tiles(context, embedded, rows, labels, "like", 6, 110)
