@@ -313,7 +313,7 @@ def _suspects(context: DatasetContext, result: Audit) -> None:
                 _show(image, f"{member.id}, labelled {code}")
             other = result.codes[suspect.suggested]
             st.markdown(
-                f"labelled **{code}** ({percent(suspect.given)}),  \nlooks like **{other}** ({percent(suspect.other)})",
+                f"labelled **{code}** ({percent(suspect.given_probability)}),  \nlooks like **{other}** ({percent(suspect.suggested_probability)})",
                 help=f"labelled {context.of(code).name}, looks like {context.of(other).name}",
             )
             st.caption(f"{member.split} · {_short(member.id)}", help=_whole(member.id))

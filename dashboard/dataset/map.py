@@ -336,9 +336,9 @@ def _limits(context: DatasetContext, run: Run, embedded: EmbeddedSample, project
         else "It keeps neighbours together; the size of a group and the distance between groups mean nothing."
     )
     text = (
-        f"A drawn box, a lasso or a click chooses {unit}s. {context.count(len(embedded.sample))} of val and test, which "
-        f"no model learns from; near each other is what the model sees alike. {numbers} numbers a {unit} are flattened "
-        f"to two. {flat} A map shows what this model was taught to tell apart, not what nature keeps apart: "
+        f"A drawn box, a lasso or a click chooses {unit}s. {context.count(len(embedded.sample))} of val and test, "
+        f"which no model learns from; near each other is what the model sees alike. {numbers} numbers a {unit} are "
+        f"flattened to two. {flat} A map shows what this model was taught to tell apart, not what nature keeps apart: "
         "a gap is no proof, and a point among strangers is a reason to look, not a diagnosis."
     )
     if run.config["dataset"]["provenance"].get("content_hash") != context.content:

@@ -39,7 +39,7 @@ def button(page: AppTest):
 
 def test_the_button_runs_it_and_shows_what_was_planted(page, found, monkeypatch):
     # The search itself is tested with the core; here it hands over what it found for these pictures.
-    def compute(loaded, report, embed):
+    def compute(loaded, report):
         report(audits.Progress(50, 100, "Comparing pictures", "%"))
         return found
 
