@@ -15,6 +15,7 @@ from typing import Any
 
 from core import paths
 from core.errors import HemaLensError
+from core.runs import in_current_words
 from core.storage import write_json
 
 FOLDER = "studies"
@@ -22,10 +23,6 @@ KINDS = ("tune", "ablation", "seeds")
 STATES = ("complete", "pruned", "failed")
 
 log = logging.getLogger(__name__)
-
-
-class StudyNotFound(HemaLensError):
-    """No study has the name asked for; the message names those that exist."""
 
 
 class InvalidStudy(HemaLensError):
@@ -99,7 +96,7 @@ class Study:
     @property
     def best(self) -> Trial | None:
         """The complete trial with the highest score (the first of equals), None where there is none."""
-        return max(self.complete, key=lambda t: (t.score, -t.number), default=None)
+        return max(self.complete, key=lambda t: (t.score or 0.0, -t.number), default=None)
 
     @property
     def seconds(self) -> float:
@@ -143,7 +140,6 @@ def write_study(root: Path, study: Study) -> Path:
     content = asdict(study)
     content["trials"] = [_trial_json(trial) for trial in sorted(study.trials, key=lambda t: t.number)]
     path = study_path(root, study.dataset, study.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {key: value for key, value in content.items() if value not in ("", {}) or key == "parameters"})
     return path
 
@@ -152,8 +148,9 @@ def read_study(path: Path) -> Study:
     """The study in the file ``path``; raises `InvalidStudy` where it is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        trials = tuple(Trial(**trial) for trial in content.pop("trials"))
-        return Study(**content, trials=trials)
+        content["base"] = in_current_words(content.get("base", {}))
+        content["trials"] = tuple(Trial(**trial) for trial in content["trials"])
+        return Study(**content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, InvalidStudy) as error:
         raise InvalidStudy(f"{path} can't be read as a study ({error}); delete it or write it anew") from error
 
@@ -165,8 +162,7 @@ def list_studies(dataset: str | None = None, *, shipped_only: bool = False) -> l
     left out and told in the log.
     """
     by_name: dict[tuple[str, str], Study] = {}
-    roots = (paths.shipped_runs_root(), *(() if shipped_only else (paths.user_runs_root(),)))
-    for root in roots:
+    for root in (paths.shipped_runs_root(), *([] if shipped_only else [paths.user_runs_root()])):
         for path in sorted(root.glob(f"{dataset or '*'}/{FOLDER}/*.json")):
             try:
                 study = read_study(path)
@@ -175,16 +171,6 @@ def list_studies(dataset: str | None = None, *, shipped_only: bool = False) -> l
                 continue
             by_name[study.dataset, study.name] = study
     return sorted(by_name.values(), key=lambda s: (s.dataset, KINDS.index(s.kind), s.name))
-
-
-def find_study(name: str, dataset: str | None = None) -> Study:
-    """The study called ``name``; raises `StudyNotFound`, whose message lists what exists."""
-    studies = list_studies(dataset)
-    for study in studies:
-        if study.name == name:
-            return study
-    names = ", ".join(study.name for study in studies) or "none yet: make one with `python -m core tune`"
-    raise StudyNotFound(f"no study is called {name!r}; there are: {names}")
 
 
 def _trial_json(trial: Trial) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from core.studies import Study, Trial
+from core.studies import Study, Trial, list_studies
 
 FACTS = {
     "dataset": "bloodmnist",
@@ -101,3 +101,8 @@ def fake_seeds_study(seeds: int = 5, model: str = "cnn_bn", level: float = 0.95)
         trials=tuple(trials),
         **FACTS,
     )
+
+
+def stored_study(name: str) -> Study:
+    """The study of that name, as pages find it."""
+    return next(study for study in list_studies() if study.name == name)

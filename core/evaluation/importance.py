@@ -132,9 +132,8 @@ def _distribution(spec: Mapping[str, Any]) -> "BaseDistribution":
 
     if spec["kind"] == "choice":
         return CategoricalDistribution(spec["choices"])
-    return {"int": IntDistribution, "float": FloatDistribution}[spec["kind"]](
-        spec["low"], spec["high"], log=spec["log"]
-    )
+    kind = IntDistribution if spec["kind"] == "int" else FloatDistribution
+    return kind(spec["low"], spec["high"], log=spec["log"])
 
 
 AccuracyFn = Callable[[np.ndarray], float]

@@ -302,7 +302,7 @@ ABLATION_NOTE = (
 
 
 def run_ablation(config: TrainConfig, seeds: int, name: str | None = None, **options: Any) -> Study:
-    """The study of all `ABLATION_VARIANTS` on top of ``config``, which is `ABLATION_BASE` with what the caller changed."""
+    """The study of all `ABLATION_VARIANTS` of ``config``, which is `ABLATION_BASE` with what the caller changed."""
     return run_variants(
         config,
         ABLATION_VARIANTS,

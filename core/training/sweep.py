@@ -31,9 +31,7 @@ CLASSICAL_SECONDS_PER_IMAGE = 0.01  # a picture, roughly, for features and trees
 
 @dataclass(frozen=True)
 class SweepJob:
-    """One training of many: its ``config``, its run where it is ``existing`` already, else its likely
-    ``estimated_seconds`` (s).
-    """
+    """One training of many: its ``config``, and the ``existing`` run, else the ``estimated_seconds`` that it takes."""
 
     config: TrainConfig
     existing: Run | None
@@ -42,7 +40,7 @@ class SweepJob:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What became of a `SweepJob`: a ``run``, trained in ``seconds`` (None: there before), or the ``error`` in words."""
+    """What became of ``job``: a ``run``, trained in ``seconds`` (None: there before), or the ``error`` in words."""
 
     job: SweepJob
     run: Run | None = None
@@ -73,26 +71,20 @@ def plan_sweep(configs: Sequence[TrainConfig], *, any_recipe: bool = False) -> l
     The cost is measured: a step of a few pictures, varied, forward and backward, on the device that will train.
     """
     jobs = []
-    auxiliary_cache: dict[
-        tuple[str, int, str], AuxiliaryData | None
-    ] = {}  # reading them takes seconds, and most models share them
+    # Reading auxiliary cells takes seconds, and most models share them.
+    auxiliary_cache: dict[tuple[str, int, str], AuxiliaryData | None] = {}
     for config in configs:
-        data = config.load_data()
-        auxiliary_key = config.dataset, config.size, config.auxiliary
-        takes_auxiliary = get_model(config.model).kind == "network"
-        if takes_auxiliary and auxiliary_key not in auxiliary_cache:
-            auxiliary_cache[auxiliary_key] = load_auxiliary(config, data)
-        hashes = content_hashes(data, auxiliary_cache[auxiliary_key] if takes_auxiliary else None)
-        existing = _existing_run(config, hashes, any_recipe)
-        jobs.append(
-            SweepJob(
-                config,
-                existing,
-                0.0 if existing else _estimate_seconds(config, len(data["train"]), len(data.spec.classes)),
-            )
-        )
-    jobs.sort(key=lambda job: (job.there is None, job.cost, job.config.model))
-    if any(job.there is None and job.config.devices != 1 for job in jobs):
+        data, auxiliary = config.load_data(), None
+        if get_model(config.model).kind == "network":
+            key = config.dataset, config.size, config.auxiliary
+            if key not in auxiliary_cache:
+                auxiliary_cache[key] = load_auxiliary(config, data)
+            auxiliary = auxiliary_cache[key]
+        existing = _existing_run(config, content_hashes(data, auxiliary), any_recipe)
+        seconds = 0.0 if existing else _estimate_seconds(config, len(data["train"]), len(data.spec.classes))
+        jobs.append(SweepJob(config, existing, seconds))
+    jobs.sort(key=lambda job: (job.existing is None, job.estimated_seconds, job.config.model))
+    if any(job.existing is None and job.config.devices != 1 for job in jobs):
         # Processes that train together measure a little differently, but must train the same model at a time.
         first = jobs[-1].config
         device = choose_device(first.device)
@@ -153,9 +145,8 @@ class _SweepProgress:
     def begin(self, job: SweepJob) -> None:
         self.job = job
         self.number += 1
-        self.resumed_fraction: float | None = (
-            None  # share that an interrupted training has behind it: no work of this call
-        )
+        # The share that an interrupted training has behind it: no work of this call. Known from its first step on.
+        self.resumed_fraction: float | None = None
         self.job_fraction = 0.0
 
     def __call__(self, step: Progress) -> None:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import optuna
 import sqlalchemy
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
+from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
@@ -29,16 +30,15 @@ from core.datasets import LoadedDataset
 from core.errors import HemaLensError
 from core.models import get_model
 from core.progress import Progress, Report, silent
-from core.studies import Study, StudyNotFound, Trial, write_study
+from core.runs import in_current_words
+from core.studies import Study, Trial, write_study
 from core.training.augment import AUGMENTATIONS
 from core.training.config import BadConfig, TrainConfig, with_params
 from core.training.loop import TrainingFailed
 from core.training.optim import choose_device, device_name
 from core.training.studies import cross_validate_trial, run_trial
 
-if TYPE_CHECKING:
-    import optuna
-
+warnings.filterwarnings("ignore", category=ExperimentalWarning)  # Optuna's own, of its heartbeats
 Range = Mapping[str, Any]  # {"kind": "float" | "int", "low", "high", "log"} or {"kind": "choice", "choices": [...]}
 
 # What suits one optimiser is a hundred times too much for another, so that a search varies the factor of
@@ -93,17 +93,19 @@ class SearchSpace:
     @cached_property
     def _all(self) -> dict[str, Range]:
         model = get_model(self.base.model)
-        recipe = dict(_RECIPE_RANGES) if model.kind == "network" else {}
-        short = {**recipe, **model.tunable}
-        ranges = {name: parse_range(each) for name, each in short.items()}
-        if model.kind == "network":
-            ranges = {name: self._factor_range(name) for name in FACTORS} | ranges
-        return ranges
+        network = model.kind == "network"
+        short = {**(_RECIPE_RANGES if network else {}), **model.tunable}
+        return {name: self._factor_range(name) for name in FACTORS if network} | {
+            name: parse_range(each) for name, each in short.items()
+        }
 
-    @cached_property
+    @property
     def names(self) -> tuple[str, ...]:
         """The parameters that vary, in `TrainConfig`'s and the model's words."""
-        return tuple(n for n in self._all if n not in self.exclude and (not self.include or n in self.include))
+        return tuple(name for name in self._all if self._varies(name))
+
+    def _varies(self, name: str) -> bool:
+        return name not in self.exclude and (not self.include or name in self.include)
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -115,7 +117,7 @@ class SearchSpace:
         own_value = getattr(self.base, name) if optimizer == self.base.optimizer else 0.0
         return own_value or REFERENCE_VALUES[optimizer][name]
 
-    def suggest(self, trial: "optuna.Trial") -> dict[str, Any]:
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         """The parameters of one trial, chosen by Optuna."""
         params: dict[str, Any] = {}
         for name in sorted(self.names, key=lambda n: n in FACTORS):  # the optimiser before what depends on it
@@ -139,18 +141,14 @@ class SearchSpace:
         return chosen
 
     def _factor_range(self, name: str) -> Range:
-        varied = "optimizer" not in self.exclude and (not self.include or "optimizer" in self.include)
-        usual = [self.reference_value(name, o) for o in (REFERENCE_VALUES if varied else (self.base.optimizer,))]
+        optimizers = REFERENCE_VALUES if self._varies("optimizer") else (self.base.optimizer,)
+        usual = [self.reference_value(name, optimizer) for optimizer in optimizers]
         low, high = FACTORS[name]
-        return {
-            "kind": "float",
-            "low": _round_digits(min(usual) * low),
-            "high": _round_digits(max(usual) * high),
-            "log": True,
-        }
+        ends = {"low": _round_digits(min(usual) * low), "high": _round_digits(max(usual) * high)}
+        return {"kind": "float", **ends, "log": True}
 
 
-def _suggest(trial: "optuna.Trial", name: str, each: Range) -> Any:
+def _suggest(trial: optuna.Trial, name: str, each: Range) -> Any:
     if each["kind"] == "choice":
         return trial.suggest_categorical(name, each["choices"])
     suggest = trial.suggest_int if each["kind"] == "int" else trial.suggest_float
@@ -189,18 +187,24 @@ def open_storage(address: str | None = None, heartbeat: int = HEARTBEAT, grace: 
 
     Where the database can tell (all but Redis), a trial whose process gives no sign of life for
     ``grace`` seconds counts as failed, and its settings are tried once more by whoever comes next.
+    Raises `StorageUnavailable`.
     """
     address = address or default_storage()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         if address.startswith("redis"):
             return optuna.storages.get_storage(address)
-        sqlite = make_url(address).get_backend_name() == "sqlite"
-        if sqlite and (file := make_url(address).database):
-            Path(file).expanduser().parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            storage = _open_rdb(address, sqlite, heartbeat, grace)
+        url = make_url(address)
+        sqlite = url.get_backend_name() == "sqlite"
+        if sqlite and url.database:
+            Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
+        storage = _open_rdb(
+            address,
+            engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT}} if sqlite else {"pool_pre_ping": True},
+            heartbeat_interval=heartbeat,
+            grace_period=grace,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=1),
+        )
     except (SQLAlchemyError, StorageInternalError, ImportError, OSError, RuntimeError) as error:
         raise StorageUnavailable(
             f"the study's database {_redact_password(address)} can't be opened ({str(error).splitlines()[0]}); "
@@ -212,21 +216,13 @@ def open_storage(address: str | None = None, heartbeat: int = HEARTBEAT, grace: 
     return storage
 
 
-def _open_rdb(address: str, sqlite: bool, heartbeat: int, grace: int) -> RDBStorage:
-    for attempt in range(1, OPEN_ATTEMPTS + 1):
+def _open_rdb(address: str, **options: Any) -> RDBStorage:
+    for _ in range(OPEN_ATTEMPTS - 1):
         try:
-            return RDBStorage(
-                address,
-                engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT}} if sqlite else {"pool_pre_ping": True},
-                heartbeat_interval=heartbeat,
-                grace_period=grace,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=1),
-            )
+            return RDBStorage(address, **options)
         except SQLAlchemyError:
-            # Two processes that create the tables at the same moment: the second one finds them on its next look.
-            if attempt == OPEN_ATTEMPTS:
-                raise
-    raise AssertionError("unreachable")
+            continue  # two processes made the tables at the same moment: the second one finds them on its next look
+    return RDBStorage(address, **options)
 
 
 def _serialise_sqlite_writes(storage: RDBStorage) -> None:
@@ -238,14 +234,14 @@ def _serialise_sqlite_writes(storage: RDBStorage) -> None:
     storage.engine.dispose()
 
     @sqlalchemy.event.listens_for(storage.engine, "connect")
-    def prepare(connection, record) -> None:
+    def prepare(connection: Any, record: Any) -> None:
         connection.isolation_level = None
         # A trial makes dozens of small writes: a log ahead of the file spares each the wait for the disk.
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
 
     @sqlalchemy.event.listens_for(storage.engine, "begin")
-    def begin(connection) -> None:
+    def begin(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
@@ -260,6 +256,10 @@ STARTUP_TRIALS = 8  # trials drawn at random before what was seen guides the sea
 PRUNER_STARTUP_TRIALS = 4  # trials that must be complete before one is given up early
 _FACTS = "hemalens"
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+
+
+class SearchNotFound(HemaLensError):
+    """The database holds no search of that name on that data set."""
 
 
 class SearchMismatch(HemaLensError):
@@ -300,34 +300,20 @@ class SearchConfig:
         }
 
 
-class _TrialSeededSampler(optuna.samplers.BaseSampler):
+class _TrialSeededSampler(TPESampler):
     """TPE (Bergstra et al. 2011; multivariate) begun anew for each trial, from the seed and the trial's number.
 
     A search that goes on does not draw its first trials again, and processes never draw in step.
     """
 
     def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.sampler = optuna.samplers.TPESampler(seed=seed)
+        super().__init__(seed=seed)
+        self._search_seed = seed
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        number = int(np.random.SeedSequence([self.seed, trial.number]).generate_state(1)[0])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            self.sampler = optuna.samplers.TPESampler(seed=number, n_startup_trials=STARTUP_TRIALS, constant_liar=True)
-        self.sampler.before_trial(study, trial)
-
-    def infer_relative_search_space(self, study, trial):
-        return self.sampler.infer_relative_search_space(study, trial)
-
-    def sample_relative(self, study, trial, search_space):
-        return self.sampler.sample_relative(study, trial, search_space)
-
-    def sample_independent(self, study, trial, param_name, param_distribution):
-        return self.sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(self, study, trial, state, values) -> None:
-        self.sampler.after_trial(study, trial, state, values)
+        seed = int(np.random.SeedSequence([self._search_seed, trial.number]).generate_state(1)[0])
+        super().__init__(seed=seed, n_startup_trials=STARTUP_TRIALS)
+        super().before_trial(study, trial)
 
 
 def tune(
@@ -335,7 +321,7 @@ def tune(
     trials: int,
     *,
     name: str | None = None,
-    storage: optuna.storages.BaseStorage | str | None = None,
+    storage: BaseStorage | str | None = None,
     timeout: float | None = None,
     root: Path | None = None,
     report: Report = silent,
@@ -351,7 +337,7 @@ def tune(
     root = root or paths.user_runs_root()
     data = base.load_data()
     Study(name=name, device="", created="", **search.facts(data))  # a bad name is told before anything is begun
-    if not isinstance(storage, optuna.storages.BaseStorage):
+    if not isinstance(storage, BaseStorage):
         storage = open_storage(storage)
     study = _open_study(search, name, storage, data)
     began = time.monotonic()
@@ -363,13 +349,11 @@ def tune(
             def report_trial(message: str, done: int = done, so_far: str = _best_so_far(study)) -> None:
                 report(Progress(done, trials, f"{so_far}; {message}", "trial"))
 
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                try:
-                    study.optimize(_objective(search, data, report_trial), n_trials=1, catch=(TrainingFailed,))
-                except UpdateFinishedTrialError:
-                    # This machine slept, others took its trial for dead and did it anew: they have its result.
-                    continue
+            try:
+                study.optimize(_objective(search, data, report_trial), n_trials=1, catch=(TrainingFailed,))
+            except UpdateFinishedTrialError:
+                # This machine slept, others took its trial for dead and did it anew: they have its result.
+                continue
             write_results(study, root)
             report(Progress(done + 1, trials, _best_so_far(study), "trial"))
     finally:
@@ -378,11 +362,14 @@ def tune(
 
 
 def export_study(name: str, dataset: str, storage: str | None = None, root: Path | None = None) -> Study:
-    """Write the file of the search ``name`` from its database, for instance after other machines went on with it."""
+    """Write the file of the search ``name`` from its database, for instance after other machines went on with it.
+
+    Raises `SearchNotFound`, `StorageUnavailable`.
+    """
     try:
-        study = optuna.load_study(study_name=_full_name(name, dataset), storage=open_storage(storage))
+        study = optuna.load_study(study_name=f"{dataset}/{name}", storage=open_storage(storage))
     except KeyError as error:
-        raise StudyNotFound(f"the database has no search {name!r} on {dataset}") from error
+        raise SearchNotFound(f"the database has no search {name!r} on {dataset}") from error
     return write_results(study, root or paths.user_runs_root())
 
 
@@ -407,6 +394,8 @@ def _objective(
         params = search.space.suggest(trial)
         trial.set_user_attr("params", params)
         trial.set_user_attr("made", {"seed": search.base.seed, "device": device_name(device)})
+        config = with_params(search.base, params)
+        steps = search.folds if search.cross_validated else config.epochs
 
         def step_done(step: int, accuracy: float, seconds: float) -> None:
             trial.set_user_attr("seconds", seconds)
@@ -414,18 +403,14 @@ def _objective(
             if step < steps and trial.should_prune():
                 raise optuna.TrialPruned
 
-        config = with_params(search.base, params)
-        steps = search.folds if search.cross_validated else config.epochs
+        def listen(step: Progress) -> None:
+            report(f"trial {trial.number}: {step.message}")
+
         try:
             if search.cross_validated:
                 outcome = cross_validate_trial(config, data, search.folds, on_fold=step_done)
             else:
-                outcome = run_trial(
-                    config,
-                    data,
-                    report=lambda step: report(f"trial {trial.number}: {step.message}"),
-                    on_epoch=step_done,
-                )
+                outcome = run_trial(config, data, report=listen, on_epoch=step_done)
         except TrainingFailed as error:
             trial.set_user_attr("reason", str(error))
             raise
@@ -435,17 +420,11 @@ def _objective(
     return objective
 
 
-def _full_name(name: str, dataset: str) -> str:
-    return f"{dataset}/{name}"
-
-
-def _open_study(
-    search: SearchConfig, name: str, storage: optuna.storages.BaseStorage, data: LoadedDataset
-) -> optuna.Study:
+def _open_study(search: SearchConfig, name: str, storage: BaseStorage, data: LoadedDataset) -> optuna.Study:
     """Begin the search, or join the one that is there after making sure that it is about the same."""
     facts = search.facts(data)
     settings: dict[str, Any] = {
-        "study_name": _full_name(name, search.base.dataset),
+        "study_name": f"{search.base.dataset}/{name}",
         "storage": storage,
         "sampler": _TrialSeededSampler(search.base.seed),
         "pruner": optuna.pruners.MedianPruner(
@@ -458,8 +437,7 @@ def _open_study(
     except DuplicatedStudyError:
         study = optuna.load_study(**settings)
         stored = _facts(study)
-        if {k: v for k, v in stored.items() if k not in ("name", "created")} != facts:
-            differing = [k for k, v in facts.items() if stored.get(k) != v]
+        if differing := [key for key, value in facts.items() if stored.get(key) != value]:
             raise SearchMismatch(
                 f"the search {name!r} that is there differs in {', '.join(differing)}: repeat the command that began "
                 "it to go on, or choose another --study name"
@@ -472,12 +450,13 @@ def _open_study(
     return study
 
 
-def _facts(study: optuna.Study, patience: float = 20.0) -> Mapping[str, Any]:
+def _facts(study: optuna.Study, patience: float = 20.0) -> dict[str, Any]:
     """What the search is about; whoever has just begun it gets the time to say so."""
     deadline = time.monotonic() + patience
     while _FACTS not in study.user_attrs and time.monotonic() < deadline:
         time.sleep(0.2)
-    return study.user_attrs.get(_FACTS, {})
+    facts = study.user_attrs.get(_FACTS, {})
+    return {**facts, "base": in_current_words(facts.get("base", {}))}
 
 
 def _finished_trials(study: optuna.Study) -> list[FrozenTrial]:
@@ -491,19 +470,14 @@ def _to_study(study: optuna.Study) -> Study:
 
 
 def _to_trial(trial: FrozenTrial) -> Trial:
-    intermediate = trial.intermediate_values
-    attributes = trial.user_attrs
+    steps, attributes = trial.intermediate_values, trial.user_attrs
     return Trial(
         number=trial.number,
         params=attributes.get("params", {}),
         seed=attributes.get("made", {}).get("seed", 0),
-        score=trial.value
-        if trial.state == TrialState.COMPLETE
-        else intermediate[max(intermediate)]
-        if intermediate
-        else None,
+        score=trial.value if trial.state == TrialState.COMPLETE else steps.get(max(steps, default=0)),
         seconds=attributes.get("seconds", 0.0),
-        epochs=max(intermediate, default=0),
+        epochs=max(steps, default=0),
         state=_STATES[trial.state],
     )
 
@@ -520,12 +494,10 @@ def cli_options(config: TrainConfig) -> str:
     """The options of ``python -m core train`` that stand for ``config``, but for its epochs."""
     defaults = TrainConfig.for_model(config.model, dataset=config.dataset, size=config.size)
     parts = [f"--dataset {config.dataset} --size {config.size} --model {config.model}"]
-    for each in fields(TrainConfig):
-        value = getattr(config, each.name)
-        if each.name not in ("epochs", "device", "devices", "model_arguments") and value != getattr(
-            defaults, each.name
-        ):
-            parts.append(f"--{each.name.replace('_', '-')} {value}")
+    for name in (each.name for each in fields(TrainConfig)):
+        value = getattr(config, name)
+        if name not in ("epochs", "device", "devices", "model_arguments") and value != getattr(defaults, name):
+            parts.append(f"--{name.replace('_', '-')} {value}")
     for name, value in config.model_arguments.items():
         if value != defaults.all_model_arguments()[name]:
             parts.append(f"--arg {name}={value if isinstance(value, str) else json.dumps(value)}")

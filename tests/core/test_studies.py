@@ -10,15 +10,13 @@ from core.runs import list_runs
 from core.studies import (
     InvalidStudy,
     Study,
-    StudyNotFound,
-    find_study,
     list_studies,
     mean_interval,
     read_study,
     study_path,
     write_study,
 )
-from tests.fake_studies import fake_ablation_study, fake_seeds_study, fake_tune_study
+from tests.fake_studies import fake_ablation_study, fake_seeds_study, fake_tune_study, stored_study
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +43,7 @@ def test_what_is_written_is_read_again(make) -> None:
         )
         assert new.score == (None if old.score is None else pytest.approx(old.score, abs=1e-6))
         assert new.seconds == pytest.approx(old.seconds, abs=0.01)
-    assert find_study(study.name).best.number == study.best.number
+    assert stored_study(study.name).best.number == study.best.number
 
 
 def test_a_file_is_replaced_whole_and_nothing_else_is_left() -> None:
@@ -89,7 +87,7 @@ def test_studies_are_listed_by_kind_and_a_user_s_own_stands() -> None:
     write_study(shipped, fake_tune_study(4))
     write_study(own, fake_tune_study(6))
     assert [s.kind for s in list_studies()] == ["tune", "ablation", "seeds"]
-    assert len(find_study("tune-cnn_4-28").trials) == 6
+    assert len(stored_study("tune-cnn_4-28").trials) == 6
     assert list_studies("synthetic") == []
     assert list_runs() == []
 
@@ -104,14 +102,6 @@ def test_a_broken_file_is_left_out_and_told(caplog) -> None:
     (good.parent / "asleep.json").write_text(json.dumps(content))
     assert [s.name for s in list_studies()] == ["seeds-cnn_bn-28"]
     assert {"half.json" in caplog.text, "list.json" in caplog.text, "asleep.json" in caplog.text} == {True}
-
-
-def test_what_is_not_there_names_what_is() -> None:
-    with pytest.raises(StudyNotFound, match="core tune"):
-        find_study("tune-vgg-28")
-    write_study(paths.user_runs_root(), fake_seeds_study())
-    with pytest.raises(StudyNotFound, match="seeds-cnn_bn-28"):
-        find_study("tune-vgg-28")
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "two words"])

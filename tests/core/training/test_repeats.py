@@ -7,7 +7,6 @@ from core import paths
 from core.cli import main
 from core.models import build, get_model
 from core.progress import Progress
-from core.studies import find_study
 from core.training import TrainConfig, TrainingFailed, studies
 from core.training.config import with_params
 from core.training.studies import (
@@ -23,6 +22,7 @@ from core.training.studies import (
     run_variants,
     summary_text,
 )
+from tests.fake_studies import stored_study
 
 NAMED = {"name": "three", "kind": "ablation", "title": "Three"}
 
@@ -44,7 +44,7 @@ def pretended(monkeypatch) -> list[TrainConfig]:
     """Stands in for the training; what was asked for."""
     asked = []
 
-    def pretend(config, data, *, test=False, report=None, each_epoch=None) -> TrialResult:
+    def pretend(config, data, *, test=False, report=None, on_epoch=None) -> TrialResult:
         asked.append(config)
         return TrialResult(0.8 + 0.01 * config.seed, 2.0, config.epochs, 0.7 if test else None)
 
@@ -111,10 +111,10 @@ def test_what_is_there_is_not_trained_again(pretended) -> None:
     both = run_variants(tiny(), variants, 2, **NAMED, report=steps.append)
     assert [(t.number, t.label, t.seed) for t in both.trials] == [(0, "a", 0), (1, "b", 0), (2, "a", 1), (3, "b", 1)]
     assert [c.seed for c in pretended] == [0, 0, 1, 1]
-    assert [c.complete_arguments()["dropout"] for c in pretended] == [0.0, 0.5, 0.0, 0.5]
+    assert [c.all_model_arguments()["dropout"] for c in pretended] == [0.0, 0.5, 0.0, 0.5]
     assert (steps[-1].done, steps[-1].total) == (4, 4)
     assert run_variants(tiny(), variants, 2, **NAMED) == both
-    assert find_study("three", "synthetic").trials == both.trials
+    assert stored_study("three").trials == both.trials
     assert both.trials[0].test == 0.7
     assert "2 s" in summary_text(both)
 
@@ -167,17 +167,17 @@ def test_stopped_by_hand_the_finished_trials_are_there(monkeypatch, pretended, c
 
     monkeypatch.setattr(studies, "run_trial", stop_at_the_third)
     assert main(["repeat", ABLATION_MODEL, "--dataset", "synthetic", "--seeds", "3"]) == 130
-    assert len(find_study(f"seeds-{ABLATION_MODEL}-28").trials) == 2
+    assert len(stored_study(f"seeds-{ABLATION_MODEL}-28").trials) == 2
     monkeypatch.setattr(studies, "run_trial", good)
     assert main(["repeat", ABLATION_MODEL, "--dataset", "synthetic", "--seeds", "3"]) == 0
-    assert [t.seed for t in find_study(f"seeds-{ABLATION_MODEL}-28").trials] == [0, 1, 2]
+    assert [t.seed for t in stored_study(f"seeds-{ABLATION_MODEL}-28").trials] == [0, 1, 2]
     assert "val 81.00% (78.52% to 83.48%)" in capsys.readouterr().out
 
 
 def test_the_shell_ablates(pretended, capsys) -> None:
     options = ["--dataset", "synthetic", "--epochs", "2", "--seeds", "2", "--set", "width=8"]
     assert main(["ablate", *options]) == 0
-    study = find_study("ablation-28")
+    study = stored_study("ablation-28")
     assert list(study.by_label()) == [v.label for v in ABLATION_VARIANTS]
     assert study.base["model_arguments"]["width"] == 8
     assert study.base["epochs"] == 2

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from core import paths
 from core.cli import main
 from core.models import get_model
-from core.studies import find_study, list_studies, read_study, study_path
+from core.studies import list_studies, read_study, study_path
 from core.training import TrainConfig, TrainingFailed, tune
 from core.training.studies import TrialResult
 from core.training.tune import (
@@ -27,6 +27,7 @@ from core.training.tune import (
     export_study,
     open_storage,
 )
+from tests.fake_studies import stored_study
 
 REAL = ["tune", "--model", "cnn_custom", "--dataset", "synthetic", "--epochs", "2", "--device", "cpu"]
 REAL += ["--set", "width=4", "--set", "layers=2", "--set", "batch_size=256"]
@@ -48,11 +49,11 @@ def pretended(monkeypatch) -> list[TrainConfig]:
     """Stands in for the training: more dropout is worse from the first epoch on; what was asked for."""
     asked = []
 
-    def pretend(config, data, *, report=None, each_epoch=None) -> TrialResult:
+    def pretend(config, data, *, report=None, on_epoch=None) -> TrialResult:
         asked.append(config)
         score = 0.9 - config.model_arguments["dropout"] / 2
         for epoch in range(1, config.epochs + 1):
-            each_epoch(epoch, score - 0.1 / epoch, 0.3 * epoch)
+            on_epoch(epoch, score - 0.1 / epoch, 0.3 * epoch)
         return TrialResult(score, 1.5, config.epochs)
 
     monkeypatch.setattr(tune, "run_trial", pretend)
@@ -70,7 +71,7 @@ def test_the_recipe_comes_first_then_others_and_each_is_kept(pretended) -> None:
     pruned = [t for t in study.trials if t.state == "pruned"]
     assert all(0 < t.epochs < 4 and t.score is not None for t in pruned)
     assert study.best.score == max(t.score for t in study.complete)
-    assert find_study("tune-cnn_custom-28", "synthetic") == read_study(
+    assert stored_study("tune-cnn_custom-28") == read_study(
         study_path(paths.user_runs_root(), "synthetic", "tune-cnn_custom-28")
     )
     asked = [(c.learning_rate, c.model_arguments["dropout"]) for c in pretended]
@@ -94,7 +95,7 @@ def test_it_goes_on_where_it_was_and_a_seed_repeats_itself(pretended) -> None:
 def test_classical_models_are_cross_validated_and_given_up_by_fold(capsys) -> None:
     options = ["--model", "random_forest", "--dataset", "synthetic", "--only", "trees,leaves,smallest"]
     assert main(["tune", *options, "--trials", "5", "--folds", "3"]) == 0
-    study = find_study("tune-random_forest-28", "synthetic")
+    study = stored_study("tune-random_forest-28")
     assert study.metric == "accuracy, 3-fold cross-validation on train"
     assert set(study.parameters) == {"trees", "leaves", "smallest"}
     assert study.trials[0].params["trees"] == get_model("random_forest").arguments["trees"]
@@ -104,7 +105,7 @@ def test_classical_models_are_cross_validated_and_given_up_by_fold(capsys) -> No
 
 
 def test_it_finds_better_settings(pretended) -> None:
-    study = tune.tune(search(only=("dropout", "width")), 40, storage=optuna.storages.InMemoryStorage())
+    study = tune.tune(search(include=("dropout", "width")), 40, storage=optuna.storages.InMemoryStorage())
     late = [t.params["dropout"] for t in study.trials[20:]]
     assert sum(late) / len(late) < 0.2  # drawn evenly from 0 to 0.6 it would be 0.3
 
@@ -114,7 +115,7 @@ def test_another_search_of_that_name_is_refused(pretended) -> None:
     with pytest.raises(SearchMismatch, match="differs in base"):
         tune.tune(search(epochs=5), 1)
     with pytest.raises(SearchMismatch, match="parameters"):
-        tune.tune(search(only=("dropout",)), 1)
+        tune.tune(search(include=("dropout",)), 1)
     assert len(tune.tune(search(epochs=5), 1, name="longer").trials) == 1
 
 
@@ -209,7 +210,7 @@ def test_two_processes_join_one_search_and_no_trial_is_lost_or_repeated() -> Non
     states = [t.state for t in database.trials]
     assert len(states) == 10
     assert set(states) <= {TrialState.COMPLETE, TrialState.PRUNED}
-    study = find_study("tune-cnn_custom-28", "synthetic")
+    study = stored_study("tune-cnn_custom-28")
     assert [t.number for t in study.trials] == list(range(10))
     assert len({json.dumps(t.params) for t in study.trials}) == 10
     assert [t.params for t in study.trials] == [t.user_attrs["params"] for t in database.trials]
