@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 
 from benchmarks.reporting import publish
 from core import paths
-from core.evaluation import score
+from core.evaluation.metrics import score
 from core.runs import Predictions, Run, list_runs, write_run
 
 PAGE = Path(__file__).resolve().parents[1] / "pages" / "compare.py"

@@ -19,9 +19,9 @@ from torchvision import transforms
 from benchmarks.reporting import publish
 from core.datasets import get_dataset
 from core.models import build
+from core.models.base import to_float
 from core.training.augment import AUGMENTATIONS, augment
 from core.training.config import TrainConfig
-from core.training.data import as_float
 from core.training.optim import autocast, choose_device, make_optimizer, uses_bf16
 
 
@@ -77,7 +77,7 @@ def our_loop(network, config, images, labels, device) -> float:
     order = torch.randperm(len(labels), generator=generator).to(device)
     for start in range(0, len(labels) - config.batch_size + 1, config.batch_size):
         chosen = order[start : start + config.batch_size]
-        batch = augment(as_float(pictures[chosen]), AUGMENTATIONS["standard"], generator)
+        batch = augment(to_float(pictures[chosen]), AUGMENTATIONS["standard"], generator)
         batch = batch.contiguous(memory_format=torch.channels_last)
         with autocast(device, bf16):
             loss = F.cross_entropy(network(batch).float(), truth[chosen], label_smoothing=0.1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from core.datasets import get_dataset
-from core.evaluation import score
+from core.evaluation.metrics import score
 from core.runs import Predictions, Run, write_run
 from core.storage import write_json
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from core.datasets import LoadedDataset, get_dataset
 from core.errors import HemaLensError
-from core.evaluation import score
+from core.evaluation.metrics import score
 from core.evaluation.robustness import CORRUPTIONS, TEST_CELLS, evaluate_robustness
 from core.inference.predictor import Predictor
 from core.progress import TerminalBar

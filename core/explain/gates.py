@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from core.models.attention import GatedBlock, record_gates
-from core.models.base import ImageClassifier
+from core.models.base import ImageClassifier, to_float
+from core.progress import batches
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def image_gates(network: ImageClassifier, image: np.ndarray) -> list[StageGates]
     returns it).
     """
     with torch.inference_mode(), record_gates(network) as gates:
-        network.features(_as_float(image[None], network))
+        network.features(to_float(image[None], network.mean.device))
     return [
         StageGates(
             gate.stage,
@@ -68,11 +69,10 @@ def class_gate_means(
     was_training = network.training
     network.eval()
     try:
-        for start in range(0, len(images), batch):
-            part = torch.from_numpy(labels[start : start + batch])
-            one_hot = torch.nn.functional.one_hot(part, count).T.double().numpy()
+        for rows in batches(len(images), batch):
+            one_hot = np.eye(count)[:, labels[rows]]
             with record_gates(network) as gates:
-                network.features(_as_float(images[start : start + batch], network))
+                network.features(to_float(images[rows], network.mean.device))
             for gate in gates:
                 total = one_hot @ gate.channel.double().cpu().numpy()
                 sums[gate.stage] = sums.get(gate.stage, 0.0) + total
@@ -80,9 +80,3 @@ def class_gate_means(
         network.train(was_training)
     with np.errstate(invalid="ignore"):
         return {stage: (total / class_counts[:, None]).astype(np.float32) for stage, total in sums.items()}
-
-
-def _as_float(images: np.ndarray, network: ImageClassifier) -> torch.Tensor:
-    """float (N, 3, S, S) in [0, 1] on the network's device, from uint8 (N, S, S, 3)."""
-    pictures = torch.from_numpy(np.array(images, copy=True)).to(network.mean.device)
-    return pictures.permute(0, 3, 1, 2).float().div_(255)

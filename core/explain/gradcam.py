@@ -10,32 +10,28 @@ Loaded networks are few at a time and shared between visitors; one of them at a 
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from cachetools import LRUCache, cached
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
 from core.errors import HemaLensError
 from core.models import load_network
-from core.models.base import ImageClassifier
+from core.models.base import ImageClassifier, to_float
 from core.runs import Run
 
 MAX_NETWORKS = 8
 
 
-@dataclass
-class _Entry:
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    network: ImageClassifier | None = None
-
-
-_entries: "OrderedDict[tuple[str, int], _Entry]" = OrderedDict()
-_lock = threading.Lock()
+@cached(LRUCache(MAX_NETWORKS), key=lambda run: (run, run.version), condition=threading.Condition())
+def _open_network(run: Run) -> tuple[ImageClassifier, threading.RLock]:
+    """The network of ``run`` and the lock of whoever changes it; read once until a file of the run changes."""
+    return load_network(run).eval().requires_grad_(False), threading.RLock()
 
 
 def shared_network(run: Run) -> ImageClassifier:
@@ -45,15 +41,15 @@ def shared_network(run: Run) -> ImageClassifier:
     uses `exclusive_network`. At most `MAX_NETWORKS` are kept, the least recently used one goes first. Raises
     `HemaLensError` where the stored weights do not fit.
     """
-    return _open_entry(run).network
+    return _open_network(run)[0]
 
 
 @contextmanager
 def exclusive_network(run: Run) -> Iterator[ImageClassifier]:
     """The network of ``run`` for one user alone; modes and gradient flags are as before afterwards, come what may."""
-    entry = _open_entry(run)
-    with entry.lock, preserve_state(entry.network):
-        yield entry.network
+    network, lock = _open_network(run)
+    with lock, preserve_state(network):
+        yield network
 
 
 @contextmanager
@@ -73,22 +69,7 @@ def preserve_state(network: ImageClassifier) -> Iterator[None]:
 
 def clear_networks() -> None:
     """Drop all kept networks."""
-    with _lock:
-        _entries.clear()
-
-
-def _open_entry(run: Run) -> _Entry:
-    # The graph is the last file that a run gets: a run trained anew under its name has another time.
-    key = (str(run.path.resolve()), run.onnx_path.stat().st_mtime_ns if run.onnx_path.exists() else 0)
-    with _lock:
-        entry = _entries.setdefault(key, _Entry())
-        _entries.move_to_end(key)
-        while len(_entries) > MAX_NETWORKS:
-            _entries.popitem(last=False)
-    with entry.lock:  # two who ask for one run load it once; other runs do not wait
-        if entry.network is None:
-            entry.network = load_network(run).eval().requires_grad_(False)
-    return entry
+    _open_network.cache_clear()
 
 
 @dataclass(frozen=True)
@@ -167,8 +148,7 @@ def grad_cam(network: ImageClassifier, image: np.ndarray, target: int, layer: nn
             )
         return out
 
-    x = torch.from_numpy(np.array(image, copy=True)).to(network.mean.device)
-    x = x.permute(2, 0, 1)[None].float().div_(255)
+    x = to_float(image[None], network.mean.device)
     with torch.enable_grad():
         x.requires_grad_()  # parameters may be frozen: the gradient flows from the picture
         reader = LayerGradCam(scores, layer or network.cam_layer)

@@ -5,7 +5,6 @@ networks are plain convolutions, which is what a processor without a GPU multipl
 """
 
 import math
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-OPSET = 17
+from core.models.export import to_onnx
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
@@ -175,19 +174,7 @@ def export_flow(flow: Flow, latent: tuple[int, int, int], path: Path) -> None:
 
 
 def _export(network: nn.Module, example: tuple[Tensor, ...], inputs: list[str], output: str, path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter without onnxscript announces its retirement on each call
-        torch.onnx.export(
-            network.eval(),
-            example,
-            str(path),
-            input_names=inputs,
-            output_names=[output],
-            dynamic_axes={name: {0: "n"} for name in [*inputs, output]},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    model = onnx.load_model(str(path))
+    model = to_onnx(network, example, inputs, [output])
     # Matrices and kernels are stored in half precision; ONNX Runtime folds the casts away when it opens the graph.
     casts = []
     for tensor in model.graph.initializer:

@@ -38,6 +38,7 @@ from core.generator.networks import Autoencoder, Flow, export_decoder, export_fl
 from core.inference import engine
 from core.inference.engine import TTA_VIEWS, tta_views
 from core.models import ImageClassifier, load_network
+from core.models.base import to_float
 from core.probabilities import wilson_interval
 from core.progress import Progress, Report, batches, silent
 from core.runs import Run, find_run, list_runs
@@ -45,7 +46,6 @@ from core.storage import write_json
 from core.training import checkpoint
 from core.training.augment import AUGMENTATIONS, augment
 from core.training.checkpoint import TrainState
-from core.training.data import as_float
 from core.training.optim import Stopwatch, autocast, device_name, ema_update, parameter_groups, uses_bf16
 
 CPU = torch.device("cpu")
@@ -190,7 +190,7 @@ def train_autoencoder(
 
     def loss_of(generator: torch.Generator) -> Tensor:
         chosen = torch.randint(len(images), (config.autoencoder.batch_size,), generator=generator)
-        pictures = 2 * augment(as_float(images[chosen]), AUGMENTATIONS["flips"], generator) - 1
+        pictures = 2 * augment(to_float(images[chosen]), AUGMENTATIONS["flips"], generator) - 1
         with autocast(CPU, bf16):
             decoded = network(pictures, config.noise).float()
             gap = feature_gap(decoded[::2], pictures[::2])  # half of them: it costs as much as the network
@@ -207,7 +207,7 @@ def encode_turns(autoencoder: Autoencoder, images: Tensor) -> Tensor:
     for turn in range(TURNS):
         parts = []
         for part in batches(len(images), 256):
-            pictures = 2 * torch.rot90(as_float(images[part]), turn, (2, 3)) - 1
+            pictures = 2 * torch.rot90(to_float(images[part]), turn, (2, 3)) - 1
             with autocast(CPU, bf16):
                 parts.append(autoencoder.encode(pictures.contiguous(memory_format=torch.channels_last)).half())
         turned.append(torch.cat(parts))

@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime as ort
 
 from core.errors import HemaLensError
-from core.evaluation import softmax
+from core.probabilities import softmax
 from core.progress import Progress, Report, silent
 from core.runs import Run, RunNotFound
 

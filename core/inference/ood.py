@@ -21,11 +21,10 @@ from safetensors.numpy import save_file
 from core.datasets import LoadedDataset, Split
 from core.datasets.base import ImageRows
 from core.errors import HemaLensError
-from core.evaluation import softmax
 from core.inference import engine
 from core.inference.engine import TTA_VIEWS, has_embedding, tta_views
 from core.inference.scope import training_data
-from core.probabilities import NOMINAL_COVERAGE, class_thresholds
+from core.probabilities import NOMINAL_COVERAGE, class_thresholds, softmax
 from core.progress import Progress, Report, silent
 from core.runs import Run
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -58,6 +59,13 @@ class ImageClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
+
+
+def to_float(images: np.ndarray | Tensor, device: torch.device | None = None) -> Tensor:
+    """float (N, 3, S, S) in [0, 1], channels last in memory, from uint8 (N, S, S, 3), on ``device`` if one is given."""
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(images.copy())  # a data set's arrays are read-only and shared
+    return (images.to(device) if device else images).permute(0, 3, 1, 2).float().div_(255)
 
 
 def dense_layers(inputs: int, units: Sequence[int], dropout: float, classes: int) -> list[nn.Module]:

@@ -11,6 +11,7 @@ import io
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -60,30 +61,44 @@ class _ServedGraph(nn.Module):
         return outputs if self.network.texture_layer is None else (*outputs, self.network.texture(pictures))
 
 
-def export_graph(network: ImageClassifier, size: int, graph: Path, weights: Path) -> None:
-    """Write the served graph of ``network`` (in eval mode) for ``size`` px to ``graph``.
+def to_onnx(
+    module: nn.Module, example: Tensor | tuple[Tensor, ...], inputs: list[str], outputs: list[str], **options: Any
+) -> onnx.ModelProto:
+    """The graph of ``module`` (in eval mode) as traced on ``example``, whose first axis, 'n', may have any length.
 
-    ``weights`` is the safetensors file in the same folder that holds `storable(network)`.
+    ``options`` are further ones of `torch.onnx.export`.
     """
-    served = _ServedGraph(network.cpu().eval()).eval()
-    outputs = ["logits", "features", *([] if network.texture_layer is None else ["texture"])]
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter without onnxscript announces its retirement on each call
         torch.onnx.export(
-            served,
-            (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
+            module.eval(),
+            example if isinstance(example, tuple) else (example,),
             buffer,
-            input_names=["image"],
+            input_names=inputs,
             output_names=outputs,
-            dynamic_axes={name: {0: "n"} for name in ("image", *outputs)},
+            dynamic_axes={name: {0: "n"} for name in (*inputs, *outputs)},
             opset_version=OPSET,
             dynamo=False,
-            do_constant_folding=False,
-            # In eval mode the exporter would fold batch norms into new weights, which no file holds.
-            training=torch.onnx.TrainingMode.PRESERVE,
+            **options,
         )
-    model = onnx.load_model_from_string(buffer.getvalue())
+    return onnx.load_model_from_string(buffer.getvalue())
+
+
+def export_graph(network: ImageClassifier, size: int, graph: Path, weights: Path) -> None:
+    """Write the served graph of ``network`` (in eval mode) for ``size`` px to ``graph``.
+
+    ``weights`` is the safetensors file in the same folder that holds `stored_tensors(network)`.
+    """
+    model = to_onnx(
+        _ServedGraph(network.cpu()),
+        torch.zeros(2, size, size, 3, dtype=torch.uint8),
+        ["image"],
+        ["logits", "features", *([] if network.texture_layer is None else ["texture"])],
+        do_constant_folding=False,
+        # In eval mode the exporter would fold batch norms into new weights, which no file holds.
+        training=torch.onnx.TrainingMode.PRESERVE,
+    )
     _use_external_weights(model, weights)
     onnx.save_model(model, str(graph))
 

@@ -1,6 +1,5 @@
 """Fits the trees of classical models: features once, then trees, calibration on val, a run like any other."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
+from cachetools import LRUCache
 
 from core import paths
 from core.datasets import LoadedDataset
@@ -16,23 +16,17 @@ from core.models import build
 from core.models.classical import ClassicalModel
 from core.models.classical.export import MIN_VOTE_FRACTION, export_forest
 from core.probabilities import fit_temperature
-from core.progress import Progress, Report, silent
+from core.progress import Progress, Report, batches, part, silent
 from core.runs import Run, existing_run, write_run
 from core.training.config import TrainConfig
 from core.training.export_run import SCORED_SPLITS, model_card, run_config, score_splits
 from core.training.optim import Stopwatch, device_name
 
-StageReport = Callable[[float, str], None]  # the share done of one stage, and a line
-
 BATCH = 256
 TREES_PER_REPORT = 10  # trees between two reports
 MAX_CACHED_TABLES = 12
-IMPORTANCE_SPLIT = "val"
 
-# Stages of a fit and their usual shares of its time, in percent.
-STAGES = {"features": 45, "trees": 35, "answers": 10, "importances": 10}
-
-_feature_tables: OrderedDict[tuple[str, int, str, str], np.ndarray] = OrderedDict()
+_feature_tables: LRUCache[tuple[str, int, str, str], np.ndarray] = LRUCache(MAX_CACHED_TABLES)
 
 
 def train_classical(
@@ -54,18 +48,23 @@ def train_classical(
     if existing and not force:
         return existing
     model = _build(config, data)
-    stage = _StagedProgress(report)
     clock = Stopwatch(torch.device("cpu"))
-    tables = {split: compute_features(data, model.features, split, stage("features")) for split in ("train", "val")}
-    grow_trees(model, tables["train"], data["train"].labels, seed=config.seed, report=stage("trees"))
+    # Of the time of a fit the features take .45, the trees .35, the answers and what they rest on .1 each.
+    table = compute_features(data, model.features, "train", part(report, 0, 0.4))
+    val_table = compute_features(data, model.features, "val", part(report, 0.4, 0.05))
+    grow_trees(model, table, data["train"].labels, seed=config.seed, report=part(report, 0.45, 0.35))
     seconds = clock.seconds()
-    log_votes = _log_votes(model, tables["val"])
+    log_votes = np.log(np.maximum(model.estimator.predict_proba(val_table), MIN_VOTE_FRACTION))
     temperature = round(fit_temperature(data["val"].labels, log_votes), 4)
     graph = export_forest(model, temperature)
     # Scored is what will be served, the graph, not the estimator it was made of.
-    predictions, figures = score_splits(
-        data, {split: _graph_logits(graph, data[split].images, split, stage("answers")) for split in SCORED_SPLITS}
-    )
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    logits = {}
+    for start, split in zip((0.8, 0.85), SCORED_SPLITS, strict=True):
+        images = data[split].images
+        rows = batches(len(images), BATCH, part(report, start, 0.05), f"answers for {split}")
+        logits[split] = np.concatenate([session.run(["logits"], {"image": images[some]})[0] for some in rows])
+    predictions, figures = score_splits(data, logits)
     metrics = figures | {
         "parameters": count_parameters(model),
         "train_seconds": round(seconds, 1),
@@ -81,9 +80,7 @@ def train_classical(
         config=content,
         metrics=metrics,
         predictions=predictions,
-        importances=feature_importances(
-            model, tables[IMPORTANCE_SPLIT], data[IMPORTANCE_SPLIT].labels, config.seed, stage("importances")
-        ),
+        importances=feature_importances(model, val_table, data["val"].labels, config.seed, part(report, 0.9, 0.1)),
         card=lambda run: model_card(run, data.spec),
         export=lambda path, weights: path.write_bytes(graph),
     )
@@ -105,9 +102,7 @@ def cross_validate(
     from sklearn.model_selection import StratifiedKFold
 
     labels = data["train"].labels
-    table = compute_features(
-        data, _build(config, data).features, "train", lambda share, line: report(Progress(0, folds, line, "fold"))
-    )
+    table = compute_features(data, _build(config, data).features, "train", part(report, 0, 0, total=folds, unit="fold"))
     accuracies: list[float] = []
     for train_rows, test_rows in StratifiedKFold(folds, shuffle=True, random_state=config.seed).split(table, labels):
         model = _build(config, data)
@@ -121,9 +116,7 @@ def cross_validate(
     return accuracies
 
 
-def compute_features(
-    data: LoadedDataset, name: str, split: str = "train", report: StageReport = lambda share, line: None
-) -> np.ndarray:
+def compute_features(data: LoadedDataset, name: str, split: str = "train", report: Report = silent) -> np.ndarray:
     """The feature set ``name`` of each picture of ``split``, float32 (N, K), read-only, kept for the next who asks."""
     from core.models.classical.features import FEATURE_SETS
 
@@ -133,16 +126,11 @@ def compute_features(
         images = data[split].images
         parts = []
         with torch.inference_mode():
-            for start in range(0, len(images), BATCH):
-                pixels = torch.from_numpy(images[start : start + BATCH].copy()).permute(0, 3, 1, 2).float()
-                parts.append(feature_set(pixels).numpy())
-                done = min(start + BATCH, len(images))
-                report(done / len(images), f"features of {done:,} of {len(images):,} {split} pictures")
-        _feature_tables[key] = np.concatenate(parts)
-        _feature_tables[key].setflags(write=False)
-        while len(_feature_tables) > MAX_CACHED_TABLES:
-            _feature_tables.popitem(last=False)
-    _feature_tables.move_to_end(key)
+            for rows in batches(len(images), BATCH, report, f"features of {len(images):,} {split} pictures"):
+                parts.append(feature_set(torch.from_numpy(images[rows].copy()).permute(0, 3, 1, 2).float()).numpy())
+        table = np.concatenate(parts)
+        table.setflags(write=False)
+        _feature_tables[key] = table
     return _feature_tables[key]
 
 
@@ -152,7 +140,7 @@ def grow_trees(
     labels: np.ndarray,
     *,
     seed: int,
-    report: StageReport = lambda share, line: None,
+    report: Report = silent,
 ) -> None:
     """Grow the trees of ``model`` on ``table`` (N, K) and ``labels`` (N,), a few at a time, in place."""
     trees = model.estimator.n_estimators
@@ -160,7 +148,7 @@ def grow_trees(
     for grown in [*range(TREES_PER_REPORT, trees, TREES_PER_REPORT), trees]:
         model.estimator.set_params(n_estimators=grown)
         model.estimator.fit(table, labels)
-        report(grown / trees, f"{grown} of {trees} trees")
+        report(Progress(grown, trees, f"{grown} of {trees} trees"))
 
 
 def count_parameters(model: ClassicalModel) -> int:
@@ -175,7 +163,7 @@ def feature_importances(
     table: np.ndarray,
     labels: np.ndarray,
     seed: int,
-    report: StageReport = lambda share, line: None,
+    report: Report = silent,
 ) -> dict[str, Any]:
     """The content of ``importances.json``: losses of accuracy (0 to 1) when features are shuffled on val.
 
@@ -192,7 +180,7 @@ def feature_importances(
         lambda mixed: float(model.estimator.score(mixed, labels)),
         [*together, *single],
         seed=seed,
-        report=lambda done: report(done / total, "what the answers rest on"),
+        report=lambda done: report(Progress(done, total, "what the answers rest on")),
     )
     rounded = [round(loss, 5) for loss in losses]
     return {
@@ -200,42 +188,10 @@ def feature_importances(
         "groups": list(feature_set.groups),
         "importance": rounded[len(families) :],
         "group_importance": dict(zip(families, rounded, strict=False)),
-        "split": IMPORTANCE_SPLIT,
+        "split": "val",
         "images": len(labels),
     }
 
 
-class _StagedProgress:
-    """One count of percent over all stages of a fit, which goes only up."""
-
-    def __init__(self, report: Report) -> None:
-        self.report, self.done = report, 0.0
-
-    def __call__(self, name: str) -> StageReport:
-        """How the stage ``name`` tells of itself."""
-        names = list(STAGES)
-        before = sum(STAGES[stage] for stage in names[: names.index(name)])
-
-        def tell(share: float, line: str) -> None:
-            self.done = max(self.done, before + STAGES[name] * share)
-            self.report(Progress(round(self.done), 100, line))
-
-        return tell
-
-
 def _build(config: TrainConfig, data: LoadedDataset) -> ClassicalModel:
     return build(config.model, len(data.spec.classes), config.size, **config.model_arguments)
-
-
-def _log_votes(model: ClassicalModel, table: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(model.estimator.predict_proba(table), MIN_VOTE_FRACTION))
-
-
-def _graph_logits(graph: bytes, images: np.ndarray, split: str, report: StageReport) -> np.ndarray:
-    """Logits float32 (N, C) of the served ``graph`` for uint8 ``images`` (N, S, S, 3)."""
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    parts = []
-    for start in range(0, len(images), BATCH):
-        parts.append(session.run(["logits"], {"image": images[start : start + BATCH]})[0])
-        report(min(1.0, (start + BATCH) / len(images)), f"answers for {split}")
-    return np.concatenate(parts)

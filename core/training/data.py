@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from core.datasets import LoadedDataset, Split, get_dataset
 from core.datasets.base import AuxiliaryFor, ImageRows
-from core.evaluation import softmax
 from core.images.crop import centre_box
 from core.inference import engine
-from core.progress import Report, silent
+from core.models.base import to_float
+from core.probabilities import softmax
+from core.progress import Report, batches, silent
 from core.runs import Run, find_run
 from core.training.config import BadConfig, TrainConfig
 from core.training.optim import autocast
@@ -56,16 +57,11 @@ def to_device(split: Split, device: torch.device) -> tuple[DeviceImages, Tensor]
     return DeviceImages(split.images, device), torch.from_numpy(split.labels.astype(np.int64)).to(device)
 
 
-def as_float(pictures: Tensor) -> Tensor:
-    """float (N, 3, S, S) in [0, 1], channels last in memory, from uint8 (N, S, S, 3)."""
-    return pictures.permute(0, 3, 1, 2).float().div_(255)
-
-
 def channel_statistics(images: np.ndarray | ImageRows) -> tuple[list[float], list[float]]:
     """Mean and deviation of each channel of uint8 ``images`` (N, S, S, 3), in units of the full range."""
     sums, squares = np.zeros(3), np.zeros(3)
-    for start in range(0, len(images), 512):
-        pixels = images[start : start + 512].reshape(-1, 3).astype(np.float32) / 255
+    for rows in batches(len(images), 512):
+        pixels = images[rows].reshape(-1, 3).astype(np.float32) / 255
         sums += pixels.sum(0, dtype=np.float64)
         squares += (pixels**2).sum(0, dtype=np.float64)
     count = math.prod(images.shape) / 3
@@ -80,10 +76,9 @@ def network_logits(
     """Logits float32 (N, C) on the CPU for uint8 ``images`` (N, S, S, 3); leaves the network in eval mode."""
     network.eval()
     parts = []
-    for start in range(0, len(images), batch):
-        pictures = torch.from_numpy(images[start : start + batch].copy()).to(device)
+    for rows in batches(len(images), batch):
         with autocast(device, bf16):
-            parts.append(network(as_float(pictures)).float().cpu())
+            parts.append(network(to_float(images[rows], device)).float().cpu())
     return torch.cat(parts)
 
 

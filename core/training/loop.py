@@ -8,7 +8,8 @@ was not.
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from core import paths
 from core.datasets import LoadedDataset
 from core.errors import HemaLensError
 from core.models import ImageClassifier, build, get_model
+from core.models.base import to_float
 from core.progress import Progress, Report, silent
 from core.runs import Run, existing_run, find_run
 from core.training import checkpoint, classical
@@ -29,7 +31,6 @@ from core.training.checkpoint import TrainState
 from core.training.config import BadConfig, TrainConfig
 from core.training.data import (
     AuxiliaryData,
-    as_float,
     channel_statistics,
     concatenate_auxiliary,
     content_hashes,
@@ -88,7 +89,7 @@ def train_network(
     if process_group.is_main and not resume:
         shutil.rmtree(checkpoint_folder, ignore_errors=True)
     process_group.broadcast(None)  # nobody looks for a former state before it is gone
-    try:
+    with told_out_of_memory(config, device):
         network, state = fit_network(
             config,
             data,
@@ -110,12 +111,6 @@ def train_network(
             auxiliary=auxiliary,
         )
         run = _write_on_main(process_group, partial(write, devices=world_size))
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainingFailed(_OUT_OF_MEMORY.format(device=device.type, batch=config.batch_size)) from error
-    except RuntimeError as error:
-        if "memory" not in str(error).lower():
-            raise
-        raise TrainingFailed(_OUT_OF_MEMORY.format(device=device.type, batch=config.batch_size)) from error
     shutil.rmtree(checkpoint_folder, ignore_errors=True)
     return run
 
@@ -133,10 +128,18 @@ def _write_on_main(process_group: ProcessGroup, write: Callable[[], Run]) -> Run
     return Run(Path(path))
 
 
-_OUT_OF_MEMORY = (
-    "out of memory on {device} with batches of {batch}: choose a smaller --batch-size or --size, which "
-    "starts anew, or --device cpu, which with --resume continues from the last finished epoch"
-)
+@contextmanager
+def told_out_of_memory(config: TrainConfig, device: torch.device) -> Iterator[None]:
+    """Raise `TrainingFailed`, which says what to do, where there is not enough memory for what is done inside."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # PyTorch has one of its own for GPUs only
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+            raise
+        raise TrainingFailed(
+            f"out of memory on {device.type} with batches of {config.batch_size}: choose a smaller --batch-size or "
+            "--size, which starts anew, or --device cpu, which with --resume continues from the last finished epoch"
+        ) from error
 
 
 def fit_network(
@@ -202,7 +205,7 @@ def fit_network(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             chosen = process_group.local_indices(order[step * config.batch_size : (step + 1) * config.batch_size])
-            batch = augment(as_float(pictures[chosen]), AUGMENTATIONS[config.augment], generator)
+            batch = augment(to_float(pictures[chosen]), AUGMENTATIONS[config.augment], generator)
             batch = batch.contiguous(memory_format=torch.channels_last)
             with autocast(device, bf16):
                 logits = parallel_network(batch)

@@ -21,7 +21,7 @@ from core.studies import Study, Trial, mean_interval, read_study, study_path, wr
 from core.training import classical
 from core.training.config import BadConfig, TrainConfig, with_params
 from core.training.data import network_logits
-from core.training.loop import TrainingFailed, fit_network
+from core.training.loop import TrainingFailed, fit_network, told_out_of_memory
 from core.training.optim import Stopwatch, choose_device, device_name
 
 StepCallback = Callable[[int, float, float], None]  # steps done, accuracy (0 to 1), seconds so far
@@ -67,12 +67,8 @@ def run_trial(
             reported = finished
             on_epoch(finished, step.details["val_accuracy"], clock.seconds())
 
-    try:
+    with told_out_of_memory(config, device):
         network, state = fit_network(config, data, device, report=listen)
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
-            raise
-        raise TrainingFailed(f"out of memory with batches of {config.batch_size}") from error
     seconds = clock.seconds()
     accuracy = None
     if test:

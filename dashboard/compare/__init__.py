@@ -9,7 +9,6 @@ import numpy as np
 import streamlit as st
 
 from core.datasets import DatasetSpec, Scheme
-from core.evaluation import softmax
 from core.evaluation.compare import (
     Agreement,
     BootstrapResult,
@@ -24,6 +23,7 @@ from core.evaluation.compare import (
 from core.evaluation.hard_examples import EnsembleAccuracy, Hardness, Votes, ensemble_accuracy, gather_votes, hardness
 from core.formatting import capitalized
 from core.inference.scope import on_trusted_split
+from core.probabilities import softmax
 from core.runs import Run
 from dashboard import cache
 from dashboard.page import is_dark

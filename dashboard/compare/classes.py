@@ -9,10 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.evaluation import softmax
 from core.evaluation.metrics import CLASS_MEASURES, ClassCurves, class_curves, class_proportions
 from core.formatting import capitalized, of_class, range_text
 from core.inference.scope import spec_for
+from core.probabilities import softmax
 from core.runs import Run
 from dashboard import cache
 from dashboard.charts import MOST_RUNS, Panel, cached_figure, class_dots, show_figure

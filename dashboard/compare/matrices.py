@@ -13,10 +13,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.datasets import DatasetSpec
-from core.evaluation import softmax
 from core.evaluation.compare import PairedComparison
 from core.formatting import capitalized, counted, exact_percent, of_class, percent
 from core.inference.scope import spec_for
+from core.probabilities import softmax
 from core.runs import Predictions, Run
 from dashboard import cache
 from dashboard.charts import cached_figure, csv_button, show_figure

@@ -12,13 +12,12 @@ import streamlit as st
 
 from core.datasets import get_dataset
 from core.datasets.pictures import read_dataset_pictures
-from core.evaluation import softmax
 from core.evaluation.external import cache_validation, cached_validation, external_datasets, validate_externally
 from core.evaluation.uncertainty import uncertainty_summary
 from core.formatting import capitalized, listed, of_class, range_text
 from core.inference.predictor import confidence_threshold, prediction_set_thresholds
 from core.inference.scope import spec_for
-from core.probabilities import wilson_interval
+from core.probabilities import softmax, wilson_interval
 from core.progress import Progress
 from core.runs import Run
 from dashboard import cache

@@ -15,10 +15,10 @@ import numpy as np
 import streamlit as st
 
 from core.datasets import DatasetSpec
-from core.evaluation import softmax
 from core.explain.occlusion import OcclusionMap, occlusion
 from core.images.crop import Crop
 from core.inference import engine
+from core.probabilities import softmax
 from core.runs import Run
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ import streamlit as st
 from core.datasets import DatasetSpec, dataset_names, get_dataset
 from core.datasets.statistics import Summary
 from core.errors import HemaLensError
-from core.evaluation import wilson_interval
 from core.formatting import counted, percent
 from core.images.crop import crop_by_shape
 from core.inference.predictor import Predictor
 from core.inference.scope import spec_for
+from core.probabilities import wilson_interval
 from core.runs import Run, best_run
 from dashboard import cache
 from dashboard.page import is_dark, link

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from core.evaluation import softmax
 from core.evaluation.uncertainty import coverage, reliability, risk_coverage
-from core.probabilities import class_thresholds, prediction_sets
+from core.probabilities import class_thresholds, prediction_sets, softmax
 
 
 def answers(n: int, seed: int, sharp: float = 2.0) -> tuple[np.ndarray, np.ndarray]:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from core.evaluation import softmax
 from core.evaluation.hard_examples import gather_votes, hardness
 from core.evaluation.metrics import class_curves
+from core.probabilities import softmax
 from core.runs import Predictions
 from dashboard.compare.classes import class_measures, class_table, curve_points
 from dashboard.compare.hardest import hard_cells, missed_by

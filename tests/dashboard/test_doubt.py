@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from core.evaluation import softmax
 from core.evaluation.uncertainty import uncertainty_summary
-from core.probabilities import class_thresholds
+from core.probabilities import class_thresholds, softmax
 from dashboard.compare.uncertainty import (
     MOST_RUNS,
     coverage_figure,

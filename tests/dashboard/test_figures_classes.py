@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from core.datasets import get_dataset
-from core.evaluation import softmax
 from core.evaluation.metrics import ClassCurves, class_curves
+from core.probabilities import softmax
 from dashboard.compare import classes
 from dashboard.style import class_colours
 

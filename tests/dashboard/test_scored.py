@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import streamlit as st
 
-from core.evaluation import softmax
 from core.evaluation.metrics import class_curves
+from core.probabilities import softmax
 from core.runs import Run
 from dashboard.compare import hard_images
 from dashboard.compare.classes import cached_curves

@@ -4,9 +4,6 @@ The graph takes ``image`` uint8 (N, S, S, 3) as decoded and yields ``logits`` (N
 probabilities, and ``features`` (N, K, 1, 1). There are no weights beside it.
 """
 
-import io
-import warnings
-
 import numpy as np
 import onnx
 import torch
@@ -15,7 +12,7 @@ from torch import Tensor, nn
 
 from core.models.classical import ClassicalModel
 from core.models.classical.features import FeatureSet
-from core.models.export import OPSET
+from core.models.export import OPSET, to_onnx
 
 MIN_VOTE_FRACTION = 1e-3  # least share of votes a class is given before the logarithm
 _OPSETS = {"": OPSET, "ai.onnx.ml": 3}
@@ -46,20 +43,8 @@ def export_forest(model: ClassicalModel, temperature: float) -> bytes:
 
 
 def _features_graph(model: ClassicalModel) -> onnx.ModelProto:
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter without onnxscript announces its retirement on each call
-        torch.onnx.export(
-            _FeatureGraph(model.feature_set()).eval(),
-            (torch.zeros(2, model.size, model.size, 3, dtype=torch.uint8),),
-            buffer,
-            input_names=["image"],
-            output_names=["table", "features"],
-            dynamic_axes={"image": {0: "n"}, "table": {0: "n"}, "features": {0: "n"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    graph = onnx.load_model_from_string(buffer.getvalue())
+    example = torch.zeros(2, model.size, model.size, 3, dtype=torch.uint8)
+    graph = to_onnx(_FeatureGraph(model.feature_set()), example, ["image"], ["table", "features"])
     graph.ir_version = _IR
     return graph
 

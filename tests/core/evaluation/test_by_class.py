@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from core.evaluation import score
-from core.evaluation.metrics import CLASS_MEASURES, class_proportions
+from core.evaluation.metrics import CLASS_MEASURES, class_proportions, score
 
 CONFUSION = [[90, 10, 0], [5, 45, 0], [0, 0, 0]]
 

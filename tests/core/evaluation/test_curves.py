@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from core.evaluation import softmax
 from core.evaluation.metrics import CURVE_TOLERANCE, class_curves, simplify_curve
+from core.probabilities import softmax
 
 
 @pytest.fixture(scope="module")

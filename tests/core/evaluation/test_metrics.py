@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from core.evaluation import expected_calibration_error, fit_temperature, score, softmax, wilson_interval
+from core.evaluation.metrics import expected_calibration_error, score
+from core.probabilities import fit_temperature, softmax, wilson_interval
 
 
 def logits_for(predicted: list[int], classes: int, confidence: float = 5.0) -> np.ndarray:

@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 
-from core.evaluation import softmax
 from core.evaluation.uncertainty import MAX_CURVE_POINTS, uncertainty_summary
-from core.probabilities import class_thresholds
+from core.probabilities import class_thresholds, softmax
 
 
 def test_all_figures_fit_together_and_into_json():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from core.evaluation import softmax
 from core.explain.occlusion import border_colour, occluded_images, occlusion
 from core.inference import engine
+from core.probabilities import softmax
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ import pytest
 
 from core.datasets import get_dataset
 from core.errors import HemaLensError
-from core.evaluation import softmax
 from core.inference.engine import tta_views
 from core.inference.ood import InvalidDetector, detector_of, make_detector
 from core.inference.predictor import Predictor, prediction_set_thresholds
 from core.inference.scope import training_data
-from core.probabilities import class_thresholds, prediction_sets
+from core.probabilities import class_thresholds, prediction_sets, softmax
 
 
 def test_a_newly_trained_network_has_a_guard_that_keeps_its_own_cells(tiny_run):

@@ -7,9 +7,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from core.datasets.drawing import draw_cells_by_class
-from core.evaluation import softmax
 from core.inference.ood import InvalidDetector, OODDetector, fit_detector
 from core.inference.predictor import decide_verdicts
+from core.probabilities import softmax
 
 SIZE = 28
 CLASSES = 4

@@ -8,7 +8,6 @@ from PIL import Image
 
 from core import runs
 from core.datasets import get_dataset
-from core.evaluation import softmax
 from core.images import framing
 from core.images.crop import crop_by_shape
 from core.images.decode import DecodeError, decode
@@ -23,6 +22,7 @@ from core.inference.predictor import (
     fit_confidence_threshold,
     prediction_set_thresholds,
 )
+from core.probabilities import softmax
 
 SPEC = get_dataset("bloodmnist")
 

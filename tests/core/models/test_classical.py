@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from core.datasets.synthetic import draw_cells
-from core.evaluation import softmax
 from core.models import UnknownModel, build, get_model, model_names
 from core.models.classical.export import MIN_VOTE_FRACTION, export_forest
+from core.probabilities import softmax
 
 SIZE = 28
 LABELS = np.arange(96) % 4

@@ -104,7 +104,7 @@ def test_a_network_has_no_such_list_and_a_forest_no_layers(tiny_run, forest) -> 
 def test_progress_is_one_count_that_only_goes_up(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path / "none"))
-    monkeypatch.setattr(classical, "_feature_tables", type(classical._feature_tables)())
+    monkeypatch.setattr(classical, "_feature_tables", {})
     steps = []
     train(config(seed=9), report=steps.append)
     done = [step.done for step in steps]

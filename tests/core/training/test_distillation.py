@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from core.datasets import get_dataset
-from core.evaluation import softmax
 from core.inference import engine
+from core.probabilities import softmax
 from core.training import BadConfig, TrainConfig, train
 from core.training.data import DISTILL_TEMPERATURE, training_targets
 

@@ -10,10 +10,11 @@ from sklearn.linear_model import LogisticRegression
 from core.cli import main
 from core.datasets import LoadedDataset, Provenance, Split, get_dataset
 from core.datasets.base import content_hash
-from core.evaluation import score, softmax
+from core.evaluation.metrics import score
 from core.inference import engine
 from core.inference.engine import tta_views
 from core.inference.predictor import Predictor
+from core.probabilities import softmax
 from core.runs import Predictions, Run, best_run, find_run, list_runs, write_run
 from core.training import ensemble as module
 from core.training.ensemble import BadCombination, combine, select_members

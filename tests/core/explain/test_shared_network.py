@@ -1,13 +1,13 @@
 """Kept networks: few, shared, and handed back as they were."""
 
 import threading
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from core.explain import gradcam as kept
 from core.models import build
+from core.runs import Run
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def make_run(tmp_path):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         (folder / "model.onnx").touch()
-        return SimpleNamespace(path=folder, onnx_path=folder / "model.onnx")
+        return Run(folder)
 
     return make
 
@@ -50,12 +50,11 @@ def test_loaded_once_in_eval_mode_and_frozen(loads, make_run):
     assert not any(p.requires_grad for p in network.parameters())
 
 
-def test_the_least_recently_used_goes_first(loads, make_run, monkeypatch):
-    monkeypatch.setattr(kept, "MAX_NETWORKS", 2)
-    a, b, c = make_run("a"), make_run("b"), make_run("c")
-    for run in (a, b, a, c, a, b):
+def test_the_least_recently_used_goes_first(loads, make_run):
+    runs = [make_run(str(number)) for number in range(kept.MAX_NETWORKS + 1)]
+    for run in (*runs[:-1], runs[0], runs[-1], runs[0], runs[1]):
         kept.shared_network(run)
-    assert loads == ["a", "b", "c", "b"]
+    assert loads == [*(str(number) for number in range(kept.MAX_NETWORKS + 1)), "1"]
 
 
 def test_a_run_trained_anew_is_loaded_anew(loads, make_run):
