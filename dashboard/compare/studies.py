@@ -26,7 +26,7 @@ from dashboard import cache
 from dashboard.charts import cached_figure, show_figure
 from dashboard.compare import CompareContext
 from dashboard.page import view
-from dashboard.style import PRIMARY, finish, ground, sequential, series_colours
+from dashboard.style import PRIMARY, finish, ground, inks, sequential, series_colours
 from dashboard.url_state import choice
 
 BINS = 6
@@ -197,21 +197,29 @@ def pair_heatmap(study: Study, across: str, up: str, *, dark: bool = False) -> g
         f"{counted(cell.trials, 'trial')}, {cell.seconds:.0f} s each"
         for cell in table.itertuples()
     ]
+    scale = sequential(dark)[1:]  # the lowest value shows on the ground too
     fig = go.Figure(
         go.Heatmap(
             x=columns,
             y=rows,
             z=mean,
             customdata=text,
-            texttemplate="%{z:.1f}",
-            textfont={"size": 13},
             hovertemplate="%{customdata}<extra></extra>",
             hoverongaps=False,
             xgap=2,
             ygap=2,
-            colorscale=sequential(dark)[1:],  # the lowest value shows on the ground too
+            colorscale=scale,
             colorbar=_colour_bar("mean (%)", dark),
         )
+    )
+    steps = np.linspace(table["mean"].min(), table["mean"].max(), len(scale))
+    fig.add_scatter(
+        x=table["across"].astype(str),
+        y=table["up"].astype(str),
+        mode="text",
+        text=[f"{value:.1f}" for value in table["mean"]],
+        textfont={"size": 13, "color": inks(table["mean"], steps, scale)},  # a heatmap's own text has one ink
+        hoverinfo="skip",
     )
     finish(fig, title=pair_title(table, across, up), height=420, dark=dark)
     axis = {"type": "category", "showgrid": False, "zeroline": False, "categoryorder": "array"}
@@ -349,13 +357,13 @@ def effect_dots(effects: Sequence[VariantEffect], *, measure: str, dark: bool = 
         ink = colours["quiet"] if place == 0 else colour
         _seed_dots(fig, place, one.spread, one.label, ink, dark, panel={"row": 1, "col": 1})
     others = effects[1:]
-    inks = [colour if one.significant else colours["quiet"] for one in others]
+    shades = [colour if one.significant else colours["quiet"] for one in others]
     known = [(one.low, one.high) if one.low is not None and one.high is not None else None for one in others]
     fig.add_scatter(
         x=[100 * one.gain for one in others],
         y=list(range(1, len(effects))),
         mode="markers",
-        marker={"size": 10, "color": inks, "line": {"width": 2, "color": inks}}
+        marker={"size": 10, "color": shades, "line": {"width": 2, "color": shades}}
         | {"symbol": ["circle" if one.significant else "circle-open" for one in others]},
         error_x={"type": "data", "symmetric": False, "color": colours["quiet"], "thickness": 1.2, "width": 4}
         | {"array": [100 * (ends[1] - one.gain) if ends else 0 for one, ends in zip(others, known, strict=True)]}

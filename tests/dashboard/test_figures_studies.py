@@ -113,6 +113,8 @@ def test_the_map_shows_means_and_says_how_many(study, dark):
     assert fig.data[0].z[row][column] == pytest.approx(cell["mean"])
     assert np.isfinite(np.array(fig.data[0].z, float)).sum() == len(table)
     assert "trial" in fig.data[0].customdata[row][column]
+    assert list(fig.data[1].text) == [f"{v:.1f}" for v in table["mean"]]
+    assert len(set(fig.data[1].textfont.color)) == 2  # dark ink on light squares, white on dark ones
     assert fig.layout.title.text.startswith("Best on average: learning rate")
 
 
