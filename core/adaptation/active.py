@@ -21,7 +21,7 @@ from core.adaptation.head import Head, LabCells, LabelledCells, fit_head, untaug
 from core.probabilities import wilson_interval
 
 SELF_TRAINING_MIN_CELLS = 100  # cells
-MAJORITY_LIMIT = 0.4  # share of the batch from which on a class prevails
+MAJORITY_LIMIT = 0.4  # share of the batch from which on one class is too common
 SELF_TRAINING_PENALTY = 0.1
 _CONFIDENT_SHARES = (0.3, 0.5, 0.7)  # of each class's answers, the surest first, that are believed in each round
 _MIN_OF_CLASS = 3
@@ -82,12 +82,12 @@ MIN_PSEUDO_LABEL_CONFIDENCE = 0.8
 def select_pseudo_labels(
     probabilities: np.ndarray, queried: np.ndarray, labels: np.ndarray, present: np.ndarray
 ) -> np.ndarray:
-    """Indexes of the at most `PER_CLASS` surest cells of each class with fewer than `MIN_ANSWERS` of the answers
+    """Indexes of the at most `PSEUDO_LABELS_PER_CLASS` surest cells of each class with fewer than `MIN_ANSWERS` of the answers
     ``labels``.
 
     ``probabilities`` (N, C) of the batch before teaching, of which the cells ``queried`` int (m,) were shown already;
-    ``labels`` int (n,) are the classes that were answered. A class that no answer named must be said to be there:
-    ``present`` bool (C,), which says nothing where all do. None where no class prevails: there answers find them all.
+    ``labels`` int (n,) are the classes that were answered. A class that no answer named must be said to be present:
+    ``present`` bool (C,), which says nothing where all do. None where no class makes up most of the batch: there answers find them all.
     """
     if majority_share(probabilities) <= MAJORITY_LIMIT:
         return np.array([], int)
@@ -132,7 +132,7 @@ def next_queries(
 
 
 def _query_vectors(embeddings: np.ndarray, probabilities: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Unit vectors of ``embeddings`` in units of ``reference`` cell's spread, and beside them what is believed."""
+    """Unit vectors of ``embeddings`` in units of ``reference`` cell's spread, and beside them the probabilities."""
     z = (embeddings - reference.mean(0)) / (reference.std(0) + 1e-6)
     z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-6)
     return np.c_[z, _PROBABILITY_WEIGHT * np.sqrt(probabilities)]
@@ -260,7 +260,7 @@ ABSENT_CLASS_ODDS = 0.02  # odds of a class that is said not to occur: seen plai
 
 @dataclass(frozen=True)
 class ActiveLearner:
-    """The cells, the classes that ``occur`` (bool (C,)), and the answers so far: index of the cell to class or
+    """The cells, which classes are there (``present_classes`` bool (C,)), and the answers so far: index of the cell to class or
     `NOT_A_CELL` or `CANT_SAY`, in the order given. Each answer makes a new object (`with_answer`,
     `without_last_answer`).
 
@@ -317,7 +317,7 @@ class ActiveLearner:
 
     @cached_property
     def pseudo_labels(self) -> LabelledCells:
-        """Cells that stand in for the classes that were hardly named."""
+        """Cells that speak for the classes that were hardly named, labelled by the model itself."""
         cells = self.cells
         predicted = self.untaught_head.probabilities(cells.embeddings, cells.probabilities)
         queried = np.array([cell for cell, _ in self.answers], int)
@@ -326,7 +326,7 @@ class ActiveLearner:
 
     @cached_property
     def posterior(self) -> np.ndarray:
-        """What each cell is now believed to be, float64 (N, C)."""
+        """Probabilities as taught so far, float64 (N, C)."""
         return self.head.probabilities(self.cells.embeddings, self.cells.probabilities)
 
     @cached_property

@@ -9,11 +9,10 @@ the run's own laboratory, with known classes, are exemplars in the fit: what was
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from scipy.optimize import minimize
 
 from core.datasets import get_dataset
@@ -24,10 +23,11 @@ from core.inference.engine import encode, encoder_networks
 from core.inference.scope import on_trusted_split, training_data
 from core.progress import Report, silent
 from core.runs import Run, RunNotFound, list_runs
+from core.storage import cached_file, save_tensors
 
 L2_PENALTY = 0.03  # on V, found by how three laboratories are read
 CLASS_BALANCE = 0.5  # 0: each labelled cell counts alike; 1: each class
-EXEMPLAR_WEIGHT = 2.0  # weight of all anchors, in that of all labelled cells
+EXEMPLAR_WEIGHT = 2.0  # weight of all exemplars, in that of all labelled cells
 PSEUDO_LABEL_WEIGHT = 0.7  # weight of a cell that nobody named, in that of a labelled one
 PROBABILITY_FLOOR = 1e-4  # no class is impossible
 MAX_DEVIATION = 4.0  # spreads: further away an embedding counts no more
@@ -105,7 +105,7 @@ def fit_head(
     counts = np.bincount(labels, minlength=len(start.prior))
     weight = 1 / counts[labels] ** CLASS_BALANCE
     weight *= len(labels) / weight.sum()
-    # The anchors weigh together a share of the labelled cells, so that neither drowns the other.
+    # The exemplars weigh together a share of the labelled cells, so that neither drowns the other.
     weighted_sets = (
         [(exemplars, EXEMPLAR_WEIGHT * len(labels) / len(exemplars.labels))] if exemplars is not None else []
     )
@@ -191,13 +191,13 @@ def encode_pictures(
     )
 
 
-EXEMPLARS_PER_CLASS = 40  # anchors
+EXEMPLARS_PER_CLASS = 40
 
 
 def base_run(dataset: str) -> Run:
-    """The run to teach: of those made for any laboratory one with anchors, a combination, then the best on val.
+    """The run to teach: of those made for any laboratory one with exemplars, a combination, then the best on val.
 
-    Several networks see more than one, and without anchors what no label speaks of is forgotten. Where no run is made
+    Several networks see more than one, and without exemplars what no label speaks of is forgotten. Where no run is made
     for it, the best network. Raises `RunNotFound`.
     """
     candidates = [run for run in on_trusted_split(list_runs(dataset)) if _is_adaptable(run)]
@@ -222,16 +222,15 @@ def _is_adaptable(run: Run) -> bool:
 
 
 def exemplars_of(run: Run) -> LabelledCells | None:
-    """The run's anchors, None where it has none. Raises `HemaLensError` where their file is broken."""
+    """The run's exemplars, None where it has none. Raises `HemaLensError` where their file is broken."""
     try:
-        changed = run.exemplars_path.stat().st_mtime_ns
-    except OSError:
+        return _load_exemplars(run.exemplars_path)
+    except FileNotFoundError:
         return None
-    return _load_exemplars(run.exemplars_path, changed)
 
 
-@lru_cache(maxsize=8)
-def _load_exemplars(path: Path, changed: int) -> LabelledCells:
+@cached_file(maxsize=8)
+def _load_exemplars(path: Path) -> LabelledCells:
     try:
         tensors = load_file(path)
         return LabelledCells(
@@ -246,7 +245,7 @@ def _load_exemplars(path: Path, changed: int) -> LabelledCells:
 
 
 def make_exemplars(run: Run, report: Report = silent) -> LabelledCells:
-    """`PER_CLASS` cells of each class of the run's train split, as the run sees them, stored in its folder.
+    """`EXEMPLARS_PER_CLASS` cells of each class of the run's train split, as the run sees them, stored in its folder.
 
     Raises `HemaLensError` where the very cells are not on this computer.
     """
@@ -262,8 +261,5 @@ def make_exemplars(run: Run, report: Report = silent) -> LabelledCells:
         "probabilities": probabilities.astype(np.float16),
         "labels": labels[chosen].astype(np.uint8),
     }
-    temporary = run.exemplars_path.with_suffix(".tmp")
-    save_file(arrays, temporary)
-    temporary.chmod(0o644)
-    temporary.replace(run.exemplars_path)
+    save_tensors(run.exemplars_path, arrays)
     return LabelledCells(embeddings, probabilities, labels[chosen].astype(int))

@@ -6,14 +6,12 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from core import paths
 from core.adaptation.active import ActiveLearner
@@ -22,9 +20,10 @@ from core.errors import HemaLensError
 from core.inference.ood import OODDetector, fit_detector
 from core.inference.predictor import FALLBACK_CONFIDENCE_THRESHOLD, Predictor
 from core.runs import Run, RunNotFound, find_run
+from core.storage import save_tensors
 
 SUFFIX = ".safetensors"
-_VERSION = 1
+_VERSION = 2  # the first is read as well
 _HEAD = ("centre", "spread", "weights", "prior")
 _MIN_CELLS_FOR_DETECTOR = 60
 _ABSENT_CLASS_THRESHOLD = 0.05  # probability of a class that the laboratory seems not to have
@@ -42,8 +41,8 @@ class LabProfile:
     ``side``: of the square that is cut round a cell, px of the laboratory's pictures; None where they have the official
     shape. ``codes``: classes of the answers; ``labelled``: how many cells of each were labelled; ``cells``: how many it
     was fitted on. ``before``, ``after``: estimated shares right with their 95 % intervals, None where there were too
-    few answers. ``confidence_threshold``: top probability from which an answer is sure. ``ood_detector`` tells strange
-    pictures.
+    few answers. ``confidence_threshold``: top probability from which an answer is sure. ``ood_detector`` tells what is
+    out of distribution.
     """
 
     name: str
@@ -86,7 +85,7 @@ def make_profile(name: str, run: Run, learner: ActiveLearner) -> LabProfile:
 
 
 def _fit_profile_detector(learner: ActiveLearner) -> OODDetector | None:
-    """What is strange to this laboratory: its own cells set the measure, half of them the limit."""
+    """What is out of distribution here: half of the laboratory's own cells are the measure, half set the threshold."""
     cells = learner.cells
     if len(cells) < _MIN_CELLS_FOR_DETECTOR:
         return None
@@ -101,7 +100,7 @@ def _fit_profile_detector(learner: ActiveLearner) -> OODDetector | None:
         cells.crops[half],
         cells.crops[~half],
     )
-    # A class of which the laboratory has no cell would stand in every short list: nothing sets its threshold.
+    # A class of which the laboratory has no cell would stand in every prediction set: nothing sets its threshold.
     is_present = np.isin(np.arange(posterior.shape[1]), posterior[~half].argmax(1))
     return replace(
         detector,
@@ -155,18 +154,12 @@ def save_profile(profile: LabProfile) -> Path:
     arrays = {f"head.{name}": np.ascontiguousarray(getattr(profile.head, name)) for name in _HEAD}
     facts = {f.name: getattr(profile, f.name) for f in fields(profile) if f.name not in ("head", "ood_detector")}
     facts |= {"version": _VERSION, "temperature": profile.head.temperature}
-    temporary = path.with_suffix(".tmp")
+    if profile.ood_detector:
+        parts, facts["detector"] = profile.ood_detector.to_tensors()
+        arrays |= {f"detector.{key}": array for key, array in parts.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if profile.ood_detector:
-            parts, facts["guard"] = profile.ood_detector.to_tensors()
-            arrays |= {f"guard.{key}": array for key, array in parts.items()}
-        save_file(arrays, temporary, {"profile": json.dumps(facts)})
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        save_tensors(path, arrays, {"profile": json.dumps(facts)})
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise ProfileError(
             f"The profile can't be written to {path.parent} ({error.strerror}). Free some room or check "
             "the folder's permissions."
@@ -182,14 +175,17 @@ def read_profile(path: Path) -> LabProfile:
         with safe_open(path, framework="numpy") as file:
             facts = json.loads(file.metadata()["profile"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
-        if facts.pop("version") != _VERSION:
+        version, prefix = facts.pop("version"), "detector."
+        if version == 1:
+            facts["confidence_threshold"], facts["detector"] = facts.pop("sure_from"), facts.pop("guard", None)
+            prefix = "guard."
+        elif version != _VERSION:
             raise ValueError("another version of HemaLens wrote it")
         head = Head(*(arrays[f"head.{name}"] for name in _HEAD), temperature=float(facts.pop("temperature")))
         detector = None
-        if text := facts.pop("guard", None):
-            detector = OODDetector.from_tensors(
-                {name.removeprefix("guard."): a for name, a in arrays.items() if name.startswith("guard.")}, text
-            )
+        if text := facts.pop("detector", None):
+            own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            detector = OODDetector.from_tensors(own, text)
         facts["codes"] = tuple(facts["codes"])
         for key in ("before", "after"):
             facts[key] = tuple(facts[key]) if facts[key] else None

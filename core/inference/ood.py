@@ -10,13 +10,12 @@ so that a laboratory's profile can have one of its own.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from core.datasets import LoadedDataset, Split
 from core.datasets.base import ImageRows
@@ -25,8 +24,9 @@ from core.inference import engine
 from core.inference.engine import TTA_VIEWS, has_embedding, tta_views
 from core.inference.scope import training_data
 from core.probabilities import NOMINAL_COVERAGE, class_thresholds, softmax
-from core.progress import Progress, Report, silent
+from core.progress import Progress, Report, batches, silent
 from core.runs import Run
+from core.storage import cached_file, save_tensors
 
 STATISTIC_GROUPS = ("colour", "scale", "texture")
 
@@ -195,28 +195,34 @@ def fit_class_gaussians(vectors: np.ndarray, labels: np.ndarray, shrinkage: floa
     )
 
 
-IN_DISTRIBUTION_SHARE = 0.99  # share of val that isn't foreign
+IN_DISTRIBUTION_SHARE = 0.99  # share of val that is in distribution
 
-_FILE_VERSION = 1
+_FILE_VERSION = 2
+_FIRST_KEYS = {  # what the first version calls them
+    "gaussians": "clouds",
+    "threshold": "limit",
+    "residual_precision": "rest",
+    "unit_distance": "usual",
+}
 _FIELDS = ("origin", "scale", "means", "directions", "gains")
-# How far covariances are drawn towards independence at least, chosen on val and on strangers made of it: less, and a
-# home cell that was saved as a JPEG again counts as foreign; more, and coarse strangers pass.
+# How far covariances are drawn towards independence at least, chosen on val and on spoilt copies of it: less, and
+# a home cell that was saved as a JPEG again counts as out of distribution; more, and coarse damage passes.
 _EMBEDDING_SHRINKAGE, _STATISTICS_SHRINKAGE = 0.01, 0.05
 
 
 class InvalidDetector(HemaLensError):
-    """A guard's file can't be read; the message says what to do."""
+    """A detector's file can't be read; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class OODDetector:
     """What is needed to say how firmly an answer of C classes may be given.
 
-    ``set_thresholds`` float32 (C,): from which probability on a class belongs into the short list, so that the list
-    holds the right class of ``coverage`` of each class's cells (`core.evaluation.uncertainty`).
-    ``embedding_gaussians``: the cloud of the embedding; ``statistics_gaussians``: those of all of `core.inference.ood`
-    (first) and of each of its kinds, {} where it was fitted without pictures. A picture whose strangeness (before
-    division) is ``threshold`` or more is foreign.
+    ``set_thresholds`` float32 (C,): from which probability on a class belongs into the prediction set, so that the
+    set holds the right class of ``coverage`` of each class's cells (`core.evaluation.uncertainty`).
+    ``embedding_gaussians``: where embeddings lie; ``statistics_gaussians``: all of `image_statistics` (first) and each
+    of `STATISTIC_GROUPS`, {} where it was fitted without pictures. A picture whose distance is ``threshold`` or more is
+    out of distribution.
     """
 
     set_thresholds: np.ndarray
@@ -226,7 +232,7 @@ class OODDetector:
     threshold: float
 
     def ood_score(self, embeddings: np.ndarray, crops: np.ndarray | None = None) -> np.ndarray:
-        """How far from the known cells pictures lie, float64 (N,): 1 or more is foreign.
+        """How far from the known cells pictures lie, float64 (N,): 1 or more is out of distribution.
 
         ``embeddings`` (N, K); ``crops`` uint8 (N, S, S, 3) of the size it was fitted on (not needed without
         ``statistics_gaussians``).
@@ -241,38 +247,38 @@ class OODDetector:
 
     def to_tensors(self) -> tuple[dict[str, np.ndarray], str]:
         """All that it consists of, for a file that may hold more: arrays by name, and the rest as JSON."""
-        arrays = {"thresholds": self.set_thresholds}
-        facts = {"version": _FILE_VERSION, "coverage": self.coverage, "limit": self.threshold, "clouds": {}}
-        for name, gaussians in {"embedding": self.embedding_gaussians, **self.statistics_gaussians}.items():
-            for field in _FIELDS:
-                arrays[f"{name}.{field}"] = np.ascontiguousarray(getattr(gaussians, field))
-            facts["clouds"][name] = {"rest": gaussians.residual_precision, "usual": gaussians.unit_distance}
-        return arrays, json.dumps(facts)
+        arrays, gaussians = {"thresholds": self.set_thresholds}, {}
+        for name, part in {"embedding": self.embedding_gaussians, **self.statistics_gaussians}.items():
+            arrays |= {f"{name}.{field}": np.ascontiguousarray(getattr(part, field)) for field in _FIELDS}
+            gaussians[name] = {"residual_precision": part.residual_precision, "unit_distance": part.unit_distance}
+        facts = {"version": _FILE_VERSION, "coverage": self.coverage, "threshold": self.threshold}
+        return arrays, json.dumps(facts | {"gaussians": gaussians})
 
     @staticmethod
-    def from_tensors(arrays: dict[str, np.ndarray], text: str) -> "OODDetector":
-        """What `to_tensors` gave. Raises whatever broken parts raise: ValueError, KeyError, TypeError."""
+    def from_tensors(arrays: Mapping[str, np.ndarray], text: str) -> "OODDetector":
+        """What `to_tensors` gave, of this version or the first. Raises what broken parts raise: ValueError, KeyError,
+        TypeError.
+        """
         facts = json.loads(text)
-        if facts["version"] != _FILE_VERSION:
+        if facts["version"] not in (1, _FILE_VERSION):
             raise ValueError(f"version {facts['version']}")
+        names = _FIRST_KEYS if facts["version"] == 1 else {key: key for key in _FIRST_KEYS}
         gaussians = {
             name: ClassGaussians(
                 *(arrays[f"{name}.{field}"] for field in _FIELDS),
-                residual_precision=float(numbers["rest"]),
-                unit_distance=float(numbers["usual"]),
+                residual_precision=float(numbers[names["residual_precision"]]),
+                unit_distance=float(numbers[names["unit_distance"]]),
             )
-            for name, numbers in facts["clouds"].items()
+            for name, numbers in facts[names["gaussians"]].items()
         }
         embedding = gaussians.pop("embedding")
-        return OODDetector(arrays["thresholds"], float(facts["coverage"]), embedding, gaussians, float(facts["limit"]))
+        threshold = float(facts[names["threshold"]])
+        return OODDetector(arrays["thresholds"], float(facts["coverage"]), embedding, gaussians, threshold)
 
     def save(self, path: Path) -> None:
         """Write it as one safetensors file, whole or not at all."""
         arrays, text = self.to_tensors()
-        temporary = path.with_suffix(".tmp")
-        save_file(arrays, temporary, {"guard": text})
-        temporary.chmod(0o644)  # safetensors leaves the file readable by its owner alone
-        temporary.replace(path)
+        save_tensors(path, arrays, {"detector": text})
 
     @staticmethod
     def load(path: Path) -> "OODDetector":
@@ -280,7 +286,8 @@ class OODDetector:
         try:
             with safe_open(path, framework="numpy") as file:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
-                return OODDetector.from_tensors(arrays, file.metadata()["guard"])
+                metadata = file.metadata()
+            return OODDetector.from_tensors(arrays, metadata.get("detector") or metadata["guard"])
         except Exception as error:  # safetensors raises a kind of its own that derives from Exception only
             raise InvalidDetector(
                 f"{path} can't be read ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
@@ -289,7 +296,7 @@ class OODDetector:
 
 
 def unusual_groups(detector: OODDetector, statistics: np.ndarray, groups: np.ndarray) -> tuple[str, ...]:
-    """The kinds of appearance in which ``statistics`` (1, F), numbers ``groups`` these kinds, are unusual by
+    """The groups in which ``statistics`` (1, F), numbers ``groups`` these kinds, are unusual by
     themselves.
     """
     far = {
@@ -311,11 +318,11 @@ def fit_detector(
     coverage: float = NOMINAL_COVERAGE,
     in_distribution_share: float = IN_DISTRIBUTION_SHARE,
 ) -> OODDetector:
-    """The guard of known cells: ``embeddings`` (M, K), ``labels`` int (M,), ``crops`` uint8 (M, S, S, 3) as framed.
+    """The detector of known cells: ``embeddings`` (M, K), ``labels`` int (M,), ``crops`` uint8 (M, S, S, 3) as framed.
 
     Val, cells that nothing was fitted on, sets the thresholds: of each class ``coverage`` get the right class into
-    their list, and ``in_distribution_share`` of all are not foreign. ``val_probabilities`` (V, C): the answers that
-    lists must hold for. Classes may lack cells among ``labels``. Without ``crops`` (of both or of none) strangeness
+    their set, and ``in_distribution_share`` of all are in distribution. ``val_probabilities`` (V, C): the answers that
+    sets must hold for. Classes may lack cells among ``labels``. Without ``crops`` (of both or of none) the score
     rests on the embedding alone.
     """
     embedding = _fit_scaled(embeddings, labels, val_embeddings, _EMBEDDING_SHRINKAGE, in_distribution_share)
@@ -365,24 +372,23 @@ MAX_TRAIN_CELLS = 4000  # of the train split: more tell where the classes lie no
 
 
 def detector_of(run: Run) -> OODDetector | None:
-    """The guard of ``run``, read once; None for one without: trees, combinations, runs of older versions.
+    """The detector of ``run``, read once; None for one without: trees, combinations, runs of older versions.
 
     Raises `InvalidDetector` where the file is broken.
     """
     try:
-        changed = run.ood_path.stat().st_mtime_ns
-    except OSError:
+        return _load_detector(run.ood_path)
+    except FileNotFoundError:
         return None
-    return _load_detector(str(run.ood_path), changed)
 
 
-@lru_cache(maxsize=32)
-def _load_detector(path: str, changed: int) -> OODDetector:
-    return OODDetector.load(Path(path))
+@cached_file(maxsize=32)
+def _load_detector(path: Path) -> OODDetector:
+    return OODDetector.load(path)
 
 
 def make_detector(run: Run, data: LoadedDataset | None = None, report: Report = silent) -> OODDetector:
-    """The guard of the network ``run`` from its train and val cells, stored in its folder.
+    """The detector of the network ``run`` from its train and val cells, stored in its folder.
 
     ``data`` is the data set that it was trained on, loaded where it isn't given. Raises `HemaLensError` for a run
     that has no embedding, `DatasetUnavailable` where the very cells are not on this computer.
@@ -397,21 +403,24 @@ def make_detector(run: Run, data: LoadedDataset | None = None, report: Report = 
     val = data["val"]
     total, done = len(train) + TTA_VIEWS * len(val), 0
 
-    def run_batches(images: np.ndarray | ImageRows) -> tuple[np.ndarray, np.ndarray | None]:
+    def run_batches(images: np.ndarray | ImageRows) -> tuple[np.ndarray, np.ndarray]:
         nonlocal done
-        parts = []
-        for start in range(0, len(images), engine.BATCH):
-            parts.append(engine.logits_and_embeddings(run, images[start : start + engine.BATCH]))
-            done += len(parts[-1][0])
+        logits, embeddings = [], []
+        for rows in batches(len(images), engine.BATCH):
+            scores, vectors = engine.logits_and_embeddings(run, images[rows])
+            if vectors is None:
+                raise HemaLensError(
+                    f"the graph of {run.name} has no feature map: train it again, then make its detector"
+                )
+            logits.append(scores)
+            embeddings.append(vectors)
+            done += len(scores)
             report(Progress(done, total, "looking at known cells", "image"))
-        logits, embeddings = zip(*parts, strict=True)
-        return np.concatenate(logits), None if embeddings[0] is None else np.concatenate(embeddings)
+        return np.concatenate(logits), np.concatenate(embeddings)
 
     _, embeddings = run_batches(train.images)
     outputs_by_view = [run_batches(view) for view in tta_views(np.asarray(val.images[:]))]
     val_embeddings = outputs_by_view[0][1]
-    if embeddings is None or val_embeddings is None:
-        raise HemaLensError(f"the graph of {run.name} has no feature map: train it again, then make its guard")
     # A cell has no upright side: each counts as it is read from the side that tells it worst.
     probabilities = np.stack([softmax(logits) for logits, _ in outputs_by_view])
     cells = np.arange(len(val))
