@@ -82,12 +82,13 @@ MIN_PSEUDO_LABEL_CONFIDENCE = 0.8
 def select_pseudo_labels(
     probabilities: np.ndarray, queried: np.ndarray, labels: np.ndarray, present: np.ndarray
 ) -> np.ndarray:
-    """Indexes of the at most `PSEUDO_LABELS_PER_CLASS` surest cells of each class with fewer than `MIN_ANSWERS` of the answers
-    ``labels``.
+    """Indexes of the at most `PSEUDO_LABELS_PER_CLASS` surest cells of each class with fewer than `MIN_ANSWERS` of the
+    answers ``labels``.
 
     ``probabilities`` (N, C) of the batch before teaching, of which the cells ``queried`` int (m,) were shown already;
     ``labels`` int (n,) are the classes that were answered. A class that no answer named must be said to be present:
-    ``present`` bool (C,), which says nothing where all do. None where no class makes up most of the batch: there answers find them all.
+    ``present`` bool (C,), which says nothing where all do. None where no class makes up most of the
+    batch: there answers find them all.
     """
     if majority_share(probabilities) <= MAJORITY_LIMIT:
         return np.array([], int)
@@ -260,8 +261,8 @@ ABSENT_CLASS_ODDS = 0.02  # odds of a class that is said not to occur: seen plai
 
 @dataclass(frozen=True)
 class ActiveLearner:
-    """The cells, which classes are there (``present_classes`` bool (C,)), and the answers so far: index of the cell to class or
-    `NOT_A_CELL` or `CANT_SAY`, in the order given. Each answer makes a new object (`with_answer`,
+    """The cells, which classes are there (``present_classes`` bool (C,)), and the answers so far: index of the cell to
+    class or `NOT_A_CELL` or `CANT_SAY`, in the order given. Each answer makes a new object (`with_answer`,
     `without_last_answer`).
 
     ``self_trains``: whether what the cells teach without a label is used, where there is something.

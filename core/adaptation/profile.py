@@ -229,7 +229,10 @@ def import_profile(path: Path, name: str | None = None) -> LabProfile:
 
 
 def predictor_for(profile: LabProfile) -> Predictor:
-    """What answers as ``profile`` was taught, at its scale. Raises `ProfileError` where its run is not here or knows other classes."""
+    """What answers as ``profile`` was taught, at its scale.
+
+    Raises `ProfileError` where its run is not here or knows other classes.
+    """
     try:
         run = find_run(profile.run, profile.dataset)
     except RunNotFound as error:

@@ -7,22 +7,58 @@ met, so what to cut is decided from the picture's shape, and said.
 
 import io
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from PIL import Image
-
-from core.datasets.base import DatasetSpec
 
 CropMode = Literal["auto", "parent", "whole"]
 
 # Parent crops are 359 to 369 px a side; the margin admits neighbours of the same microscope's scale.
 _PARENT_RANGE = (340 / 360, 400 / 360)
 # The parent's own shapes are at most 363:360; this admits a few pixels more.
-_NEARLY_SQUARE = 1.03
-# MedMNIST's largest pictures are 224 px: a nearly square picture up to here is a cell cut out already.
-_MAX_TIGHT_SIDE = 256
+NEARLY_SQUARE = 1.03
+MAX_TIGHT_SIDE = 256  # px: nearly square pictures up to here are taken for cells cut out already
 _ENLARGED_FACTOR = 4
+
+
+class CropSpec(Protocol):
+    """What must be known of a data set to cut pictures as its own were: `core.datasets.base.DatasetSpec` tells."""
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """'cell' or 'field': what one picture shows."""
+        ...
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sides in px in which its pictures exist."""
+        ...
+
+    @property
+    def parent_side(self) -> int | None:
+        """The side in px of the parent set's crops, None where it has none."""
+        ...
+
+    @property
+    def parent_crop(self) -> int | None:
+        """The side in px of the central square of these that its pictures were made of."""
+        ...
+
+    @property
+    def jpeg_sizes(self) -> tuple[int, ...]:
+        """The sizes at which its pictures went through JPEG."""
+        ...
+
+    @property
+    def stretched(self) -> bool:
+        """Whether whole pictures were stretched to a square."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +73,7 @@ class Crop:
     note: str
 
 
-def crop_by_shape(pixels: np.ndarray, size: int, spec: DatasetSpec, mode: CropMode = "auto") -> Crop:
+def crop_by_shape(pixels: np.ndarray, size: int, spec: CropSpec, mode: CropMode = "auto") -> Crop:
     """Cut and resize ``pixels`` uint8 (H, W, 3) as the training pictures of ``spec`` at ``size`` px were.
 
     ``mode`` 'auto' decides from the picture's shape, 'parent' takes the centre in the parent set's
@@ -56,7 +92,7 @@ def crop_by_shape(pixels: np.ndarray, size: int, spec: DatasetSpec, mode: CropMo
     return Crop(resize_crop(pixels[top:bottom, left:right], size, spec), box, note)
 
 
-def resize_crop(window: np.ndarray, size: int, spec: DatasetSpec) -> np.ndarray:
+def resize_crop(window: np.ndarray, size: int, spec: CropSpec) -> np.ndarray:
     """``window`` uint8 (H, W, 3) as the training pictures of ``spec`` were made: uint8 (size, size, 3).
 
     It is square but where ``spec`` squeezes its pictures.
@@ -79,10 +115,10 @@ def centre_box(width: int, height: int, side: int) -> tuple[int, int, int, int]:
     return left, top, left + side, top + side
 
 
-def _choose_side(width: int, height: int, spec: DatasetSpec, mode: CropMode) -> tuple[int, str]:
+def _choose_side(width: int, height: int, spec: CropSpec, mode: CropMode) -> tuple[int, str]:
     """The side of the square to cut out and the sentence that says why."""
     shorter = min(width, height)
-    nearly_square = max(width, height) <= _NEARLY_SQUARE * shorter
+    nearly_square = max(width, height) <= NEARLY_SQUARE * shorter
     square = "The whole picture was used" if width == height else f"The central square of {shorter} px was used"
     if mode not in ("auto", "parent", "whole"):
         raise ValueError(f"unknown framing mode {mode!r}")
@@ -101,7 +137,7 @@ def _choose_side(width: int, height: int, spec: DatasetSpec, mode: CropMode) -> 
             side,
             f"The central {side} x {side} px were used: the picture is {likeness_text} the crops behind {spec.title}.",
         )
-    if nearly_square and shorter <= _MAX_TIGHT_SIDE:
+    if nearly_square and shorter <= MAX_TIGHT_SIDE:
         return shorter, f"{square}: a crop of {width} x {height} px is taken as one cell, cut out already."
     return shorter, (
         f"{square}. A picture of {width} x {height} px is not shaped like the crops that the model learnt from: "
@@ -118,12 +154,12 @@ def parent_factor(width: int, height: int, parent_side: int) -> int | None:
     """
     low, high = (parent_side * r for r in _PARENT_RANGE)
     shorter, longer = sorted((width, height))
-    if low <= shorter and longer <= high and longer <= _NEARLY_SQUARE * shorter:
+    if low <= shorter and longer <= high and longer <= NEARLY_SQUARE * shorter:
         return 1
     for factor in (2, 3, 4):
         if width % factor == height % factor == 0 and width != height:
             small = (shorter // factor, longer // factor)
-            if parent_side <= small[0] and small[1] <= _NEARLY_SQUARE * parent_side and small[1] - small[0] <= 3:
+            if parent_side <= small[0] and small[1] <= NEARLY_SQUARE * parent_side and small[1] - small[0] <= 3:
                 return factor
     return None
 

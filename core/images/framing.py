@@ -8,7 +8,7 @@ sample of them; then the window of each can be placed by itself, so that a batch
 on its way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +16,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from core.datasets.base import DatasetSpec
 from core.images import crop, red_cells
-from core.images.crop import Crop, CropMode
+from core.images.crop import NEARLY_SQUARE, Crop, CropMode, CropSpec
 from core.images.decode import DecodedPicture, DecodeError, decode, header_shape, read_file
 from core.images.nucleus import WhiteCell, find_white_cell
 from core.images.red_cells import CircleCoverage, RedCellSize, Scale
 
-Agreement = Callable[[np.ndarray], float]
 T = TypeVar("T")
 
 MAX_SAMPLED = 128  # so many cells tell as much as all
@@ -35,7 +33,8 @@ class MeasuredPicture:
     """A picture with what was measured in it, each once: ``source`` is the file's bytes, its path, or its pixels uint8
     (H, W, 3) RGB. It is decoded when its pixels are asked for, its shape is read from the file's header before.
 
-    ``name`` stands in messages, ``notes`` are those of pixels that were decoded elsewhere. What can't be read raises `DecodeError`.
+    ``name`` stands in messages, ``notes`` are those of pixels that were decoded elsewhere. What can't be read raises
+    `DecodeError`.
     """
 
     def __init__(self, source: np.ndarray | bytes | Path, name: str = "", notes: tuple[str, ...] = ()):
@@ -124,7 +123,7 @@ class CropWindow:
         """True where a cell was looked for and none found."""
         return self.searched and self.cell is None
 
-    def crop(self, pixels: np.ndarray, size: int, spec: DatasetSpec) -> Crop:
+    def crop(self, pixels: np.ndarray, size: int, spec: CropSpec) -> Crop:
         """What a model of ``spec`` at ``size`` px sees of ``pixels`` uint8 (H, W, 3)."""
         if self.side is None:
             result = crop.crop_by_shape(pixels, size, spec, self.mode)
@@ -144,7 +143,7 @@ class BatchScale:
     pictures have the shapes of one domain; a whole field among crops has another scale and is left to its shape.
     """
 
-    spec: DatasetSpec
+    spec: CropSpec
     scale: Scale
     red_cells: RedCellSize | None
     min_contrast: float
@@ -187,17 +186,16 @@ class CropBatch:
 
 def crop_batch(
     pictures: Sequence[np.ndarray],
-    spec: DatasetSpec,
+    spec: CropSpec,
     size: int,
     side: float | None = None,
-    agreement: Agreement | None = None,
 ) -> CropBatch:
     """Frame each of ``pictures``, uint8 (H, W, 3) RGB of one physical scale, for models of ``spec`` at ``size`` px.
 
-    ``side`` and ``agreement`` as for `measure_batch`.
+    ``side`` as for `measure_batch`.
     """
     measured_pictures = [MeasuredPicture(p) for p in pictures]
-    batch_scale = measure_batch(measured_pictures, spec, side, size, agreement)
+    batch_scale = measure_batch(measured_pictures, spec, side)
     windows = [batch_scale.window(p) for p in measured_pictures]
     crops = tuple(window.crop(p.pixels, size, spec) for window, p in zip(windows, measured_pictures, strict=True))
     return CropBatch(crops, tuple(window.cell for window in windows), batch_scale.scale, batch_scale.red_cells)
@@ -205,16 +203,12 @@ def crop_batch(
 
 def measure_batch(
     pictures: Sequence[MeasuredPicture],
-    spec: DatasetSpec,
+    spec: CropSpec,
     side: float | None = None,
-    size: int | None = None,
-    agreement: Agreement | None = None,
 ) -> BatchScale:
     """What ``pictures``, all of one laboratory, say together; so many as tell enough are looked at, evenly spread.
 
-    ``side`` fixes the square's side, in px of the pictures: then even official crops are cut so. ``agreement`` is asked
-    where the red cells can't be measured: it takes frames uint8 (N, size, size, 3) and says how well models agree on
-    them, 0 to 1.
+    ``side`` fixes the square's side, in px of the pictures: then even official crops are cut so.
     """
     if spec.stretched or spec.unit != "cell":
         return BatchScale(spec, red_cells.OFFICIAL, None, 0.0, searches=False)
@@ -229,16 +223,11 @@ def measure_batch(
     unofficial = [p for p in pictures if not _is_official(p.shape, measured, spec)]
     if not unofficial:
         return batch_scale
-    sample = [(p.pixels, batch_scale.window(p).cell) for p in spread_evenly(unofficial, MAX_SAMPLED)]
-    chosen_scale = red_cells.measured_scale([p.shape for p in unofficial], [cell for _, cell in sample], measured)
-    if chosen_scale.source == "nuclei" and agreement and size:
-        chosen_scale = _agreed_scale(
-            chosen_scale.side, [(p, cell) for p, cell in sample if cell], spec, size, agreement
-        )
-    return replace(batch_scale, scale=chosen_scale)
+    cells = [batch_scale.window(p).cell for p in spread_evenly(unofficial, MAX_SAMPLED)]
+    return replace(batch_scale, scale=red_cells.measured_scale([p.shape for p in unofficial], cells, measured))
 
 
-def crop_window(pixels: np.ndarray, cell: WhiteCell | None, side: int, size: int, spec: DatasetSpec) -> Crop:
+def crop_window(pixels: np.ndarray, cell: WhiteCell | None, side: int, size: int, spec: CropSpec) -> Crop:
     """The square of ``side`` px round the cell ``cell`` in ``pixels`` (H, W, 3), resized to ``size`` px.
 
     Where it reaches over the picture's border the picture is mirrored there, and ``box`` lies partly outside.
@@ -276,30 +265,21 @@ def _red_cell(measured: RedCellSize | None) -> float | None:
     return measured.diameter if measured else None
 
 
-def _is_other_domain(shape: tuple[int, int], spec: DatasetSpec) -> bool:
+def _is_other_domain(shape: tuple[int, int], spec: CropSpec) -> bool:
     height, width = shape
     return unit_by_shape(width, height, spec) != spec.unit
 
 
-def _has_conclusive_shape(shape: tuple[int, int], spec: DatasetSpec) -> bool:
+def _has_conclusive_shape(shape: tuple[int, int], spec: CropSpec) -> bool:
     height, width = shape
     return red_cells.has_official_shape(width, height, spec) and red_cells.shape_is_proof(width, height)
 
 
-def _is_official(shape: tuple[int, int], measured: RedCellSize | None, spec: DatasetSpec) -> bool:
+def _is_official(shape: tuple[int, int], measured: RedCellSize | None, spec: CropSpec) -> bool:
     height, width = shape
     return red_cells.has_official_shape(width, height, spec) and (
         red_cells.shape_is_proof(width, height) or not red_cells.contradicts_shape(measured, height, spec)
     )
-
-
-def _agreed_scale(
-    side: int, cells: Sequence[tuple[np.ndarray, WhiteCell]], spec: DatasetSpec, size: int, agreement: Agreement
-) -> Scale:
-    def agreement_at(side: int) -> float:
-        return agreement(np.stack([crop_window(pixels, cell, side, size, spec).pixels for pixels, cell in cells]))
-
-    return red_cells.agreed_scale(side, agreement_at)
 
 
 def _min_contrast(cells: Sequence[WhiteCell | None]) -> float:
@@ -311,23 +291,21 @@ def _min_contrast(cells: Sequence[WhiteCell | None]) -> float:
 # Fields come in the camera's own shape, 4:3 or 5:4, and larger than any crop of one cell.
 _OBLONG = 1.2
 _FIELD_SIDE = 400
-# Crops of one cell are nearly square: 360 x 363 px from a CellaVision DM96, 250 x 250 from bone marrow.
-_NEARLY_SQUARE = 1.03
-_CROP_SIDE = 450
+_CROP_SIDE = 450  # crops of one cell: 360 x 363 px from a CellaVision DM96, 250 x 250 from bone marrow
 
 
-def unit_by_shape(width: int, height: int, spec: DatasetSpec) -> str:
+def unit_by_shape(width: int, height: int, spec: CropSpec) -> str:
     """'cell' or 'field': what a picture of this shape shows, as far as that is plain; else what ``spec``'s do."""
     shorter, longer = sorted((width, height))
     if spec.unit == "cell" and shorter >= _FIELD_SIDE and longer >= _OBLONG * shorter:
         return "field"
     has_dataset_size = width == height and width in spec.sizes
-    if spec.unit == "field" and not has_dataset_size and shorter <= _CROP_SIDE and longer <= _NEARLY_SQUARE * shorter:
+    if spec.unit == "field" and not has_dataset_size and shorter <= _CROP_SIDE and longer <= NEARLY_SQUARE * shorter:
         return "cell"
     return spec.unit
 
 
-def shape_warning(width: int, height: int, spec: DatasetSpec) -> str | None:
+def shape_warning(width: int, height: int, spec: CropSpec) -> str | None:
     """The sentence for a picture whose shape is plainly of another domain than ``spec``'s; None for any other."""
     shown_unit = unit_by_shape(width, height, spec)
     if shown_unit == spec.unit:

@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from core.images.crop import MAX_TIGHT_SIDE
+
 Point = tuple[float, float]
 
 WORKING_SIDE = 128  # the picture's longer side while a cell is sought; a nucleus is then 15 to 60 px across
-MAX_TIGHT_SIDE = 256  # nearly square pictures up to here are taken for cells cut out already
 
 # A red cell's share of the picture's shorter side, where nobody measured it: in a crop with some surroundings (360 px
 # originals of BloodMNIST and the like) and in one cut out to the cell.

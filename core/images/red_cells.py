@@ -9,10 +9,10 @@ the true radius the votes of a whole circle meet in one place; elsewhere they sc
 
 A red cell spans the same share of a crop everywhere, so its diameter gives the side. Where red cells can't be measured,
 the nuclei do nearly as well: how far they reach, median over a batch, is the same share of the right crop in four
-laboratories, within 5 %. How well models agree on the crops may refine that.
+laboratories, within 5 %.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,9 +20,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from core.datasets.base import DatasetSpec
-from core.images.crop import parent_factor
-from core.images.nucleus import MAX_TIGHT_SIDE, WhiteCell, optical_density, reduce, stained_parts
+from core.images.crop import MAX_TIGHT_SIDE, NEARLY_SQUARE, CropSpec, parent_factor
+from core.images.nucleus import WhiteCell, optical_density, reduce, stained_parts
 
 WORKING_SIDE = 160
 MAX_MEASURED = 64  # the median of so many is steady to 2 %
@@ -157,24 +156,20 @@ def _peak(curve: np.ndarray, positions: np.ndarray) -> tuple[float, float]:
     return float(positions[k] + shift * (positions[1] - positions[0])), float(curve[k])
 
 
-ScaleSource = Literal["official", "given", "red cells", "agreement", "nuclei", "whole"]
+ScaleSource = Literal["official", "given", "red cells", "nuclei", "whole"]
 
 # A red cell is about 75 px across in the 360 px originals of BloodMNIST, whose frame is the central 200 px.
 RED_CELL_SHARE = 75 / 200
 # How far the nuclei reach (the longer side of the box of all lobes), median over a batch, as a share of the frame.
 NUCLEUS_SHARE = 0.59
 _MIN_NUCLEI = 5
-_MAX_DISAGREEMENT = 1.45  # a ruler that differs by more from what the nuclei say has measured something else
+_MAX_DISAGREEMENT = 1.45  # red cells whose size differs by more from what the nuclei say has measured something else
 _LOW_SHARPNESS = 0.4  # red cells that stand out less than this are averaged with what the nuclei say
 # Crops shaped like the originals are cut otherwise only where the red cells say so beyond doubt.
 _MIN_SCALE_DIFFERENCE = 0.12
 _MIN_PICTURES = 8
 _STANDARD_ERRORS = 4.0
 _TIGHT_TOLERANCE = 0.15  # a crop cut out already is used whole where its side is that near to the right one
-# Sides that are tried for agreement, as shares of what the nuclei say, and how much that is trusted.
-_SIDE_FACTORS = np.geomspace(0.7, 1.43, 9)
-_PRIOR_WIDTH = 0.15  # of the logarithm of the side
-_PRIOR_WEIGHT = 0.05
 
 
 @dataclass(frozen=True)
@@ -220,8 +215,9 @@ def measured_scale(
         side = float(np.sqrt(side * nuclei)) if aided else side
         nuclei_text = " but stand out little, and nuclei have a size too" if aided else ""
         note = (
-            f"Red cells are {red_cell_size.diameter:.0f} px across here (measured in {red_cell_size.pictures} pictures){nuclei_text}, so "
-            f"{side:.0f} px were cut out round each white cell: the scale that the models know."
+            f"Red cells are {red_cell_size.diameter:.0f} px across here (measured in {red_cell_size.pictures} "
+            f"pictures){nuclei_text}, so {side:.0f} px were cut out round each white cell: the scale that the models "
+            "know."
         )
         return Scale(round(side), "red cells", note, aided)
     note = (
@@ -231,25 +227,13 @@ def measured_scale(
     return Scale(round(nuclei), "nuclei", note)
 
 
-def agreed_scale(nuclei_side: float, agreement: Callable[[int], float]) -> Scale:
-    """The side near the ``nuclei_side`` one at which ``agreement(side)``, 0 to 1, is greatest."""
-    sides = [max(1, round(nuclei_side * factor)) for factor in _SIDE_FACTORS]
-    scores = [agreement(s) - _PRIOR_WEIGHT * (np.log(s / nuclei_side) / _PRIOR_WIDTH) ** 2 for s in sides]
-    side = sides[int(np.argmax(scores))]
-    note = (
-        "The red cells can't be measured here. Of the sizes near what the nuclei suggest, the models agree best when "
-        f"{side} px are cut out round each cell: look whether the frames seem right."
-    )
-    return Scale(side, "agreement", note)
-
-
 def nucleus_side(cells: Sequence[WhiteCell | None]) -> float | None:
     """The side in px at which the nuclei are as large as usual; None from fewer than 5 cells."""
     reach = [max(f.nucleus_box[2] - f.nucleus_box[0], f.nucleus_box[3] - f.nucleus_box[1]) for f in cells if f]
     return float(np.median(reach)) / NUCLEUS_SHARE if len(reach) >= _MIN_NUCLEI else None
 
 
-def has_official_shape(width: int, height: int, spec: DatasetSpec) -> bool:
+def has_official_shape(width: int, height: int, spec: CropSpec) -> bool:
     """Whether a picture is shaped like a crop of ``spec``'s parent set, or has one of the published sizes."""
     published = width == height and width in spec.sizes
     if spec.parent_side is None or spec.parent_crop is None:
@@ -262,7 +246,7 @@ def shape_is_proof(width: int, height: int) -> bool:
     return width != height
 
 
-def contradicts_shape(red_cell_size: RedCellSize | None, side: int, spec: DatasetSpec) -> bool:
+def contradicts_shape(red_cell_size: RedCellSize | None, side: int, spec: CropSpec) -> bool:
     """Whether the red cells prove that pictures of ``side`` px, of an official shape, have another scale."""
     if red_cell_size is None or red_cell_size.pictures < _MIN_PICTURES:
         return False
@@ -277,6 +261,7 @@ def contradicts_shape(red_cell_size: RedCellSize | None, side: int, spec: Datase
 
 def _cut_out_already(shapes: Sequence[tuple[int, int]], side: float) -> bool:
     return all(
-        max(shape) <= min(MAX_TIGHT_SIDE, 1.03 * min(shape)) and abs(np.log(min(shape) / side)) < _TIGHT_TOLERANCE
+        max(shape) <= min(MAX_TIGHT_SIDE, NEARLY_SQUARE * min(shape))
+        and abs(np.log(min(shape) / side)) < _TIGHT_TOLERANCE
         for shape in shapes
     )

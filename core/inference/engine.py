@@ -9,19 +9,32 @@ turns (test-time augmentation: Krizhevsky et al. 2012).
 """
 
 import os
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
 from core.errors import HemaLensError
 from core.probabilities import softmax
-from core.progress import Progress, Report, silent
+from core.progress import Report, batches, silent
 from core.runs import Run, RunNotFound
+from core.storage import cached_file
 
+BATCH = 64
 TTA_VIEWS = 8
+ENCODE_VIEWS = 4  # quarter turns; eight cost twice as much and gain nothing
+MAX_SESSIONS = 32
+MAX_THREADS = 8
+SPIN_MICROSECONDS = 50  # microseconds for which a helping thread stays awake for the next layer
+INPUT = "image"
+MIN_PROBABILITY = 1e-12  # probability: its log is still a number
+
+ort.set_default_logger_severity(4)  # its messages are told again as EngineError, in plain words
+
+
+class EngineError(HemaLensError):
+    """A run's graph is missing, broken or does not fit the pictures; the message says what to do."""
 
 
 def tta_views(images: np.ndarray, count: int = TTA_VIEWS) -> Iterator[np.ndarray]:
@@ -33,23 +46,6 @@ def tta_views(images: np.ndarray, count: int = TTA_VIEWS) -> Iterator[np.ndarray
     for view in range(count):
         turned = np.rot90(images, view % 4, axes=(1, 2))
         yield turned[:, :, ::-1] if view >= 4 else turned
-
-
-BATCH = 64
-MAX_SESSIONS = 32
-MAX_THREADS = 8
-SPIN_MICROSECONDS = 50  # microseconds for which a helping thread stays awake for the next layer
-INPUT = "image"
-MIN_PROBABILITY = 1e-12  # probability: its log is still a number
-
-ort.set_default_logger_severity(4)  # its messages are told again as EngineError, in plain words
-
-_sessions: OrderedDict[tuple[str, int], ort.InferenceSession] = OrderedDict()
-_lock = threading.Lock()
-
-
-class EngineError(HemaLensError):
-    """A run's graph is missing, broken or does not fit the pictures; the message says what to do."""
 
 
 def load(run: Run) -> None:
@@ -87,16 +83,13 @@ def logits_and_embeddings(
     if run.kind == "combination" or "features" not in _output_names(run):
         return logits(run, images, batch), None
     outputs = ["logits", "features", *(["texture"] if with_deviation and "texture" in _output_names(run) else [])]
-    scores, pooled = [], []
-    for start in _batch_starts(images, batch):
-        logits_part, feature_part, *texture = _outputs(run, images[start : start + batch], outputs, batch)
+    scores, embeddings = [], []
+    for rows in batches(len(images), batch, at_least_one=True):
+        logits_part, features, *texture = _outputs(run, images[rows], outputs, batch)
+        parts = [features.mean((2, 3)), *([features.std((2, 3)), *texture] if with_deviation else [])]
         scores.append(logits_part)
-        pooled.append(
-            np.concatenate(
-                [feature_part.mean((2, 3)), *([feature_part.std((2, 3)), *texture] if with_deviation else [])], 1
-            )
-        )
-    return np.concatenate(scores), np.concatenate(pooled)
+        embeddings.append(np.concatenate(parts, 1))
+    return np.concatenate(scores), np.concatenate(embeddings)
 
 
 def feature_maps(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
@@ -115,10 +108,10 @@ def mean_probabilities(members: Sequence[Run], count: int, images: np.ndarray, b
     The members are of one data set and size. Raises `EngineError`.
     """
     _check_images(members[0], images)
-    per_call = max(1, batch // count)  # all views of a picture go through a graph together
     parts = []
-    for start in _batch_starts(images, per_call):
-        part = images[start : start + per_call]
+    # All views of a picture go through a graph together.
+    for rows in batches(len(images), max(1, batch // count), at_least_one=True):
+        part = images[rows]
         views = np.concatenate(list(tta_views(part, count)))
         mean = np.mean([softmax(_outputs(member, views, ("logits",), batch)[0]) for member in members], axis=0)
         parts.append(mean.reshape(count, len(part), mean.shape[1]).mean(axis=0))
@@ -136,22 +129,16 @@ def _outputs(run: Run, images: np.ndarray, outputs: Sequence[str], batch: int) -
     _check_images(run, images)
     session = _session(run)
     # An empty batch still goes through the graph once, for the shape of what comes out.
-    shape = (1, *images.shape[1:])
-    parts = [images[start : start + batch] for start in range(0, len(images), batch)] or [np.zeros(shape, "u1")]
+    parts = [images[rows] for rows in batches(len(images), batch)] or [np.zeros((1, *images.shape[1:]), "u1")]
     try:
-        batches = [session.run(list(outputs), {INPUT: np.ascontiguousarray(part)}) for part in parts]
+        results = [session.run(list(outputs), {INPUT: np.ascontiguousarray(part)}) for part in parts]
     except Exception as error:  # ONNX Runtime raises kinds of its own that derive from Exception only
         raise EngineError(
             f"the model {run.name} could not answer ({_first_line(error)}). Train it again or choose another model."
         ) from error
     return [
-        np.concatenate(of_one).astype(np.float32, copy=False)[: len(images)] for of_one in zip(*batches, strict=True)
+        np.concatenate(of_one).astype(np.float32, copy=False)[: len(images)] for of_one in zip(*results, strict=True)
     ]
-
-
-def _batch_starts(images: np.ndarray, batch: int) -> range:
-    """Where each batch of ``images`` begins; one, empty, where there is none."""
-    return range(0, max(1, len(images)), batch)
 
 
 def _output_names(run: Run) -> set[str]:
@@ -172,21 +159,15 @@ def _session(run: Run) -> ort.InferenceSession:
     """The one session of ``run``; ONNX Runtime allows many threads to run it at once."""
     path = run.onnx_path
     try:
-        key = (str(path.resolve()), path.stat().st_mtime_ns)
-    except OSError as error:
+        return _open(path, run)
+    except FileNotFoundError as error:
         raise EngineError(
             f"the model {run.name} has no graph ({path.name} is missing). Restore its folder or choose another model."
         ) from error
-    with _lock:
-        if key not in _sessions:
-            _sessions[key] = _open(run)
-            while len(_sessions) > MAX_SESSIONS:
-                _sessions.popitem(last=False)
-        _sessions.move_to_end(key)
-        return _sessions[key]
 
 
-def _open(run: Run) -> ort.InferenceSession:
+@cached_file(MAX_SESSIONS)
+def _open(path: Path, run: Run) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = thread_count()
     options.inter_op_num_threads = 1
@@ -225,20 +206,13 @@ def has_embedding(run: Run) -> bool:
     return run.kind == "network"
 
 
-def embed(run: Run, images: np.ndarray, report: Callable[[Progress], None] | None = None) -> np.ndarray:
+def embed(run: Run, images: np.ndarray, report: Report = silent) -> np.ndarray:
     """Vectors float32 (N, K) of ``images`` uint8 (N, S, S, 3): the last feature map, averaged over its places.
 
     ``report`` is told after each batch how many pictures are done. Raises `EngineError`.
     """
-    parts = []
-    for start in range(0, max(1, len(images)), BATCH):
-        parts.append(feature_maps(run, images[start : start + BATCH]).mean((2, 3)))
-        if report:
-            report(Progress(min(start + BATCH, len(images)), len(images), unit="picture"))
-    return np.concatenate(parts)
-
-
-ENCODE_VIEWS = 4  # quarter turns; eight cost twice as much and tell a strange cell no better
+    rows = batches(len(images), BATCH, report, unit="picture", at_least_one=True)
+    return np.concatenate([feature_maps(run, images[part]).mean((2, 3)) for part in rows])
 
 
 def encoder_networks(run: Run) -> tuple[Run, ...]:
@@ -263,20 +237,18 @@ def encode(run: Run, crops: np.ndarray, report: Report = silent) -> tuple[np.nda
     `HemaLensError` for a run without an embedding, `EngineError`.
     """
     networks = encoder_networks(run)
-    step = BATCH // ENCODE_VIEWS
     probabilities, embeddings = [], []
-    for start in range(0, max(1, len(crops)), step):
-        part = crops[start : start + step]
+    for rows in batches(len(crops), BATCH // ENCODE_VIEWS, report, "looking at the cells", "cell", at_least_one=True):
+        part = crops[rows]
         views = np.concatenate(list(tta_views(part, ENCODE_VIEWS)))
         outputs = [_encode_once(network, views) for network in networks]
         probabilities.append(np.mean([p.reshape(ENCODE_VIEWS, len(part), -1).mean(0) for p, _ in outputs], axis=0))
         embeddings.append(np.concatenate([e.reshape(ENCODE_VIEWS, len(part), -1).mean(0) for _, e in outputs], axis=1))
-        report(Progress(min(start + step, len(crops)), len(crops), "looking at the cells", "cell"))
     return np.concatenate(probabilities), np.concatenate(embeddings)
 
 
 def _encode_once(network: Run, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    logits, vectors = logits_and_embeddings(network, images, with_deviation=True)
+    scores, vectors = logits_and_embeddings(network, images, with_deviation=True)
     if vectors is None:
         raise HemaLensError(f"the graph of {network.name} has no feature map: train it again, or choose another model.")
-    return softmax(logits), vectors
+    return softmax(scores), vectors

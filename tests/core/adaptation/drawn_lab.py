@@ -10,7 +10,7 @@ FEATURES = 24
 
 
 def made_up(counts, shift=2.5, seed=0, groups=False):
-    """(cells, labels): ``counts`` by code; classes are clouds round unit vectors, each moved by ``shift`` from home."""
+    """(cells, labels): ``counts`` by code; classes are Gaussians round unit vectors, each moved by ``shift``."""
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(99).normal(size=(len(CODES), FEATURES)) * 1.2
     labels = np.concatenate([np.full(n, CODES.index(code)) for code, n in counts.items()])
@@ -26,7 +26,7 @@ def made_up(counts, shift=2.5, seed=0, groups=False):
     return LabCells(frames, probabilities, embeddings, red_cells.OFFICIAL, names), labels
 
 
-def home_anchors(per_class=20):
+def home_exemplars(per_class=20):
     """Cells of the run's own laboratory."""
     cells, labels = made_up(dict.fromkeys(CODES, per_class), shift=0, seed=5)
     return LabelledCells(cells.embeddings, cells.probabilities, labels)

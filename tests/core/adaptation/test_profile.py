@@ -1,6 +1,7 @@
 """A profile is one file of numbers that comes back as it was, and whatever else is handed in is refused."""
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,32 @@ def test_it_comes_back_as_it_was(profile):
     assert again.ood_detector.threshold == pytest.approx(profile.ood_detector.threshold)
     assert sum(again.labelled.values()) == 20
     assert again.after[1] <= again.after[0] <= again.after[2]
+
+
+def test_a_file_of_the_first_version_loads_and_answers_as_it_did(profile, tmp_path):
+    facts = {f.name: getattr(profile, f.name) for f in fields(profile) if f.name not in ("head", "ood_detector")}
+    facts["sure_from"] = facts.pop("confidence_threshold")
+    arrays = {f"head.{name}": getattr(profile.head, name) for name in ("centre", "spread", "weights", "prior")}
+    parts, text = profile.ood_detector.to_tensors()
+    arrays |= {f"guard.{name}": array for name, array in parts.items()}
+    new = json.loads(text)
+    old = {"version": 1, "coverage": new["coverage"], "limit": new["threshold"], "clouds": {}}
+    for name, numbers in new["gaussians"].items():
+        old["clouds"][name] = {"rest": numbers["residual_precision"], "usual": numbers["unit_distance"]}
+    facts |= {"version": 1, "temperature": profile.head.temperature, "guard": json.dumps(old)}
+    save_file(arrays, tmp_path / "old.safetensors", {"profile": json.dumps(facts)})
+    again = profiles.read_profile(tmp_path / "old.safetensors")
+    assert replace(again, head=None, ood_detector=None) == replace(profile, head=None, ood_detector=None)
+    cells, _ = made_up({"EO": 9, "NE": 9}, seed=3)
+    for one, other in ((again, profile), (profiles.read_profile(profiles.save_profile(again)), profile)):
+        assert (
+            one.head.probabilities(cells.embeddings, cells.probabilities)
+            == other.head.probabilities(cells.embeddings, cells.probabilities)
+        ).all()
+        assert (
+            one.ood_detector.ood_score(cells.embeddings, cells.crops)
+            == other.ood_detector.ood_score(cells.embeddings, cells.crops)
+        ).all()
 
 
 def test_the_newest_is_first_and_a_broken_one_is_passed_over(profile):

@@ -8,7 +8,7 @@ import pytest
 from core.adaptation.active import CANT_SAY, FIRST_QUERIES, NOT_A_CELL, QUERIES_PER_ROUND, ActiveLearner
 from core.adaptation.head import fit_head, untaught_head
 from core.adaptation.simulation import draw_differential, simulate, summarize_simulations
-from tests.core.adaptation.drawn_lab import CODES, home_anchors, made_up
+from tests.core.adaptation.drawn_lab import CODES, home_exemplars, made_up
 
 FIVE = {"BA": 30, "EO": 30, "LY": 30, "MO": 30, "NE": 30}
 
@@ -18,24 +18,24 @@ def lab():
     return made_up(FIVE)
 
 
-def occurring(labels):
+def present(labels):
     return np.isin(np.arange(len(CODES)), labels)
 
 
-def answer(teaching, labels, budget=25):
-    while len(teaching.answers) < budget:
-        for cell in teaching.questions[: budget - len(teaching.answers)]:
-            teaching = teaching.answered(int(cell), int(labels[cell]))
-    return teaching
+def answer(learner, labels, budget=25):
+    while len(learner.answers) < budget:
+        for cell in learner.queries[: budget - len(learner.answers)]:
+            learner = learner.with_answer(int(cell), int(labels[cell]))
+    return learner
 
 
-def right(teaching, labels):
-    return (teaching.probabilities.argmax(1) == labels).mean()
+def right(learner, labels):
+    return (learner.posterior.argmax(1) == labels).mean()
 
 
 def test_25_answers_make_a_shifted_laboratory_readable(lab):
     cells, labels = lab
-    start = ActiveLearner(cells, occurring(labels))
+    start = ActiveLearner(cells, present(labels))
     taught = answer(start, labels)
     assert right(start, labels) < 0.85
     assert right(taught, labels) > 0.95
@@ -50,7 +50,7 @@ def test_without_an_answer_the_run_decides(lab):
 
 def test_a_balanced_batch_adapts_without_a_label_and_can_be_undone(lab):
     cells, labels = lab
-    start = ActiveLearner(cells, occurring(labels))
+    start = ActiveLearner(cells, present(labels))
     assert start.self_training.done
     assert right(start, labels) >= right(replace(start, self_trains=False), labels)
     assert np.abs(start.posterior - replace(start, self_trains=False).posterior).max() > 0.05
@@ -59,7 +59,7 @@ def test_a_balanced_batch_adapts_without_a_label_and_can_be_undone(lab):
 @pytest.mark.parametrize("counts", [{"NE": 120, "LY": 60, "MO": 12}, {"NE": 20, "LY": 20, "MO": 20}])
 def test_a_natural_or_small_batch_is_left_alone(counts):
     cells, labels = made_up(counts)
-    start = ActiveLearner(cells, occurring(labels))
+    start = ActiveLearner(cells, present(labels))
     assert not start.self_training.done
     assert start.self_training.why
     assert (start.posterior == replace(start, self_trains=False).posterior).all()
@@ -67,7 +67,7 @@ def test_a_natural_or_small_batch_is_left_alone(counts):
 
 def test_a_class_that_does_not_occur_is_believed_less_but_not_ruled_out(lab):
     cells, labels = lab
-    start = ActiveLearner(cells, occurring(labels))
+    start = ActiveLearner(cells, present(labels))
     absent = CODES.index("ERB")
     assert start.posterior[:, absent].max() < cells.probabilities[:, absent].max()
     plain = np.full((1, len(CODES)), 1e-3)
@@ -77,7 +77,7 @@ def test_a_class_that_does_not_occur_is_believed_less_but_not_ruled_out(lab):
 
 def test_first_questions_stand_for_all_and_the_next_are_in_doubt(lab):
     cells, labels = lab
-    start = ActiveLearner(cells, occurring(labels))
+    start = ActiveLearner(cells, present(labels))
     assert len(start.queries) == FIRST_QUERIES
     assert len(set(start.queries)) == FIRST_QUERIES
     taught = answer(start, labels, FIRST_QUERIES)
@@ -91,20 +91,20 @@ def test_first_questions_stand_for_all_and_the_next_are_in_doubt(lab):
 
 def test_questions_are_the_same_every_time(lab):
     cells, labels = lab
-    one, other = (ActiveLearner(cells, occurring(labels)) for _ in range(2))
+    one, other = (ActiveLearner(cells, present(labels)) for _ in range(2))
     assert (one.queries == other.queries).all()
 
 
 def test_all_cells_answered_leaves_no_question():
     cells, labels = made_up({"LY": 4, "NE": 5})
-    taught = answer(ActiveLearner(cells, occurring(labels)), labels, 9)
+    taught = answer(ActiveLearner(cells, present(labels)), labels, 9)
     assert len(taught.answers) == 9
     assert len(taught.queries) == 0
 
 
 def test_not_a_cell_and_cant_say_teach_nothing_but_are_not_asked_again(lab):
     cells, labels = lab
-    start = ActiveLearner(cells, occurring(labels))
+    start = ActiveLearner(cells, present(labels))
     first, second = (int(q) for q in start.queries[:2])
     taught = start.with_answer(first, NOT_A_CELL).with_answer(second, CANT_SAY)
     assert len(taught.labelled[0]) == 0
@@ -114,7 +114,7 @@ def test_not_a_cell_and_cant_say_teach_nothing_but_are_not_asked_again(lab):
 
 def test_an_answer_can_be_changed_and_undone(lab):
     cells, labels = lab
-    start = ActiveLearner(cells, occurring(labels))
+    start = ActiveLearner(cells, present(labels))
     taught = start.with_answer(3, 4).with_answer(5, 6).with_answer(3, 0)
     assert taught.answers == ((5, 6), (3, 0))
     assert taught.without_last_answer().without_last_answer() == start.without_last_answer()
@@ -122,14 +122,14 @@ def test_an_answer_can_be_changed_and_undone(lab):
 
 def test_an_unexpected_class_that_is_named_does_occur(lab):
     cells, labels = lab
-    taught = ActiveLearner(cells, occurring(labels)).with_answer(0, CODES.index("PLT"))
+    taught = ActiveLearner(cells, present(labels)).with_answer(0, CODES.index("PLT"))
     assert taught.prior[CODES.index("PLT")] == 1
 
 
 def test_home_cells_are_not_forgotten():
-    anchors = home_anchors()
+    exemplars = home_exemplars()
     cells, labels = made_up({"LY": 60, "NE": 60})
-    taught = answer(ActiveLearner(cells, occurring(labels), exemplars=anchors), labels)
+    taught = answer(ActiveLearner(cells, present(labels), exemplars=exemplars), labels)
     home, truth = made_up(dict.fromkeys(CODES, 30), shift=0, seed=8)
     others = ~np.isin(truth, [CODES.index("LY"), CODES.index("NE")])
     before = (home.probabilities.argmax(1) == truth)[others].mean()
@@ -149,7 +149,7 @@ def test_a_feature_that_never_varies_does_no_harm(lab):
 
 def test_the_estimate_is_near_what_is_found_with_all_labels(lab):
     cells, labels = lab
-    taught = answer(ActiveLearner(cells, occurring(labels)), labels, 40)
+    taught = answer(ActiveLearner(cells, present(labels)), labels, 40)
     estimate = taught.estimate()
     assert estimate.n == 40
     assert estimate.before_interval[0] <= estimate.before <= estimate.before_interval[1]
@@ -159,16 +159,16 @@ def test_the_estimate_is_near_what_is_found_with_all_labels(lab):
 
 def test_whole_slides_are_left_out():
     cells, labels = made_up(FIVE, groups=True)
-    taught = answer(ActiveLearner(cells, occurring(labels)), labels, 20)
+    taught = answer(ActiveLearner(cells, present(labels)), labels, 20)
     assert taught.estimate().n == 20
-    alone = ActiveLearner(cells.subset(np.flatnonzero([g == "slide 0" for g in cells.groups])), occurring(labels))
+    alone = ActiveLearner(cells.subset(np.flatnonzero([g == "slide 0" for g in cells.groups])), present(labels))
     own = labels[[g == "slide 0" for g in cells.groups]]
     assert answer(alone, own, 10).estimate() is None
 
 
 def test_few_answers_give_no_estimate(lab):
     cells, labels = lab
-    assert answer(ActiveLearner(cells, occurring(labels)), labels, 4).estimate() is None
+    assert answer(ActiveLearner(cells, present(labels)), labels, 4).estimate() is None
 
 
 def test_a_natural_draw_has_the_shares_of_a_differential():
@@ -178,7 +178,7 @@ def test_a_natural_draw_has_the_shares_of_a_differential():
     assert counts == {"BA": 2, "EO": 5, "ERB": 0, "IG": 0, "LY": 50, "MO": 10, "NE": 99, "PLT": 0}
 
 
-@pytest.mark.parametrize("choice", [{"budget": 25}, {"budget": 25, "choose": "random"}, {"per_class": 5}])
+@pytest.mark.parametrize("choice", [{"budget": 25}, {"budget": 25, "strategy": "random"}, {"per_class": 5}])
 def test_trials_measure_the_gain_on_cells_that_were_not_asked_about(lab, choice):
     cells, labels = lab
     trials = simulate(cells, labels, CODES, repeats=2, **choice)

@@ -9,13 +9,14 @@ import pytest
 
 from core.errors import HemaLensError
 from core.inference import engine
+from core.storage import cached_file
 
 
 @pytest.fixture(autouse=True)
 def _no_sessions():
-    engine._sessions.clear()
+    engine._open.cache_clear()
     yield
-    engine._sessions.clear()
+    engine._open.cache_clear()
 
 
 def pictures(n, size=64):
@@ -43,9 +44,9 @@ def test_batches_leave_no_trace(make_run, n):
 
 def test_a_session_is_opened_once_even_by_many_threads(make_run, monkeypatch):
     run, images, opened = make_run(), pictures(20), []
-    real = engine._open
-    monkeypatch.setattr(engine, "_open", lambda r: opened.append(r) or real(r))
-    expected = real(run).run(["logits"], {"image": images})[0]
+    real = engine.ort.InferenceSession
+    monkeypatch.setattr(engine.ort, "InferenceSession", lambda *a, **k: opened.append(a) or real(*a, **k))
+    expected = real(run.graph()).run(["logits"], {"image": images})[0]
     with ThreadPoolExecutor(8) as pool:
         for found in pool.map(lambda _: engine.logits(run, images), range(32)):
             np.testing.assert_array_equal(found, expected)
@@ -53,12 +54,14 @@ def test_a_session_is_opened_once_even_by_many_threads(make_run, monkeypatch):
 
 
 def test_sessions_are_bounded_and_the_oldest_goes(make_run, monkeypatch):
-    monkeypatch.setattr(engine, "MAX_SESSIONS", 2)
+    opened = []
+    monkeypatch.setattr(
+        engine, "_open", cached_file(2)(lambda path, run: opened.append(run.name) or engine.ort.InferenceSession(path))
+    )
     first, second, third = (make_run(f"stub-64-{n}") for n in range(3))
-    for run in (first, second, first, third):
+    for run in (first, second, first, third, first, third, second):
         engine.load(run)
-    kept = [path for path, _ in engine._sessions]
-    assert kept == [str(first.onnx_path), str(third.onnx_path)]
+    assert opened == [run.name for run in (first, second, third, second)]
 
 
 def test_a_graph_that_was_replaced_is_opened_anew(make_run):

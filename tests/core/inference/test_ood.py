@@ -156,7 +156,7 @@ def test_a_guard_comes_back_as_it_was_saved(known, tmp_path):
     guard.save(path)
     assert path.stat().st_size < 60_000
     again = OODDetector.load(path)
-    assert (again.threshold, again.coverage) == (guard.limit, guard.coverage)
+    assert (again.threshold, again.coverage) == (guard.threshold, guard.coverage)
     assert decide_verdicts(again, probabilities, embeddings, frames, 0.9) == decide_verdicts(
         guard, probabilities, embeddings, frames, 0.9
     )
