@@ -54,6 +54,11 @@ def test_a_file_is_replaced_whole_and_nothing_else_is_left() -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_what_a_former_version_wrote_is_read_in_the_words_of_this_one() -> None:
+    path = write_study(paths.user_runs_root(), replace(fake_seeds_study(), base={"teacher": "one", "epochs": 8}))
+    assert read_study(path).base == {"distill_from": "one", "epochs": 8}
+
+
 def test_the_best_is_complete_and_has_a_score() -> None:
     study = fake_tune_study()
     assert {t.state for t in study.trials} == {"complete", "pruned", "failed"}
