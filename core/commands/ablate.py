@@ -6,6 +6,7 @@ from core.settings import add_study_options, parse_settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command ``ablate`` and its options."""
     parser = subparsers.add_parser(
         "ablate", help="train variants of a CNN that differ in one thing", description=__doc__
     )
@@ -15,6 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Train the variants and print what each gives."""
     from core.progress import TerminalBar
     from core.training import TrainConfig
     from core.training.config import with_params

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command ``generate`` and its actions."""
     parser = subparsers.add_parser("generate", help="make cells that no patient has", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 

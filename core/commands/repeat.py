@@ -6,6 +6,7 @@ from core.settings import add_study_options, parse_settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command ``repeat`` and its options."""
     parser = subparsers.add_parser("repeat", help="train one recipe with several seeds", description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--seeds", type=int, default=3, help="number of trainings (default %(default)s)")
@@ -14,6 +15,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Train with each seed and print the spread."""
     from core.progress import TerminalBar
     from core.training import TrainConfig
     from core.training.config import with_params

@@ -10,6 +10,7 @@ from core.settings import add_study_options, parse_settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command ``tune`` and its options."""
     parser = subparsers.add_parser("tune", help="search for good settings of a model", description=__doc__)
     parser.add_argument("--model", default="cnn_se")
     parser.add_argument("--trials", type=int, default=20, help="trainings to add (default %(default)s)")
@@ -26,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Search, or write a search's results anew, and tell the best settings."""
     from core.progress import TerminalBar
     from core.training import TrainConfig
     from core.training.config import with_params

@@ -275,10 +275,12 @@ class SearchConfig:
 
     @property
     def base(self) -> TrainConfig:
+        """The recipe within which the search varies settings."""
         return self.space.base
 
     @property
     def cross_validated(self) -> bool:
+        """True for models without epochs, whose score is the mean over folds of train."""
         return get_model(self.base.model).kind == "classical"
 
     def facts(self, data: LoadedDataset) -> dict[str, Any]:
