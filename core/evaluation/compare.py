@@ -10,6 +10,8 @@ from core.errors import HemaLensError
 from core.probabilities import wilson_interval
 from core.runs import Predictions, Run
 
+_Z95 = norm.ppf(0.975)
+
 
 class NotComparable(HemaLensError):
     """Two runs were not scored on the same images, so no paired test can be made; the message says why."""
@@ -45,20 +47,15 @@ def compare_predictions(labels: np.ndarray, first: np.ndarray, second: np.ndarra
     if not len(labels) == len(first) == len(second):
         raise ValueError(f"{len(labels)} labels, {len(first)} and {len(second)} answers: these are not pairs")
     n = len(labels)
-    first_correct, second_correct = first == labels, second == labels
-    only_first, only_second = int((first_correct & ~second_correct).sum()), int((second_correct & ~first_correct).sum())
+    kinds = np.bincount(2 * (first != labels) + (second != labels), minlength=4).tolist()
+    both_right, only_first, only_second, both_wrong = kinds
+    difference = (only_first - only_second) / n if n else 0.0
+    a, b = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
+    spread = _Z95 * np.sqrt((a + b - (a - b) ** 2) / (n + 2))
+    interval = float(max(-1.0, a - b - spread)), float(min(1.0, a - b + spread))
     discordant = only_first + only_second
-    p = binomtest(only_first, discordant, 0.5).pvalue if discordant else 1.0
-    return PairedComparison(
-        n=n,
-        both_right=int((first_correct & second_correct).sum()),
-        only_first=only_first,
-        only_second=only_second,
-        both_wrong=int((~first_correct & ~second_correct).sum()),
-        difference=(only_first - only_second) / n if n else 0.0,
-        interval=_paired_interval(only_first, only_second, n),
-        p_value=float(p),
-    )
+    p_value = float(binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
+    return PairedComparison(n, both_right, only_first, only_second, both_wrong, difference, interval, p_value)
 
 
 @dataclass(frozen=True)
@@ -74,9 +71,7 @@ class BootstrapResult:
     fraction_ahead: float
 
 
-def bootstrap(
-    paired: PairedComparison, resamples: int = 10_000, seed: int = 0, confidence: float = 0.95
-) -> BootstrapResult:
+def bootstrap(paired: PairedComparison, resamples: int = 10_000, seed: int = 0) -> BootstrapResult:
     """Bootstrap the difference of two accuracies over the images, keeping the two answers to an image together.
 
     A resample of images changes nothing but how many of the four kinds (both right, only the first, only the
@@ -88,8 +83,7 @@ def bootstrap(
     kinds = np.array([paired.both_right, paired.only_first, paired.only_second, paired.both_wrong]) / paired.n
     counts = np.random.default_rng(seed).multinomial(paired.n, kinds, size=resamples)
     differences = (counts[:, 1] - counts[:, 2]) / paired.n
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(differences, [tail, 1 - tail])
+    low, high = np.quantile(differences, [0.025, 0.975])
     ahead = (differences > 0).mean() + (differences == 0).mean() / 2
     return BootstrapResult(differences, (float(low), float(high)), float(ahead))
 
@@ -135,11 +129,9 @@ def error_overlap(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     ``answers`` (R, N), ``labels`` (N,). 1 for two that make no error at all.
     """
-    wrong = (np.asarray(answers) != np.asarray(labels)).astype(float)
-    both = wrong @ wrong.T
-    errors = np.diag(both)
-    either = errors[:, None] + errors[None, :] - both
-    return np.divide(both, either, out=np.ones_like(both), where=either > 0)
+    from scipy.spatial.distance import pdist, squareform
+
+    return 1 - squareform(pdist(np.asarray(answers) != np.asarray(labels), "jaccard"))
 
 
 def similarity_order(similarity: np.ndarray) -> np.ndarray:
@@ -168,26 +160,18 @@ def compare_with_best(labels: np.ndarray, answers: np.ndarray) -> tuple[int, lis
     return best, [compare_predictions(labels, answers[best], predictions) for predictions in answers]
 
 
-def match_runs(first: Run, second: Run, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
-    """Positions (N,) in each run's predictions such that equal positions are the same image.
+def match_predictions(first: Predictions, second: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (N,) in each run's predictions on one split such that equal positions are the same image.
 
     Images are matched by id, so runs of different sizes can be paired, and runs of a data set that was split in
-    different ways on the images that both have. Raises `NotComparable`.
+    different ways on the images that both have. Raises `NotComparable` where their ids and labels tell that they
+    can't be paired; what their configuration tells says `why_not_comparable`.
     """
-    reason = why_not_comparable(first, second)
-    if reason:
-        raise NotComparable(reason)
-    return match_predictions(first.predictions(split), second.predictions(split), split)
-
-
-def match_predictions(first: Predictions, second: Predictions, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
-    """`match_runs` of stored answers on ``split``, as far as their ids and labels tell. Raises `NotComparable`."""
     common_ids, rows, other_rows = np.intersect1d(first.ids, second.ids, return_indices=True)
     if not len(common_ids):
         raise NotComparable(
-            f"No image is in the {split} part of both ({len(first.ids):,} and {len(second.ids):,} images, none in "
-            "common), "
-            "so they can't be compared image by image. Train or evaluate both on the same split."
+            f"No image is in the test part of both ({len(first.ids):,} and {len(second.ids):,} images, none in "
+            "common), so they can't be compared image by image. Train or evaluate both on the same split."
         )
     order = np.argsort(rows)  # the first one's own order
     rows, other_rows = rows[order], other_rows[order]
@@ -199,30 +183,18 @@ def match_predictions(first: Predictions, second: Predictions, split: str = "tes
     return rows, other_rows
 
 
-def compare_runs(first: Run, second: Run, split: str = "test") -> PairedComparison:
-    """The paired comparison of two runs on one split. Raises `NotComparable`."""
-    rows, others = match_runs(first, second, split)
-    one, two = first.predictions(split), second.predictions(split)
-    return compare_predictions(one.labels[rows], one.logits[rows].argmax(1), two.logits[others].argmax(1))
-
-
 def why_not_comparable(first: Run, second: Run) -> str | None:
     """Why two runs' images can't be the same, as far as their configuration tells; None where they can."""
     first_data, second_data = first.config["dataset"], second.config["dataset"]
+    scored_on = f"One run was scored on {first.provenance}, the other on {second.provenance}"
     if first_data["name"] != second_data["name"]:
-        return (
-            f"One run was scored on {first.provenance}, the other on {second.provenance}: "
-            "different cells, so their accuracies can't be tested against each other."
-        )
+        return f"{scored_on}: different cells, so their accuracies can't be tested against each other."
     if first.codes != second.codes:
         return "The two runs know different classes, so they can't be compared image by image."
     if first.scheme != second.scheme:
         return None  # the same images in other parts: their ids tell which ones both were scored on
     if first.provenance != second.provenance:
-        return (
-            f"One run was scored on {first.provenance}, the other on {second.provenance}: "
-            "their test cells differ. Train or evaluate both on the same file."
-        )
+        return f"{scored_on}: their test cells differ. Train or evaluate both on the same file."
     same_size = first_data["size"] == second_data["size"]
     if same_size and first_data["provenance"]["content_hash"] != second_data["provenance"]["content_hash"]:
         return (
@@ -232,17 +204,8 @@ def why_not_comparable(first: Run, second: Run) -> str | None:
     return None
 
 
-def _paired_interval(only_first: int, only_second: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    z = norm.ppf(0.5 + confidence / 2)
-    a, b = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
-    spread = z * np.sqrt((a + b - (a - b) ** 2) / (n + 2))
-    return float(max(-1.0, a - b - spread)), float(min(1.0, a - b + spread))
-
-
-def newcombe_interval(
-    correct: tuple[int, int], totals: tuple[int, int], confidence: float = 0.95
-) -> tuple[float, float]:
-    """Interval of the difference (first minus second, -1 to 1) of two shares counted on different images.
+def newcombe_interval(correct: tuple[int, int], totals: tuple[int, int]) -> tuple[float, float]:
+    """95 % interval of the difference (first minus second, -1 to 1) of two shares counted on different images.
 
     ``correct`` of ``totals`` images each. The hybrid of two Wilson intervals: Newcombe, R. G. (1998), Statistics in
     Medicine 17, 873-890, method 10.
@@ -251,7 +214,6 @@ def newcombe_interval(
     if not n or not m:
         return -1.0, 1.0
     p, q = a / n, b / m
-    (low_p, high_p), (low_q, high_q) = wilson_interval(a, n, confidence), wilson_interval(b, m, confidence)
-    below = np.hypot(p - low_p, high_q - q)
-    above = np.hypot(high_p - p, q - low_q)
+    (low_p, high_p), (low_q, high_q) = wilson_interval(a, n), wilson_interval(b, m)
+    below, above = np.hypot(p - low_p, high_q - q), np.hypot(high_p - p, q - low_q)
     return float(max(-1.0, p - q - below)), float(min(1.0, p - q + above))

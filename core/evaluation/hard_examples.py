@@ -23,6 +23,7 @@ class Votes:
 
     @property
     def models(self) -> int:
+        """How many models there are, R."""
         return len(self.answers)
 
     @property
@@ -80,22 +81,20 @@ def gather_votes(answers: Sequence[Predictions]) -> tuple[Votes, list[int]]:
     """
     if not answers:
         raise ValueError("no answers to gather")
-    first = answers[0]
-    order = np.argsort(first.ids)
-    ids, labels = first.ids[order], first.labels[order]
-    predictions, left_out, total = [], [], np.zeros((len(ids), first.logits.shape[1]))
-    for position, predictions_of_run in enumerate(answers):
-        order_by_id = np.argsort(predictions_of_run.ids)
-        same = predictions_of_run.logits.shape[1] == total.shape[1] and np.array_equal(
-            predictions_of_run.ids[order_by_id], ids
-        )
-        if not (same and np.array_equal(predictions_of_run.labels[order_by_id], labels)):
+    predictions, left_out = [], []
+    for position, stored in enumerate(answers):
+        order = np.argsort(stored.ids)
+        ids, labels, logits = stored.ids[order], stored.labels[order], stored.logits[order]
+        if position == 0:
+            first_ids, first_labels, total = ids, labels, np.zeros(logits.shape)
+        same = logits.shape == total.shape and np.array_equal(ids, first_ids)
+        if not (same and np.array_equal(labels, first_labels)):
             left_out.append(position)
             continue
-        probabilities = softmax(predictions_of_run.logits[order_by_id])
+        probabilities = softmax(logits)
         predictions.append(probabilities.argmax(axis=1))
         total += probabilities
-    return Votes(ids, labels, np.stack(predictions), total / len(predictions)), left_out
+    return Votes(first_ids, first_labels, np.stack(predictions), total / len(predictions)), left_out
 
 
 def hardness(votes: Votes) -> Hardness:
@@ -106,10 +105,8 @@ def hardness(votes: Votes) -> Hardness:
     (Northcutt, C. G., Jiang, L. and Chuang, I. L. (2021), J. Artif. Intell. Res. 70, arXiv:1911.00068), with
     the mean over all models. None of them was trained on these images.
     """
-    rows, (n, classes) = np.arange(len(votes.labels)), votes.mean.shape
-    counts = np.zeros((n, classes))
-    for answers in votes.answers:
-        counts[rows, answers] += 1
+    rows, classes = np.arange(len(votes.labels)), votes.mean.shape[1]
+    counts = (votes.answers[..., None] == np.arange(classes)).sum(axis=0)
     counts[rows, votes.labels] = 0
     rival = (counts + 0.5 * votes.mean).argmax(axis=1)  # the mean, below 1, decides between equals only
     missed = counts.sum(axis=1) > 0

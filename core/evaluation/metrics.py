@@ -16,14 +16,18 @@ from core.probabilities import softmax, wilson_interval
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
     """Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017, arXiv:1706.04599)."""
-    confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    count = np.bincount(index, minlength=bins)
-    gap = np.abs(
-        np.bincount(index, weights=confidence, minlength=bins) - np.bincount(index, weights=correct, minlength=bins)
-    )
-    return float(gap.sum() / max(1, count.sum()))
+    confidence, correct, _ = confidence_bins(labels, probabilities, bins)
+    return float(np.abs(confidence - correct).sum() / max(1, len(labels)))
+
+
+def confidence_bins(
+    labels: np.ndarray, probabilities: np.ndarray, bins: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sum of the top probability, right answers and cells in each of ``bins`` equally wide bins of it, (bins,) each."""
+    top, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    index = np.minimum((top * bins).astype(int), bins - 1)
+    sums, hits, counts = (np.bincount(index, weights, minlength=bins) for weights in (top, correct, None))
+    return sums, hits, counts
 
 
 def score(labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
@@ -38,31 +42,26 @@ def score(labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
     labels = np.asarray(labels).astype(int)
     probabilities = softmax(np.asarray(logits))
     n, classes = probabilities.shape
-    predicted = probabilities.argmax(axis=1)
-    confusion = confusion_matrix(labels, predicted, labels=np.arange(classes))
-    true_positive = np.diag(confusion).astype(float)
-    support = confusion.sum(axis=1)
-    predicted_count = confusion.sum(axis=0)
-    sensitivity = _ratio(true_positive, support)
-    precision = _ratio(true_positive, predicted_count)
-    specificity = _ratio(n - support - predicted_count + true_positive, n - support)
-    f1 = _ratio(2 * true_positive, support + predicted_count)
-    correct = int(true_positive.sum())
-    present = support > 0
+    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), labels=np.arange(classes))
+    hits, support, predicted = np.diag(confusion).astype(float), confusion.sum(axis=1), confusion.sum(axis=0)
+    per_class = {
+        "sensitivity": _ratio(hits, support),
+        "specificity": _ratio(n - support - predicted + hits, n - support),
+        "precision": _ratio(hits, predicted),
+        "f1": _ratio(2 * hits, support + predicted),
+    }
+    correct, present = int(hits.sum()), support > 0
     return {
         "n": int(n),
         "accuracy": correct / n,
         "accuracy_interval": list(wilson_interval(correct, n)),
-        "balanced_accuracy": float(np.mean(sensitivity[present])),
-        "macro_f1": float(np.mean(f1[present])),
+        "balanced_accuracy": float(np.mean(per_class["sensitivity"][present])),
+        "macro_f1": float(np.mean(per_class["f1"][present])),
         "macro_auroc": _macro_auroc(labels, probabilities),
         "ece": expected_calibration_error(labels, probabilities),
         "confusion": confusion.tolist(),
         "per_class": {
-            "sensitivity": _json_numbers(sensitivity),
-            "specificity": _json_numbers(specificity),
-            "precision": _json_numbers(precision),
-            "f1": _json_numbers(f1),
+            measure: [None if np.isnan(v) else float(v) for v in values] for measure, values in per_class.items()
         },
     }
 
@@ -71,20 +70,14 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
 
 
-def _json_numbers(values: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(v) else float(v) for v in values]
-
-
 def _macro_auroc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
     """Mean one-vs-rest area under the ROC curve over the classes that have both kinds of images."""
     from sklearn.metrics import roc_auc_score
 
-    areas = []
-    for c in range(probabilities.shape[1]):
-        truth = labels == c
-        if truth.any() and not truth.all():
-            areas.append(roc_auc_score(truth, probabilities[:, c]))
-    return float(np.mean(areas)) if areas else None
+    present = np.unique(labels)
+    if len(present) < 2:
+        return None
+    return float(np.mean([roc_auc_score(labels == c, probabilities[:, c]) for c in present]))
 
 
 def balanced_accuracy(labels: np.ndarray, correct: np.ndarray) -> float:
@@ -118,17 +111,18 @@ def class_proportions(confusion: Sequence[Sequence[int]] | np.ndarray) -> list[d
     Kirielle, N. (2021), Machine Learning 110, 451-456).
     """
     matrix = np.asarray(confusion)
-    n, true_positives, support, predicted = matrix.sum(), np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    n = int(matrix.sum())
     rows = []
-    for hits, of, predicted_count in zip(true_positives.tolist(), support.tolist(), predicted.tolist(), strict=True):
-        union = of + predicted_count - hits
+    for hits, support, predicted in np.stack([np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)], 1).tolist():
+        union = support + predicted - hits
         star = _proportion(hits, union)
+        value, low, high = (2 * v / (1 + v) for v in (star.value, star.low, star.high))
         rows.append(
             {
-                "sensitivity": _proportion(hits, of),
-                "specificity": _proportion(int(n) - union, int(n) - of),
-                "precision": _proportion(hits, predicted_count),
-                "f1": Proportion(*(2 * v / (1 + v) for v in (star.value, star.low, star.high)), hits, union),
+                "sensitivity": _proportion(hits, support),
+                "specificity": _proportion(n - union, n - support),
+                "precision": _proportion(hits, predicted),
+                "f1": Proportion(value, low, high, hits, union),
             }
         )
     return rows
@@ -148,8 +142,8 @@ class ClassCurves:
 
     ``roc`` float (K, 2): false positive rate (1 - specificity) and sensitivity, from (0, 0) to (1, 1).
     ``precision_recall`` float (M, 2): recall (= sensitivity) and precision, by rising recall.
-    ``auroc`` and ``average_precision`` are those of all points, in 0 to 1; ``prevalence`` is the class's share:
-    the precision of guessing. ``positives`` of ``n`` cells are of the class.
+    ``auroc`` and ``average_precision`` are those of all points, in 0 to 1. ``positives`` of ``n`` cells are of the
+    class: their share is the precision of guessing.
     """
 
     roc: np.ndarray
@@ -158,10 +152,6 @@ class ClassCurves:
     average_precision: float
     positives: int
     n: int
-
-    @property
-    def prevalence(self) -> float:
-        return self.positives / self.n
 
 
 def class_curves(labels: np.ndarray, probabilities: np.ndarray, index: int) -> ClassCurves | None:
@@ -236,9 +226,5 @@ def pairwise_auroc(values: Mapping[str, np.ndarray]) -> dict[tuple[str, str], fl
 
     A pair of which one class is empty is left out.
     """
-    areas = {}
-    for first, second in combinations(values, 2):
-        area = auroc(values[first], values[second])
-        if area == area:
-            areas[first, second] = max(area, 1 - area)
-    return areas
+    areas = {(one, two): auroc(values[one], values[two]) for one, two in combinations(values, 2)}
+    return {pair: max(area, 1 - area) for pair, area in areas.items() if not np.isnan(area)}

@@ -43,10 +43,10 @@ CorruptFn = Callable[[np.ndarray, Any, Sequence[np.random.Generator]], np.ndarra
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way to spoil a picture.
+    """One way to corrupt a picture.
 
     ``name`` is MedMNIST-C's; ``title`` and ``cause`` are for people. ``levels`` holds what each of the five severities
-    means to ``spoil(images, level, rngs)``, which takes and gives uint8 (N, S, S, 3), with one generator a picture.
+    means to ``apply(images, level, rngs)``, which takes and gives uint8 (N, S, S, 3), with one generator a picture.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Corruption:
 
 
 def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.ndarray:
-    """``images`` uint8 (N, S, S, 3) spoilt by corruption ``name`` of `CORRUPTIONS` at ``severity`` 1 to 5.
+    """``images`` uint8 (N, S, S, 3) with corruption ``name`` of `CORRUPTIONS` at ``severity`` 1 to 5.
 
     A new array of the same shape. A picture comes out the same whichever others stand beside it. Raises ValueError
     for another name, severity, type or shape.
@@ -84,12 +84,9 @@ def _map_images(images: np.ndarray, transform: Callable[[Image.Image], Image.Ima
 
 def _pixelate(images: np.ndarray, fraction: float, rngs: Sequence[np.random.Generator]) -> np.ndarray:
     """Reduced to ``fraction`` of its pixels a side, and enlarged again as squares."""
-    side = images.shape[1]
-    reduced_side = max(1, int(side * fraction))
-    box = Image.Resampling.BOX
-    return _map_images(
-        images, lambda picture: picture.resize((reduced_side, reduced_side), box).resize((side, side), box)
-    )
+    side, box = images.shape[1], Image.Resampling.BOX
+    few = max(1, int(side * fraction))
+    return _map_images(images, lambda picture: picture.resize((few, few), box).resize((side, side), box))
 
 
 def _jpeg(images: np.ndarray, quality: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
@@ -230,50 +227,22 @@ def _to_uint8(pixels: np.ndarray) -> np.ndarray:
     return np.rint(pixels).clip(0, 255).astype(np.uint8)
 
 
+_MOTION, _PIXELS = ((3, 3), (5, 5), (10, 5), (10, 7), (10, 9)), (0.6, 0.5, 0.4, 0.3, 0.25)
+_BRIGHTER, _LESS = (1.1, 1.2, 1.3, 1.35, 1.4), (0.9, 0.8, 0.7, 0.6, 0.5)
+_CONTRASTS, _COLOURS = (1.1, 1.15, 1.2, 1.25, 1.3), (0.05, 0.1, 0.15, 0.17, 0.2)
+_DEPOSITS, _BUBBLES = ((1, 1), (2, 1), (3, 1), (3, 1.25), (3, 1.5)), ((5, 10), (7, 10), (10, 10), (12, 12), (15, 12))
 _ALL_CORRUPTIONS = (
     Corruption("defocus_blur", "Out of focus", "the lens is not focused on the cell", (2, 3, 4, 5, 6), _defocus),
-    Corruption(
-        "motion_blur",
-        "Motion blur",
-        "the stage moved while the picture was taken",
-        ((3, 3), (5, 5), (10, 5), (10, 7), (10, 9)),
-        _motion,
-    ),
-    Corruption(
-        "pixelate", "Too few pixels", "saved too small and enlarged again", (0.6, 0.5, 0.4, 0.3, 0.25), _pixelate
-    ),
+    Corruption("motion_blur", "Motion blur", "the stage moved while the picture was taken", _MOTION, _motion),
+    Corruption("pixelate", "Too few pixels", "saved too small and enlarged again", _PIXELS, _pixelate),
     Corruption("jpeg_compression", "JPEG compression", "saved as a very small JPEG file", (50, 30, 15, 10, 7), _jpeg),
-    Corruption(
-        "brightness_up", "Too bright", "the lamp or the exposure is too strong", (1.1, 1.2, 1.3, 1.35, 1.4), _brightness
-    ),
-    Corruption(
-        "brightness_down", "Too dark", "the lamp or the exposure is too weak", (0.9, 0.8, 0.7, 0.6, 0.5), _brightness
-    ),
-    Corruption(
-        "contrast_up", "More contrast", "the camera sharpens the contrast", (1.1, 1.15, 1.2, 1.25, 1.3), _contrast
-    ),
-    Corruption("contrast_down", "Less contrast", "a pale stain, or stray light", (0.9, 0.8, 0.7, 0.6, 0.5), _contrast),
-    Corruption(
-        "saturate",
-        "Stronger colour",
-        "a strong stain, or the camera's colours",
-        (0.05, 0.1, 0.15, 0.17, 0.2),
-        _saturate,
-    ),
-    Corruption(
-        "stain_deposit",
-        "Stain deposits",
-        "precipitate of the stain lies on the cell",
-        ((1, 1), (2, 1), (3, 1), (3, 1.25), (3, 1.5)),
-        _deposits,
-    ),
-    Corruption(
-        "bubble",
-        "Bubbles",
-        "air is enclosed in oil or mounting medium",
-        ((5, 10), (7, 10), (10, 10), (12, 12), (15, 12)),
-        _bubbles,
-    ),
+    Corruption("brightness_up", "Too bright", "the lamp or the exposure is too strong", _BRIGHTER, _brightness),
+    Corruption("brightness_down", "Too dark", "the lamp or the exposure is too weak", _LESS, _brightness),
+    Corruption("contrast_up", "More contrast", "the camera sharpens the contrast", _CONTRASTS, _contrast),
+    Corruption("contrast_down", "Less contrast", "a pale stain, or stray light", _LESS, _contrast),
+    Corruption("saturate", "Stronger colour", "a strong stain, or the camera's colours", _COLOURS, _saturate),
+    Corruption("stain_deposit", "Stain deposits", "precipitate of the stain lies on the cell", _DEPOSITS, _deposits),
+    Corruption("bubble", "Bubbles", "air is enclosed in oil or mounting medium", _BUBBLES, _bubbles),
 )
 CORRUPTIONS: dict[str, Corruption] = {way.name: way for way in _ALL_CORRUPTIONS}
 
@@ -305,15 +274,15 @@ def stratified_sample(labels: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(len(labels))
     turn = np.empty(len(labels))
     for label in np.unique(labels):
-        class_rows = order[labels[order] == label]
-        turn[class_rows] = (np.arange(len(class_rows)) + 0.5) / len(class_rows)
+        of_class = order[labels[order] == label]
+        turn[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
     return np.sort(order[np.argsort(turn[order], kind="stable")[:n]])
 
 
 def robustness_summary(
     labels: np.ndarray, clean: np.ndarray, corrupted: Mapping[str, Sequence[np.ndarray]], *, relative: bool = True
 ) -> dict[str, Any]:
-    """Figures (0 to 1) of answers on the same N cells, clean and spoilt.
+    """Figures (0 to 1) of answers on the same N cells, clean and corrupted.
 
     ``labels`` int (N,), ``clean`` probabilities (N, C), ``corrupted`` five such arrays a corruption, by severity.
     ``clean`` and each of ``corruptions`` have ``accuracy``, ``balanced_error`` (1 - mean sensitivity) and
@@ -322,25 +291,19 @@ def robustness_summary(
     on the wide side: several answers on one cell count once. With ``relative`` (BloodMNIST only) ``be`` and ``rbe``
     are MedMNIST-C's errors, those of its AlexNet being 1: its pictures are of 224 px, so compare them with care.
     """
-    labels = np.asarray(labels)
-    by_corruption = {name: _by_severity(labels, answers) for name, answers in corrupted.items()}
-    clean_figures = {measure: values[0] for measure, values in _by_severity(labels, [clean]).items()}
+    labels, n = np.asarray(labels), len(labels)
+    figures = {name: _by_severity(labels, answers) for name, answers in corrupted.items()}
+    of_clean = {measure: values[0] for measure, values in _by_severity(labels, [clean]).items()}
     summary = {
-        "n": len(labels),
-        "clean": clean_figures | {"accuracy_interval": _rounded_interval(clean_figures["accuracy"], len(labels))},
-        "corruptions": {
-            name: figures | _mean_with_interval(figures["accuracy"], len(labels))
-            for name, figures in by_corruption.items()
-        },
-        **_mean_with_interval(
-            [value for figures in by_corruption.values() for value in figures["accuracy"]], len(labels)
-        ),
+        "n": n,
+        "clean": of_clean | {"accuracy_interval": _rounded_interval(of_clean["accuracy"], n)},
+        "corruptions": {name: own | _mean_with_interval(own["accuracy"], n) for name, own in figures.items()},
+        **_mean_with_interval([accuracy for own in figures.values() for accuracy in own["accuracy"]], n),
     }
     if relative:
-        errors = {name: float(np.mean(figures["balanced_error"])) for name, figures in by_corruption.items()}
-        clean_error = summary["clean"]["balanced_error"]
+        errors = {name: float(np.mean(own["balanced_error"])) for name, own in figures.items()}
         be = [error / ALEXNET[name] for name, error in errors.items()]
-        rbe = [(error - clean_error) / (ALEXNET[name] - ALEXNET_CLEAN) for name, error in errors.items()]
+        rbe = [(error - of_clean["balanced_error"]) / (ALEXNET[name] - ALEXNET_CLEAN) for name, error in errors.items()]
         summary |= {"be": round(float(np.mean(be)), _DIGITS), "rbe": round(float(np.mean(rbe)), _DIGITS)}
     return summary
 

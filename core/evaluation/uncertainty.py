@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from core.evaluation.metrics import expected_calibration_error
+from core.evaluation.metrics import confidence_bins
 from core.probabilities import NOMINAL_COVERAGE, prediction_sets
 
 
@@ -41,14 +41,8 @@ def coverage(labels: np.ndarray, sets: np.ndarray) -> Coverage:
         sums = np.bincount(labels, values, minlength=classes)
         return np.divide(sums, counts, out=np.full(classes, np.nan), where=counts > 0)
 
-    return Coverage(
-        by_class(covered),
-        counts,
-        float(covered.mean()),
-        float(size.mean()),
-        by_class(size),
-        float((size == 1).mean()),
-    )
+    overall, mean_size, singletons = (float(values.mean()) for values in (covered, size, size == 1))
+    return Coverage(by_class(covered), counts, overall, mean_size, by_class(size), singletons)
 
 
 @dataclass(frozen=True)
@@ -70,11 +64,10 @@ def risk_coverage(labels: np.ndarray, probabilities: np.ndarray) -> RiskCoverage
     top = probabilities.max(axis=1)
     wrong = probabilities.argmax(axis=1) != labels
     order = np.argsort(-top, kind="stable")
-    ranked = top[order]
-    risk = np.cumsum(wrong[order]) / np.arange(1, len(top) + 1)
-    answered_fraction = np.arange(1, len(top) + 1) / len(top)
+    ranked, answered = top[order], np.arange(1, len(top) + 1)
+    risk = np.cumsum(wrong[order]) / answered
     last = np.append(ranked[1:] != ranked[:-1], True)
-    return RiskCoverage(answered_fraction[last], risk[last], ranked[last], float(risk.mean()))
+    return RiskCoverage(answered[last] / len(top), risk[last], ranked[last], float(risk.mean()))
 
 
 @dataclass(frozen=True)
@@ -92,17 +85,11 @@ class Reliability:
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> Reliability:
     """Reliability over ``bins`` equally wide bins (Guo et al. 2017, arXiv:1706.04599)."""
-    top = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    bin_index = np.minimum((top * bins).astype(int), bins - 1)
-    counts = np.bincount(bin_index, minlength=bins)
+    confidence, right, counts = confidence_bins(labels, probabilities, bins)
+    error = float(np.abs(confidence - right).sum() / max(1, len(labels)))
     occupied = counts > 0
-    return Reliability(
-        np.bincount(bin_index, top, minlength=bins)[occupied] / counts[occupied],
-        np.bincount(bin_index, right, minlength=bins)[occupied] / counts[occupied],
-        counts[occupied],
-        expected_calibration_error(labels, probabilities, bins),
-    )
+    confidence, right, counts = confidence[occupied], right[occupied], counts[occupied]
+    return Reliability(confidence / counts, right / counts, counts, error)
 
 
 MAX_CURVE_POINTS = 200  # of a curve: more can't be seen
@@ -125,9 +112,8 @@ def uncertainty_summary(
     ``sure_right``: share right of these.
     """
     calibration, selective = reliability(labels, probabilities), risk_coverage(labels, probabilities)
-    set_coverage = coverage(labels, prediction_sets(probabilities, thresholds))
-    top, correct = probabilities.max(1), probabilities.argmax(1) == labels
-    sure = top >= confidence_threshold
+    held = coverage(labels, prediction_sets(probabilities, thresholds))
+    correct, sure = probabilities.argmax(1) == labels, probabilities.max(1) >= confidence_threshold
     last = len(selective.coverage) - 1
     shown = np.unique(np.linspace(0, last, min(MAX_CURVE_POINTS, last + 1)).round().astype(int))
     return {
@@ -143,19 +129,17 @@ def uncertainty_summary(
             "error": calibration.error,
         },
         "lists": {
-            "coverage": _json_floats(set_coverage.by_class),
-            "counts": set_coverage.counts.tolist(),
-            "overall": set_coverage.overall,
-            "size": _json_floats(set_coverage.mean_size_by_class),
-            "mean_size": set_coverage.mean_size,
-            "single": set_coverage.singleton_fraction,
+            "coverage": _json_floats(held.by_class),
+            "counts": held.counts.tolist(),
+            "overall": held.overall,
+            "size": _json_floats(held.mean_size_by_class),
+            "mean_size": held.mean_size,
+            "single": held.singleton_fraction,
         },
         "risk": {
-            "coverage": _json_floats(selective.coverage[shown]),
-            "risk": _json_floats(selective.risk[shown]),
-            "from_probability": _json_floats(selective.from_probability[shown]),
-            "area": selective.area,
-        },
+            name: _json_floats(getattr(selective, name)[shown]) for name in ("coverage", "risk", "from_probability")
+        }
+        | {"area": selective.area},
     }
 
 

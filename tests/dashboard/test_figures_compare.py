@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from core.evaluation.compare import compare_runs
 from core.formatting import percent
-from dashboard.compare import matrices, overview
+from dashboard.compare import compare_pair, matrices, overview
 from dashboard.compare.matrices import cell_answers, confusion_table
 from dashboard.compare.overview import leaderboard, pareto_front, per_class
 from tests.fake_runs import fake_run
@@ -130,11 +129,11 @@ def test_the_difference_is_signed_and_nothing_at_zero():
 
 
 def test_difference_titles(runs):
-    paired = compare_runs(runs[0], runs[1])
+    paired = compare_pair(runs[0], runs[1]).comparison
     title = matrices.difference_title(paired, "A", "B")
     assert str(paired.only_first) in title
     assert str(paired.only_second) in title
-    assert "same cells" in matrices.difference_title(compare_runs(runs[0], runs[0]), "A", "B")
+    assert "same cells" in matrices.difference_title(compare_pair(runs[0], runs[0]).comparison, "A", "B")
     assert "own cells" in matrices.difference_title(None, "A", "B")
 
 

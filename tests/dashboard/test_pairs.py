@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.evaluation.compare import agreement, bootstrap, compare_predictions, compare_runs
+from core.evaluation.compare import agreement, bootstrap, compare_predictions
 from core.evaluation.hard_examples import Votes
 from dashboard import compare
 from dashboard.compare import pair
@@ -32,7 +32,8 @@ def runs(tmp_path, monkeypatch):
 
 def test_a_pair_of_two_sizes_is_the_paired_comparison(runs):
     found = compare.compare_pair(*runs)
-    assert found.comparison == compare_runs(*runs)
+    one, two = (run.predictions("test") for run in runs)
+    assert found.comparison == compare_predictions(one.labels, one.logits.argmax(1), two.logits.argmax(1))
     assert found.agreement.matrix.sum() == found.comparison.n == len(found.ids)
     assert found.resampled.interval[0] < found.comparison.difference < found.resampled.interval[1]
     assert compare.compare_pair(*runs) is found, "computed once"

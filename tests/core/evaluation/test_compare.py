@@ -8,16 +8,29 @@ from core.evaluation.compare import (
     agreement,
     bootstrap,
     compare_predictions,
-    compare_runs,
     compare_with_best,
     error_overlap,
-    match_runs,
+    match_predictions,
     newcombe_interval,
     pairwise_agreement,
     similarity_order,
+    why_not_comparable,
 )
 from tests.fake_datasets import added, fake_spec
 from tests.fake_runs import fake_run
+
+
+def match_runs(first, second):
+    """Rows of the same test images, as Compare finds them."""
+    if reason := why_not_comparable(first, second):
+        raise NotComparable(reason)
+    return match_predictions(first.predictions("test"), second.predictions("test"))
+
+
+def compare_runs(first, second):
+    rows, others = match_runs(first, second)
+    one, two = first.predictions("test"), second.predictions("test")
+    return compare_predictions(one.labels[rows], one.logits[rows].argmax(1), two.logits[others].argmax(1))
 
 
 def test_counts_and_exact_p_of_a_case_done_by_hand():
