@@ -70,7 +70,7 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.n
         return images.copy()
     corruption = CORRUPTIONS[name]
     salt = zlib.crc32(name.encode())
-    rngs = [np.random.default_rng([seed, salt, zlib.crc32(np.ascontiguousarray(image))]) for image in images]
+    rngs = [np.random.default_rng([seed, salt, zlib.crc32(np.ascontiguousarray(image).data)]) for image in images]
     return corruption.apply(images, corruption.levels[severity - 1], rngs)
 
 

@@ -22,28 +22,17 @@ class Gate:
     spatial: Tensor | None = None
 
 
-class _Recorder:
-    def __init__(self, network: nn.Module) -> None:
-        blocks = [m for m in network.modules() if isinstance(m, GatedBlock)]
-        self.stages = {id(block): f"stage {i}" for i, block in enumerate(blocks, 1)}
-        self.gates: list[Gate] = []
-
-    def add(self, block: nn.Module, channel: Tensor, spatial: Tensor | None) -> None:
-        stage = self.stages.get(id(block))
-        if stage is not None:
-            self.gates.append(Gate(stage, channel.detach().flatten(1), None if spatial is None else spatial.detach()))
-
-
-_RECORDER: ContextVar[_Recorder | None] = ContextVar("gate_recorder", default=None)
+_RECORDER: ContextVar[tuple[dict[int, str], list[Gate]] | None] = ContextVar("gate_recorder", default=None)
 
 
 @contextmanager
 def record_gates(network: nn.Module) -> Iterator[list[Gate]]:
     """Collect the gates of ``network``'s attention blocks, in order, for the forward passes inside the block."""
-    recorder = _Recorder(network)
-    token = _RECORDER.set(recorder)
+    blocks = [m for m in network.modules() if isinstance(m, GatedBlock)]
+    gates: list[Gate] = []
+    token = _RECORDER.set(({id(block): f"stage {i}" for i, block in enumerate(blocks, 1)}, gates))
     try:
-        yield recorder.gates
+        yield gates
     finally:
         _RECORDER.reset(token)
 
@@ -52,9 +41,10 @@ class GatedBlock(nn.Module):
     """Base of the attention blocks; tells the recorder, where one listens, which gates were used."""
 
     def _record(self, channel: Tensor, spatial: Tensor | None = None) -> None:
-        recorder = _RECORDER.get()
-        if recorder is not None:
-            recorder.add(self, channel, spatial)
+        stages, gates = _RECORDER.get() or ({}, [])
+        if id(self) in stages:
+            spatial = None if spatial is None else spatial.detach()
+            gates.append(Gate(stages[id(self)], channel.detach().flatten(1), spatial))
 
 
 class SqueezeExcitation(GatedBlock):
@@ -69,13 +59,16 @@ class SqueezeExcitation(GatedBlock):
         self.squeeze = nn.Conv2d(channels, hidden, 1)
         self.excite = nn.Conv2d(hidden, channels, 1)
 
+    def _mlp(self, pooled: Tensor) -> Tensor:
+        return self.excite(torch.relu(self.squeeze(pooled)))
+
     def forward(self, x: Tensor) -> Tensor:
-        gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean((2, 3), keepdim=True)))))
+        gate = torch.sigmoid(self._mlp(x.mean((2, 3), keepdim=True)))
         self._record(gate)
         return x * gate
 
 
-class CBAM(GatedBlock):
+class CBAM(SqueezeExcitation):
     """Channel gates, then a spatial gate (Woo et al. 2018, arXiv:1807.06521).
 
     Channel gates sigmoid(MLP(mean) + MLP(max)) over space; spatial gate sigmoid(conv(mean, max over
@@ -83,14 +76,8 @@ class CBAM(GatedBlock):
     """
 
     def __init__(self, channels: int, reduction: int = 8, kernel: int = 7) -> None:
-        super().__init__()
-        hidden = max(4, channels // reduction)
-        self.squeeze = nn.Conv2d(channels, hidden, 1)
-        self.excite = nn.Conv2d(hidden, channels, 1)
+        super().__init__(channels, reduction)
         self.spatial = nn.Conv2d(2, 1, kernel, padding=kernel // 2)
-
-    def _mlp(self, pooled: Tensor) -> Tensor:
-        return self.excite(torch.relu(self.squeeze(pooled)))
 
     def forward(self, x: Tensor) -> Tensor:
         channel = torch.sigmoid(self._mlp(x.mean((2, 3), keepdim=True)) + self._mlp(x.amax((2, 3), keepdim=True)))

@@ -8,8 +8,20 @@ import torch
 from torch import Tensor, nn
 
 
+def _init_weights(network: nn.Module) -> None:
+    """He initialisation of all convolutions and dense layers (He et al. 2015, arXiv:1502.01852)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=math.sqrt(1 / module.in_features))
+            nn.init.zeros_(module.bias)
+
+
 class ImageClassifier(nn.Module):
-    """A network that maps pictures to a score a class.
+    """A network that maps pictures to a score a class, its weights drawn anew.
 
     Input: float (N, 3, S, S) in [0, 1]. Output: logits (N, classes). ``body`` yields the last feature
     map (N, K, h, w), which Grad-CAM reads; ``head``, whose last layer is dense, turns it into
@@ -19,6 +31,8 @@ class ImageClassifier(nn.Module):
     """
 
     texture_layer: int | None = None
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, body: nn.Module, head: nn.Sequential, balance: nn.Module | None = None) -> None:
         super().__init__()
@@ -27,6 +41,7 @@ class ImageClassifier(nn.Module):
         self.balance = balance or nn.Identity()
         self.register_buffer("mean", torch.full((1, 3, 1, 1), 0.5))
         self.register_buffer("std", torch.full((1, 3, 1, 1), 0.25))
+        _init_weights(self)
 
     def set_normalisation(self, mean: Sequence[float], std: Sequence[float]) -> None:
         """Set the channel means and deviations (RGB, in 0 to 1) of the training pixels."""
@@ -36,9 +51,15 @@ class ImageClassifier(nn.Module):
     @torch.no_grad()
     def divide_logits(self, temperature: float) -> None:
         """Scale the last dense layer so that all logits are divided by ``temperature`` from now on."""
-        last = self.head[-1]
-        last.weight.div_(temperature)
-        last.bias.div_(temperature)
+        for parameter in self.last_layer.parameters():
+            parameter.div_(temperature)
+
+    @property
+    def last_layer(self) -> nn.Linear:
+        """The dense layer that yields the logits."""
+        layer = self.head[-1]
+        assert isinstance(layer, nn.Linear)
+        return layer
 
     @property
     def cam_layer(self) -> nn.Module:
@@ -54,6 +75,8 @@ class ImageClassifier(nn.Module):
 
         For networks that name that layer only.
         """
+        assert isinstance(self.body, nn.Sequential)
+        assert self.texture_layer is not None
         early = self.body[: self.texture_layer + 1]((self.balance(x) - self.mean) / self.std)
         return torch.cat([early.mean((2, 3)), early.std((2, 3), correction=0)], 1)
 
@@ -103,20 +126,10 @@ def downsample_layers(size: int, largest: int = 32) -> tuple[list[nn.Module], in
     return ([nn.AvgPool2d(factor)] if factor > 1 else []), size // factor
 
 
-def init_weights(network: nn.Module) -> None:
-    """He initialisation of all convolutions and dense layers (He et al. 2015, arXiv:1502.01852)."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=math.sqrt(1 / module.in_features))
-            nn.init.zeros_(module.bias)
-
-
 class Grayscale(nn.Module):
     """Luminance (N, 1, S, S) of pictures (N, 3, S, S), by the weights of ITU-R BT.601."""
+
+    weights: Tensor
 
     def __init__(self) -> None:
         super().__init__()

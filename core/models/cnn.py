@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from core.models.base import ImageClassifier, dense_head, init_weights
+from core.models.base import ImageClassifier, dense_head
 from core.models.registry import register
 
 _PAPER = {
@@ -36,9 +36,8 @@ def plain_cnn(classes: int, size: int, layers: int, width: int, hidden: int, dro
         channels = outputs
     head = dense_head(channels, size // 2**layers, hidden, dropout, classes)
     network = ImageClassifier(nn.Sequential(*body), head)
-    init_weights(network)
     with torch.no_grad():
-        head[-1].weight.mul_(0.1)
+        network.last_layer.weight.mul_(0.1)
     return network
 
 

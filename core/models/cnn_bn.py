@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from core.models.base import ImageClassifier, init_weights, pooled_head
+from core.models.base import ImageClassifier, pooled_head
 from core.models.compact import conv_norm
 from core.models.registry import register
 
@@ -28,6 +28,4 @@ def cnn_bn(classes: int, size: int, width: int = 32, layers: int = 4, dropout: f
         pool = [nn.MaxPool2d(2)] if size // 2 ** (layer + 1) >= 4 and (size > 32 or layer < 2) else []
         body += [convolution, *pool, norm, nn.ReLU()]
         channels = outputs
-    network = ImageClassifier(nn.Sequential(*body), pooled_head(channels, classes, dropout))
-    init_weights(network)
-    return network
+    return ImageClassifier(nn.Sequential(*body), pooled_head(channels, classes, dropout))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from core.models.attention import CBAM, SqueezeExcitation
-from core.models.base import ImageClassifier, dense_head, init_weights
+from core.models.base import ImageClassifier, dense_head
 from core.models.registry import register
 
 ATTENTION = {"": nn.Identity, "se": SqueezeExcitation, "cbam": CBAM}
@@ -77,7 +77,6 @@ def cnn_custom(
         channels = outputs
     head = dense_head(channels, size // 2**layers, hidden, dropout, classes)
     network = ImageClassifier(nn.Sequential(*body), head)
-    init_weights(network)
     with torch.no_grad():
-        head[-1].weight.mul_(0.1)
+        network.last_layer.weight.mul_(0.1)
     return network

@@ -30,6 +30,9 @@ class ColourBalance(nn.Module):
     While training the two ends vary by ``jitter`` (uniform, in units of the full range), for no balance is exact.
     """
 
+    bright: Tensor
+    dark: Tensor
+
     def __init__(self, jitter: float = 0.06) -> None:
         super().__init__()
         self.jitter = jitter

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from core.models.base import ImageClassifier, init_weights, pooled_head
+from core.models.base import ImageClassifier, pooled_head
 
 _TEXTURE_LAYER = 4  # the second block of 2w, where granules and chromatin show, and classes not yet
 
@@ -55,8 +55,8 @@ def compact_network(
         channels = outputs
     network = ImageClassifier(nn.Sequential(*layers), pooled_head(channels, classes, dropout), balance)
     network.texture_layer = _TEXTURE_LAYER
-    init_weights(network)
-    for block in layers[2:]:
+    for module in network.modules():
         # A residual branch that starts at zero makes the deep net begin as a shallow one (Goyal et al. 2017).
-        nn.init.zeros_(block.second[1].weight)
+        if isinstance(module, ResidualBlock):
+            nn.init.zeros_(module.second.get_parameter("1.weight"))
     return network

@@ -7,7 +7,7 @@ dilation of one row (arXiv:1609.03499) is what lets a sequence model see the pix
 import torch
 from torch import Tensor, nn
 
-from core.models.base import Grayscale, ImageClassifier, dense_layers, downsample_layers, init_weights
+from core.models.base import Grayscale, ImageClassifier, dense_layers, downsample_layers
 from core.models.registry import register
 
 
@@ -67,10 +67,9 @@ def conv1d(classes: int, size: int, width: int = 32, hidden: int = 128, dropout:
         *dense_layers(sequence.channels * 4 * (side // 4 // (side // 16)), [hidden], dropout, classes),
     )
     network = ImageClassifier(nn.Sequential(Grayscale(), *smaller, sequence), head)
-    init_weights(network)
     for module in network.modules():
         if isinstance(module, nn.Conv1d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     with torch.no_grad():
-        head[-1].weight.mul_(0.1)
+        network.last_layer.weight.mul_(0.1)
     return network

@@ -3,7 +3,7 @@
 from torch import nn
 from torchvision.models import DenseNet
 
-from core.models.base import ImageClassifier, init_weights, pooled_head
+from core.models.base import ImageClassifier, pooled_head
 from core.models.registry import register
 
 
@@ -26,8 +26,4 @@ def densenet(classes: int, size: int, width: int = 12, layers: int = 6, dropout:
     features = published.features
     features.conv0 = nn.Conv2d(3, 2 * width, 3, 1 if size <= 32 else 2, 1, bias=False)
     features.pool0 = nn.Identity()
-    network = ImageClassifier(
-        nn.Sequential(features, nn.ReLU()), pooled_head(published.classifier.in_features, classes)
-    )
-    init_weights(network)
-    return network
+    return ImageClassifier(nn.Sequential(features, nn.ReLU()), pooled_head(published.classifier.in_features, classes))

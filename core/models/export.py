@@ -39,12 +39,8 @@ def stored_tensors(network: nn.Module) -> dict[str, np.ndarray]:
 
 def round_to_stored(network: nn.Module) -> None:
     """Round the network's tensors in place to what `stored_tensors` keeps: scores are then those of the stored run."""
-    network.load_state_dict(
-        {
-            k: torch.from_numpy(v.astype("f4") if v.dtype == np.float16 else v)
-            for k, v in stored_tensors(network).items()
-        }
-    )
+    stored = stored_tensors(network).items()
+    network.load_state_dict({k: torch.from_numpy(v.astype("f4") if v.dtype == np.float16 else v) for k, v in stored})
 
 
 class _ServedGraph(nn.Module):
@@ -74,7 +70,7 @@ def to_onnx(
         torch.onnx.export(
             module.eval(),
             example if isinstance(example, tuple) else (example,),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # this exporter, unlike its annotation, writes to memory too
             input_names=inputs,
             output_names=outputs,
             dynamic_axes={name: {0: "n"} for name in (*inputs, *outputs)},
@@ -108,34 +104,29 @@ def _use_external_weights(model: onnx.ModelProto, weights: Path) -> None:
     places = _tensor_offsets(weights)
     casts = []
     for tensor in model.graph.initializer:
-        name = tensor.name.removeprefix("network.")
-        if name not in places:
-            continue
-        entry, offset, length = places[name]
-        half = entry["dtype"] == "F16"
         original = tensor.name
-        if half:
+        if (place := places.get(original.removeprefix("network."))) is None:
+            continue
+        dtype, offset, length = place
+        if dtype == "F16":
             tensor.name = f"{original}.half"
             casts.append(helper.make_node("Cast", [tensor.name], [original], to=TensorProto.FLOAT))
-        tensor.data_type = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+        tensor.data_type = TensorProto.FLOAT16 if dtype == "F16" else TensorProto.FLOAT
         tensor.ClearField("float_data")
         tensor.raw_data = b""
         external_data_helper.set_external_data(tensor, weights.name, offset=offset, length=length)
         tensor.ClearField("raw_data")
         tensor.data_location = TensorProto.EXTERNAL
-    nodes = list(model.graph.node)
+    nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
-    model.graph.node.extend([*casts, *nodes])
+    model.graph.node.extend(nodes)
 
 
-def _tensor_offsets(weights: Path) -> dict[str, tuple[dict, int, int]]:
-    """Where each tensor lies in a safetensors file: header entry, offset from the file's start, length in bytes."""
+def _tensor_offsets(weights: Path) -> dict[str, tuple[str, int, int]]:
+    """Where each tensor lies in a safetensors file: its type, offset from the file's start, length in bytes."""
     with open(weights, "rb") as file:
         header_length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(header_length))
     header.pop("__metadata__", None)
-    start = 8 + header_length
-    return {
-        name: (entry, start + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
-        for name, entry in header.items()
-    }
+    spans = {name: (entry["dtype"], *entry["data_offsets"]) for name, entry in header.items()}
+    return {name: (dtype, 8 + header_length + start, end - start) for name, (dtype, start, end) in spans.items()}

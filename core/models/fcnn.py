@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from core.models.base import Grayscale, ImageClassifier, downsample_layers, init_weights
+from core.models.base import Grayscale, ImageClassifier, downsample_layers
 from core.models.registry import register
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
@@ -38,9 +38,7 @@ def fully_connected(
         body += [nn.Linear(inputs, width), ACTIVATIONS[activation](), nn.Dropout(dropout)]
         inputs = width
     body.append(nn.Unflatten(1, (inputs, 1, 1)))
-    network = ImageClassifier(nn.Sequential(*body), nn.Sequential(nn.Flatten(), nn.Linear(inputs, classes)))
-    init_weights(network)
-    return network
+    return ImageClassifier(nn.Sequential(*body), nn.Sequential(nn.Flatten(), nn.Linear(inputs, classes)))
 
 
 @register(

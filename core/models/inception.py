@@ -9,7 +9,7 @@ from functools import partial
 from torch import nn
 from torchvision.models.inception import BasicConv2d, InceptionA, InceptionB, InceptionC, InceptionD, InceptionE
 
-from core.models.base import ImageClassifier, init_weights, pooled_head
+from core.models.base import ImageClassifier, pooled_head
 from core.models.registry import register
 
 PUBLISHED_STEM = 32
@@ -50,6 +50,4 @@ def inception_v3(classes: int, size: int, width: int = 8, dropout: float = 0.2) 
         InceptionD(768, conv_block=convolution),
         InceptionE(1280, conv_block=convolution),
     )
-    network = ImageClassifier(body, pooled_head(2048 * width // PUBLISHED_STEM, classes, dropout))
-    init_weights(network)
-    return network
+    return ImageClassifier(body, pooled_head(2048 * width // PUBLISHED_STEM, classes, dropout))

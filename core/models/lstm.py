@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from core.models.base import ImageClassifier, downsample_layers, init_weights, pooled_head
+from core.models.base import ImageClassifier, downsample_layers, pooled_head
 from core.models.registry import register
 
 
@@ -37,6 +37,4 @@ def lstm(classes: int, size: int, width: int = 128, layers: int = 2, dropout: fl
     """``width`` units a direction; pictures above 32 px are averaged to 32 or fewer a side first."""
     smaller, side = downsample_layers(size)
     reader = RowReader(side, width, layers, dropout)
-    network = ImageClassifier(nn.Sequential(*smaller, reader), pooled_head(2 * width, classes, dropout))
-    init_weights(network)
-    return network
+    return ImageClassifier(nn.Sequential(*smaller, reader), pooled_head(2 * width, classes, dropout))

@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.models import MobileNetV2
 from torchvision.ops import Conv2dNormActivation
 
-from core.models.base import ImageClassifier, init_weights, pooled_head
+from core.models.base import ImageClassifier, pooled_head
 from core.models.registry import register
 
 PUBLISHED_STEM = 32
@@ -40,6 +40,4 @@ def mobilenet_v2(
         features[0][0].stride = (1, 1)
     outputs = 20 * width
     features[-1] = Conv2dNormActivation(features[-1][0].in_channels, outputs, 1, activation_layer=nn.ReLU6)
-    network = ImageClassifier(features, pooled_head(outputs, classes, dropout, dense or ()))
-    init_weights(network)
-    return network
+    return ImageClassifier(features, pooled_head(outputs, classes, dropout, dense or ()))

@@ -8,10 +8,10 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -20,7 +20,7 @@ from core.models.base import ImageClassifier
 from core.runs import Run
 
 Kind = Literal["network", "classical", "combination"]
-KINDS: tuple[Kind, ...] = ("network", "classical", "combination")
+KINDS = get_args(Kind)
 
 
 class UnknownModel(HemaLensError):
@@ -76,35 +76,24 @@ class ModelSpec:
 _REGISTRY: dict[str, ModelSpec] = {}
 
 
-def register(
-    name: str,
-    *,
-    title: str,
-    family: str,
-    summary: str,
-    paper: str,
-    paper_url: str,
-    published: Mapping[int, float] | None = None,
-    kind: Kind = "network",
-    tunable: Mapping[str, tuple[Any, ...]] | None = None,
-    imagenet: str = "",
-    published_width: int = 0,
-    published_as: str = "",
-    **recipe: Any,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a builder ``(classes, size, **arguments) -> model``; other keywords are its recipe.
+def register(name: str, **facts: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a builder ``(classes, size, **arguments) -> model``.
 
-    A network's builder gives an `ImageClassifier`, a classical model's a `core.models.classical.ClassicalModel`.
+    ``facts`` are the fields of `ModelSpec`, of which title, family, summary, paper and paper_url must be there; other
+    keywords are its recipe. A network's builder gives an `ImageClassifier`, a classical model's a
+    `core.models.classical.ClassicalModel`.
     """
+    own = {field.name for field in fields(ModelSpec)}
+    about = {key: value for key, value in facts.items() if key in own}
+    recipe = {key: value for key, value in facts.items() if key not in own}
 
     def decorate(builder: Callable[..., Any]) -> Callable[..., Any]:
+        spec = ModelSpec(name, builder=builder, recipe=recipe, **about)
         if name in _REGISTRY:
             raise ValueError(f"model {name!r} is registered twice")
-        if kind not in KINDS:
-            raise ValueError(f"model {name!r} can't be of kind {kind!r}: it must be one of {', '.join(KINDS)}")
-        about = (name, title, family, summary, paper, paper_url)
-        origin = (imagenet, published_width, published_as)
-        _REGISTRY[name] = ModelSpec(*about, builder, recipe, published or {}, kind, tunable or {}, *origin)
+        if spec.kind not in KINDS:
+            raise ValueError(f"model {name!r} can't be of kind {spec.kind!r}: it must be one of {', '.join(KINDS)}")
+        _REGISTRY[name] = spec
         return builder
 
     return decorate
@@ -152,9 +141,8 @@ def load_network(run: Run) -> ImageClassifier:
     config = run.config
     if run.kind != "network":
         raise HemaLensError(f"{run.title} is no network: it has no layers to look into; choose a network instead")
-    network = build(
-        config["train"]["model"], len(config["dataset"]["codes"]), run.size, **config["train"]["model_arguments"]
-    )
+    made = config["train"]
+    network = build(made["model"], len(config["dataset"]["codes"]), run.size, **made["model_arguments"])
     try:
         network.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in run.weights().items()})
     except (RuntimeError, FileNotFoundError) as error:

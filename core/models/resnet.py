@@ -3,7 +3,7 @@
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
-from core.models.base import ImageClassifier, init_weights, pooled_head
+from core.models.base import ImageClassifier, pooled_head
 from core.models.compact import conv_norm
 from core.models.registry import register
 
@@ -35,7 +35,6 @@ def resnet18(classes: int, size: int, width: int = 24, dropout: float = 0.0) -> 
             body.append(BasicBlock(channels, outputs, stride, shortcut))
             channels = outputs
     network = ImageClassifier(nn.Sequential(*body), pooled_head(channels, classes, dropout))
-    init_weights(network)
     for module in network.modules():
         if isinstance(module, BasicBlock):
             nn.init.zeros_(module.bn2.weight)

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models.vgg import make_layers
 
 from core.models.attention import CBAM, SqueezeExcitation
-from core.models.base import ImageClassifier, dense_layers, init_weights
+from core.models.base import ImageClassifier, dense_layers
 from core.models.registry import register
 
 DEPTHS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -57,9 +57,7 @@ def vgg(
             side //= 2
     units = [16 * width] if dense is None else dense
     head = nn.Sequential(nn.AvgPool2d(side // 2), nn.Flatten(), *dense_layers(4 * channels, units, dropout, classes))
-    network = ImageClassifier(nn.Sequential(*body), head)
-    init_weights(network)
-    return network
+    return ImageClassifier(nn.Sequential(*body), head)
 
 
 @register(

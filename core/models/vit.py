@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.base import ImageClassifier, init_weights, pooled_head
+from core.models.base import ImageClassifier, pooled_head
 from core.models.compact import conv_norm
 from core.models.registry import register
 
@@ -91,8 +91,6 @@ def vit(
         outputs = width // 2 ** (len(strides) - 1 - i)
         stem += [conv_norm(channels, outputs, 3, stride), nn.ReLU()]
         channels, side = outputs, (side + 1) // 2
-    network = ImageClassifier(
+    return ImageClassifier(
         nn.Sequential(*stem, Transformer(channels, side, layers, heads, dropout)), pooled_head(channels, classes)
     )
-    init_weights(network)
-    return network

@@ -73,18 +73,13 @@ def _trees_graph(model: ClassicalModel) -> onnx.ModelProto:
 
 def _drop_unused_attributes(trees: onnx.NodeProto) -> None:
     """Leave out what changes no answer: statistics, the way of missing values, and classes without a share."""
-    attributes = {a.name: a for a in trees.attribute}
-    weights = attributes["class_weights"]
-    kept_indices = [i for i, weight in enumerate(weights.floats) if weight]
-    for name in ("class_ids", "class_nodeids", "class_treeids"):
-        chosen = [attributes[name].ints[i] for i in kept_indices]
-        attributes[name].ClearField("ints")
-        attributes[name].ints.extend(chosen)
-    chosen = [weights.floats[i] for i in kept_indices]
-    weights.ClearField("floats")
-    weights.floats.extend(chosen)
-    needed = [a for name, a in attributes.items() if name not in ("nodes_hitrates", "nodes_missing_value_tracks_true")]
-    needed = [onnx.AttributeProto.FromString(a.SerializeToString()) for a in needed]
+    attributes = {a.name: helper.get_attribute_value(a) for a in trees.attribute}
+    for name in ("nodes_hitrates", "nodes_missing_value_tracks_true"):
+        attributes.pop(name, None)
+    kept = [i for i, weight in enumerate(attributes["class_weights"]) if weight]
+    for name in ("class_ids", "class_nodeids", "class_treeids", "class_weights"):
+        attributes[name] = [attributes[name][i] for i in kept]
+    needed = [helper.make_attribute(name, value) for name, value in attributes.items()]
     del trees.attribute[:]
     trees.attribute.extend(needed)
 
@@ -95,7 +90,7 @@ def _append_logits(model: onnx.ModelProto, temperature: float) -> None:
     """
     graph = model.graph
     for name, value in (("floor", MIN_VOTE_FRACTION), ("temperature", temperature)):
-        graph.initializer.append(numpy_helper.from_array(np.float32(value), name))
+        graph.initializer.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
     graph.node.extend(
         [
             helper.make_node("Max", ["shares", "floor"], ["shares.floored"]),

@@ -42,11 +42,41 @@ def pixel_offset(distance: int, angle: int) -> tuple[int, int]:
     return round(math.sin(turn) * distance), round(math.cos(turn) * distance)
 
 
-class Cooccurrence(nn.Module):
+class FeatureFamily(nn.Module):
+    """Features that belong together: float pictures (N, 3, S, S), whole values 0 to 255, to (N, K).
+
+    ``names`` and ``groups`` say of each of the K features what it is and which family it belongs to.
+    """
+
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    def name_features(self, group: str, *names: str) -> None:
+        """Say what the features are that come next."""
+        self.names = (*getattr(self, "names", ()), *names)
+        self.groups = (*getattr(self, "groups", ()), *(group for _ in names))
+
+    def constant(self, name: str, values: Tensor) -> None:
+        """Keep ``values`` as the attribute ``name``, which goes where the module goes and is in no file."""
+        self.register_buffer(name, values, persistent=False)
+
+
+def moments(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (N, 1), distance from it (N, S * S) and spread (N, 1) of ``values`` (N, S, S), 0 to 255, in 0 to 1."""
+    flat = values.flatten(1) / 255
+    mean = flat.mean(1, keepdim=True)
+    centred = flat - mean
+    return mean, centred, (centred**2).mean(1, keepdim=True).sqrt()
+
+
+class Cooccurrence(FeatureFamily):
     """Five properties of the symmetric co-occurrence matrices at several distances.
 
     Of the four angles the mean and the range are kept, which a quarter turn or a mirror leaves as they are.
     """
+
+    weights: Tensor
+    steps: Tensor
 
     def __init__(self, size: int, levels: int = 16, distances: Sequence[int] = (1, 2, 4)) -> None:
         super().__init__()
@@ -59,19 +89,11 @@ class Cooccurrence(nn.Module):
         steps = torch.arange(levels).float()
         apart = steps.view(-1, 1) - steps.view(1, -1)
         weights = torch.stack([apart**2, apart.abs(), 1 / (1 + apart**2)]).flatten(1).T
-        self.register_buffer("weights", weights, persistent=False)  # (levels * levels, 3)
-        self.register_buffer("steps", steps, persistent=False)
-        kinds = [
-            (name, place)
-            for name in PROPERTIES
-            for place in (*(f"{d} px" for d in distances), *self._ranges(distances))
-        ]
-        self.names = tuple(f"{name.capitalize()}, {place}" for name, place in kinds)
-        self.groups = tuple(f"Texture: {name}" for name, _ in kinds)
-
-    @staticmethod
-    def _ranges(distances: Sequence[int]) -> list[str]:
-        return [f"{d} px, range over angles" for d in distances]
+        self.constant("weights", weights)  # (levels * levels, 3)
+        self.constant("steps", steps)
+        places = [f"{d} px{kind}" for kind in ("", ", range over angles") for d in distances]
+        for name in PROPERTIES:
+            self.name_features(f"Texture: {name}", *(f"{name.capitalize()}, {place}" for place in places))
 
     def matrices(self, values: Tensor) -> Tensor:
         """Shares (N, distances * angles, levels, levels) of neighbouring levels in ``values`` (N, S, S), 0 to 255."""
@@ -139,7 +161,7 @@ def otsu_threshold(counted: Tensor, pixels: int) -> Tensor:
     return torch.maximum(between.argmax(1).float(), least)
 
 
-class Brightness(nn.Module):
+class Brightness(FeatureFamily):
     """Moments, percentiles, entropy and histogram of the grey values, all in 0 to 1 but skewness and entropy."""
 
     def __init__(self, size: int, bins: int = 16) -> None:
@@ -147,54 +169,35 @@ class Brightness(nn.Module):
         self.pixels = size * size
         self.bins = bins
         bounds = [f"{256 * b // bins} to {256 * (b + 1) // bins - 1}" for b in range(bins)]
-        self.names = (
-            "Mean brightness",
-            "Spread of brightness",
-            "Skewness of brightness",
-            *(f"Brightness, percentile {p}" for p in PERCENTILES),
-            "Entropy of brightness",
-            *(f"Pixels of brightness {b}" for b in bounds),
-        )
-        self.groups = ("Brightness",) * len(self.names)
+        self.name_features("Brightness", "Mean brightness", "Spread of brightness", "Skewness of brightness")
+        self.name_features("Brightness", *(f"Brightness, percentile {p}" for p in PERCENTILES), "Entropy of brightness")
+        self.name_features("Brightness", *(f"Pixels of brightness {b}" for b in bounds))
 
     def forward(self, pixels: Tensor) -> Tensor:
         values = to_grey(pixels)
         counted = histogram(values)
-        flat = values.flatten(1) / 255
-        mean = flat.mean(1, keepdim=True)
-        centred = flat - mean
-        spread = (centred**2).mean(1, keepdim=True).sqrt()
+        mean, centred, spread = moments(values)
         skewness = (centred**3).mean(1, keepdim=True) / spread.clamp(min=1e-3) ** 3
         bin_fractions = counted.unflatten(1, (self.bins, -1)).sum(2) / self.pixels
         entropy = -(bin_fractions * bin_fractions.clamp(min=1e-9).log2()).sum(1, keepdim=True)
-        return torch.cat(
-            [
-                mean,
-                spread,
-                skewness,
-                histogram_percentiles(counted, self.pixels, PERCENTILES) / 255,
-                entropy,
-                bin_fractions,
-            ],
-            1,
-        )
+        percentiles = histogram_percentiles(counted, self.pixels, PERCENTILES) / 255
+        return torch.cat([mean, spread, skewness, percentiles, entropy, bin_fractions], 1)
 
 
-class CellSize(nn.Module):
+class CellSize(FeatureFamily):
     """The share of the picture that is darker than fixed values and than its own best threshold; its extent."""
+
+    away: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.pixels = size * size
-        self.names = (
-            *(f"Pixels darker than {t}" for t in DARKER_THAN),
-            "Share of the dark part",
-            "Threshold of the dark part",
-            "Extent of the dark part",
+        self.name_features("Size of the cell", *(f"Pixels darker than {t}" for t in DARKER_THAN))
+        self.name_features(
+            "Size of the cell", *(f"{part} of the dark part" for part in ("Share", "Threshold", "Extent"))
         )
-        self.groups = ("Size of the cell",) * len(self.names)
         middle = torch.arange(size).float() / (size - 1) - 0.5
-        self.register_buffer("away", middle.view(-1, 1) ** 2 + middle.view(1, -1) ** 2, persistent=False)
+        self.constant("away", middle.view(-1, 1) ** 2 + middle.view(1, -1) ** 2)
 
     def forward(self, pixels: Tensor) -> Tensor:
         values = to_grey(pixels)
@@ -215,7 +218,7 @@ def saturation(pixels: Tensor) -> Tensor:
     return pixels.amax(1) - pixels.amin(1)
 
 
-class ColourStatistics(nn.Module):
+class ColourStatistics(FeatureFamily):
     """Mean, spread and percentiles of red, green, blue and of their range, and how the channels go together."""
 
     def __init__(self, size: int) -> None:
@@ -223,32 +226,25 @@ class ColourStatistics(nn.Module):
         self.pixels = size * size
         parts = (*CHANNELS, "strength of colour")
         kinds = ("mean", "spread", *(f"percentile {p}" for p in COLOUR_PERCENTILES))
-        pairs = ("red and green", "red and blue", "green and blue")
-        self.names = (
-            *(f"{part.capitalize()}, {kind}" for part in parts for kind in kinds),
-            *(f"Correlation of {pair}" for pair in pairs),
-        )
-        self.groups = ("Colour",) * len(self.names)
+        self.name_features("Colour", *(f"{part.capitalize()}, {kind}" for part in parts for kind in kinds))
+        pairs = itertools.combinations(CHANNELS, 2)
+        self.name_features("Colour", *(f"Correlation of {one} and {other}" for one, other in pairs))
 
     def forward(self, pixels: Tensor) -> Tensor:
         statistics, centred, spreads = [], [], []
         for values in (*pixels.unbind(1), saturation(pixels)):
-            flat = values.flatten(1) / 255
-            mean = flat.mean(1, keepdim=True)
-            centred.append(flat - mean)
-            spreads.append((centred[-1] ** 2).mean(1, keepdim=True).sqrt())
-            statistics += [
-                mean,
-                spreads[-1],
-                histogram_percentiles(histogram(values), self.pixels, COLOUR_PERCENTILES) / 255,
-            ]
-        for a, b in ((0, 1), (0, 2), (1, 2)):
+            mean, apart, spread = moments(values)
+            centred.append(apart)
+            spreads.append(spread)
+            percentiles = histogram_percentiles(histogram(values), self.pixels, COLOUR_PERCENTILES) / 255
+            statistics += [mean, spread, percentiles]
+        for a, b in itertools.combinations(range(len(CHANNELS)), 2):
             together = (centred[a] * centred[b]).mean(1, keepdim=True)
             statistics.append(together / (spreads[a] * spreads[b]).clamp(min=1e-6))
         return torch.cat(statistics, 1)
 
 
-class ColourHistogram(nn.Module):
+class ColourHistogram(FeatureFamily):
     """The share of pixels in each cell of a coarse grid over red, green and blue (Swain and Ballard 1991).
 
     doi:10.1007/BF00130487
@@ -259,8 +255,8 @@ class ColourHistogram(nn.Module):
         self.pixels = size * size
         self.levels = levels
         bounds = [f"{256 * i // levels}-{256 * (i + 1) // levels - 1}" for i in range(levels)]
-        self.names = tuple(f"Pixels of red {r}, green {g}, blue {b}" for r, g, b in itertools.product(bounds, repeat=3))
-        self.groups = ("Colour histogram",) * len(self.names)
+        colours = itertools.product(bounds, repeat=3)
+        self.name_features("Colour histogram", *(f"Pixels of red {r}, green {g}, blue {b}" for r, g, b in colours))
 
     def forward(self, pixels: Tensor) -> Tensor:
         red, green, blue = torch.floor(pixels.flatten(2) * (self.levels / 256)).unbind(1)
@@ -268,8 +264,11 @@ class ColourHistogram(nn.Module):
         return (one_hot(red, self.levels) @ rest.transpose(1, 2)).flatten(1) / self.pixels
 
 
-class RadialProfile(nn.Module):
+class RadialProfile(FeatureFamily):
     """Mean and spread of each channel in rings around the picture's centre, where the cell lies."""
+
+    inside: Tensor
+    weights: Tensor
 
     def __init__(self, size: int, rings: int = 6) -> None:
         super().__init__()
@@ -277,16 +276,12 @@ class RadialProfile(nn.Module):
         away = (middle.view(-1, 1) ** 2 + middle.view(1, -1) ** 2).sqrt() / (size / 2)
         ring = (away * rings).floor().clamp(max=rings)  # the corners are one more ring
         inside = torch.stack([(ring == r).float() for r in range(rings + 1)]).flatten(1)
-        self.register_buffer("inside", inside, persistent=False)  # (rings + 1, S * S)
-        self.register_buffer("weights", (inside / inside.sum(1, keepdim=True)).T.contiguous(), persistent=False)
+        self.constant("inside", inside)  # (rings + 1, S * S)
+        self.constant("weights", (inside / inside.sum(1, keepdim=True)).T.contiguous())
         places = ("centre", *(f"ring {r + 1}" for r in range(1, rings)), "corners")
-        self.names = tuple(
-            f"{channel.capitalize()} at {place}, {kind}"
-            for kind in ("mean", "spread")
-            for channel in CHANNELS
-            for place in places
-        )
-        self.groups = ("Colour from centre to rim",) * len(self.names)
+        for kind, channel in itertools.product(("mean", "spread"), CHANNELS):
+            names = (f"{channel.capitalize()} at {place}, {kind}" for place in places)
+            self.name_features("Colour from centre to rim", *names)
 
     def forward(self, pixels: Tensor) -> Tensor:
         flat = pixels.flatten(2) / 255
@@ -295,16 +290,20 @@ class RadialProfile(nn.Module):
         return torch.cat([mean.flatten(1), spread.flatten(1)], 1)
 
 
-class NucleusShape(nn.Module):
+class NucleusShape(FeatureFamily):
     """Area, place, elongation, outline, lobes and colour of the nucleus, and the colour of what surrounds it."""
+
+    down: Tensor
+    right: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
         place = (torch.arange(size).float() + 0.5) / size - 0.5
-        self.register_buffer("down", place.view(-1, 1).expand(size, size).contiguous(), persistent=False)
-        self.register_buffer("right", place.view(1, -1).expand(size, size).contiguous(), persistent=False)
-        shape = (
+        self.constant("down", place.view(-1, 1).expand(size, size).contiguous())
+        self.constant("right", place.view(1, -1).expand(size, size).contiguous())
+        self.name_features(
+            "Shape of the nucleus",
             "Area of the nucleus",
             "Threshold of the nucleus",
             "Nucleus off the centre",
@@ -319,13 +318,12 @@ class NucleusShape(nn.Module):
             "Kurtosis of the nucleus around its centre",
             "Hollow centre of the nucleus",
         )
-        body = ("Area of the cytoplasm", "Nucleus against cytoplasm", "Threshold of the cytoplasm")
         parts = ("nucleus", "cytoplasm", "surroundings")
-        dense = tuple(f"{c.capitalize()} stain of the {part}" for part in parts for c in CHANNELS)
-        uneven = tuple(f"Unevenness of {c} in the {part}" for part in parts[:2] for c in CHANNELS)
-        self.names = (*shape, *body, *dense, *uneven)
-        self.groups = ("Shape of the nucleus",) * len(shape) + ("Nucleus and cytoplasm",) * (
-            len(body) + len(dense) + len(uneven)
+        self.name_features(
+            "Nucleus and cytoplasm",
+            *("Area of the cytoplasm", "Nucleus against cytoplasm", "Threshold of the cytoplasm"),
+            *(f"{c.capitalize()} stain of the {part}" for part in parts for c in CHANNELS),
+            *(f"Unevenness of {c} in the {part}" for part in parts[:2] for c in CHANNELS),
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -361,10 +359,8 @@ class NucleusShape(nn.Module):
         root = (((yy - xx) / 2) ** 2 + xy**2).sqrt()
         long, short = (yy + xx) / 2 + root, ((yy + xx) / 2 - root).clamp(min=1e-6)
         padded = F.pad(mask, (1, 1, 1, 1))
-        edges = (padded[:, 1:] - padded[:, :-1]).abs().sum((1, 2)) + (padded[:, :, 1:] - padded[:, :, :-1]).abs().sum(
-            (1, 2)
-        )
-        outline = edges / self.size
+        across, along = padded[:, 1:] - padded[:, :-1], padded[:, :, 1:] - padded[:, :, :-1]
+        outline = (across.abs().sum((1, 2)) + along.abs().sum((1, 2))) / self.size
         away = dy * dy + dx * dx
         radius = area / math.pi
         disc = (away <= radius.view(-1, 1, 1)).float()
@@ -398,28 +394,25 @@ def euler(padded: Tensor) -> Tensor:
     """
     a, b, c, d = padded[:, :-1, :-1], padded[:, :-1, 1:], padded[:, 1:, :-1], padded[:, 1:, 1:]
     count = a + b + c + d
-    diagonal = ((count == 2) & (a == d)).float()
-    single = (count == 1).float()
-    three = (count == 3).float()
+    single, three, diagonal = ((count == 1).float(), (count == 3).float(), ((count == 2) & (a == d)).float())
     return (single - three - 2 * diagonal).sum((1, 2)) / 4
 
 
 ROUNDING_STEPS = 2**14  # to the unit: a pixel of a 64 px picture is four of them
 
 
-class FeatureSet(nn.Module):
+class FeatureSet(FeatureFamily):
     """Several families of features side by side.
 
-    Input: float (N, 3, S, S) with the whole values 0 to 255 of RGB pictures. Output: float (N, K). ``names`` and
-    ``groups`` say of each of the K features what it is and which family it belongs to. No feature changes by a
-    quarter turn or a mirror but for rounding, so that training on turned copies would add nothing.
+    No feature changes by a quarter turn or a mirror but for rounding, so that training on turned copies would add
+    nothing.
     """
 
-    def __init__(self, families: Sequence[nn.Module]) -> None:
+    def __init__(self, families: Sequence[FeatureFamily]) -> None:
         super().__init__()
         self.families = nn.ModuleList(families)
-        self.names: tuple[str, ...] = sum((f.names for f in families), ())
-        self.groups: tuple[str, ...] = sum((f.groups for f in families), ())
+        self.names = tuple(name for family in families for name in family.names)
+        self.groups = tuple(group for family in families for group in family.groups)
 
     def forward(self, pixels: Tensor) -> Tensor:
         values = torch.cat([family(pixels) for family in self.families], 1)
@@ -427,15 +420,18 @@ class FeatureSet(nn.Module):
         return torch.round(values * ROUNDING_STEPS) / ROUNDING_STEPS
 
 
+_GREY = (Cooccurrence, Brightness, CellSize)
+_COLOUR = (ColourStatistics, ColourHistogram, RadialProfile, NucleusShape)
+
+
 def grey_and_texture(size: int) -> FeatureSet:
     """What a grey picture gives: co-occurrence texture, brightness, and the size of the cell."""
-    return FeatureSet([Cooccurrence(size), Brightness(size), CellSize(size)])
+    return FeatureSet([family(size) for family in _GREY])
 
 
 def colour_and_shape(size: int) -> FeatureSet:
     """`grey_and_texture`, and beside it colour, its change from the centre to the rim, nucleus and cytoplasm."""
-    more = [ColourStatistics(size), ColourHistogram(size), RadialProfile(size), NucleusShape(size)]
-    return FeatureSet([*grey_and_texture(size).families, *more])
+    return FeatureSet([family(size) for family in (*_GREY, *_COLOUR)])
 
 
 FEATURE_SETS: dict[str, Callable[[int], FeatureSet]] = {"grey": grey_and_texture, "colour": colour_and_shape}
