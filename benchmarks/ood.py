@@ -17,8 +17,8 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.reporting import publish
 from core.datasets import DatasetUnavailable, get_dataset
-from core.datasets.drawing import draw_cells_by_class
 from core.datasets.pictures import read_dataset_pictures
+from core.datasets.synthetic import draw_cells
 from core.datasets.user import layout_of
 from core.errors import HemaLensError
 from core.evaluation.external import labels_for_run
@@ -65,7 +65,7 @@ def non_cell_images(size: int, each: int) -> Iterator[tuple[str, np.ndarray]]:
     noise = rng.integers(0, 256, (each, size, size, 3), dtype=np.uint8)
     yield "noise, coloured", noise
     yield "noise, grey", noise[..., :1].repeat(3, axis=-1)
-    yield "drawn cells", draw_cells_by_class(np.arange(4 * each) % 8, size, 5)
+    yield "drawn cells", draw_cells(np.arange(4 * each) % 8, size, 5)
     yield "drawn skin", skin_textures(each, size)
 
 

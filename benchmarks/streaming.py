@@ -19,13 +19,13 @@ import json, sys
 from pathlib import Path
 import numpy as np, torch
 from core.datasets import LoadedDataset, Provenance, Split, get_dataset
-from core.datasets.base import Rows
+from core.datasets.base import ImageRows
 from core.training.config import TrainConfig
 from core.training.loop import fit
 
 path, count = Path(sys.argv[1]), int(sys.argv[2])
 labels = np.arange(count) % 8
-part = lambda rows: Split(Rows(path, rows), labels[rows], rows.astype(str))
+part = lambda rows: Split(ImageRows(path, rows), labels[rows], rows.astype(str))
 order = np.random.default_rng(0).permutation(count)
 held_out = max(1000, count // 10)
 splits = {"train": part(order[held_out:]), "val": part(order[:held_out]), "test": part(order[:held_out])}

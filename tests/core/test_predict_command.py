@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from core import paths, runs
 from core.cli import main
 from core.commands.predict import expand, printable
-from core.datasets.drawing import draw_cells_by_class
+from core.datasets.synthetic import draw_cells
 from tests.fake_datasets import added, fake_spec
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
@@ -129,7 +129,7 @@ def test_a_blank_picture_is_foreign_in_text_and_json(tiny_run, tmp_path, capsys)
     """A network trained on drawn cells has a detector of its own."""
     blank, cell = tmp_path / "blank.png", tmp_path / "cell.png"
     Image.new("RGB", (28, 28), (255, 255, 255)).save(blank)
-    Image.fromarray(draw_cells_by_class(np.array([4]), 28, 77)[0]).save(cell)
+    Image.fromarray(draw_cells(np.array([4]), 28, 77)[0]).save(cell)
     files = ["--model", str(tiny_run.path), "--image-path", str(blank), str(cell)]
     assert main(["predict", *files]) == 0
     first, second = capsys.readouterr().out.splitlines()[-2:]

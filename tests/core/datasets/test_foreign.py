@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from core.datasets.drawing import draw_cells_by_class
-from core.datasets.synthetic import stain_shift_cells, stain_shift_labels
+from core.datasets.synthetic import draw_cells, stain_shift_cells, stain_shift_labels
 
 
 def test_labels_are_a_differential_with_every_kind():
@@ -15,7 +14,7 @@ def test_labels_are_a_differential_with_every_kind():
 
 def test_cells_are_the_drawn_ones_in_another_stain_with_more_around_them():
     labels = np.array([4, 6])
-    cells, drawn = stain_shift_cells(labels, 64, seed=3), draw_cells_by_class(labels, 64, 3)
+    cells, drawn = stain_shift_cells(labels, 64, seed=3), draw_cells(labels, 64, 3)
     assert cells.shape == (2, 80, 80, 3)
     inside = cells[:, 8:-8, 8:-8]
     assert np.corrcoef(inside[0, ..., 1].ravel(), drawn[0, ..., 1].ravel())[0, 1] > 0.9

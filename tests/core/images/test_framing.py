@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from core.datasets.base import get_dataset
-from core.datasets.drawing import draw_cells_by_class
+from core.datasets.synthetic import draw_cells
 from core.images import crop, framing, red_cells
 from core.images.nucleus import find_white_cell
 from core.images.red_cells import measure_red_cells
@@ -21,7 +21,7 @@ TINTS = {"home": (1, 1, 1), "pink": (0.9, 0.6, 0.65), "green": (0.5, 0.62, 0.55)
 @cache
 def _cells() -> np.ndarray:
     """Drawn white cells of 200 px a side, of all eight kinds but platelets."""
-    return draw_cells_by_class(np.arange(21) % 7, 200, 5)
+    return draw_cells(np.arange(21) % 7, 200, 5)
 
 
 def smear(
@@ -80,12 +80,12 @@ def test_a_cell_without_surroundings_is_found():
 
 
 def test_the_lobes_of_one_nucleus_belong_together_and_two_cells_do_not():
-    eosinophils = draw_cells_by_class(np.ones(8, int), 200, 2)
+    eosinophils = draw_cells(np.ones(8, int), 200, 2)
     for picture in eosinophils:
         found = find_white_cell(picture, red_cell=75)
         assert abs(found.x - 100) < 26
         assert abs(found.y - 100) < 26
-    lymphocyte = draw_cells_by_class(np.array([4]), 200, 3)[0][30:170, 30:170]
+    lymphocyte = draw_cells(np.array([4]), 200, 3)[0][30:170, 30:170]
     two = np.full((300, 300, 3), lymphocyte[0, 0], np.uint8)
     two[80:220, 80:220] = lymphocyte
     two[80:220, 160:300] = lymphocyte
@@ -197,7 +197,7 @@ def test_a_side_given_by_hand_counts_and_the_border_is_mirrored():
 
 def test_without_red_cells_the_nuclei_give_the_scale():
     canvas = np.full((12, 300, 300, 3), (235, 214, 204), np.uint8)
-    canvas[:, 50:250, 50:250] = draw_cells_by_class(np.array([0, 1, 3, 4, 5, 6] * 2), 200, 4)
+    canvas[:, 50:250, 50:250] = draw_cells(np.array([0, 1, 3, 4, 5, 6] * 2), 200, 4)
     y, x = np.mgrid[:300, :300]
     canvas[:, np.hypot(x - 150, y - 150) > 72] = (235, 214, 204)
     by_nuclei = framing.crop_batch(canvas, SPEC, 64)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from core.datasets.drawing import draw_cells_by_class
+from core.datasets.synthetic import draw_cells
 from core.inference.ood import STATISTIC_GROUPS, image_statistics, statistic_groups
 
 
 @pytest.mark.parametrize("size", [28, 64, 100, 128])
 def test_every_number_has_its_kind_at_every_size(size):
-    found = image_statistics(draw_cells_by_class(np.arange(8), size, 0))
+    found = image_statistics(draw_cells(np.arange(8), size, 0))
     assert found.shape == (8, len(statistic_groups(size)))
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
@@ -17,7 +17,7 @@ def test_every_number_has_its_kind_at_every_size(size):
 
 
 def test_pictures_do_not_depend_on_their_neighbours():
-    frames = draw_cells_by_class(np.arange(300) % 8, 28, 0)
+    frames = draw_cells(np.arange(300) % 8, 28, 0)
     together = image_statistics(frames)
     np.testing.assert_allclose(together[257:260], image_statistics(frames[257:260]), rtol=1e-5, atol=1e-6)
     assert image_statistics(frames[:0]).shape == (0, len(statistic_groups(28)))
@@ -29,7 +29,7 @@ def test_a_plain_picture_has_numbers_too(level):
 
 
 def test_colour_is_colour_only():
-    frames = draw_cells_by_class(np.arange(8), 64, 0)
+    frames = draw_cells(np.arange(8), 64, 0)
     swapped = frames[..., [2, 1, 0]]
     changed = np.abs(image_statistics(frames) - image_statistics(swapped)).max(0)
     of = statistic_groups(64)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from core.datasets.drawing import draw_cells_by_class
+from core.datasets.synthetic import draw_cells
 from core.inference.ood import InvalidDetector, OODDetector, fit_detector
 from core.inference.predictor import decide_verdicts
 from core.probabilities import softmax
@@ -22,7 +22,7 @@ def cells(n: int, seed: int):
     centres = 4 * np.eye(CLASSES, 12)
     embeddings = (centres[labels] + rng.normal(size=(n, 12)) @ np.diag(np.linspace(0.1, 1, 12))).astype("f4")
     probabilities = softmax(embeddings[:, :CLASSES] * 1.5 + rng.normal(size=(n, CLASSES)))
-    return embeddings, labels, probabilities, draw_cells_by_class(labels, SIZE, seed)
+    return embeddings, labels, probabilities, draw_cells(labels, SIZE, seed)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_known_cells_are_kept_and_named(known):
 
 def test_a_short_list_has_the_two_likeliest_and_whatever_the_promise_asks(known):
     guard, _ = known
-    embedding, frame = np.zeros((1, 12), "f4"), draw_cells_by_class(np.array([0]), SIZE, 0)
+    embedding, frame = np.zeros((1, 12), "f4"), draw_cells(np.array([0]), SIZE, 0)
     lenient = OODDetector(np.float32([0.5, 0.01, 0.01, 0.5]), 0.99, guard.embedding_gaussians, {}, 1e9)
     row = np.array([[0.30, 0.05, 0.25, 0.40]])
     assert decide_verdicts(lenient, row, embedding, frame, 0.9)[0].classes == (3, 0, 2, 1)
@@ -139,7 +139,7 @@ def test_a_large_embedding_still_makes_a_small_file(tmp_path):
         "f4"
     )
     probabilities = np.full((2000, 8), 1 / 8)
-    frames = draw_cells_by_class(labels, SIZE, 0)
+    frames = draw_cells(labels, SIZE, 0)
     guard = fit_detector(
         embeddings[:1500], labels[:1500], embeddings[1500:], probabilities[1500:], labels[1500:],
         frames[:1500], frames[1500:],
