@@ -73,7 +73,7 @@ class ImageRows:
         if not out.size:
             return out
         size, begin = out[0].nbytes, self._header[2]
-        content = memoryview(out.reshape(-1).view(np.uint8))
+        content = out.reshape(-1).view(np.uint8).data
         breaks = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
         for start, stop in zip(breaks, breaks[1:], strict=False):  # rows that follow each other are read at once
             done, end = start * size, stop * size
@@ -307,6 +307,6 @@ def content_hash(splits: dict[str, Split]) -> str:
     """12 hex digits of SHA-256 over images and labels, split by split in the canonical order."""
     digest = hashlib.sha256()
     for name in SPLITS:
-        digest.update(np.ascontiguousarray(splits[name].images))
+        digest.update(np.ascontiguousarray(splits[name].images).data)
         digest.update(splits[name].labels.astype("<i8").tobytes())
     return digest.hexdigest()[:12]

@@ -134,7 +134,7 @@ def _scan(root: Path, folders: Mapping[str, Sequence[Path]]) -> Scan:
     files: dict[str, tuple[str, ...]] = {}
     other_files: list[str] = []
     for name, class_folders in folders.items():
-        pictures = []
+        pictures: list[str] = []
         for class_folder in class_folders:
             for path in walk_files(class_folder):
                 relative = path.relative_to(root).as_posix()
@@ -316,7 +316,7 @@ def _write_arrays(root: Path, files: Sequence[str], size: int, spec: DatasetSpec
                         shapes.append(shape)
                 images.flush()
                 if hasattr(mmap, "MADV_DONTNEED"):  # hand back the memory of what was written already
-                    images._mmap.madvise(mmap.MADV_DONTNEED)
+                    images._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # numpy shows it no other way
         del images
         index = {"version": VERSION, "unreadable": unreadable, "shapes": shapes}
         (work / INDEX).write_text(json.dumps(index), encoding="utf-8")
@@ -509,7 +509,7 @@ class FolderImages:
         if scheme == splits.RANDOM.name:
             where = splits.random_split(self.labels)
         elif scheme == splits.GROUPED.name:
-            groups_hash = hashlib.sha256(np.ascontiguousarray(self.groups)).hexdigest()[:12]
+            groups_hash = hashlib.sha256(np.ascontiguousarray(self.groups).data).hexdigest()[:12]
             where = cached_array(
                 self.small.path, f"grouped-{groups_hash}", lambda: splits.grouped_split(self.labels, self.groups)
             )

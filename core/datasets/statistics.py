@@ -323,7 +323,7 @@ def save_texture(statistics: TextureStatistics, folder: Path = SUMMARIES) -> Pat
         "features": json.dumps(KEYS),
         "provenance": json.dumps(statistics.provenance.as_json()),
     }
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "values": statistics.values.astype(np.float16),
         "labels": statistics.labels.astype(np.uint8),
         "splits": statistics.splits.astype(np.uint8),
@@ -440,7 +440,7 @@ def measure_imbalance(codes: Sequence[str], counts: np.ndarray) -> Imbalance | N
     present = np.flatnonzero(counts)
     if len(present) < 2:
         return None
-    present_codes, counts = tuple(codes[i] for i in present), np.asarray(counts, float)[present]
+    present_codes, counts = tuple(codes[int(i)] for i in present), np.asarray(counts, float)[present]
     shares = counts / counts.sum()
     majority, rarest = int(shares.argmax()), int(shares.argmin())
     classes = len(present_codes)

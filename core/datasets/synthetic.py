@@ -73,7 +73,7 @@ class _Scene:
         """1 for about ``share`` of the pictures, else 0."""
         return (self.uniform() < share).astype(np.float32)
 
-    def at(self, far: Array, angle: Array) -> tuple[Array, Array]:
+    def at(self, far: Array, angle: Array | float) -> tuple[Array, Array]:
         """The place ``far`` from the cell's middle, in the direction ``angle`` from ``turn`` on."""
         return self.middle[0] + far * np.cos(self.turn + angle), self.middle[1] + far * np.sin(self.turn + angle)
 
@@ -107,8 +107,12 @@ class _Scene:
         self.colour += alpha[..., None] * (colour - self.colour)
 
 
+def _rgb(*levels: float) -> Array:
+    return np.array(levels, np.float32)
+
+
 def _mix(first: Colour, second: Colour, share: Array) -> Array:
-    return np.float32(first) + (np.float32(second) - np.float32(first)) * share[..., None]
+    return _rgb(*first) + (_rgb(*second) - _rgb(*first)) * share[..., None]
 
 
 def _union(first: Array, second: Array, soft: float = 0.03) -> Array:
@@ -126,8 +130,8 @@ def _dented(s: _Scene, far: Array, long: Array, wide: Array, gap: float | Array,
 
 
 def _lobed(s: _Scene, count: Array | int, sweep: Array, far: float, size: Array, thread: float | Array) -> Array:
-    """A nucleus of two to five lobes on a bow of ``sweep``, joined by threads; ``far`` out, ``size`` large, in radii."""
-    shape, before = np.float32(1), None
+    """A nucleus of two to five lobes on a bow of ``sweep``, joined by threads; ``far`` out, ``size`` large (radii)."""
+    shape, before = np.ones(1, np.float32), None
     for k in range(5):
         angle = sweep * (np.minimum(k, count - 1) / (count - 1) - 0.5) + s.bell(0, 0.06)
         x, y = s.at(s.radius * s.bell(far, 0.04), angle)
@@ -219,8 +223,8 @@ KINDS = (
 
 def _background(scene: _Scene) -> None:
     """Plasma and red cells with their central pallor, none nearer to the middle than the cell reaches."""
-    scene.colour += np.float32((254, 229, 204)) + 1.9 * scene.noise(0.3)[..., None]
-    start, slots, cover, tone = scene.uniform(0, 2 * np.pi), 9, np.float32(0), np.float32(0)
+    scene.colour += _rgb(254, 229, 204) + 1.9 * scene.noise(0.3)[..., None]
+    start, slots, cover, tone = scene.uniform(0, 2 * np.pi), 9, *np.zeros((2, 1), np.float32)
     for slot in range(slots):
         angle = start + 2 * np.pi * (slot + scene.uniform(-0.3, 0.3)) / slots
         long, wide = scene.bell(0.180, 0.012), scene.bell(0.174, 0.012)
@@ -240,7 +244,7 @@ def _granules(scene: _Scene, where: Array, each: _Granules, seed: int) -> None:
     distance, value = (field.ravel()[flat] for field in _points(each.number, seed))
     share = each.share * np.clip(1 - each.fades * scene.age, 1e-6, 1)
     spots = scene.coverage(distance - each.radius * (0.72 + 0.5 * value), 0.005) * (value < share)
-    scene.paint(spots * where, np.float32(each.colour) * (1 + 0.24 * (value - 0.5))[..., None])
+    scene.paint(spots * where, _rgb(*each.colour) * (1 + 0.24 * (value - 0.5))[..., None])
 
 
 def _picture(numbers: Array, size: int, kind: _Kind, seed: int) -> Array:
@@ -259,13 +263,13 @@ def _picture(numbers: Array, size: int, kind: _Kind, seed: int) -> Array:
     purple = np.concatenate([scene.bell(level, 5) for level in kind.purple], -1)[:, :, None, :]
     chromatin = purple * (1 + 0.10 * mottle + 0.05 * scene.noise(0.15) - 0.15 * membrane)[..., None]
     pale = np.clip((mottle - 1.15 + 0.45 * kind.clefts) * 1.5, 0, 1) * (0.35 + 0.5 * kind.clefts) * (1 - membrane)
-    scene.paint(scene.coverage(field), chromatin + (np.float32((172, 122, 172)) - chromatin) * pale[..., None])
+    scene.paint(scene.coverage(field), chromatin + (_rgb(172, 122, 172) - chromatin) * pale[..., None])
     for number, each in enumerate(g for g in kind.granules if g.over):
         _granules(scene, body, each, seed + 5 + number)
     gain = np.stack([scene.bell(1, 0.012) for _ in range(3)], -1) * scene.bell(1, 0.012)[..., None]
     picture = (scene.colour - 235) * scene.bell(1.0, 0.06)[..., None] + 235
     blueish = scene.chance(0.07)[..., None]  # a lamp set colder, as on a few slides: pale parts turn blue
-    picture = picture + blueish * np.float32((-26, -2, 36)) * (picture.mean(-1, keepdims=True) / 232) ** 4
+    picture = picture + blueish * _rgb(-26, -2, 36) * (picture.mean(-1, keepdims=True) / 232) ** 4
     grain = np.stack([scene.noise(1e-4 * channel) for channel in (1, 2, 3)], -1)
     return picture * gain + 1.6 * grain
 

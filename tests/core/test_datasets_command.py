@@ -107,3 +107,14 @@ def test_a_folder_is_added_and_one_that_will_not_do_leaves_it_as_it_was(capsys, 
     assert main(["datasets", "remove", "my_lab"]) == 0
     assert "my_lab" not in dataset_names()
     assert (good / "alpha" / "cell 1.png").exists()
+
+
+@pytest.mark.parametrize("option", ["--stretch", "--squeeze"])
+def test_oblong_pictures_may_be_stretched_by_either_name(option, tmp_path, capsys):
+    assert main(["datasets", "add", "my_lab", str(drawn_folder(tmp_path / "lab")), option]) == 0
+    assert get_dataset("my_lab").stretched
+    with pytest.raises(SystemExit):
+        main(["datasets", "add", "--help"])
+    out = capsys.readouterr().out
+    assert "--stretch" in out
+    assert "--squeeze" not in out

@@ -150,7 +150,7 @@ def _step(images: Images) -> int:
 
 
 def _digest(image: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
 def _read(images: Images, report: Report) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -1,9 +1,15 @@
-"""What every registered data set promises."""
+"""What every registered data set promises, and that one file adds one."""
+
+import sys
 
 import numpy as np
 import pytest
 
-from core.datasets import SPLITS, DatasetUnavailable, content_hash, dataset_names, get_dataset
+import core.datasets
+from core.cli import main
+from core.datasets import SPLITS, DatasetUnavailable, base, content_hash, dataset_names, get_dataset, splits
+from core.datasets.quality.audit import audit, audit_text
+from core.datasets.statistics import load_summary, measure_texture
 
 NAMES = dataset_names()
 
@@ -74,3 +80,69 @@ def test_refuses_a_size_or_content_that_is_not_there(name):
 def test_unknown_name_lists_the_known_ones():
     with pytest.raises(LookupError, match="bloodmnist"):
         get_dataset("nothing")
+
+
+MODULE = '''
+"""Three shades, as CONTRIBUTING tells to add a data set: one file."""
+
+import numpy as np
+
+from core.datasets import (
+    SPLITS, CellClass, DatasetSpec, DatasetUnavailable, LoadedDataset, Provenance, Split, content_hash, register
+)
+from core.progress import silent
+
+MEANING = "A drawn square of one colour, with noise, which is here only so that a recipe can be followed."
+
+
+def load(size, content_hash_=None, scheme="", report=silent):
+    rng, splits = np.random.default_rng(0), {}
+    for split, count in zip(SPLITS, (60, 30, 30), strict=True):
+        labels = np.arange(count) % 3
+        images = rng.integers(0, 90, (count, size, size, 3), dtype=np.uint8)
+        images[np.arange(count), :, :, labels] += 120
+        splits[split] = Split(images, labels, np.array([f"{split}-{i}" for i in range(count)]))
+    return LoadedDataset(SPEC, size, Provenance("drawn", "shades of a test", content_hash(splits)), splits)
+
+
+SPEC = register(
+    DatasetSpec(
+        name="shades", title="Shades", summary="Drawn squares.", sizes=(16,), real=False, domain="squares",
+        classes=tuple(CellClass(name[:2].upper(), name, MEANING) for name in ("red", "green", "blue")),
+        licence="none", citation="none", url="", load=load, available=lambda size: size == 16,
+    )
+)
+'''
+
+
+@pytest.fixture
+def _one_file_more(tmp_path, monkeypatch):
+    """A module in the package of data sets that is gone again afterwards."""
+    dataset_names()
+    (tmp_path / "shades_of_a_test.py").write_text(MODULE)
+    monkeypatch.setattr(core.datasets, "__path__", [*core.datasets.__path__, str(tmp_path)])
+    monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
+    base._discover.cache_clear()
+    yield
+    sys.modules.pop("core.datasets.shades_of_a_test", None)
+
+
+@pytest.mark.usefixtures("_one_file_more")
+def test_a_data_set_is_added_by_one_file_and_all_serves_it(capsys):
+    assert dataset_names()[-2:] == ["shades", "synthetic"]
+    spec = get_dataset("shades")
+    loaded = spec.load(16)
+    summary = load_summary("shades", 16)
+    assert summary.shares == pytest.approx([1 / 3] * 3)
+    assert summary.likeness.argmax(1).tolist() == [0, 1, 2]
+    assert len(measure_texture(loaded, 5).values) == 45
+    found = audit(loaded)
+    assert found.codes == spec.codes
+    assert not found.duplicates
+    assert "Shades, 16 px, shades of a test" in audit_text(found, loaded)
+    labels = np.concatenate([loaded[split].labels for split in SPLITS])
+    for where in (splits.random_split(labels), splits.grouped_split(labels, np.arange(len(labels)) // 2)):
+        assert set(where) == {0, 1, 2}
+    assert main(["datasets", "list"]) == 0
+    assert "shades: Shades. Drawn squares." in capsys.readouterr().out
+    assert main(["datasets", "audit", "shades"]) == 0

@@ -282,3 +282,13 @@ def test_labels_that_fit_nothing_are_asked_for(tmp_path):
     table.write_text("file,label\nnowhere.png,band\n")
     with pytest.raises(DatasetUnavailable, match="None of the files"):
         user.add_dataset("lab", tmp_path / "lab", table=table, maps_to="bloodmnist")
+
+
+def test_a_data_set_added_by_an_older_version_loads(folder, spec, tmp_path):
+    path = tmp_path / "cache" / "datasets" / "my_lab.json"
+    content = json.loads(path.read_text())
+    assert content["stretched"] is False
+    for key, value in (("squeezed", True), ("stretched", True), ("neither", True)):
+        path.write_text(json.dumps({k: v for k, v in content.items() if k != "stretched"} | {key: value}))
+        assert get_dataset("my_lab").stretched is (key != "neither")
+    assert len(everything(get_dataset("my_lab").load(28))) == 54

@@ -1,11 +1,13 @@
-"""Rows of a file look like an array and leave no memory behind."""
+"""Rows of a file look like an array and leave no memory behind; specs raise what they promise."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from core.datasets import UnknownDataset, get_dataset
 from core.datasets.base import ImageRows
+from dashboard import cache
 
 
 @pytest.fixture
@@ -56,3 +58,22 @@ def test_reading_a_large_file_leaves_no_memory_behind(tmp_path):
     for chunk in ImageRows(path, np.arange(30_000)):
         assert not chunk.any()
     assert resident() - before < 50
+
+
+def test_some_classes_in_another_order_and_what_is_not_there_is_a_key_error():
+    spec = get_dataset("bloodmnist")
+    assert spec.with_classes(["NE", "BA"]).names == {"NE": "neutrophil", "BA": "basophil"}
+    with pytest.raises(KeyError):
+        spec.with_classes(["NE", "XX"])
+    assert get_dataset("all4").scheme("").name == "grouped"
+    assert spec.scheme("") is None
+    with pytest.raises(KeyError):
+        get_dataset("all4").scheme("by the moon")
+
+
+def test_an_unknown_name_is_a_lookup_error_that_is_no_key_error():
+    with pytest.raises(UnknownDataset) as raised:
+        cache.spec("nothing")
+    assert isinstance(raised.value, LookupError)
+    assert not isinstance(raised.value, KeyError)
+    assert "there are: bloodmnist" in str(raised.value)
