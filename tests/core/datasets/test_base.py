@@ -7,7 +7,6 @@ import pytest
 
 from core.datasets import UnknownDataset, get_dataset
 from core.datasets.base import ImageRows
-from dashboard import cache
 
 
 @pytest.fixture
@@ -73,7 +72,7 @@ def test_some_classes_in_another_order_and_what_is_not_there_is_a_key_error():
 
 def test_an_unknown_name_is_a_lookup_error_that_is_no_key_error():
     with pytest.raises(UnknownDataset) as raised:
-        cache.spec("nothing")
+        get_dataset("nothing")
     assert isinstance(raised.value, LookupError)
     assert not isinstance(raised.value, KeyError)
     assert "there are: bloodmnist" in str(raised.value)
