@@ -114,15 +114,6 @@ class UploadedCell:
 
 
 @dataclass(frozen=True)
-class FailedFile:
-    """A file that could not be used, with the reason and what to do."""
-
-    name: str
-    reason: str
-    advice: str
-
-
-@dataclass(frozen=True)
 class Result:
     """A cell with the readings of the chosen models, in their order; the first model leads."""
 
@@ -168,7 +159,7 @@ class UploadSession:
     """
 
     cells: dict[str, UploadedCell] = field(default_factory=dict)
-    failures: dict[tuple[str, str], FailedFile] = field(default_factory=dict)
+    failures: dict[tuple[str, str], DecodeError] = field(default_factory=dict)
     modes: dict[str, FramingMode] = field(default_factory=dict)
     default_mode: FramingMode = "search"
     side: int | None = None
@@ -203,8 +194,7 @@ class UploadSession:
             self._check_room(name)
             picture = decode(data, name)
         except DecodeError as error:
-            failure = FailedFile(name, error.reason, error.advice)
-            self.failures[name, error.reason] = failure
+            self.failures[name, error.reason] = error
             return None
         self._take(UploadedCell(identity, name, picture.pixels, picture.notes))
         return identity
@@ -278,11 +268,11 @@ class UploadSession:
         """What the uploads say together, as they are framed for ``predictor``; None where there are none yet."""
         return self.framing.batch_scale(self.side_for(predictor))
 
-    def window_beside(self, pixels: np.ndarray, spec: DatasetSpec) -> CropWindow:
-        """Where the frame lies in a picture (H, W, 3) that is not on the tray, but of the same laboratory."""
+    def window_beside(self, pixels: np.ndarray, spec: DatasetSpec, predictor: Predictor) -> CropWindow:
+        """Where ``predictor`` looks in a picture (H, W, 3) that is not among these, but of the same laboratory."""
         if self.default_mode != "search":
             return CropWindow(mode=self.default_mode)
-        return self.framing.window_beside(pixels, self.side, spec)
+        return self.framing.window_beside(pixels, self.side_for(predictor), spec)
 
     def pending(self, predictor: Predictor) -> dict[str, None]:
         """Ids of the cells that ``predictor`` has not answered in their present framing, in their order.
@@ -395,14 +385,14 @@ def session_of(dataset: str) -> UploadSession:
     return st.session_state.setdefault(SESSIONS, {}).setdefault(dataset, UploadSession())
 
 
-def failed_files(failures: Sequence[FailedFile]) -> None:
+def failed_files(failures: Sequence[DecodeError]) -> None:
     """A button that opens the list of files that could not be used; nothing where there are none."""
     if failures:
         with st.popover(f"{counted(len(failures), 'file')} not used", icon=":material/warning:"):
             failed_table(failures)
 
 
-def failed_table(failures: Sequence[FailedFile]) -> None:
+def failed_table(failures: Sequence[DecodeError]) -> None:
     """The files that could not be used, each with its reason and what to do."""
     table = pd.DataFrame([(f.name, f.reason, f.advice) for f in failures], columns=["File", "Reason", "What to do"])
     st.dataframe(table, hide_index=True, alt="Files that could not be used")

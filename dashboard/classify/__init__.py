@@ -1,15 +1,165 @@
-"""What every part of Classify is given: which cell is shown, and who chose it."""
+"""What every part of Classify is given: the pictures with the answers of the chosen models (or of what a laboratory
+taught), in the order in which they are looked at, and which one is shown.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from dashboard.samples import Sample
-from dashboard.session import UploadSession
+from core.datasets import DatasetSpec, get_dataset
+from core.inference.predictor import Predictor
+from core.inference.scope import on_trusted_split
+from core.runs import Run, preferred_run
+from dashboard import cache
+from dashboard.page import PAGES, link
+from dashboard.pickers import answered_by_line, lab_picker, of_same_classes, run_picker
+from dashboard.samples import Sample, sample_row, samples
+from dashboard.session import Result, UploadSession, failed_table, session_of
 
 CHOSEN = "classify_cell"
-_BY_HAND = "classify_by_hand"
+MOST_MODELS = 4
+MOST_EXPLAINED = 3  # models that Explain shows beside each other
 PANE = 616  # a wall of six cells; two panes stand side by side at 1440 px, one below the other on less
+_DROP, _BY_HAND = "classify_drop", "classify_by_hand"
+# By what one picture shows: what is asked for, and what suits best.
+_ASKED = {
+    "cell": (
+        "single cells",
+        "Best: crops of 360 x 363 px as from a CellaVision DM96, or tight crops of one cell of about 200 px.",
+    ),
+    "field": ("whole microscope fields", "Best: the field as the microscope's camera gives it, not cut."),
+}
+GroupKey = int | Literal["foreign", "check"]
+
+
+@dataclass(frozen=True)
+class ClassifyContext:
+    """The ``results`` of the ``predictors`` (the first leads) so far; ``spec`` has the classes that these know."""
+
+    spec: DatasetSpec
+    session: UploadSession
+    predictors: tuple[Predictor, ...]
+    results: tuple[Result, ...]
+
+    @cached_property
+    def groups(self) -> list[tuple[GroupKey, list[Result]]]:
+        """The results as `grouped` has them."""
+        return grouped(self.results)
+
+    @cached_property
+    def order(self) -> list[str]:
+        """Ids of the cells in the order of the groups."""
+        return [result.cell.id for _, results in self.groups for result in results]
+
+    @property
+    def shown(self) -> Result:
+        """The one whose card is shown."""
+        return next(result for result in self.results if result.cell.id == st.session_state[CHOSEN])
+
+
+def grouped(results: Sequence[Result]) -> list[tuple[GroupKey, list[Result]]]:
+    """To check first 'foreign' (out of distribution) and 'check', the least sure at the top, then by class index."""
+    ranked = sorted(results, key=lambda r: (r.agree, not r.no_cell_found, r.lead.confidence))
+    foreign = [r for r in ranked if r.lead.is_ood]
+    groups: list[tuple[GroupKey, list[Result]]] = [
+        ("foreign", sorted(foreign, key=lambda r: -r.lead.verdict.ood_score)),
+        ("check", [r for r in ranked if r.to_check and not r.lead.is_ood]),
+    ]
+    for label in sorted({r.lead.predicted for r in results}):
+        groups.append((label, [r for r in ranked if r.lead.predicted == label and not r.to_check]))
+    return [(group, of_group) for group, of_group in groups if of_group]
+
+
+def classify_context(spec: DatasetSpec) -> ClassifyContext | None:
+    """Take what is dropped and have it answered for a while; None where no model can answer, which it says."""
+    session, (asked, best) = session_of(spec.name), _ASKED[spec.unit]
+    st.session_state.setdefault(_DROP, 0)
+    installed = cache.runs(spec.name)
+    if not installed:
+        st.info(
+            f"No model for {spec.title} is installed yet. Train one in the terminal: "
+            f"`python -m core train --dataset {spec.name}`. Then reload this page.",
+            icon=":material/model_training:",
+        )
+        return None
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        drop_zone = st.container(width="stretch")
+        with st.popover("Models", icon=":material/tune:"):
+            taught, runs = _who_answers(spec.name, installed)
+        if session.cells or session.failures or session.queue:
+            st.button("Clear all", key="classify_clear", icon=":material/delete_sweep:", on_click=session.clear)
+    files = drop_zone.file_uploader(
+        f"Pictures of {asked}: PNG, JPEG, BMP, TIFF or WebP, one or hundreds at once",
+        accept_multiple_files=True,
+        key=f"{_DROP}_{st.session_state[_DROP]}",
+        label_visibility="collapsed" if session.cells or session.queue else "visible",
+        help=best,
+    )
+    answered_by_line(taught, runs)
+    if files:
+        session.enqueue([(file.name, file.getvalue()) for file in files])
+        st.session_state[_DROP] += 1  # a fresh drop zone: the files are in the session now
+        forget_choice()
+        st.rerun()
+    predictors = (taught,) if taught else tuple(Predictor(run) for run in runs)
+    for predictor in predictors:  # opened before the first cell comes
+        predictor.load()
+    spec = predictors[0].spec
+    # Both places stay where they are, filled or not, so that what stands below is replaced and not mixed.
+    working, offered = st.empty(), st.empty()
+    if session.busy(predictors):
+        _work(session, predictors, spec, working)
+    context = ClassifyContext(spec, session, predictors, tuple(session.results(predictors)))
+    if context.results:
+        choose_first_cell(context.order)
+    elif not session.busy(predictors):
+        with offered.container():
+            _offer_samples(session, spec, runs[0].size)
+    return context
+
+
+def _who_answers(dataset: str, installed: Sequence[Run]) -> tuple[Predictor | None, list[Run]]:
+    """What the chosen laboratory taught, or None, and the runs that answer, at least one."""
+    taught = lab_picker(dataset)
+    runs = run_picker(
+        "Models that answer (the first leads)",
+        installed,
+        key="model",
+        multiple=True,
+        max_selections=MOST_MODELS,
+        help="Several models answer side by side; where they disagree, look yourself.",
+    )
+    if not runs:
+        runs = [preferred_run(on_trusted_split(installed))]
+        st.caption(f"None chosen: {runs[0].title} answers.")
+    return taught, [taught.run] if taught else of_same_classes(runs)
+
+
+def _work(session: UploadSession, predictors: Sequence[Predictor], spec: DatasetSpec, place: DeltaGenerator) -> None:
+    """Answer for a while, under a bar that can be stopped."""
+    with place.container(horizontal=True, vertical_alignment="center"):
+        bar = st.progress(0.0, text="Reading")
+        st.button("Stop and keep what is done", key="classify_stop", on_click=session.stop)
+    for step in session.work(predictors, spec):
+        bar.progress(step.done / step.total, text=step.message)
+    if session.stats.total == 1 and session.stats.last_id:
+        choose_cell(session.stats.last_id)
+    if not session.busy(predictors):
+        place.empty()
+
+
+def _offer_samples(session: UploadSession, spec: DatasetSpec, size: int) -> None:
+    """Cells to try it with, below the files that could not be used."""
+    if session.failures:
+        st.warning("None of the files could be used.", icon=":material/warning:")
+        failed_table(list(session.failures.values()))
+    names = {c.code: c.name for c in get_dataset(spec.name).classes}
+    take = partial(take_samples, session)
+    sample_row(samples(spec.name, size), names, key="classify_sample", on_pick=take, unit=spec.unit)
 
 
 def choose_cell(identity: str) -> None:
@@ -24,7 +174,7 @@ def forget_choice() -> None:
 
 
 def take_samples(session: UploadSession, cells: Sequence[Sample]) -> None:
-    """Put sample cells on the tray; one alone is shown at once."""
+    """Add sample cells; one alone is shown at once."""
     taken = [session.add_cell(cell.name, cell.pixels, cell.truth, cell.source) for cell in cells]
     if len(taken) == 1:
         choose_cell(taken[0])
@@ -36,3 +186,9 @@ def choose_first_cell(order: Sequence[str]) -> None:
     """Keep a cell that was chosen by hand while it is there, else show the first."""
     if not st.session_state.get(_BY_HAND) or st.session_state.get(CHOSEN) not in order:
         st.session_state[CHOSEN] = order[0]
+
+
+def lab_link() -> None:
+    """The way to the page where HemaLens learns a laboratory's own cells, where that page is installed."""
+    if "lab" in st.session_state.get(PAGES, {}):
+        link("lab", "Adapt HemaLens to your laboratory", icon=":material/labs:", width="content")

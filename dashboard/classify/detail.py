@@ -7,13 +7,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.datasets import DatasetSpec
-from core.formatting import listed, milliseconds, percent
+from core.formatting import listed, markdown_text, milliseconds, percent
 from core.inference.predictor import Predictor
 from dashboard import pictures as figures
 from dashboard import url_state
 from dashboard.charts import plot
-from dashboard.classify import CHOSEN, PANE, choose_cell
-from dashboard.classify.results import lab_link
+from dashboard.classify import CHOSEN, MOST_EXPLAINED, PANE, ClassifyContext, choose_cell, lab_link
 from dashboard.page import is_dark, open_page
 from dashboard.pickers import short_names
 from dashboard.pictures import enlarge
@@ -67,11 +66,10 @@ _DIFFERENCES = {"colour": "the colours", "scale": "the size of things", "texture
 _MODES = {"search": "Round the cell", "auto": "As it fits", "parent": "Centre crop", "whole": "Whole"}
 
 
-def detail(
-    session: UploadSession, result: Result, order: list[str], predictors: Sequence[Predictor], spec: DatasetSpec
-) -> None:
+def render(context: ClassifyContext) -> None:
     """One cell: the upload with the frame, what the model saw, the likeliest classes, how it was framed."""
-    cell, dark = result.cell, is_dark()
+    result, order, predictors, spec = context.shown, context.order, context.predictors, context.spec
+    session, cell, dark = context.session, result.cell, is_dark()
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if len(order) > 1:
             place = order.index(cell.id) + 1
@@ -80,7 +78,8 @@ def detail(
             st.caption(f"{place} of {len(order)}", width="content")
         if st.button(f"Explain this {spec.unit}", key="classify_explain", icon=":material/visibility:"):
             url_state.hand_over_image(cell.name, cell.pixels, cell.truth, result.lead.window)
-            open_page("explain")
+            asked = {} if predictors[0].name else {"models": ",".join(p.run.name for p in predictors[:MOST_EXPLAINED])}
+            open_page("explain", asked)
         st.button(
             "Remove",
             key="classify_remove",
@@ -107,16 +106,15 @@ def _verdict(result: Result, spec: DatasetSpec) -> None:
     if result.no_cell_found:
         badges += " :orange-badge[no white cell found: look yourself]"
     if lead.is_ood:
-        nearest = lead.verdict.classes[0]
+        nearest = lead.prediction_set[0]
         st.subheader(f"Nearest to {spec.codes[nearest]}  {spec.class_names[nearest]} {badges}", anchor=False)
         _out_of_distribution(lead, spec)
         return
-    st.subheader(
-        f"{spec.codes[lead.predicted]}  {spec.class_names[lead.predicted]}, {_escaped(percent(lead.confidence))} {badges}",
-        anchor=False,
-    )
+    sure = markdown_text(percent(lead.confidence))
+    st.subheader(f"{spec.codes[lead.predicted]}  {spec.class_names[lead.predicted]}, {sure} {badges}", anchor=False)
     if lead.verdict.kind == "unsure":
-        some = [f"**{spec.class_names[k]}** ({_escaped(percent(lead.probabilities[k]))})" for k in lead.verdict.classes]
+        given = {k: markdown_text(percent(lead.probabilities[k])) for k in lead.prediction_set}
+        some = [f"**{spec.class_names[k]}** ({probability})" for k, probability in given.items()]
         st.markdown(f"The model is not sure: {' or '.join([', '.join(some[:-1]), some[-1]])}.")
 
 
@@ -176,7 +174,7 @@ def _probability_section(result: Result, predictors: Sequence[Predictor], spec: 
 
 def _facts(session: UploadSession, result: Result, spec: DatasetSpec) -> None:
     cell, framed = result.cell, result.lead.crop
-    lines = [f"**{_escaped(cell.name)}**"]
+    lines = [f"**{markdown_text(cell.name, most=None)}**"]
     if cell.truth:
         name = dict(zip(spec.codes, spec.class_names, strict=True)).get(cell.truth, cell.truth)
         lines.append(f"Labelled {name} ({cell.source}).")
@@ -220,11 +218,6 @@ def _framing(session: UploadSession, cell: UploadedCell, spec: DatasetSpec) -> N
             args=(mode,),
             disabled=len(session.cells) < 2 or mode == session.default_mode,
         )
-
-
-def _escaped(name: str) -> str:
-    """A file's name as plain text inside Markdown."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()#+-.!|<>~$:" else c for c in name)
 
 
 def _step(order: list[str], by: int) -> None:

@@ -3,10 +3,10 @@ shows one.
 """
 
 import base64
+import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,26 +16,12 @@ from PIL import Image, ImageColor
 from core.datasets import DatasetSpec
 from core.formatting import percent
 from core.images.framing import cut_box
-from dashboard.classify import CHOSEN, choose_cell
+from dashboard.classify import CHOSEN, ClassifyContext, choose_cell
 from dashboard.page import is_dark
 from dashboard.session import Result
 from dashboard.style import FONT, PRIMARY, class_colours, ground
 
 TILE = 128
-GroupKey = int | Literal["foreign", "check"]
-
-
-def grouped_for_gallery(results: Sequence[Result]) -> list[tuple[GroupKey, list[Result]]]:
-    """The wall's groups: to check first 'foreign' and 'check', the least sure at the top, then by class index."""
-    by_doubt = sorted(results, key=lambda a: (a.agree, not a.no_cell_found, a.lead.confidence))
-    foreign = [a for a in by_doubt if a.lead.is_ood]
-    groups: list[tuple[GroupKey, list[Result]]] = [
-        ("foreign", sorted(foreign, key=lambda a: -a.lead.verdict.ood_score))
-    ]
-    groups.append(("check", [a for a in by_doubt if a.to_check and not a.lead.is_ood]))
-    winners = sorted({a.lead.predicted for a in results})
-    groups += [(w, [a for a in by_doubt if a.lead.predicted == w and not a.to_check]) for w in winners]
-    return [(group, cells) for group, cells in groups if cells]
 
 
 def crop_tile(result: Result) -> np.ndarray:
@@ -178,12 +164,13 @@ def _sheet(
 GALLERY = "classify_wall"
 
 
-def gallery(groups: Sequence[tuple[GroupKey, Sequence[Result]]], spec: DatasetSpec) -> None:
-    """The cells in the ``groups`` of `grouped_for_gallery`; a click shows that cell's card."""
-    dark = is_dark()
+def render(context: ClassifyContext) -> None:
+    """The cells in their groups; a click shows that cell's card."""
+    spec, dark = context.spec, is_dark()
+    st.caption(f"Click a {spec.unit} to see it, or step through with the arrow keys.")
     colours = class_colours(spec.codes, dark)
     figure_groups = []
-    for number, (group, cells) in enumerate(groups):
+    for number, (group, cells) in enumerate(context.groups):
         to_check = isinstance(group, str)
         if to_check:
             first = " first" if number == 0 else ""
@@ -219,21 +206,15 @@ def _why_to_check(cells: Sequence[Result]) -> str:
 
 
 def _gallery_tile(result: Result, spec: DatasetSpec, caption: bool) -> GalleryTile:
-    lead = result.lead
-    foreign = lead.is_ood
-    short_answer = (
-        f"like {spec.codes[lead.verdict.classes[0]]}"
-        if foreign
-        else f"{spec.codes[lead.predicted]} {percent(lead.confidence)}"
-    )
-    name = result.cell.name if len(result.cell.name) <= 40 else result.cell.name[:37] + "..."
-    name = name.replace("<", "&lt;")
-    if foreign:
-        hover = f"{name}<br>not like the {spec.unit}s this model knows<br>nearest: {spec.class_names[lead.verdict.classes[0]]}"
+    lead, name = result.lead, result.cell.name
+    label, probability = lead.prediction_set[0] if lead.is_ood else lead.predicted, percent(lead.confidence)
+    name = html.escape(name if len(name) <= 40 else name[:37] + "...", quote=False)
+    if lead.is_ood:
+        short_answer = f"like {spec.codes[label]}"
+        hover = f"{name}<br>not like the {spec.unit}s this model knows<br>nearest: {spec.class_names[label]}"
     else:
-        hover = f"{name}<br>{spec.class_names[lead.predicted]}, {percent(lead.confidence)}" + (
-            "" if lead.sure else ", unsure"
-        )
+        short_answer = f"{spec.codes[label]} {probability}"
+        hover = f"{name}<br>{spec.class_names[label]}, {probability}" + ("" if lead.sure else ", unsure")
     if not result.agree:
         hover += "<br>the models disagree"
     if result.no_cell_found:

@@ -15,39 +15,53 @@ from core.images.decode import DecodeError
 from core.images.framing import BatchScale
 from core.inference.predictor import CONFIDENT_PRECISION, Predictor
 from core.inference.serialise import Answered, to_csv, to_json
-from dashboard import cache, classify, session
-from dashboard.classify.gallery import grouped_for_gallery
-from dashboard.page import PAGES, link
+from dashboard import cache
+from dashboard.classify import ClassifyContext, forget_choice, lab_link
 from dashboard.pickers import short_names, switch_to
-from dashboard.session import FailedFile, Result, UploadedCell, UploadSession
+from dashboard.session import Result, UploadedCell, UploadSession, failed_files, session_of, stats_line
+
+FEWEST_FOR_LABORATORY = 5  # pictures of which most are foreign tell of a laboratory, fewer of themselves
 
 
-def as_csv(results: Sequence[Result], failures: Sequence[FailedFile], predictors: Sequence[Predictor]) -> bytes:
+def render(context: ClassifyContext) -> None:
+    """The counts with files to keep, and what is to be said of all pictures together."""
+    spec, session = context.spec, context.session
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _summary_line(context)
+        failed_files(list(session.failures.values()))
+        _downloads(context)
+    if news := stats_line(session.stats):
+        st.caption(news)
+    _framing_line(session, context.predictors[0], spec)
+    _other_domain_line(session, spec)
+    _other_laboratory_line(context.results, spec)
+
+
+def as_csv(results: Sequence[Result], failures: Sequence[DecodeError], predictors: Sequence[Predictor]) -> bytes:
     """A row for each cell and model, and one for each failed file; UTF-8 with a mark that spreadsheets understand."""
-    return to_csv(_pictures(results, failures), predictors).encode("utf-8-sig")
+    return to_csv(_answered(results, failures), predictors).encode("utf-8-sig")
 
 
-def as_json(results: Sequence[Result], failures: Sequence[FailedFile], predictors: Sequence[Predictor]) -> bytes:
+def as_json(results: Sequence[Result], failures: Sequence[DecodeError], predictors: Sequence[Predictor]) -> bytes:
     """The same, nested."""
-    return json.dumps(to_json(_pictures(results, failures), predictors), indent=1, ensure_ascii=False).encode()
+    return json.dumps(to_json(_answered(results, failures), predictors), indent=1, ensure_ascii=False).encode()
 
 
-def _pictures(results: Sequence[Result], failures: Sequence[FailedFile]) -> list[Answered | DecodeError]:
-    answered = [Answered(entry.predictions, entry.cell.source, entry.cell.truth) for entry in results]
-    return [*answered, *(DecodeError(f.name, f.reason, f.advice) for f in failures)]
+def _answered(results: Sequence[Result], failures: Sequence[DecodeError]) -> list[Answered | DecodeError]:
+    return [*(Answered(r.predictions, r.cell.source, r.cell.truth) for r in results), *failures]
 
 
-def summary_line(results: Sequence[Result], predictors: Sequence[Predictor], unit: str) -> None:
-    """'37 cells: 33 sure, 3 unsure, 1 foreign', and what that means; ``unit`` is what one picture shows."""
-    lead = predictors[0]
+def _summary_line(context: ClassifyContext) -> None:
+    """'37 cells: 33 sure, 3 unsure, 1 foreign', and what that means."""
+    results, lead, unit = context.results, context.predictors[0], context.spec.unit
     line = (
         f"{counted(len(results), unit)}: {_count_kind(results, 'sure')} sure, {_count_kind(results, 'unsure')} unsure"
     )
     if lead.detects_ood:
         line += f", {_count_kind(results, 'out_of_distribution')} foreign"
-    if len(predictors) > 1:
-        line += f", models disagree on {sum(not a.agree for a in results)}"
-    if missing := sum(a.no_cell_found for a in results):
+    if len(context.predictors) > 1:
+        line += f", models disagree on {sum(not r.agree for r in results)}"
+    if missing := sum(r.no_cell_found for r in results):
         line += f", no white cell found in {missing}"
     st.subheader(line, anchor=False, width="stretch", help=_what_verdicts_mean(lead, unit))
 
@@ -67,8 +81,8 @@ def _what_verdicts_mean(predictor: Predictor, unit: str) -> str:
         return f"{text} {foreign_text}" if predictor.detects_ood else text
     calibrated = f"calibrated on validation {unit}s" if "temperature" in run.metrics else "not calibrated"
     text = (
-        f"Sure: {run.title} gives its first class at least {percent(predictor.threshold)}. At or above that, its answers "
-        f"on validation {unit}s were right in {CONFIDENT_PRECISION:.1%} of cases. The percentages are {calibrated}"
+        f"Sure: {run.title} gives its first class at least {percent(predictor.threshold)}. At or above that, its "
+        f"answers on validation {unit}s were right in {CONFIDENT_PRECISION:.1%} of cases. The percentages are {calibrated}"
     )
     if (ece := run.metrics["test"].get("ece")) is not None:
         text += f"; on test {unit}s they were off by {100 * ece:.1f} points on average"
@@ -78,8 +92,9 @@ def _what_verdicts_mean(predictor: Predictor, unit: str) -> str:
     return f"{text} This model can't tell pictures that are foreign to it."
 
 
-def tables(results: Sequence[Result], predictors: Sequence[Predictor], spec: DatasetSpec) -> None:
+def tables(context: ClassifyContext) -> None:
     """Counts by class beside the list of all answers."""
+    spec, results, predictors = context.spec, context.results, context.predictors
     left, right = st.columns([2, 3], gap="medium")
     with left:
         st.subheader(f"{capitalized(spec.unit)}s by class", anchor=False)
@@ -108,7 +123,7 @@ def tables(results: Sequence[Result], predictors: Sequence[Predictor], spec: Dat
     with right:
         st.subheader("All answers", anchor=False)
         st.dataframe(
-            _answers_table(results, predictors, spec),
+            _answers_table(context),
             hide_index=True,
             height=36 * (len(spec.codes) + 1),
             column_config={
@@ -122,10 +137,11 @@ def tables(results: Sequence[Result], predictors: Sequence[Predictor], spec: Dat
         )
 
 
-def _answers_table(results: Sequence[Result], predictors: Sequence[Predictor], spec: DatasetSpec) -> pd.DataFrame:
-    short, rows = short_names([r.run for r in predictors]), []
-    any_unsure, any_missing = _count_kind(results, "unsure") > 0, any(a.no_cell_found for a in results)
-    for a in (a for _, cells in grouped_for_gallery(results) for a in cells):
+def _answers_table(context: ClassifyContext) -> pd.DataFrame:
+    results, predictors, spec = context.results, context.predictors, context.spec
+    short, rows = short_names([p.run for p in predictors]), []
+    any_unsure, any_missing = _count_kind(results, "unsure") > 0, any(r.no_cell_found for r in results)
+    for a in (result for _, of_group in context.groups for result in of_group):
         row = {
             "File": a.cell.name,
             "Class": f"{spec.codes[a.lead.predicted]}  {spec.class_names[a.lead.predicted]}",
@@ -143,15 +159,14 @@ def _answers_table(results: Sequence[Result], predictors: Sequence[Predictor], s
     return pd.DataFrame(rows)
 
 
-def downloads(
-    results: Sequence[Result], failures: Sequence[FailedFile], predictors: Sequence[Predictor], spec: DatasetSpec
-) -> None:
+def _downloads(context: ClassifyContext) -> None:
     """Results to keep, made when the button is pressed."""
+    failures = list(context.session.failures.values())
     with st.container(horizontal=True, width="content", gap="small"):
         for kind, make, mime in (("CSV", as_csv, "text/csv"), ("JSON", as_json, "application/json")):
             st.download_button(
                 f"Download results ({kind})",
-                data=lambda make=make: make(results, failures, predictors),
+                data=lambda make=make: make(context.results, failures, context.predictors),
                 file_name=f"hemalens-answers.{kind.lower()}",
                 mime=mime,
                 key=f"classify_{kind.lower()}",
@@ -160,16 +175,7 @@ def downloads(
             )
 
 
-def lab_link() -> None:
-    """The way to the page where HemaLens learns a laboratory's own cells, where that page is installed."""
-    if "lab" in st.session_state.get(PAGES, {}):
-        link("lab", "Adapt HemaLens to your laboratory", icon=":material/labs:", width="content")
-
-
-FEWEST_FOR_LABORATORY = 5  # pictures of which most are foreign tell of a laboratory, fewer of themselves
-
-
-def other_domain_line(session: UploadSession, spec: DatasetSpec) -> None:
+def _other_domain_line(session: UploadSession, spec: DatasetSpec) -> None:
     """Say gently which uploads are shaped like another domain's, and offer to look at them with a model of it."""
     others = session.of_other_domain(spec)
     if not others:
@@ -200,7 +206,7 @@ def other_domain_line(session: UploadSession, spec: DatasetSpec) -> None:
             )
 
 
-def other_laboratory_line(results: Sequence[Result], spec: DatasetSpec) -> None:
+def _other_laboratory_line(results: Sequence[Result], spec: DatasetSpec) -> None:
     """Say once where most uploads are foreign to the leading model, with the way to one that learns from them."""
     mine = [a for a in results if a.cell.truth is None]
     foreign = sum(a.lead.is_ood for a in mine)
@@ -219,8 +225,8 @@ def other_laboratory_line(results: Sequence[Result], spec: DatasetSpec) -> None:
 
 
 def _move(source: UploadSession, cells: Sequence[UploadedCell], dataset: str) -> None:
-    source.move_to(cells, session.session_of(dataset))
-    classify.forget_choice()
+    source.move_to(cells, session_of(dataset))
+    forget_choice()
     switch_to(dataset)
 
 
@@ -228,7 +234,7 @@ _SEARCH_KEY, _SIDE_KEY = "classify_search", "classify_side"
 _LEAST, _MOST = 0.15, 1.5  # of the pictures' shorter side
 
 
-def framing_line(session: UploadSession, predictor: Predictor, spec: DatasetSpec) -> None:
+def _framing_line(session: UploadSession, predictor: Predictor, spec: DatasetSpec) -> None:
     """Say at which scale the visitor's own pictures were framed for ``predictor``, and let it be changed.
 
     Nothing is shown where cells are never looked for, or before there are pictures.

@@ -1,48 +1,222 @@
-"""What every view of Explain is given: what a model answers for the selected cell and what its maps and gates are, kept
-in the visitor's session so that a rerun computes nothing.
+"""What every view of Explain is given: the cell, what each model (or what a laboratory taught) answers for it, and the
+maps and gates behind that, kept in the visitor's session so that a rerun computes nothing.
 
 Torch and Captum are imported inside functions: importing this module, and drawing the page's frame, stays quick.
 """
 
 import hashlib
 import sys
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
+from cachetools import LRUCache
+from streamlit.delta_generator import DeltaGenerator
 
 from core.datasets import DatasetSpec
+from core.errors import HemaLensError
 from core.explain.occlusion import OcclusionMap, occlusion
+from core.explain.overlay import COLOUR_MAPS
 from core.images.crop import Crop
+from core.images.framing import MeasuredPicture
 from core.inference import engine
-from core.probabilities import softmax
+from core.inference.predictor import Prediction, Predictor
+from core.inference.scope import on_trusted_split
 from core.runs import Run
+from dashboard import cache
+from dashboard.explain.selected_cell import SelectedCell, cell_to_explain, own_picture_uploader, upload_error
+from dashboard.pickers import answered_by_line, lab_picker, linked, of_same_classes, run_picker, short_names
 
 if TYPE_CHECKING:
     from core.explain.gates import StageGates
     from core.explain.gradcam import CamMap, CamStage
 
 KEPT = 256
+MOST_MODELS = 3
+_MOST_CHIPS = 12  # in one row
 _MAPS = "_explain_maps"
+MAPS = ("Grad-CAM", "Covering")
+DETAIL = ("Last map", "One stage earlier", "Two stages earlier")
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One model looking at the cell: its answer ``probabilities`` (C,), the ``crop`` cell, and class ``target``."""
+    """What one predictor says of the cell: its ``prediction``, and the index ``target`` of the class asked about.
 
-    run: Run
+    ``title``: the model's short name.
+    """
+
+    predictor: Predictor
     title: str
-    crop: Crop
-    probabilities: np.ndarray
+    prediction: Prediction
     target: int
 
     @property
-    def answer(self) -> int:
-        """Index of the likeliest class."""
-        return int(self.probabilities.argmax())
+    def run(self) -> Run:
+        """The model whose maps and gates are drawn; beneath what a laboratory taught where one answers."""
+        return self.predictor.run
+
+    @property
+    def crop(self) -> Crop:
+        """What the model saw of the cell."""
+        return self.prediction.crop
+
+    @property
+    def full_title(self) -> str:
+        """The model's name, and who taught it."""
+        return f"{self.title}, as taught by {self.predictor.name}" if self.predictor.name else self.title
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Which maps are drawn and how: ``opacity`` 0 to 1, ``colours`` a scale's name, ``how`` they are enlarged.
+
+    ``occlusion`` takes the place of Grad-CAM also where there is a map to read; ``fade`` lets the cell show
+    through where a map is low; ``earlier`` counts stages before the last map; ``stretch`` lets each spatial
+    map fill the colour scale.
+    """
+
+    occlusion: bool
+    opacity: float
+    colours: str
+    how: str
+    fade: bool
+    earlier: int
+    stretch: bool
+
+
+@dataclass(frozen=True)
+class ExplainContext:
+    """The ``cell`` with the ``explanations`` of the chosen models, and how to draw; ``spec`` has the classes they know.
+
+    ``size``: px of the largest picture that one of them sees.
+    """
+
+    spec: DatasetSpec
+    cell: SelectedCell
+    size: int
+    explanations: tuple[Explanation, ...]
+    drawing: Drawing
+
+
+def explain_context(spec: DatasetSpec) -> ExplainContext | None:
+    """Models, class asked about and cell, as they are chosen; None where nothing can be explained, which it says."""
+    installed = cache.runs(spec.name)
+    if not installed:
+        st.info(
+            f"No model for {spec.title} is installed yet. Train one in the terminal: "
+            f"`python -m core train --dataset {spec.name} --model cnn_cbam`. Then reload this page.",
+            icon=":material/model_training:",
+        )
+        return None
+    notices = st.container()
+    predictors = _predictors(spec.name, installed)
+    if not predictors:
+        st.info("Choose a model above, and its maps appear here.", icon=":material/visibility:")
+        return None
+    spec = predictors[0].spec  # with the classes that these models know
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        choice = _class_choice(spec, notices)
+        drawing = _drawing_options()
+    size = max(predictor.run.size for predictor in predictors)
+    cell, notice = cell_to_explain(spec, size, predictors[0])
+    if notice:
+        notices.info(notice, icon=":material/link:")
+    if problem := upload_error():
+        notices.error(problem, icon=":material/broken_image:")
+    if cell is None:
+        st.info(
+            f"There are no sample {spec.unit}s: the images of {spec.title} are not on this computer. Drop a picture of "
+            "your own, and its maps appear here.",
+            icon=":material/visibility:",
+        )
+        own_picture_uploader(spec)
+        return None
+    explanations, short = [], short_names(installed)
+    for predictor in predictors:
+        try:
+            prediction = _prediction(predictor, cell)
+        except HemaLensError as error:
+            notices.error(str(error), icon=":material/error:")
+            continue
+        target = target_class(choice, prediction.probabilities, spec)
+        explanations.append(Explanation(predictor, short[predictor.run.name], prediction, target))
+    return ExplainContext(spec, cell, size, tuple(explanations), drawing)
+
+
+def _predictors(dataset: str, installed: Sequence[Run]) -> list[Predictor]:
+    """What answers here as on Classify: the chosen laboratory's profile, else the chosen models."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        runs = run_picker(
+            "Models, up to three",
+            installed,
+            key="models",
+            multiple=True,
+            max_selections=MOST_MODELS,
+            default=default_runs(on_trusted_split(installed)),
+            help="CNN + SE and CNN + CBAM have gates to look at; Grad-CAM reads networks, covering reads every model.",
+        )
+        taught = lab_picker(dataset)
+    if taught:
+        answered_by_line(taught, [taught.run])
+        st.caption(
+            f"Covering asks {taught.run.title} as {taught.name} taught it. Grad-CAM and gates are those of the model "
+            "beneath, without what was taught."
+        )
+        return [taught]
+    if runs:
+        runs = of_same_classes(runs)
+        answered_by_line(None, runs)
+    return [Predictor(run) for run in runs]
+
+
+def _class_choice(spec: DatasetSpec, notices: DeltaGenerator) -> str:
+    """'answer', 'runner-up', or the code of a class."""
+    asked = {"answer": "Its answer", "runner-up": "Its runner-up"} | {code: code for code in spec.codes}
+    options: dict[str, Any] = {"options": list(asked), "format_func": asked.get, "key": "class"}
+    options["help"] = "'Its answer' and 'Its runner-up' are each model's own; a code asks all models about that class."
+    with linked("class", list(asked), "answer", "class", notices=notices):
+        if len(asked) > _MOST_CHIPS:
+            st.selectbox("Class asked about", width=260, **options)
+        else:
+            st.segmented_control("Class asked about", required=True, **options)
+    return st.session_state["class"]
+
+
+def _drawing_options() -> Drawing:
+    """A popover with what most people never touch; the choices stay when one leaves the page."""
+    with st.popover("Drawing", icon=":material/palette:", key="explain_drawing"):
+        kind = st.segmented_control(
+            "Map", MAPS, default=MAPS[0], required=True, key="map", persist_state="session",
+            help="Grad-CAM reads where a network's own last map speaks for the class; models without such a map are "
+            "covered. Covering hides one place after another and sees how far the answer falls, in every model.",
+        )  # fmt: skip
+        opacity = st.slider(
+            "Opacity of the maps", 0, 100, 70, 5, format="%d %%", key="opacity", persist_state="session"
+        )
+        colours = st.selectbox("Colours", COLOUR_MAPS, index=0, key="colours", persist_state="session")
+        how = st.segmented_control(
+            "Enlarge", ["Smooth", "True resolution"], default="Smooth", required=True, key="enlarge",
+            persist_state="session",
+            help="True resolution shows each field of the map as one block.",
+        )  # fmt: skip
+        fade = st.toggle(
+            "Clear where the map is low", value=True, key="fade", persist_state="session",
+            help="On: the picture keeps its own colours where the map says little. Off: the colours cover all of it.",
+        )  # fmt: skip
+        detail = st.segmented_control(
+            "Grad-CAM reads", DETAIL, default=DETAIL[0], required=True, key="detail", persist_state="session",
+            help="The last map is what the answer is made of. Earlier maps are finer, but further from the answer.",
+        )  # fmt: skip
+        stretch = st.toggle(
+            "Stretch spatial maps", value=True, key="stretch", persist_state="session",
+            help="On: each spatial map of CBAM fills the colour scale from its least to its greatest gate. "
+            "Off: the scale runs from 0 (shut) to 1 (open) for all.",
+        )  # fmt: skip
+    enlarging = "smooth" if how == "Smooth" else "blocks"
+    return Drawing(kind == MAPS[1], opacity / 100, colours, enlarging, fade, DETAIL.index(detail), stretch)
 
 
 def target_class(choice: str, probabilities: np.ndarray, spec: DatasetSpec) -> int:
@@ -61,7 +235,19 @@ def default_runs(runs: Sequence[Run]) -> list[str]:
         if not any(r.model.endswith(f"_{kind}") for r in chosen):
             chosen += [r for r in ranked if r.model.endswith(f"_{kind}")][:1]
     chosen += [r for r in ranked if r.model not in {c.model for c in chosen}]
-    return [run.name for run in chosen[:3]]
+    return [run.name for run in chosen[:MOST_MODELS]]
+
+
+def _prediction(predictor: Predictor, cell: SelectedCell) -> Prediction:
+    """What ``predictor`` answers for the cell, cut where Classify cuts it. Raises `EngineError`."""
+
+    def compute() -> Prediction:
+        (answer,) = predictor.stream([MeasuredPicture(cell.pixels, cell.name)], cell.window)
+        if not isinstance(answer, Prediction):
+            raise answer
+        return answer
+
+    return _kept(("answer", predictor.key, _digest(cell.pixels), cell.window), compute, "Asking the model")
 
 
 def grad_cam(explanation: Explanation, earlier: int) -> "tuple[CamMap, CamStage]":
@@ -70,20 +256,19 @@ def grad_cam(explanation: Explanation, earlier: int) -> "tuple[CamMap, CamStage]
 
     def compute() -> "tuple[CamMap, CamStage]":
         from core.explain import gradcam
-        from core.explain import gradcam as network
 
-        with network.exclusive_network(run) as net:
-            net_stages = gradcam.cam_stages(net, run.size)
-            stage = net_stages[max(0, len(net_stages) - 1 - earlier)]
-            answer = gradcam.grad_cam(net, image, explanation.target, stage.layer)
-        return answer, replace(stage, layer=None)  # a session must not hold on to a network
+        with gradcam.exclusive_network(run) as network:
+            stages = gradcam.cam_stages(network, run.size)
+            stage = stages[max(0, len(stages) - 1 - earlier)]
+            cam = gradcam.grad_cam(network, image, explanation.target, stage.layer)
+        return cam, replace(stage, layer=None)  # a session must not hold on to a network
 
-    return _kept(("cam", *_key(explanation), explanation.target, earlier), compute)
+    return _kept(_key("cam", explanation, explanation.target, earlier), compute)
 
 
 def has_grad_cam(explanation: Explanation, earlier: int) -> bool:
     """True where `grad_cam` would answer at once."""
-    return ("cam", *_key(explanation), explanation.target, earlier) in st.session_state.get(_MAPS, {})
+    return _key("cam", explanation, explanation.target, earlier) in st.session_state.get(_MAPS, {})
 
 
 def has_spatial_map(explanation: Explanation) -> bool:
@@ -101,56 +286,57 @@ def has_spatial_map(explanation: Explanation) -> bool:
             return False
         return height * width > 1
 
-    return _kept(("places", *_key(explanation)[:2]), compute)
+    return _kept(("places", explanation.predictor.key), compute)
 
 
 def occlusion_map(explanation: Explanation) -> OcclusionMap:
-    """What the class asked about needs, by covering one place after another; through the engine, for every kind."""
+    """What the class asked about needs, by covering one place after another; through the predictor, for every kind."""
 
     def compute() -> OcclusionMap:
         def answer(pictures: np.ndarray) -> np.ndarray:
-            return softmax(engine.logits(explanation.run, pictures))
+            return explanation.predictor.predict_crops(pictures).probabilities
 
         return occlusion(answer, explanation.crop.pixels, explanation.target)
 
-    return _kept(("occlusion", *_key(explanation), explanation.target), compute, "Covering one place after another")
+    return _kept(_key("occlusion", explanation, explanation.target), compute, "Covering one place after another")
 
 
 def has_occlusion_map(explanation: Explanation) -> bool:
     """True where `occlusion_map` would answer at once."""
-    return ("occlusion", *_key(explanation), explanation.target) in st.session_state.get(_MAPS, {})
+    return _key("occlusion", explanation, explanation.target) in st.session_state.get(_MAPS, {})
 
 
-def gates(look: Explanation) -> "list[StageGates]":
+def stage_gates(explanation: Explanation) -> "list[StageGates]":
     """Gates of every attention stage; empty for a network without attention and for what is no network."""
-    if look.run.kind != "network":
+    if explanation.run.kind != "network":
         return []
 
     def compute() -> "list[StageGates]":
         from core.explain.gates import image_gates
         from core.explain.gradcam import shared_network
 
-        return image_gates(shared_network(look.run), look.crop.pixels)
+        return image_gates(shared_network(explanation.run), explanation.crop.pixels)
 
-    return _kept(("gates", *_key(look)), compute)
-
-
-def waiting_line() -> str:
-    """What is said while maps are drawn; the first time takes longer, because PyTorch is loaded then."""
-    return "Drawing the maps" if "captum" in sys.modules else "Loading the drawing tools, a few seconds the first time"
+    return _kept(_key("gates", explanation), compute)
 
 
 def _kept(key: tuple, compute: Callable[[], Any], waiting: str | None = None) -> Any:
-    """What was computed for ``key`` in this session, else ``compute()``; the oldest of many are dropped."""
-    maps = st.session_state.setdefault(_MAPS, OrderedDict())
+    """What was computed for ``key`` in this session, else ``compute()``; of many the least recently seen are dropped.
+
+    The first map takes longer, because PyTorch is loaded then: ``waiting`` is what is said instead.
+    """
+    maps = st.session_state.setdefault(_MAPS, LRUCache(KEPT))
     if key not in maps:
-        with st.spinner(waiting or waiting_line()):
+        loaded = "captum" in sys.modules
+        first = "Drawing the maps" if loaded else "Loading the drawing tools, a few seconds the first time"
+        with st.spinner(waiting or first):
             maps[key] = compute()
-        while len(maps) > KEPT:
-            maps.popitem(last=False)
     return maps[key]
 
 
-def _key(explanation: Explanation) -> tuple:
-    pixels = hashlib.sha256(np.ascontiguousarray(explanation.crop.pixels)).hexdigest()[:16]
-    return str(explanation.run.path), explanation.run.path.stat().st_mtime_ns, pixels
+def _key(kind: str, explanation: Explanation, *more: int) -> tuple:
+    return kind, explanation.predictor.key, _digest(explanation.crop.pixels), *more
+
+
+def _digest(pixels: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()[:16]

@@ -12,10 +12,9 @@ from core.errors import HemaLensError
 from core.formatting import capitalized, listed
 from dashboard import explain
 from dashboard.charts import plot
-from dashboard.explain import Explanation
-from dashboard.explain.maps import RESEARCH, Drawing, keep_button, overlaid, unbroken
-from dashboard.explain.selected_cell import SelectedCell
-from dashboard.page import is_dark
+from dashboard.explain import ExplainContext, Explanation
+from dashboard.explain.maps import RESEARCH, keep_button, overlaid, unbroken
+from dashboard.page import is_dark, view
 from dashboard.style import diverging, finish, ground
 
 ROW_HEIGHT = 104
@@ -138,14 +137,21 @@ def _stems(
 NEARLY_EVEN = 0.05  # a spatial map whose gates differ by less hardly weighs one place more than another
 
 
-def gates_section(shown: Sequence[Explanation], spec: DatasetSpec) -> None:
+@view("Gates", order=20)
+def render(context: ExplainContext) -> None:
+    """Channel gates and spatial maps of the models that have them."""
+    shown = [explanation for explanation in context.explanations if explanation.run.kind == "network"]
+    if shown:
+        found = [(explanation, _gates_or_none(explanation)) for explanation in shown]
+        _channel_section(found, context.spec)
+        _spatial_section(found, context)
+
+
+def _channel_section(found: Sequence[tuple[Explanation, list]], spec: DatasetSpec) -> None:
     """Channel gates per stage of every model with attention, against what is usual for the class asked about."""
-    shown = [look for look in shown if look.run.kind == "network"]
-    if not shown:
-        return
     st.subheader(f"Channel gates: what opens for this {spec.unit}", anchor=False)
-    gated = [(look, stage_gates) for look in shown if (stage_gates := _gates_or_none(look))]
-    without = [look.title for look in shown if look not in [g[0] for g in gated]]
+    gated = [(explanation, gates) for explanation, gates in found if gates]
+    without = [explanation.title for explanation, gates in found if not gates]
     if without:
         st.caption(f"{listed(without)} {'have' if len(without) > 1 else 'has'} no attention blocks: no gates to show.")
     if not gated:
@@ -156,12 +162,12 @@ def gates_section(shown: Sequence[Explanation], spec: DatasetSpec) -> None:
         f"the gate that is usual for the class (mean over its validation {spec.unit}s) to this {spec.unit}'s; the "
         "numbers name the channels that differ most."
     )
-    usual = {look.run.name: look.run.gate_means() for look, _ in gated}
-    limits = _limits([v for look, found in gated for g in found for v in (g.channel, *usual[look.run.name].values())])
+    usual = {explanation.run.name: explanation.run.gate_means() for explanation, _ in gated}
+    limits = _limits([v for e, gates in gated for g in gates for v in (g.channel, *usual[e.run.name].values())])
     side_by_side = st.grid(columns=len(gated), min_column_width=380, gap="medium")
-    for explanation, stage_gates in gated:
+    for explanation, gates in gated:
         with side_by_side, st.container():
-            channels = {gate.stage: gate.channel for gate in stage_gates}
+            channels = {gate.stage: gate.channel for gate in gates}
             means = {k: v for k, v in usual[explanation.run.name].items() if k in channels}
             code = spec.codes[explanation.target]
             st.markdown(f"**{explanation.title}**, against {code}")
@@ -178,9 +184,11 @@ def gates_section(shown: Sequence[Explanation], spec: DatasetSpec) -> None:
                 st.caption("This model was stored without its class means: the gates stand alone, sorted by size.")
 
 
-def spatial_section(shown: Sequence[Explanation], cell: SelectedCell, drawing: Drawing) -> None:
+def _spatial_section(found: Sequence[tuple[Explanation, list]], context: ExplainContext) -> None:
     """Spatial maps of every model with CBAM, a row of stages each."""
-    with_maps = [(look, maps) for look in shown if (maps := [g for g in _gates_or_none(look) if g.spatial is not None])]
+    cell, drawing = context.cell, context.drawing
+    with_maps = [(explanation, [g for g in gates if g.spatial is not None]) for explanation, gates in found]
+    with_maps = [(explanation, maps) for explanation, maps in with_maps if maps]
     if not with_maps:
         return
     st.subheader("Spatial maps: where CBAM opens", anchor=False)
@@ -212,7 +220,7 @@ def spatial_section(shown: Sequence[Explanation], cell: SelectedCell, drawing: D
 def _gates_or_none(explanation: Explanation) -> list:
     """The gates of ``explanation``; none where its weights can't be read, which its tile tells already."""
     try:
-        return explain.gates(explanation)
+        return explain.stage_gates(explanation)
     except HemaLensError:
         return []
 

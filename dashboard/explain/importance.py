@@ -2,7 +2,7 @@
 pictures.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,8 +11,8 @@ import streamlit as st
 from plotly.subplots import make_subplots
 
 from dashboard.charts import plot
-from dashboard.explain import Explanation
-from dashboard.page import is_dark
+from dashboard.explain import ExplainContext
+from dashboard.page import is_dark, view
 from dashboard.style import finish, ground, series_colours
 
 SHOWN = 15
@@ -74,16 +74,18 @@ def _within(name: str) -> str:
     return name[:1].lower() + name[1:]
 
 
-def importance_section(shown: Sequence[Explanation], unit: str) -> None:
-    """What the answers of models that are no networks rest on, whatever the picture; ``unit`` is what one shows."""
-    for explanation in shown:
+@view("Features", order=30)
+def render(context: ExplainContext) -> None:
+    """What the answers of models that are no networks rest on, whatever the picture."""
+    unit = context.spec.unit
+    for explanation in context.explanations:
         importances = explanation.run.importances()
         if importances is None:
             continue
         st.subheader(f"Features: what {explanation.title} rests on", anchor=False)
         st.caption(
-            f"Measured over {importances['images']:,} {unit}s of {importances['split']}, not for this {unit}: the accuracy lost "
-            f"when a feature is shuffled between the {unit}s. Features that tell the same stand in for each other, so "
-            "a family can matter where none of its features does alone."
+            f"Measured over {importances['images']:,} {unit}s of {importances['split']}, not for this {unit}: the "
+            f"accuracy lost when a feature is shuffled between the {unit}s. Features that tell the same stand in for "
+            "each other, so a family can matter where none of its features does alone."
         )
         plot(importance_figure(importances, dark=is_dark()), key=f"features-{explanation.run.name}")

@@ -12,16 +12,14 @@ import streamlit as st
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from streamlit.delta_generator import DeltaGenerator
 
-from core.datasets import DatasetSpec
 from core.errors import HemaLensError
-from core.explain.overlay import COLOUR_MAPS, overlay
+from core.explain.overlay import overlay
 from core.formatting import capitalized, percent
-from core.inference.predictor import confidence_threshold
 from core.runs import Run
 from dashboard import explain
-from dashboard.explain import Explanation
-from dashboard.explain.selected_cell import SIDE, SelectedCell
-from dashboard.page import is_dark
+from dashboard.explain import MOST_MODELS, Drawing, ExplainContext, Explanation
+from dashboard.explain.selected_cell import SIDE, SelectedCell, cell_buttons, cell_tile
+from dashboard.page import is_dark, view
 from dashboard.pictures import as_png, enlarge
 from dashboard.style import ground
 
@@ -65,61 +63,22 @@ def _wrapped(line: str, font: ImageFont.FreeTypeFont, width: int) -> list[tuple[
     return [(part, font) for part in parts]
 
 
-MAPS = ("Grad-CAM", "Covering")
-DETAIL = ("Last map", "One stage earlier", "Two stages earlier")
 RESEARCH = "HemaLens, for research and teaching, not a medical device"
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """Which maps are drawn and how: ``opacity`` 0 to 1, ``colours`` a scale's name, ``how`` they are enlarged.
-
-    ``occlusion`` takes the place of Grad-CAM also where there is a map to read; ``fade`` lets the cell show
-    through where a map is low; ``earlier`` counts stages before the last map; ``stretch`` lets each spatial
-    map fill the colour scale.
-    """
-
-    occlusion: bool
-    opacity: float
-    colours: str
-    how: str
-    fade: bool
-    earlier: int
-    stretch: bool
-
-
-def drawing_options() -> Drawing:
-    """A popover with what most people never touch; the choices stay when one leaves the page."""
-    with st.popover("Drawing", icon=":material/palette:", key="explain_drawing"):
-        kind = st.segmented_control(
-            "Map", MAPS, default=MAPS[0], required=True, key="map", persist_state="session",
-            help="Grad-CAM reads where a network's own last map speaks for the class; models without such a map are "
-            "covered. Covering hides one place after another and sees how far the answer falls, in every model.",
-        )  # fmt: skip
-        opacity = st.slider(
-            "Opacity of the maps", 0, 100, 70, 5, format="%d %%", key="opacity", persist_state="session"
-        )
-        colours = st.selectbox("Colours", COLOUR_MAPS, index=0, key="colours", persist_state="session")
-        how = st.segmented_control(
-            "Enlarge", ["Smooth", "True resolution"], default="Smooth", required=True, key="enlarge",
-            persist_state="session",
-            help="True resolution shows each field of the map as one block.",
-        )  # fmt: skip
-        fade = st.toggle(
-            "Clear where the map is low", value=True, key="fade", persist_state="session",
-            help="On: the picture keeps its own colours where the map says little. Off: the colours cover all of it.",
-        )  # fmt: skip
-        detail = st.segmented_control(
-            "Grad-CAM reads", DETAIL, default=DETAIL[0], required=True, key="detail", persist_state="session",
-            help="The last map is what the answer is made of. Earlier maps are finer, but further from the answer.",
-        )  # fmt: skip
-        stretch = st.toggle(
-            "Stretch spatial maps", value=True, key="stretch", persist_state="session",
-            help="On: each spatial map of CBAM fills the colour scale from its least to its greatest gate. "
-            "Off: the scale runs from 0 (shut) to 1 (open) for all.",
-        )  # fmt: skip
-    enlarging = "smooth" if how == "Smooth" else "blocks"
-    return Drawing(kind == MAPS[1], opacity / 100, colours, enlarging, fade, DETAIL.index(detail), stretch)
+@view("Maps", order=10)
+def render(context: ExplainContext) -> None:
+    """The cell, and beside it each model's answer and the map that says where it comes from."""
+    cell, spec, explanations = context.cell, context.spec, context.explanations
+    tiles = st.grid(columns=4, min_column_width=230, gap="medium")
+    with tiles, st.container(gap="small"):
+        cell_tile(cell, cell.frame(context.size, spec), spec)
+        cell_buttons(cell, spec, context.size)
+    with tiles:
+        draw_maps = [map_tile(explanation, context) for explanation in explanations]
+    legend(context.drawing, explanations)
+    for draw in draw_maps:  # the page stands; what needs PyTorch comes now
+        draw()
 
 
 def legend(drawing: Drawing, shown: Sequence[Explanation]) -> None:
@@ -186,7 +145,6 @@ def _png(picture: np.ndarray, lines: list[str]) -> bytes:
     return as_png(labelled(picture, lines))
 
 
-MOST_MODELS = 3
 _ASKED = "_explain_covered"  # combinations whose members are many: covered when asked
 
 
@@ -195,24 +153,23 @@ class _MapTile:
     """What a map is drawn into: the ``box`` of all, the ``place`` of the picture, the ``line`` under it."""
 
     explanation: Explanation
-    cell: SelectedCell
-    spec: DatasetSpec
+    context: ExplainContext
     box: DeltaGenerator
     place: DeltaGenerator
     line: DeltaGenerator
 
     @property
     def code(self) -> str:
-        return self.spec.codes[self.explanation.target]
+        return self.context.spec.codes[self.explanation.target]
 
     @property
     def name(self) -> str:
-        return self.spec.class_names[self.explanation.target]
+        return self.context.spec.class_names[self.explanation.target]
 
     @property
     def given(self) -> str:
         """The probability that the model gives the class asked about."""
-        return unbroken(percent(self.explanation.probabilities[self.explanation.target]))
+        return unbroken(percent(self.explanation.prediction.probabilities[self.explanation.target]))
 
     @property
     def asked(self) -> str:
@@ -221,22 +178,24 @@ class _MapTile:
     def show(self, picture: np.ndarray, kind: str, method: str) -> None:
         """Put the finished map into its place, and a button that keeps it, labelled, below."""
         of = {"grad-cam": "Grad-CAM", "covering": "Covering"}[kind]
-        self.place.image(picture, width="stretch", alt=f"{of} of {self.explanation.title} for {self.name}")
+        who, cell = self.explanation.full_title, self.context.cell
+        self.place.image(picture, width="stretch", alt=f"{of} of {who} for {self.name}")
         lines = [
-            f"{self.explanation.title}: {self.code}, {self.given}",
+            f"{who}: {self.code}, {self.given}",
             method,
-            f"{capitalized(self.cell.unit)} {self.cell.name}, {self.cell.source}, {self.explanation.run.size} px",
+            f"{capitalized(cell.unit)} {cell.name}, {cell.source}, {self.explanation.run.size} px",
             RESEARCH,
         ]
         with self.box:
-            keep_button("Download map (PNG)", picture, lines, kind, self.explanation, self.cell, self.code)
+            keep_button("Download map (PNG)", picture, lines, kind, self.explanation, cell, self.code)
 
 
-def map_tile(explanation: Explanation, cell: SelectedCell, drawing: Drawing, spec: DatasetSpec) -> Callable[[], None]:
+def map_tile(explanation: Explanation, context: ExplainContext) -> Callable[[], None]:
     """A tile for the map of one model: the cell and the model's answer at once.
 
     Returns what draws the map into the tile, to be called when all tiles stand.
     """
+    drawing, prediction = context.drawing, explanation.prediction
     box = st.container(gap="small")
     occlusion = drawing.occlusion or not explain.has_spatial_map(explanation)
     with box:
@@ -244,11 +203,16 @@ def map_tile(explanation: Explanation, cell: SelectedCell, drawing: Drawing, spe
         if not (
             explain.has_occlusion_map(explanation) if occlusion else explain.has_grad_cam(explanation, drawing.earlier)
         ):
-            place.image(enlarge(explanation.crop.pixels, SIDE), width="stretch", alt=cell.name)
-        top = float(explanation.probabilities[explanation.answer])
-        verdict = "sure" if top >= confidence_threshold(explanation.run) else "unsure"
-        st.markdown(f"**{explanation.title}**: {spec.codes[explanation.answer]}, {unbroken(percent(top))}, {verdict}")
-        tile = _MapTile(explanation, cell, spec, box, place, line=st.empty())
+            place.image(enlarge(explanation.crop.pixels, SIDE), width="stretch", alt=context.cell.name)
+        nearest = "nearest to " if prediction.is_ood else ""
+        st.markdown(
+            f"**{explanation.full_title}**: {nearest}{context.spec.codes[prediction.prediction_set[0]]}, "
+            f"{unbroken(percent(prediction.confidence))}, {prediction.verdict.word}",
+            help=f"This does not look like the {context.spec.unit}s that the model knows. Don't rely on its class."
+            if prediction.is_ood
+            else None,
+        )
+        tile = _MapTile(explanation, context, box, place, line=st.empty())
 
     def draw() -> None:
         try:
@@ -264,6 +228,7 @@ def _draw_grad_cam(tile: _MapTile, drawing: Drawing) -> None:
         cam, stage = explain.grad_cam(tile.explanation, drawing.earlier)
     size = unbroken(f"{stage.height} x {stage.width}")
     what = f"Grad-CAM for {tile.asked}"
+    beneath = ", of the model beneath what was taught" if tile.explanation.predictor.name else ""
     if cam.is_empty:
         tile.line.caption(f"{what}: nothing in this {size} map speaks for it, so the map is empty.")
     elif stage.width == 1:
@@ -272,10 +237,11 @@ def _draw_grad_cam(tile: _MapTile, drawing: Drawing) -> None:
             "comes from the steps before and after it."
         )
     else:
-        tile.line.caption(f"{what} · {size} map, enlarged{'' if stage.last else ' · an earlier, finer stage'}")
+        stage_note = "" if stage.last else " · an earlier, finer stage"
+        tile.line.caption(f"{what} · {size} map, enlarged{stage_note}{beneath}")
     picture = overlaid(tile.explanation.crop.pixels, cam.values, drawing)
     silent = " (nothing speaks for it)" if cam.is_empty else ", enlarged"
-    tile.show(picture, "grad-cam", f"Grad-CAM for {tile.name}, {size} map{silent}")
+    tile.show(picture, "grad-cam", f"Grad-CAM for {tile.name}, {size} map{silent}{beneath}")
 
 
 def _draw_occlusion(tile: _MapTile, drawing: Drawing) -> None:
@@ -294,7 +260,7 @@ def _draw_occlusion(tile: _MapTile, drawing: Drawing) -> None:
         tile.line.caption(f"Covering, for {tile.asked} · {size} map, enlarged · {effect}.{reason}")
         picture = overlaid(explanation.crop.pixels, occlusion.values, drawing)
         tile.show(picture, "covering", f"Covering, for {tile.name}, {size} map, enlarged; {effect}")
-    if combined:
+    if combined and not explanation.predictor.name:  # what was taught stands on all of them
         with tile.box:
             _members_button(explanation)
 

@@ -1,22 +1,22 @@
 """Explain, the selected cell: from a link, another page, a file, or the samples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import streamlit as st
 
 from core.datasets import DatasetSpec, DatasetUnavailable, get_dataset
-from core.datasets.synthetic import PROVENANCE_LABEL as DRAWN
 from core.errors import HemaLensError
 from core.formatting import markdown_text
 from core.images.crop import Crop
 from core.images.decode import decode
 from core.images.framing import CropWindow, shape_warning
+from core.inference.predictor import Predictor
 from dashboard import cache
 from dashboard.pictures import enlarge
 from dashboard.samples import Sample, samples
 from dashboard.session import session_of
-from dashboard.url_state import handed_image, parameter, prepare, put, share
+from dashboard.url_state import HandedImage, handed_image, parameter, prepare, put, share
 
 PER_CLASS = 3
 SIDE = 384
@@ -28,7 +28,8 @@ class SelectedCell:
     """The cell looked at: ``pixels`` uint8 (H, W, 3) as it came, ``truth`` code where known, ``source`` in words.
 
     ``linked`` is True where a link can carry it (a cell of the test split or a drawn one). ``unit`` is what the
-    pictures of its data set show: a cell, or a field with several. ``window`` is where models look in it.
+    pictures of its data set show: a cell, or a field with several. ``window`` is where models look in it, None while
+    that waits for them; ``side`` is the predictor's own that it was placed for.
     """
 
     name: str
@@ -37,36 +38,36 @@ class SelectedCell:
     source: str
     linked: bool
     unit: str = "cell"
-    window: CropWindow = CropWindow()
+    window: CropWindow | None = CropWindow()
+    side: float | None = None
 
     def frame(self, size: int, spec: DatasetSpec) -> Crop:
         """What models of ``spec`` at ``size`` px see of it."""
-        return self.window.crop(self.pixels, size, spec)
-
-    @property
-    def drawn(self) -> bool:
-        return self.source == DRAWN
+        return (self.window or CropWindow()).crop(self.pixels, size, spec)
 
 
-def selected_cell(spec: DatasetSpec, size: int) -> tuple[SelectedCell | None, str | None]:
+def cell_to_explain(spec: DatasetSpec, size: int, predictor: Predictor) -> tuple[SelectedCell | None, str | None]:
     """The cell to look at (None where there is none at all), and a sentence where the link asks for one not here.
 
     A picture that another page has just handed over comes first, then the link's, then the last one looked
-    at, then the first sample.
+    at, then the first sample. A picture of one's own is cut as Classify cuts it for ``predictor``.
     """
     by_name = {s.name: s for s in samples(spec.name, size, PER_CLASS)}
     handed = handed_image()
     if handed is not None and st.session_state.get(_SEEN) is not handed:
         st.session_state[_SEEN] = handed
-        if handed.name in by_name:
+        if _is_sample(handed, by_name.get(handed.name)):
             _take_sample(handed.name, spec.name)
         else:
             window = handed.window or CropWindow()
             cell = SelectedCell(handed.name, handed.pixels, handed.truth, "from Classify", False, spec.unit, window)
-            _take_own(cell, spec.name)
+            _take_own(replace(cell, side=predictor.side), spec.name)
     elif parameter("cell"):
         _own().pop(spec.name, None)  # an own picture leaves no name in the address
     if own := _own().get(spec.name):
+        if own.window is None or (own.window.searched and own.side != predictor.side):
+            window = session_of(spec.name).window_beside(own.pixels, spec, predictor)
+            own = _own()[spec.name] = replace(own, window=window, side=predictor.side)
         return own, None
     for linked_name in {parameter("cell"), st.session_state.get("cell")} - {None, *by_name}:
         if sample := _test_cell(spec, size, linked_name):
@@ -77,6 +78,11 @@ def selected_cell(spec: DatasetSpec, size: int) -> tuple[SelectedCell | None, st
     share("cell")
     chosen = by_name[st.session_state["cell"]]
     return SelectedCell(chosen.name, chosen.pixels, chosen.truth, chosen.source, linked=True, unit=spec.unit), notice
+
+
+def _is_sample(handed: HandedImage, sample: Sample | None) -> bool:
+    """Whether what was handed over is the ``sample``, and was looked at as samples are here."""
+    return sample is not None and handed.window in (None, CropWindow()) and np.array_equal(handed.pixels, sample.pixels)
 
 
 def _test_cell(spec: DatasetSpec, size: int, name: str) -> Sample | None:
@@ -183,5 +189,4 @@ def _take_file(spec: DatasetSpec) -> None:
         st.session_state[_UPLOAD_ERROR] = str(error)
         return
     source = "; ".join(["your picture", *decoded.notes])
-    window = session_of(spec.name).window_beside(decoded.pixels, spec)  # framed as what was dropped on Classify
-    _take_own(SelectedCell(file.name, decoded.pixels, None, source, False, spec.unit, window), spec.name)
+    _take_own(SelectedCell(file.name, decoded.pixels, None, source, False, spec.unit, window=None), spec.name)

@@ -29,7 +29,6 @@ MORE_ANSWERS = 5  # so many again for who wants to go on
 ANSWERS_PER_CLASS = 5  # answers of one class that are worth waiting for
 FEWEST_CELLS = 5  # cells below which nothing can be told
 CELLS_ASKED = 50  # cells that are asked for
-STEPS = {"scale": "Scale and colour", "adapt": "Adapt", "teach": "Teach", "use": "Use"}
 _NAME = "My laboratory"
 _TABLES = (".csv", ".tsv", ".txt")
 
@@ -58,7 +57,7 @@ class Laboratory:
 
     ``labels``: what tables and folders say, file to class code; ``slides``: file to slide. ``side``: of the square in
     px, chosen by hand; None measures it. ``present_classes``: codes of the classes that can occur, None for all.
-    ``self_training``: whether what the pictures teach without a label is used. ``ids``: of the tray's cells that
+    ``self_training``: whether what the pictures teach without a label is used. ``ids``: of the session's cells that
     ``learner`` is about, in its order. ``answered_by_hand``: ids of those answered on the page, in that order;
     ``goal``: how many are to be.
     """
@@ -294,6 +293,15 @@ class Laboratory:
         save_profile(profile)
         self.saved_profile = profile
         return profile
+
+
+@dataclass(frozen=True)
+class LabContext:
+    """What a step is given: the visitor's laboratory, and the ``run`` that it teaches with the classes ``spec``."""
+
+    lab: Laboratory
+    run: Run
+    spec: DatasetSpec
 
 
 def one_thread() -> AbstractContextManager:

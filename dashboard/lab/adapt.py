@@ -10,10 +10,9 @@ import streamlit as st
 from core.datasets import DatasetSpec
 from core.evaluation.embeddings import MIN_POINTS, normalise, project
 from core.formatting import counted, percent
-from core.runs import Run
 from dashboard.charts import show_figure
-from dashboard.lab import Laboratory, crop
-from dashboard.page import is_dark
+from dashboard.lab import LabContext, Laboratory, crop
+from dashboard.page import is_dark, view
 from dashboard.style import class_colours, finish, ground
 
 _PALE = 0.35
@@ -129,8 +128,10 @@ _TILE = 100
 _ADAPTS = "lab_adapts"
 
 
-def adapt_step(lab: Laboratory, run: Run, spec: DatasetSpec) -> None:
+@view("Adapt", order=20)
+def render(context: LabContext) -> None:
     """Counts and map of the answers without a label, and the cells that are most in doubt."""
+    lab, run, spec = context.lab, context.run, context.spec
     plain, now = lab.learner.cells.probabilities, lab.probabilities
     has_answers = bool(lab.learner.labelled[0].size)
     if not has_answers:

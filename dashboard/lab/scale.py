@@ -3,11 +3,10 @@
 import numpy as np
 import streamlit as st
 
-from core.datasets import DatasetSpec
 from core.images import crop
 from core.images.framing import cut_box, spread_evenly
-from core.runs import Run
-from dashboard.lab import Laboratory
+from dashboard.lab import LabContext, Laboratory
+from dashboard.page import view
 from dashboard.pictures import enlarge, framed_upload
 from dashboard.style import PRIMARY
 
@@ -16,8 +15,10 @@ _SHOWN, _WIDTH = 7, 156
 _LEAST, _MOST = 0.15, 1.5  # of the pictures' shorter side
 
 
-def scale_step(lab: Laboratory, run: Run, spec: DatasetSpec) -> None:
+@view("Scale and colour", order=10)
+def render(context: LabContext) -> None:
     """The scale in a sentence, some cells before and after framing, the square by hand, the classes that occur."""
+    lab, run, spec = context.lab, context.run, context.spec
     scale = lab.learner.cells.scale
     st.markdown(scale.note)
     side = _slider(lab)

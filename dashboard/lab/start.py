@@ -1,5 +1,5 @@
-"""Your lab, before the steps: the drop zone, cells to try it with, files that could not be used, and the way from step
-to step.
+"""Your lab, around the steps: the drop zone, cells to try it with, files that could not be used, and the way from step
+to step. A step is a view of this room.
 """
 
 import numpy as np
@@ -9,25 +9,93 @@ from core.datasets import DatasetSpec
 from core.datasets.synthetic import SPEC as DRAWN
 from core.datasets.synthetic import stain_shift_cells, stain_shift_labels
 from core.formatting import counted
-from dashboard.lab import CELLS_ASKED, STEPS, Laboratory
-from dashboard.session import failed_files
+from core.inference.scope import spec_for
+from core.progress import Progress
+from dashboard.cache import base_run
+from dashboard.lab import CELLS_ASKED, LabContext, Laboratory
+from dashboard.page import ProgressBar, find_views
+from dashboard.pickers import short_names
+from dashboard.session import failed_files, failed_table
 
 _LABS, _DROP, _STEP = "labs", "lab_drop", "lab_step"
 SAMPLES = 100
 _SHOWN = 6
 
 
-def lab_of(dataset: str) -> Laboratory:
-    """The visitor's laboratory for the models of ``dataset``."""
-    return st.session_state.setdefault(_LABS, {}).setdefault(dataset, Laboratory())
+def lab_context(spec: DatasetSpec) -> LabContext | None:
+    """The visitor's laboratory with what is dropped taken in; None where no model can be taught, and it says so."""
+    run = base_run(spec.name)
+    if run is None or spec.unit != "cell" or spec.stretched:
+        why = (
+            "pictures of whole fields can't be taught so"
+            if spec.unit != "cell"
+            else "no network is installed that can learn"
+        )
+        st.info(
+            f"This page teaches networks that name single cells; for {spec.title} {why}. Choose another data set "
+            "above.",
+            icon=":material/science:",
+        )
+        return None
+    spec = spec_for(run)
+    lab: Laboratory = st.session_state.setdefault(_LABS, {}).setdefault(spec.name, Laboratory())
+    if not lab.session.cells and not lab.session.queue:
+        _drop_zone(lab, spec)
+    _read_files(lab, spec)
+    if not lab.session.cells:
+        if lab.session.failures:
+            st.warning("None of the files could be used.", icon=":material/warning:")
+            failed_table(list(lab.session.failures.values()))
+        _sample_button(lab, spec)
+    return LabContext(lab, run, spec)
 
 
-def forget(dataset: str) -> None:
+def show_step(context: LabContext) -> None:
+    """How many cells there are, the choice of a step, and the step that was chosen."""
+    lab, run = context.lab, context.run
+    if lab.needs_reading(run):
+        with ProgressBar(f"Looking for the cell in each of {len(lab.session.cells)} pictures", _reading_line) as bar:
+            lab.read_pictures(run, bar)
+    _state_line(lab, context.spec, short_names([run])[run.name])
+    steps = {step.key: step for step in find_views("dashboard.lab")}
+    names = list(steps)
+    st.session_state[_STEP] = lab.step
+    st.segmented_control(
+        "Step",
+        names,
+        format_func=lambda key: f"{names.index(key) + 1}  {steps[key].title}",
+        key=_STEP,
+        required=True,
+        on_change=lambda: _go_to(lab, st.session_state[_STEP]),
+        label_visibility="collapsed",
+    )
+    steps[lab.step].render(context)
+    if lab.step not in ("teach", "use"):  # no button after the last, nor while questions wait
+        following = names[names.index(lab.step) + 1]
+        st.button(
+            f"Next: {steps[following].title.lower()}",
+            key="lab_next",
+            type="primary",
+            icon=":material/arrow_forward:",
+            on_click=_go_to,
+            args=(lab, following),
+        )
+
+
+def _reading_line(step: Progress) -> str:
+    return f"{step.message}: {step.done} of {step.total}".capitalize()
+
+
+def _go_to(lab: Laboratory, step: str) -> None:
+    lab.step = step
+
+
+def _forget(dataset: str) -> None:
     """Begin anew; profiles that were kept stay."""
     st.session_state[_LABS].pop(dataset, None)
 
 
-def drop_zone(lab: Laboratory, spec: DatasetSpec) -> None:
+def _drop_zone(lab: Laboratory, spec: DatasetSpec) -> None:
     """Where pictures, tables and folders are dropped; what was dropped is taken at once."""
     number = st.session_state.setdefault(_DROP, 0)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -52,7 +120,7 @@ def drop_zone(lab: Laboratory, spec: DatasetSpec) -> None:
         st.rerun()
 
 
-def read_files(lab: Laboratory, spec: DatasetSpec) -> None:
+def _read_files(lab: Laboratory, spec: DatasetSpec) -> None:
     """Read what waits, under a bar that can be stopped; reruns until all is read."""
     if not lab.session.queue:
         return
@@ -64,7 +132,7 @@ def read_files(lab: Laboratory, spec: DatasetSpec) -> None:
     st.rerun()
 
 
-def sample_button(lab: Laboratory, spec: DatasetSpec) -> None:
+def _sample_button(lab: Laboratory, spec: DatasetSpec) -> None:
     """A hundred drawn cells in a foreign stain, where the classes are those that can be drawn."""
     if not set(spec.codes) <= set(DRAWN.codes):
         return
@@ -100,7 +168,7 @@ def _few_drawn() -> np.ndarray:
     return stain_shift_cells(np.array([6, 4, 1, 5, 0, 3])[:_SHOWN], 96)
 
 
-def state_line(lab: Laboratory, spec: DatasetSpec, answers_by: str) -> None:
+def _state_line(lab: Laboratory, spec: DatasetSpec, answers_by: str) -> None:
     """How many cells there are, who looks at them, what could not be used; more can be added, or all forgotten."""
     cells = lab.learner.cells
     text = f"**{counted(len(cells), 'cell')}**, read by {answers_by}."
@@ -114,13 +182,13 @@ def state_line(lab: Laboratory, spec: DatasetSpec, answers_by: str) -> None:
         st.markdown(text, width="stretch")
         failed_files(list(lab.session.failures.values()))
         with st.popover("Add pictures", icon=":material/add_photo_alternate:", type="tertiary"):
-            drop_zone(lab, spec)
+            _drop_zone(lab, spec)
         st.button(
             "Begin anew",
             key="lab_forget",
             icon=":material/delete_sweep:",
             type="tertiary",
-            on_click=forget,
+            on_click=_forget,
             args=(spec.name,),
             help="Forget these pictures and answers. Laboratories that you kept stay.",
         )
@@ -136,40 +204,3 @@ def _news(lab: Laboratory) -> list[str]:
     if drop.unread:
         news.append(f"Stopped: {counted(drop.unread, 'file')} not read.")
     return news
-
-
-def step_choice(lab: Laboratory) -> None:
-    """The four steps, any of which can be gone to."""
-    names = list(STEPS)
-    st.session_state[_STEP] = lab.step
-    st.segmented_control(
-        "Step",
-        names,
-        format_func=lambda step: f"{names.index(step) + 1}  {STEPS[step]}",
-        key=_STEP,
-        required=True,
-        on_change=lambda: go_to(lab, st.session_state[_STEP]),
-        label_visibility="collapsed",
-    )
-
-
-def go_to(lab: Laboratory, step: str) -> None:
-    """Show another step."""
-    lab.step = step
-
-
-def next_step(lab: Laboratory) -> None:
-    """A button to the step after this one; none after the last, nor while questions wait."""
-    names = list(STEPS)
-    place = names.index(lab.step)
-    if lab.step in ("teach", "use"):
-        return
-    following = names[place + 1]
-    st.button(
-        f"Next: {STEPS[following].lower()}",
-        key="lab_next",
-        type="primary",
-        icon=":material/arrow_forward:",
-        on_click=go_to,
-        args=(lab, following),
-    )

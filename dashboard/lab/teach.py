@@ -1,12 +1,12 @@
-"""Your lab, step 3: questions, a few cells on a screen; a click or a key answers, the next cell stands there at once."""
+"""Your lab, step 3: questions, a few cells on a screen; a click or a key answers, and the next cell stands there."""
 
 import streamlit as st
 
 from core.adaptation.active import CANT_SAY, NOT_A_CELL, AccuracyEstimate
 from core.datasets import DatasetSpec
 from core.formatting import markdown_text, percent, plural
-from dashboard.lab import ANSWERS_PER_CLASS, Laboratory, QuestionRound, crop
-from dashboard.page import is_dark
+from dashboard.lab import ANSWERS_PER_CLASS, LabContext, Laboratory, QuestionRound, crop
+from dashboard.page import is_dark, view
 from dashboard.pictures import framed_tile
 from dashboard.style import PRIMARY, class_colours
 
@@ -15,9 +15,11 @@ _KEYS = "123456789"
 _OTHER = {NOT_A_CELL: ("Not a cell", "N"), CANT_SAY: ("Can't say", "S")}
 
 
+@view("Teach", order=30)
 @st.fragment
-def teach_step(lab: Laboratory, spec: DatasetSpec) -> None:
+def render(context: LabContext) -> None:
     """Progress, the cell in focus with its answers, and all cells of the round."""
+    lab, spec = context.lab, context.spec
     now = lab.round()
     progress(lab, spec)
     if now is None:

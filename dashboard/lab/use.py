@@ -17,9 +17,9 @@ from core.datasets import DatasetSpec
 from core.formatting import counted, percent, plural
 from core.runs import Run
 from dashboard.charts import show_figure
-from dashboard.lab import Laboratory
+from dashboard.lab import LabContext, Laboratory
 from dashboard.lab.adapt import cell_row, show_class_counts
-from dashboard.page import is_dark, open_page
+from dashboard.page import is_dark, open_page, view
 from dashboard.pickers import accuracy_line
 from dashboard.style import finish, ground, inks, sequential
 
@@ -195,8 +195,10 @@ _NAME = "lab_name"
 _CHANGED = 22  # two rows at 1440 px
 
 
-def use_step(lab: Laboratory, run: Run, spec: DatasetSpec) -> None:
+@view("Use", order=40)
+def render(context: LabContext) -> None:
     """Keep it first; then before and after."""
+    lab, run, spec = context.lab, context.run, context.spec
     if not lab.learner.labelled[0].size:
         st.info("Answer some questions first: they are what makes the difference.", icon=":material/school:")
         return

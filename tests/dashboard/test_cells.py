@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 
 from core.datasets import get_dataset
 from core.inference.predictor import Predictor
-from dashboard.classify.gallery import TILE, crop_tile, grouped_for_gallery
+from dashboard.classify import grouped
+from dashboard.classify.gallery import TILE, crop_tile
 from dashboard.classify.results import as_csv, as_json
 from dashboard.session import BATCH, UploadFraming, UploadSession
 from tests.stub_runs import make_run
@@ -153,7 +154,7 @@ def test_removing_and_clearing(run):
 def test_the_wall_begins_with_what_to_check_and_goes_on_by_class(run):
     tray = filled(BLUE, RED, GREY, GREEN, RED)
     finish(tray, [run])
-    groups = grouped_for_gallery(tray.results([run]))
+    groups = grouped(tray.results([run]))
     assert [(number, [a.cell.name for a in cells]) for number, cells in groups] == [
         ("check", ["2.png"]),
         (0, ["1.png", "4.png"]),

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from core.images.framing import CropWindow
+from core.inference.predictor import Verdict
 from core.runs import list_runs
 from dashboard.explain.maps import _png
 from dashboard.url_state import HandedImage
 from tests.fake_runs import combined
-from tests.pages.driving import ROOT, opened, texts, visited
+from tests.pages.driving import ROOT, drop, opened, png, texts, visited
 
 
 def maps(page):
@@ -162,11 +163,11 @@ def test_next_steps_through_the_samples(tiny_runs):
 def test_a_cell_from_classify_is_shown_and_left_again(tiny_runs):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 44, 3), dtype=np.uint8)
     page = opened("explain", {"_handed_image": HandedImage("my *cell*.png", pixels)}, dataset="synthetic")
-    assert r"my \*cell\*.png" in texts(page)
+    assert r"my \*cell\*\.png" in texts(page)
     assert "central square of 40 px" in texts(page)
     assert "cell" not in page.query_params
     page.button_group(key="class").set_value("MO").run()
-    assert r"my \*cell\*.png" in texts(page)  # it stays while one looks at it
+    assert r"my \*cell\*\.png" in texts(page)  # it stays while one looks at it
     page.button(key="explain_next").click().run()
     assert address(page, "cell") == "BA drawn 1"
 
@@ -188,12 +189,12 @@ def test_own_picture_and_one_that_cannot_be_read(tiny_runs):
     Image.new("RGB", (50, 50), (180, 120, 200)).save(buffer, "PNG")
     page.file_uploader[0].upload("mine.png", buffer.getvalue()).run()
     assert not page.exception
-    assert "mine.png · your picture" in texts(page)
+    assert r"mine\.png · your picture" in texts(page)
     assert "cell" not in page.query_params
     page.file_uploader[0].upload("notes.png", b"hello, I am text").run()
     assert not page.exception
     assert any("text" in e.value for e in page.error)
-    assert "mine.png" in texts(page)  # the last good picture stays
+    assert r"mine\.png" in texts(page)  # the last good picture stays
 
 
 def test_a_model_without_attention_says_so_plainly(plain_run):
@@ -305,3 +306,22 @@ def test_the_frame_of_the_page_needs_no_torch():
         "sys.exit('torch' in sys.modules or 'captum' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_picture_that_classify_calls_foreign_is_called_so_here(make_run, tmp_path, monkeypatch):
+    run = make_run(kind="classical")  # no network, so nothing of it but its answers is drawn
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(run.path.parent.parent))
+    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HEMALENS_DATA", str(tmp_path / "data"))
+    foreign = Verdict("out_of_distribution", (0, 4), 2.5, ("colour",))
+    monkeypatch.setattr(
+        "core.inference.predictor.decide_verdicts",
+        lambda _detector, rows, *_: [Verdict("sure", (int(k),)) if k else foreign for k in rows.argmax(1)],
+    )
+    classify = opened("classify")
+    drop(classify, ("a.png", png((255, 0, 0))))
+    assert classify.subheader[1].value == "Nearest to BA  basophil :violet-badge[foreign]"
+    next(b for b in classify.button if b.label == "Explain this cell").click().run()
+    state = {key: classify.session_state[key] for key in ("_handed_image", "classify_trays", "_kept")}
+    page = opened("explain", state, models=run.name)
+    assert "**Stub, 64 px**: nearest to BA, > 99 %, foreign" in texts(page)

@@ -8,6 +8,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.adaptation import profile as profiles
 from core.adaptation.active import NOT_A_CELL
+from core.formatting import percent
+from core.inference.predictor import Predictor
 from tests.pages.driving import PAGES, TIMEOUT, drop, opened, png, texts
 
 RED, GREEN, BLUE = (255, 60, 60), (60, 255, 60), (60, 60, 255)  # BA, EO and ERB to the stub model
@@ -352,3 +354,26 @@ def test_the_page_does_not_import_torch(run):
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT, cwd=PAGES.parent
     )
     assert found.stdout.strip() == "[]", found.stdout + found.stderr
+
+
+def test_explain_answers_as_classify_does_with_a_taught_profile(taught, run):
+    lab(taught).save_profile("Ward 5", run)
+    classify = opened("classify", profile="Ward 5")
+    drop(classify, cell(1))
+    (predictions,) = classify.session_state["classify_trays"]["bloodmnist"]._predictions.values()
+    (there,) = predictions.values()
+    click(classify, "Explain this cell")
+    state = {key: classify.session_state[key] for key in ("_handed_image", "classify_trays", "_kept")}
+    explain = opened("explain", state | {"map": "Covering"})
+    (here,) = (kept for key, kept in explain.session_state["_explain_maps"].items() if key[0] == "answer")
+    assert here.verdict == there.verdict
+    assert here.window == there.window
+    assert (here.probabilities == there.probabilities).all()
+    code = CODES[there.predicted]
+    assert classify.subheader[1].value.startswith(f"{code}  ")
+    said = texts(explain)
+    assert f"**Stub, 64 px, as taught by Ward 5**: {code}, {percent(there.confidence)}, {there.verdict.word}" in said
+    assert "Answers as taught by your laboratory **Ward 5**" in said
+    assert "Grad-CAM and gates are those of the model beneath" in said
+    plain = Predictor(run).predict_crops(there.crop.pixels[None]).probabilities[0]
+    assert plain.argmax() != there.predicted  # the model as it is says something else
