@@ -82,7 +82,8 @@ def _what_verdicts_mean(predictor: Predictor, unit: str) -> str:
     calibrated = f"calibrated on validation {unit}s" if "temperature" in run.metrics else "not calibrated"
     text = (
         f"Sure: {run.title} gives its first class at least {percent(predictor.threshold)}. At or above that, its "
-        f"answers on validation {unit}s were right in {CONFIDENT_PRECISION:.1%} of cases. The percentages are {calibrated}"
+        f"answers on validation {unit}s were right in {CONFIDENT_PRECISION:.1%} of cases. The percentages are "
+        f"{calibrated}"
     )
     if (ece := run.metrics["test"].get("ece")) is not None:
         text += f"; on test {unit}s they were off by {100 * ece:.1f} points on average"

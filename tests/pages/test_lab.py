@@ -356,7 +356,7 @@ def test_the_page_does_not_import_torch(run):
     assert found.stdout.strip() == "[]", found.stdout + found.stderr
 
 
-def test_explain_answers_as_classify_does_with_a_taught_profile(taught, run):
+def test_explain_answers_as_classify_does_with_a_taught_profile(taught, run, monkeypatch):
     lab(taught).save_profile("Ward 5", run)
     classify = opened("classify", profile="Ward 5")
     drop(classify, cell(1))
@@ -364,6 +364,7 @@ def test_explain_answers_as_classify_does_with_a_taught_profile(taught, run):
     (there,) = predictions.values()
     click(classify, "Explain this cell")
     state = {key: classify.session_state[key] for key in ("_handed_image", "classify_trays", "_kept")}
+    monkeypatch.setattr("dashboard.explain.stage_gates", lambda _explanation: [])  # this run has no layers to read
     explain = opened("explain", state | {"map": "Covering"})
     (here,) = (kept for key, kept in explain.session_state["_explain_maps"].items() if key[0] == "answer")
     assert here.verdict == there.verdict
