@@ -41,47 +41,32 @@ def how_to_get_images(spec: DatasetSpec, size: int) -> str:
     return "Reload this page: the images have just appeared."
 
 
-def first_page(shown: str, count: int) -> tuple[int, str]:
-    """The page a wall opens at (from a link, else 1) and its pager's key.
-
-    ``shown`` names what the wall shows: another view, or another link, gets another pager, because a
-    pager can't be moved once it is there.
-    """
-    link = url_state.parameter("page")
-    before = st.session_state.get("_pager")  # (view, page in the address bar as we left it, start, times)
-    if before is None or before[0] != shown or link != before[1]:
-        moved = before is None or link != before[1]  # otherwise it still names a page of the view before
-        start = int(link) if moved and link and link.isdecimal() and len(link) < 9 else 1
-        times = before[3] + 1 if before else 0
-        before = (shown, link, min(max(start, 1), count), times)
-        st.session_state["_pager"] = before
-    return before[2], f"pager-{shown}-{before[3]}"
-
-
 def page_count(count: int, each: int) -> int:
     """Pages of a wall of ``count`` things, ``each`` on a page; at least one."""
     return max(1, -(-count // each))
 
 
+_PAGER = "_pager"  # (what the wall shows, page in the address bar as we left it, page it opened at, pagers so far)
+
+
 def page_of(shown: str, count: int, each: int) -> tuple[DeltaGenerator, slice]:
     """The place for one page of ``count`` things, its pager below, and which of them stand there, ``each`` at most.
 
-    ``shown`` names what the wall shows, as `first_page` has it.
+    The wall opens at the page of a link, else at the first; the address bar tells the page. ``shown`` names what the
+    wall shows: another view, or another link, gets another pager, because a pager can't be moved once it is there.
     """
-    pages = page_count(count, each)
-    start, key = first_page(shown, pages)
+    pages, link = page_count(count, each), url_state.parameter("page")
+    of, left_at, start, pagers = st.session_state.get(_PAGER) or (None, None, 1, -1)
+    if of != shown or link != left_at:
+        moved = of is None or link != left_at  # otherwise it still names a page of the view before
+        start = int(link) if moved and link and link.isdecimal() and len(link) < 9 else 1
+        start, pagers = min(max(start, 1), pages), pagers + 1
     place = st.container()
-    page = st.pagination(pages, default=start, key=key) if pages > 1 else 1
-    share_page(page)
+    page = st.pagination(pages, default=start, key=f"pager-{shown}-{pagers}") if pages > 1 else 1
+    written = str(page) if page > 1 else None
+    st.session_state[_PAGER] = (shown, written, start, pagers)
+    url_state.put("page", written)
     return place, slice((page - 1) * each, page * each)
-
-
-def share_page(page: int) -> None:
-    """Write the page into the address bar (the first needs no mention)."""
-    shown = str(page) if page > 1 else None
-    view, _, start, times = st.session_state["_pager"]
-    st.session_state["_pager"] = (view, shown, start, times)
-    url_state.put("page", shown)
 
 
 DATASET_KEY = "dataset"

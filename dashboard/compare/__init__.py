@@ -48,7 +48,7 @@ def family_of(run: Run) -> str:
 
 @dataclass(frozen=True)
 class CompareContext:
-    """The runs on the bench.
+    """The runs that are compared.
 
     ``spec`` is the data set, with all its classes. ``runs`` are those of it that passed the filters, most accurate
     on test first; ``every`` is all there are of it. ``names`` gives each run's short name by its full one. ``selected``

@@ -247,6 +247,7 @@ HEIGHT = 560
 PLOT = (415, 330)  # pixels between the axes on a page of 1440: where names must not touch
 SMALL, LARGE = 9, 14  # diameter of a point in pixels, by the size of the images
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "triangle-down", "pentagon", "hexagon", "x")
+_CLEAR = "rgba(0,0,0,0)"
 _LEAST_ERROR = 0.02  # percent: where a run without an error is drawn, on an axis that has no zero
 Box = tuple[float, float, float, float]  # left, right, low, high
 _LETTER, _LINE = 6.4, 15  # size of a name in pixels: width of a letter, height
@@ -272,28 +273,53 @@ def scatter(
     measured = table[table[column].notna() & (table[column] > 0)].reset_index(drop=True)
     front = pareto_front(measured[column].to_numpy(float), measured["accuracy"].to_numpy(float))
     errors = np.maximum(100 - measured["accuracy"].to_numpy(float), _LEAST_ERROR)
+    cost_of, ticked = measured[column].to_numpy(float), measured["run"].isin(list(chosen)).to_numpy()
+    diameters, ink = np.where(measured["size"] < 64, SMALL, LARGE), ground(dark)
     fig = go.Figure()
-    _draw_front(fig, measured[column].to_numpy(float)[front], errors[front], dark)
-    _draw_chosen(fig, measured[column], errors, measured["run"].isin(list(chosen)).to_numpy(), measured["size"], dark)
+    if len(front) > 1:
+        stairs = {"color": ink["quiet"], "width": 1.5, "dash": "dot", "shape": "hv"}
+        fig.add_scatter(
+            x=cost_of[front], y=errors[front], mode="lines", line=stairs, hoverinfo="skip", showlegend=False
+        )
+    if ticked.any():
+        ring = {"color": _CLEAR, "line": {"width": 2, "color": ink["text"]}, "size": diameters[ticked] + 10}
+        fig.add_scatter(
+            x=cost_of[ticked], y=errors[ticked], mode="markers", marker=ring, hoverinfo="skip", name="ticked"
+        )
     families = list(families) if families is not None else sorted(table["family"].unique())
-    colours = series_colours(len(families), dark)
-    for place, family in enumerate(families):
-        members = np.flatnonzero(measured["family"] == family)
-        if len(members):
-            symbol = _SYMBOLS[place % len(_SYMBOLS)]
-            _draw_family(
-                fig, measured.iloc[members], errors[members], axis_title, column, front, members, colours[place], symbol
-            )
-    _draw_sizes(fig, measured["size"], dark)
+    seeds = np.array([f"<br>{text} % over seeds" if text else "" for text in measured["seeds"]])
+    for place, (family, colour) in enumerate(zip(families, series_colours(len(families), dark), strict=True)):
+        own = np.flatnonzero(measured["family"] == family)
+        if not len(own):
+            continue
+        runs, symbol, y = measured.iloc[own], _SYMBOLS[place % len(_SYMBOLS)], errors[own]
+        symbols = [symbol if filled else f"{symbol}-open" for filled in np.isin(own, front)]
+        marker = {"size": diameters[own], "color": colour, "symbol": symbols, "line": {"width": 2, "color": colour}}
+        fig.add_scatter(
+            x=cost_of[own],
+            y=y,
+            mode="markers",
+            error_y=error_bar(
+                y, np.maximum(100 - runs["high"], 0.1 * y), 100 - runs["low"], colour, thickness=1, width=3
+            ),
+            marker=marker,
+            customdata=np.stack([runs["model"], runs["accuracy"], runs["interval"], seeds[own]], axis=1),
+            hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]:.2f} % (95 % interval %{customdata[2]})"
+            f"%{{customdata[3]}}<br>{axis_title}: %{{x:,.4~g}}<extra>{family}</extra>",
+            name=family,
+        )
+    if set(diameters) == {SMALL, LARGE}:  # legend entries that say which points are small
+        for text, diameter in (("28 px", SMALL), ("64 px or more", LARGE)):
+            dot = {"size": diameter, "color": _CLEAR, "line": {"width": 1, "color": ink["quiet"]}}
+            fig.add_scatter(x=[None], y=[None], mode="markers", marker=dot, name=text, hoverinfo="skip")
     if len(measured):
-        _axes(fig, measured[column].to_numpy(float), errors, axis_title)
-        ticked_points = np.flatnonzero(measured["run"].isin(list(chosen)))
-        named = list(dict.fromkeys([*ticked_points, *front[::-1]]))
+        _axes(fig, cost_of, errors, axis_title)
+        named = list(dict.fromkeys([*np.flatnonzero(ticked), *front[::-1]]))
         texts = [measured["model"][i] for i in named]
-        x, y = _in_pixels(fig, measured[column], errors)
+        x, y = _in_pixels(fig, cost_of, errors)
         line = _line_boxes(x[front], y[front])
-        for name in place_names(x, y, texts, named, far=len(ticked_points), keep_off=line):
-            _write_name(fig, measured[column][name.point], errors[name.point], name, dark)
+        for name in place_names(x, y, texts, named, far=int(ticked.sum()), keep_off=line):
+            _write_name(fig, cost_of[name.point], errors[name.point], name, dark)
     fig.update_xaxes(visible=bool(len(measured)))
     fig.update_yaxes(visible=bool(len(measured)))
     finish(fig, title=scatter_title(measured, front, better), height=HEIGHT, dark=dark)
@@ -337,7 +363,8 @@ def place_names(
 
     ``x``, ``y`` (N,) are all points in pixels (up is positive) in a plot of ``size``; ``texts`` are the names of
     ``points``; ``keep_off`` are other places that no name may cover. A name that finds no room near its point is
-    left out; the first ``far`` may stand far from theirs.
+    left out; the first ``far`` may stand far from theirs. Plotly places no names, and no library that is kept does it
+    for a figure that the browser draws.
     """
     taken = [(a - 8, a + 8, b - 8, b + 8) for a, b in zip(x, y, strict=True)] + list(keep_off)
     placed = []
@@ -368,65 +395,6 @@ def _offsets(steps: int) -> list[tuple[float, float]]:
     return sorted(offsets, key=lambda offset: (offset[0] + 1.2 * abs(offset[1]), offset[1] < 0))
 
 
-def _draw_front(fig: go.Figure, x: np.ndarray, y: np.ndarray, dark: bool) -> None:
-    if len(x) > 1:
-        line = {"color": ground(dark)["quiet"], "width": 1.5, "dash": "dot", "shape": "hv"}
-        fig.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False, name="front")
-
-
-def _draw_chosen(fig: go.Figure, x: pd.Series, y: np.ndarray, chosen: np.ndarray, size: pd.Series, dark: bool) -> None:
-    if chosen.any():
-        ring = {"color": "rgba(0,0,0,0)", "line": {"width": 2, "color": ground(dark)["text"]}}
-        ring["size"] = [_diameter(px) + 10 for px in size[chosen]]
-        fig.add_scatter(x=x[chosen], y=y[chosen], mode="markers", marker=ring, hoverinfo="skip", name="ticked")
-
-
-def _draw_sizes(fig: go.Figure, sizes: pd.Series, dark: bool) -> None:
-    """Legend entries that say which points are small, where there are both."""
-    if {_diameter(px) for px in sizes} != {SMALL, LARGE}:
-        return
-    for text, px in (("28 px", 28), ("64 px or more", 64)):
-        dot = {"size": _diameter(px), "color": "rgba(0,0,0,0)", "line": {"width": 1, "color": ground(dark)["quiet"]}}
-        fig.add_scatter(x=[None], y=[None], mode="markers", marker=dot, name=text, hoverinfo="skip")
-
-
-def _draw_family(
-    fig: go.Figure,
-    runs: pd.DataFrame,
-    errors: np.ndarray,
-    axis_title: str,
-    column: str,
-    front: np.ndarray,
-    places: np.ndarray,
-    colour: str,
-    symbol: str,
-) -> None:
-    on_front = np.isin(places, front)
-    seeds = [f"<br>{text} % over seeds" if text else "" for text in runs["seeds"]]
-    fig.add_scatter(
-        x=runs[column],
-        y=errors,
-        mode="markers",
-        error_y=error_bar(
-            errors, np.maximum(100 - runs["high"], 0.1 * errors), 100 - runs["low"], colour, thickness=1, width=3
-        ),
-        marker={
-            "size": [_diameter(px) for px in runs["size"]],
-            "color": colour,
-            "symbol": [symbol if filled else f"{symbol}-open" for filled in on_front],
-            "line": {"width": 2, "color": colour},
-        },
-        customdata=np.stack([runs["model"], runs["accuracy"], runs["interval"], seeds], axis=1),
-        hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{customdata[1]:.2f}} % (95 % interval %{{customdata[2]}})"
-        f"%{{customdata[3]}}<br>{axis_title}: %{{x:,.4~g}}<extra>{runs['family'].iloc[0]}</extra>",
-        name=runs["family"].iloc[0],
-    )
-
-
-def _diameter(size: int) -> int:
-    return SMALL if size < 64 else LARGE
-
-
 def _axes(fig: go.Figure, cost: np.ndarray, errors: np.ndarray, title: str) -> None:
     low, high = np.log10(cost.min()), np.log10(cost.max())
     room = 0.12 * max(0.5, high - low)
@@ -444,7 +412,7 @@ def _axes(fig: go.Figure, cost: np.ndarray, errors: np.ndarray, title: str) -> N
     fig.update_yaxes(title="Accuracy on test (%)")
 
 
-def _in_pixels(fig: go.Figure, cost: pd.Series, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _in_pixels(fig: go.Figure, cost: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pixels = []
     for values, axis, length in ((cost, fig.layout.xaxis, PLOT[0]), (errors, fig.layout.yaxis, PLOT[1])):
         first, last = axis.range
@@ -465,7 +433,7 @@ def _write_name(fig: go.Figure, x: float, y: float, name: PlacedName, dark: bool
         showarrow=True,
         arrowhead=0,
         arrowwidth=1,
-        arrowcolor=ground(dark)["quiet"] if far else "rgba(0,0,0,0)",
+        arrowcolor=ground(dark)["quiet"] if far else _CLEAR,
         standoff=7,
         font={"size": 12, "color": ground(dark)["text"]},
         borderpad=0,

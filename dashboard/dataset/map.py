@@ -367,12 +367,9 @@ def _gallery(context: DatasetContext, embedded: EmbeddedSample, selected: list[i
             "Draw a box on the map to see others.",
             help="Hard ones, mixed ones, and now and then a wrong label: worth a look by somebody who knows them.",
         )
-    start, pager = pickers.first_page(f"map-{where}-{hash(tuple(selected))}", pages := -(-len(shown) // PER_PAGE))
-    place = st.container()
-    page = st.pagination(pages, default=start, key=pager) if pages > 1 else 1
-    pickers.share_page(page)
+    place, rows = pickers.page_of(f"map-{where}-{hash(tuple(selected))}", len(shown), PER_PAGE)
     with place:
-        part = shown[(page - 1) * PER_PAGE : page * PER_PAGE]
+        part = shown[rows]
         _tiles(context, embedded, part, [context.spec.codes[c] for c in embedded.sample.labels[part]], "wall", 6)
     st.caption(f"Choose a {unit} to see which are most like it.")
 
