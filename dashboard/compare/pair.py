@@ -160,7 +160,8 @@ def alike_figure(alike: pd.DataFrame, *, title: str, dark: bool = False) -> go.F
         font_size=9 if len(labels) > 16 else 12,
         dark=dark,
     )
-    return fig.update_layout(xaxis={"tickangle": -60, "tickfont": {"size": 11}}, yaxis={"tickfont": {"size": 11}})
+    names = {"tickangle": -60, "tickfont": {"size": 11}, "ticklabeloverflow": "allow"}  # they lean over the right edge
+    return fig.update_layout(xaxis=names, yaxis={"tickfont": {"size": 11}}, margin={"r": 72})
 
 
 def alike_title(alike: pd.DataFrame, what: str) -> str:

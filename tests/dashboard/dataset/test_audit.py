@@ -12,7 +12,8 @@ def found(colour: int) -> Audit:
     return Audit(
         dataset="synthetic", size=28, scheme="", codes=("BA", "EO"), content_hash="0", provenance="drawn",
         counts={"train": 800, "val": 200, "test": 100}, duplicates=(), threshold=0.9, leakage={}, label_issues=(),
-        label_issue_count=0, checker_accuracy=0.9, shortcuts=(Shortcut("colour", colour, 200), Shortcut("whole", 199, 200)),
+        label_issue_count=0, checker_accuracy=0.9,
+        shortcuts=(Shortcut("colour", colour, 200), Shortcut("whole", 199, 200)),
         scored_on="val", majority_share=0.5, colours=ClassColours(flat, flat, flat), seconds=1.0, cpu_seconds=1.0,
     )  # fmt: skip
 
