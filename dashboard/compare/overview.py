@@ -278,9 +278,8 @@ def scatter(
     fig = go.Figure()
     if len(front) > 1:
         stairs = {"color": ink["quiet"], "width": 1.5, "dash": "dot", "shape": "hv"}
-        fig.add_scatter(
-            x=cost_of[front], y=errors[front], mode="lines", line=stairs, hoverinfo="skip", showlegend=False
-        )
+        trace = {"x": cost_of[front], "y": errors[front], "mode": "lines", "line": stairs}
+        fig.add_scatter(**trace, name="front", hoverinfo="skip", showlegend=False)
     if ticked.any():
         ring = {"color": _CLEAR, "line": {"width": 2, "color": ink["text"]}, "size": diameters[ticked] + 10}
         fig.add_scatter(

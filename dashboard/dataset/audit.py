@@ -312,8 +312,9 @@ def _suspects(context: DatasetContext, result: Audit) -> None:
             if image is not None:
                 _show(image, f"{member.id}, labelled {code}")
             other = result.codes[suspect.suggested]
+            given, suggested = percent(suspect.given_probability), percent(suspect.suggested_probability)
             st.markdown(
-                f"labelled **{code}** ({percent(suspect.given_probability)}),  \nlooks like **{other}** ({percent(suspect.suggested_probability)})",
+                f"labelled **{code}** ({given}),  \nlooks like **{other}** ({suggested})",
                 help=f"labelled {context.of(code).name}, looks like {context.of(other).name}",
             )
             st.caption(f"{member.split} · {_short(member.id)}", help=_whole(member.id))

@@ -128,7 +128,9 @@ def test_a_click_on_two_runs_sets_them_side_by_side(visitor):
     click_square(visitor, "together", 0, 2, runs)
     visitor.page.wait_for_url(lambda url: url != before)
     visitor.settle()
-    assert len(visitor.page.url.partition("runs=")[2].partition("&")[0].split(",")) >= 2
+    both = visitor.page.url.partition("runs=")[2].partition("&")[0].split("%2C")[-2:]
+    assert len(set(both)) == 2
+    assert not set(both) & set(before.partition("runs=")[2].partition("&")[0].split("%2C"))
     visitor.check()
 
 
