@@ -69,3 +69,8 @@ def capitalized(text: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """'A', 'A and B', 'A, B and C'."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """A key that sorts 'a2' before 'a10', without regard to case."""
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name.lower())]

@@ -30,7 +30,7 @@ class UploadFraming:
     """Pictures by id, taken for one laboratory's, and what they say together for each ``side`` that is asked about.
 
     A ``side`` in px is one chosen for them; None stands for the one that their red cells or nuclei show. The result
-    depends on the pictures and their order only, not on how they came.
+    depends on the pictures only, not on how they came.
     """
 
     pictures: dict[str, MeasuredPicture] = field(default_factory=dict)
@@ -39,10 +39,10 @@ class UploadFraming:
     _scales: dict[float | None, BatchScale] = field(default_factory=dict)
     _windows: dict[float | None, dict[str, CropWindow]] = field(default_factory=dict)
 
-    def add(self, identity: str, pixels: np.ndarray) -> None:
-        """Take in one picture, uint8 (H, W, 3)."""
+    def add(self, identity: str, pixels: np.ndarray, name: str = "") -> None:
+        """Take in one picture, uint8 (H, W, 3); pictures are measured in the natural order of their names."""
         if identity not in self.pictures:
-            self.pictures[identity] = MeasuredPicture(pixels)
+            self.pictures[identity] = MeasuredPicture(pixels, name)
             self._unmeasured[identity] = None
 
     def remove(self, identity: str) -> None:
@@ -212,7 +212,7 @@ class UploadSession:
         for waiting in self._waiting.values():
             waiting[cell.id] = None
         if cell.truth is None:
-            self.framing.add(cell.id, cell.pixels)
+            self.framing.add(cell.id, cell.pixels, cell.name)
 
     def move_to(self, cells: Sequence[UploadedCell], other: "UploadSession") -> None:
         """Hand ``cells`` over to another session, where they are answered anew."""

@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 
 from core.datasets import get_dataset
 from core.errors import HemaLensError
-from core.images.framing import crop_batch
+from core.images.framing import Picture, crop_batch
 from core.images.red_cells import Scale
 from core.inference.engine import encode, encoder_networks
 from core.inference.scope import on_trusted_split, training_data
@@ -172,12 +172,12 @@ class LabCells:
 
 def encode_pictures(
     run: Run,
-    pictures: Sequence[np.ndarray],
+    pictures: Sequence[Picture],
     groups: Sequence[str] | None = None,
     side: float | None = None,
     report: Report = silent,
 ) -> LabCells:
-    """Frame ``pictures`` uint8 (H, W, 3) of one laboratory at one scale (or ``side`` px) and look at them."""
+    """Frame ``pictures`` of one laboratory at one scale (or ``side`` px) and look at them."""
     batch = crop_batch(pictures, get_dataset(run.dataset), run.size, side)
     probabilities, embeddings = encode(run, batch.pixels, report)
     return LabCells(

@@ -12,9 +12,9 @@ import numpy as np
 
 from core import runs
 from core.datasets import get_dataset
-from core.datasets.folders import natural_key, walk_files
+from core.datasets.folders import walk_files
 from core.errors import HemaLensError
-from core.formatting import RESEARCH_LINE, listed, milliseconds, percent
+from core.formatting import RESEARCH_LINE, listed, milliseconds, natural_key, percent
 from core.images.decode import SUFFIXES, DecodeError
 from core.images.framing import BatchScale, CropWindow, MeasuredPicture
 from core.inference.predictor import Prediction, Predictor

@@ -36,6 +36,7 @@ from core.datasets.base import (
     register_source,
 )
 from core.datasets.quality.near_duplicates import near_duplicate_groups
+from core.formatting import natural_key
 from core.images.crop import crop_by_shape
 from core.images.decode import SUFFIXES, DecodeError, decode
 from core.paths import cache_root, data_root
@@ -142,11 +143,6 @@ def _scan(root: Path, folders: Mapping[str, Sequence[Path]]) -> Scan:
         files[name] = tuple(sorted(pictures, key=natural_key))
     other_files += [p.name for p in sorted(root.iterdir()) if p.is_file() and not _hidden(p.name)]
     return Scan(root, files, tuple(other_files))
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """A key that sorts 'a2' before 'a10', without regard to case."""
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name.lower())]
 
 
 def _check_folder(root: Path) -> Path:

@@ -11,9 +11,10 @@ import numpy as np
 
 from core.datasets import DatasetUnavailable, get_dataset
 from core.datasets.base import DatasetSpec
-from core.datasets.folders import natural_key, scan_classes, walk_files
+from core.datasets.folders import scan_classes, walk_files
 from core.datasets.tables import has_column, map_labels, read_table
 from core.datasets.user import layout_of
+from core.formatting import natural_key
 from core.images.decode import SUFFIXES, decode_files
 from core.progress import Report, silent
 

@@ -15,8 +15,9 @@ from core.datasets.folders import registry_entry
 from core.datasets.pictures import LabPictures
 from core.evaluation.metrics import balanced_accuracy
 from core.evaluation.uncertainty import uncertainty_summary
+from core.images.framing import as_picture
 from core.images.red_cells import Scale
-from core.inference.predictor import Prediction, Predictor, VerdictKind, as_picture, prediction_set_thresholds
+from core.inference.predictor import Prediction, Predictor, VerdictKind, prediction_set_thresholds
 from core.probabilities import wilson_interval
 from core.progress import Progress, Report, silent
 from core.runs import CARD, Run, write_external_validation

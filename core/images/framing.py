@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from core.formatting import natural_key
 from core.images import crop, red_cells
 from core.images.crop import NEARLY_SQUARE, Crop, CropMode, CropSpec
 from core.images.decode import DecodedPicture, DecodeError, decode, header_shape, read_file
@@ -106,6 +107,14 @@ class MeasuredPicture:
         return self._cell[1]
 
 
+Picture = MeasuredPicture | np.ndarray | bytes | Path
+
+
+def as_picture(picture: Picture) -> MeasuredPicture:
+    """``picture`` (bytes, a file's path, or pixels uint8 (H, W, 3)), ready to be measured, not decoded yet."""
+    return picture if isinstance(picture, MeasuredPicture) else MeasuredPicture(picture)
+
+
 @dataclass(frozen=True)
 class CropWindow:
     """Where in a picture the frame lies: a square of ``side`` px round the cell ``cell``, else round the middle.
@@ -185,16 +194,16 @@ class CropBatch:
 
 
 def crop_batch(
-    pictures: Sequence[np.ndarray],
+    pictures: Sequence[Picture],
     spec: CropSpec,
     size: int,
     side: float | None = None,
 ) -> CropBatch:
-    """Frame each of ``pictures``, uint8 (H, W, 3) RGB of one physical scale, for models of ``spec`` at ``size`` px.
+    """Frame each of ``pictures`` of one physical scale, for models of ``spec`` at ``size`` px.
 
     ``side`` as for `measure_batch`.
     """
-    measured_pictures = [MeasuredPicture(p) for p in pictures]
+    measured_pictures = [as_picture(p) for p in pictures]
     batch_scale = measure_batch(measured_pictures, spec, side)
     windows = [batch_scale.window(p) for p in measured_pictures]
     crops = tuple(window.crop(p.pixels, size, spec) for window, p in zip(windows, measured_pictures, strict=True))
@@ -206,12 +215,14 @@ def measure_batch(
     spec: CropSpec,
     side: float | None = None,
 ) -> BatchScale:
-    """What ``pictures``, all of one laboratory, say together; so many as tell enough are looked at, evenly spread.
+    """What ``pictures``, all of one laboratory, say together; so many as tell enough are looked at, evenly spread over
+    the natural order of their names, so that it doesn't matter how they came.
 
     ``side`` fixes the square's side, in px of the pictures: then even official crops are cut so.
     """
     if spec.stretched or spec.unit != "cell":
         return BatchScale(spec, red_cells.OFFICIAL, None, 0.0, searches=False)
+    pictures = sorted(pictures, key=lambda picture: natural_key(picture.name))
     same_domain = [p for p in pictures if not _is_other_domain(p.shape, spec)]
     pictures, alike = (same_domain, len(same_domain) == len(pictures)) if same_domain else (pictures, True)
     measured = _measure_red_cells([p for p in pictures if side is not None or not _has_conclusive_shape(p.shape, spec)])

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from core.datasets.base import DatasetSpec, ImageRows
 from core.images.crop import Crop
 from core.images.decode import DecodeError
-from core.images.framing import BatchScale, CropWindow, MeasuredPicture, measure_batch, shape_warning
+from core.images.framing import BatchScale, CropWindow, Picture, as_picture, measure_batch, shape_warning
 from core.inference import engine
 from core.inference.ood import (
     InvalidDetector,
@@ -32,7 +31,6 @@ from core.progress import Progress, Report, batches, silent
 from core.runs import Run
 
 VerdictKind = Literal["sure", "unsure", "out_of_distribution"]
-Picture = MeasuredPicture | np.ndarray | bytes | Path
 
 CONFIDENT_PRECISION = 0.995
 MIN_CONFIDENCE_THRESHOLD = 0.5
@@ -289,11 +287,6 @@ class Predictor:
             crops,
             self,
         )
-
-
-def as_picture(picture: Picture) -> MeasuredPicture:
-    """``picture`` (bytes, a file's path, or pixels uint8 (H, W, 3)), ready to be measured, not decoded yet."""
-    return picture if isinstance(picture, MeasuredPicture) else MeasuredPicture(picture)
 
 
 def confidence_threshold(run: Run) -> float:

@@ -19,7 +19,7 @@ from core.adaptation.head import LabCells, encode_pictures
 from core.adaptation.profile import LabProfile, ProfileError, make_profile, profile_path, save_profile
 from core.datasets import DatasetSpec, DatasetUnavailable
 from core.datasets.tables import map_labels
-from core.images.framing import cut_box
+from core.images.framing import MeasuredPicture, cut_box
 from core.progress import Progress, Report, silent
 from core.runs import Run
 from dashboard.session import UploadSession
@@ -137,7 +137,7 @@ class Laboratory:
     def read_pictures(self, run: Run, report: Report = silent) -> None:
         """Frame all pictures at one scale and let ``run`` look at them. Answers stay with their cells."""
         key, ids = self._key(run), tuple(self.session.cells)
-        pictures = [self.session.cells[i].pixels for i in ids]
+        pictures = [MeasuredPicture(self.session.cells[i].pixels, self.session.cells[i].name) for i in ids]
         names = [short(self.session.cells[i].name) for i in ids]
         slides = [self.slides.get(name, name) for name in names] if self.slides else None
         cells = encode_pictures(run, pictures, slides, self.side, report)
