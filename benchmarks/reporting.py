@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from core.formatting import text_table
 from core.training.optim import device_name
 
 RESULTS = Path(__file__).parent / "results"
@@ -16,10 +17,7 @@ RESULTS = Path(__file__).parent / "results"
 def publish(name: str, rows: list[dict[str, Any]], **facts: Any) -> Path:
     """Print ``rows`` as a table and write them with ``facts`` and the machine to ``results/<name>.json``."""
     columns = list(rows[0])
-    cells = [columns, *([_shown(row[c]) for c in columns] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    for line in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    print(text_table([columns, *([_shown(row[c]) for c in columns] for row in rows)]))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     content = {
         "benchmark": name,
@@ -38,12 +36,6 @@ def publish(name: str, rows: list[dict[str, Any]], **facts: Any) -> Path:
 
 
 def _shown(value: Any) -> str:
-    if value is None:
-        return "–"
-    return (
-        f"{value:,.3g}"
-        if isinstance(value, float) and value < 1000
-        else f"{value:,.0f}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, float):
+        return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
+    return "–" if value is None else str(value)

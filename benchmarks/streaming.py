@@ -11,7 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.reporting import publish
+from core.datasets.synthetic import draw_cells
 
 SIZE = 64
 CHILD = """
@@ -41,10 +44,6 @@ print(json.dumps(int(high.split()[1]) * 1024))
 
 def draw(path: Path, count: int) -> None:
     """``count`` drawn cells; a thousand different ones, turned and shaded, so that drawing takes no hour."""
-    import numpy as np
-
-    from core.datasets.synthetic import draw_cells
-
     cells = draw_cells(np.arange(1000) % 8, SIZE, seed=0)
     images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, SIZE, SIZE, 3))
     for start in range(0, count, 1000):
@@ -66,17 +65,11 @@ def main() -> None:
                 [sys.executable, "-c", CHILD, str(path), str(count)], capture_output=True, text=True, check=True
             )
             peak = json.loads(done.stdout)
-            rows.append(
-                {
-                    "pictures": count,
-                    "pictures_mb": round(path.stat().st_size / 1e6),
-                    "peak_memory_mb": round(peak / 1e6),
-                }
-            )
+            megabytes = {"pictures_mb": round(path.stat().st_size / 1e6), "peak_memory_mb": round(peak / 1e6)}
+            rows.append({"pictures": count, **megabytes})
             path.unlink()
     first = rows[0]["peak_memory_mb"]
-    for row in rows:
-        row["against_first"] = round(row["peak_memory_mb"] / first, 2)
+    rows = [{**row, "against_first": round(row["peak_memory_mb"] / first, 2)} for row in rows]
     publish("streaming", rows, size=SIZE)
 
 

@@ -74,3 +74,10 @@ def listed(names: Sequence[str]) -> str:
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """A key that sorts 'a2' before 'a10', without regard to case."""
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name.lower())]
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Lines of ``rows`` of equal length, their columns two spaces apart and flush left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

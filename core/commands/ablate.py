@@ -2,6 +2,7 @@
 
 import argparse
 
+from core.progress import TerminalBar
 from core.settings import add_study_options, parse_settings
 
 
@@ -17,7 +18,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train the variants and print what each gives."""
-    from core.progress import TerminalBar
     from core.training import TrainConfig
     from core.training.config import with_params
     from core.training.studies import ABLATION_BASE, ABLATION_MODEL, run_ablation, summary_text

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from core.errors import HemaLensError
+from core.progress import TerminalBar
 from core.runs import find_run, list_runs
 
 
@@ -40,7 +41,6 @@ def run(options: argparse.Namespace) -> int:
         raise HemaLensError("name the runs to combine, or how many to choose: --select 5")
     members = [find_run(name) for name in options.runs] or list_runs(options.dataset, options.size)
 
-    from core.progress import TerminalBar
     from core.report import one_line
     from core.training.ensemble import combine, select_members
 

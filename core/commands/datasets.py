@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,14 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("datasets", help="list, download and summarize the data sets")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    action = actions.add_parser("list", help="the data sets, their sizes, and what is on this computer")
-    action.set_defaults(handler=show)
+    def add_action(handler: Callable[[argparse.Namespace], int], name: str, about: str) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=about)
+        action.set_defaults(handler=handler)
+        return action
 
-    action = actions.add_parser("add", help="make a folder of pictures, a folder a class, a data set of yours")
+    add_action(show, "list", "the data sets, their sizes, and what is on this computer")
+
+    action = add_action(add, "add", "make a folder of pictures, a folder a class, a data set of yours")
     action.add_argument("name", metavar="NAME", help="small letters, digits and _; all4 and bone_marrow are known")
     action.add_argument("folder", metavar="FOLDER", type=Path)
     action.add_argument("--title", default="", help="what the pages call it (default: its name)")
@@ -34,26 +39,21 @@ def add_parser(subparsers: Any) -> None:
         "--maps-to", default="", metavar="DATASET", help="its classes under other names: another laboratory's cells"
     )
     action.add_argument("--mapping", metavar="CSV", type=Path, help="columns label,code, where names don't tell")
-    action.set_defaults(handler=add)
 
-    action = actions.add_parser("remove", help="take a data set that you added from the list; no picture is deleted")
+    action = add_action(remove, "remove", "take a data set that you added from the list; no picture is deleted")
     action.add_argument("name", metavar="NAME")
-    action.set_defaults(handler=remove)
 
-    action = actions.add_parser("download", help="fetch a data set's images into the data folder")
+    action = add_action(download, "download", "fetch a data set's images into the data folder")
     _add_choice(action)
-    action.set_defaults(handler=download)
 
-    action = actions.add_parser("summarize", help="compute a data set's statistics, as shown without its images")
+    action = add_action(summarize, "summarize", "compute a data set's statistics, as shown without its images")
     _add_choice(action)
-    action.set_defaults(handler=summarize)
 
-    action = actions.add_parser("audit", help="find copies, likely wrong labels and shortcuts in a data set")
+    action = add_action(audit, "audit", "find copies, likely wrong labels and shortcuts in a data set")
     _add_choice(action, size="at the smallest size that is here")
     action.add_argument("--scheme", default="", help="the way to split it (default: its first)")
     action.add_argument("--json", action="store_true", help="print all of it as JSON")
     action.add_argument("--fresh", action="store_true", help="compute it anew, don't take what was kept")
-    action.set_defaults(handler=audit)
 
 
 def _add_choice(parser: argparse.ArgumentParser, size: str = "") -> None:

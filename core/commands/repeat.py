@@ -2,6 +2,7 @@
 
 import argparse
 
+from core.progress import TerminalBar
 from core.settings import add_study_options, parse_settings
 
 
@@ -16,7 +17,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train with each seed and print the spread."""
-    from core.progress import TerminalBar
     from core.training import TrainConfig
     from core.training.config import with_params
     from core.training.studies import run_seeds, summary_text

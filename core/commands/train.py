@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import HemaLensError
+from core.formatting import text_table
+from core.progress import TerminalBar
 from core.settings import parse_settings
 
 if TYPE_CHECKING:  # training needs torch, which the other commands needn't wait for
@@ -28,14 +30,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--arg", action="append", default=[], metavar="NAME=VALUE", help="a model's own argument, such as width=36"
     )
-    for name, kind in (
-        ("epochs", int),
-        ("batch-size", int),
-        ("learning-rate", float),
-        ("momentum", float),
-        ("weight-decay", float),
-    ):
-        parser.add_argument(f"--{name}", type=kind)
+    for name in ("epochs", "batch-size"):
+        parser.add_argument(f"--{name}", type=int)
+    for name in ("learning-rate", "momentum", "weight-decay"):
+        parser.add_argument(f"--{name}", type=float)
     parser.add_argument("--optimizer", choices=("sgd", "adamw", "adam"))
     parser.add_argument("--schedule", choices=("onecycle", "cosine"))
     parser.add_argument("--warmup", type=float, help="share of the steps in which the learning rate rises")
@@ -57,14 +55,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--auxiliary-fraction", type=float, help="their share of each batch, between 0 and 1 (default 0.25)"
     )
-    for former, current, kind in (
-        ("start", "warm_start", str),
-        ("teacher", "distill_from", str),
-        ("teaching", "distill_alpha", float),
-        ("beside", "auxiliary", str),
-        ("beside-share", "auxiliary_fraction", float),
-    ):
-        parser.add_argument(f"--{former}", dest=current, type=kind, help=argparse.SUPPRESS)  # its former name
+    for former, current in (("start", "warm_start"), ("teacher", "distill_from"), ("beside", "auxiliary")):
+        parser.add_argument(f"--{former}", dest=current, help=argparse.SUPPRESS)  # its former name
+    for former, current in (("teaching", "distill_alpha"), ("beside-share", "auxiliary_fraction")):
+        parser.add_argument(f"--{former}", dest=current, type=float, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
@@ -98,7 +92,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _train_one(options: argparse.Namespace, arguments: dict[str, Any], choices: dict[str, Any]) -> int:
-    from core.progress import TerminalBar
     from core.report import one_line
     from core.training import TrainConfig, train
 
@@ -123,10 +116,8 @@ def _check_options_apply(model: str, choices: dict[str, Any]) -> None:
 
     if get_model(model).kind != "classical":
         return
-    where = ("device", "devices", "precision")
-    unsupported = [
-        name for name, value in choices.items() if value is not None and name not in (*CLASSICAL_FIELDS, *where)
-    ]
+    supported = (*CLASSICAL_FIELDS, "device", "devices", "precision")
+    unsupported = [name for name, value in choices.items() if value is not None and name not in supported]
     if unsupported:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in unsupported)
         arguments_text = ", ".join(f"{k}={v}" for k, v in get_model(model).arguments.items())
@@ -136,16 +127,13 @@ def _check_options_apply(model: str, choices: dict[str, Any]) -> None:
 
 
 def _train_all(options: argparse.Namespace, arguments: dict[str, Any], choices: dict[str, Any]) -> int:
-    from core.progress import TerminalBar
     from core.training.distributed import is_secondary
     from core.training.sweep import plan_sweep, sweep_configs, train_all
 
     if options.model or options.force:
         raise HemaLensError("--all trains every model that has no run yet: it goes with neither --model nor --force")
     device_options = ("dataset", "size", "device", "devices", "precision")
-    recipe_changed = arguments or any(
-        value is not None for name, value in choices.items() if name not in device_options
-    )
+    recipe_changed = arguments or any(v is not None for name, v in choices.items() if name not in device_options)
     # Who changes the recipe wants runs of that recipe; who doesn't wants every model to have a run.
     jobs = plan_sweep(sweep_configs(arguments, **choices), any_recipe=not recipe_changed)
     missing = sum(job.existing is None for job in jobs)
@@ -173,17 +161,10 @@ def _table(outcomes: "list[SweepResult]") -> str:
             continue
         val, test = outcome.run.metrics["val"], outcome.run.metrics["test"]
         low, high = test["accuracy_interval"]
-        rows.append(
-            (
-                model,
-                f"{val['accuracy']:.2%}",
-                f"{test['accuracy']:.2%} ({low:.2%} to {high:.2%})",
-                "there already" if outcome.seconds is None else f"{outcome.seconds:,.0f}",
-                outcome.run.name,
-            )
-        )
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]) for row in rows)
+        seconds = "there already" if outcome.seconds is None else f"{outcome.seconds:,.0f}"
+        accuracy = f"{test['accuracy']:.2%} ({low:.2%} to {high:.2%})"
+        rows.append((model, f"{val['accuracy']:.2%}", accuracy, seconds, outcome.run.name))
+    return text_table(rows)
 
 
 def _count(text: str) -> int:

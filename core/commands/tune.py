@@ -6,6 +6,7 @@ file in your cache, or in any database that Optuna speaks to (--storage); its re
 
 import argparse
 
+from core.progress import TerminalBar
 from core.settings import add_study_options, parse_settings
 
 
@@ -28,7 +29,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Search, or write a search's results anew, and tell the best settings."""
-    from core.progress import TerminalBar
     from core.training import TrainConfig
     from core.training.config import with_params
     from core.training.tune import SearchConfig, SearchSpace, cli_options, export_study, tune
