@@ -12,7 +12,7 @@ from core.errors import HemaLensError
 
 # Commands and actions under their former names, which scripts may still type.
 _FORMER_COMMANDS = {"guard": "ood"}
-_FORMER_ACTIONS = {("lab", "anchors"): ("lab", "exemplars")}
+_FORMER_ACTIONS = {"lab anchors": ["lab", "exemplars"]}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     words[:1] = [_FORMER_COMMANDS.get(word, word) for word in words[:1]]
-    words[:2] = _FORMER_ACTIONS.get(tuple(words[:2]), words[:2])
+    words[:2] = _FORMER_ACTIONS.get(" ".join(words[:2]), words[:2])
     parsed = build_parser().parse_args(words)
     try:
         return parsed.handler(parsed)

@@ -392,7 +392,7 @@ def write_run(
     weights: Mapping[str, np.ndarray] | None = None,
     gate_means: Mapping[str, np.ndarray] | None = None,
     importances: Mapping[str, Any] | None = None,
-    export: Callable[[Path, Path], None] | None = None,
+    export: Callable[[Path, Path], object] | None = None,
     complete: Callable[[Run], object] | None = None,
 ) -> Run:
     """Write a whole run to ``root/<dataset>/name`` and return it; an older run of that name is replaced.
@@ -414,7 +414,7 @@ def write_run(
                 table = csv.DictWriter(file, list(history[0]))
                 table.writeheader()
                 table.writerows(history)
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for split, answers in predictions.items():
             arrays[f"{split}_ids"] = answers.ids
             arrays[f"{split}_labels"] = answers.labels.astype(np.uint8)

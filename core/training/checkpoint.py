@@ -1,7 +1,6 @@
 """The state of a training between two epochs, written whole or not at all, without pickle."""
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from core.storage import write_atomic
 
 
 @dataclass
@@ -35,23 +36,10 @@ def save(
     tensors |= {f"best.{k}": v for k, v in state.best_weights.items()}
     for index, entries in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in entries.items() if isinstance(v, Tensor)}
-    facts = {
-        "epoch": state.epoch,
-        "best_epoch": state.best_epoch,
-        "best_accuracy": state.best_accuracy,
-        "best_loss": state.best_loss,
-        "seconds": state.seconds,
-        "history": state.history,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    facts = {k: v for k, v in vars(state).items() if k != "best_weights"}
     # Copies, because safetensors refuses tensors that share memory (a fresh best is the averaged net itself).
-    save_file(
-        {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()},
-        temporary,
-        {"facts": json.dumps(facts)},
-    )
-    temporary.replace(path)
+    copies = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
+    write_atomic(path, lambda temporary: save_file(copies, temporary, {"facts": json.dumps(facts)}))
 
 
 def restore(path: Path, network: nn.Module, averaged: nn.Module | None, optimizer: torch.optim.Optimizer) -> TrainState:

@@ -37,24 +37,16 @@ class DeviceImages:
 
     def __init__(self, images: np.ndarray | ImageRows, device: torch.device) -> None:
         self.device, self.images = device, images
+        fits = not isinstance(images, ImageRows) or (
+            device.type == "cuda" and images.nbytes < torch.cuda.mem_get_info(device)[0] / 2
+        )
         # A copy: the data set's arrays are read-only and shared.
-        self.held = torch.from_numpy(np.array(images)).to(device) if _fits_on(images, device) else None
+        self.held = torch.from_numpy(np.array(images)).to(device) if fits else None
 
     def __getitem__(self, chosen: Tensor) -> Tensor:
         if self.held is not None:
             return self.held[chosen]
         return torch.from_numpy(self.images[chosen.cpu().numpy()]).to(self.device)
-
-
-def _fits_on(images: np.ndarray | ImageRows, device: torch.device) -> bool:
-    if not isinstance(images, ImageRows):
-        return True
-    return device.type == "cuda" and images.nbytes < torch.cuda.mem_get_info(device)[0] / 2
-
-
-def to_device(split: Split, device: torch.device) -> tuple[DeviceImages, Tensor]:
-    """Pictures and labels int64 (N,) of ``split`` for training on ``device``."""
-    return DeviceImages(split.images, device), torch.from_numpy(split.labels.astype(np.int64)).to(device)
 
 
 def channel_statistics(images: np.ndarray | ImageRows) -> tuple[list[float], list[float]]:

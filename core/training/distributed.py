@@ -24,16 +24,9 @@ T = TypeVar("T")
 class ProcessGroup:
     """One process alone on ``device``: every method gives back what it is given. `FabricGroup` does the real work."""
 
-    world_size = 1
-    rank = 0
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process validates, stores, and speaks to the person."""
-        return self.rank == 0
+    def __init__(self, device: torch.device, world_size: int = 1, rank: int = 0) -> None:
+        self.device, self.world_size, self.rank = device, world_size, rank
+        self.is_main = rank == 0  # the process that validates, stores, and speaks to the person
 
     def local_indices(self, indices: Tensor) -> Tensor:
         """This process's part of the batch ``indices`` (indices)."""
@@ -56,12 +49,11 @@ class FabricGroup(ProcessGroup):
     """This process and the others that ``fabric`` has started."""
 
     def __init__(self, fabric: "Fabric") -> None:
-        super().__init__(fabric.device)
+        super().__init__(fabric.device, fabric.world_size, fabric.global_rank)
         self.fabric = fabric
-        self.size, self.rank = fabric.world_size, fabric.global_rank
 
     def local_indices(self, indices: Tensor) -> Tensor:
-        return indices[self.rank :: self.size]
+        return indices[self.rank :: self.world_size]
 
     def wrap_module(self, network: nn.Module) -> nn.Module:
         return self.fabric.setup_module(network, move_to_device=False)

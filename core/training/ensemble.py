@@ -131,7 +131,7 @@ def select_members(runs: Sequence[Run], max_members: int) -> list[Run]:
             for run in pool
             if run not in chosen
         }
-        best = min(losses, key=losses.get, default=None)
+        best = min(losses, key=lambda name: losses[name], default=None)
         if best is None or losses[best] >= lowest:
             break
         lowest = losses[best]

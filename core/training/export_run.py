@@ -34,12 +34,14 @@ SCORED_SPLITS = ("val", "test")  # the splits on which every run is scored
 
 def run_config(config: TrainConfig, name: str, data: LoadedDataset, *packages: str) -> dict[str, Any]:
     """The content of ``config.json``: all that is needed to train the run again, with the ``packages`` used."""
-    kind = get_model(config.model).kind
+    model = get_model(config.model)
+    # What sets the run apart from others of its kind that were trained for home.
+    title = f"{model.title}, any laboratory" if config.augment == STAIN_AUGMENTATION else ""
     return {
         "name": name,
-        **({} if kind == "network" else {"kind": kind}),
+        **({} if model.kind == "network" else {"kind": model.kind}),
         "train": config.as_json(),
-        "model": model_facts(config.model, config.all_model_arguments(), _run_title(config)),
+        "model": model_facts(config.model, config.all_model_arguments(), title),
         "dataset": {
             "name": data.spec.name,
             "title": data.spec.title,
@@ -62,11 +64,6 @@ def score_splits(
         for split, of_split in logits.items()
     }
     return predictions, {split: score(answers.labels, answers.logits) for split, answers in predictions.items()}
-
-
-def _run_title(config: TrainConfig) -> str:
-    """The model's title, with what sets the run apart from others of its kind that were trained for home."""
-    return f"{get_model(config.model).title}, any laboratory" if config.augment == STAIN_AUGMENTATION else ""
 
 
 def model_facts(name: str, arguments: Mapping[str, Any] | None = None, title: str = "") -> dict[str, str]:

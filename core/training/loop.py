@@ -31,6 +31,7 @@ from core.training.checkpoint import TrainState
 from core.training.config import BadConfig, TrainConfig
 from core.training.data import (
     AuxiliaryData,
+    DeviceImages,
     channel_statistics,
     concatenate_auxiliary,
     content_hashes,
@@ -38,7 +39,6 @@ from core.training.data import (
     load_auxiliary,
     network_logits,
     smooth_labels,
-    to_device,
     training_targets,
 )
 from core.training.distributed import ProcessGroup, init_process_group, resolve_world_size
@@ -176,7 +176,9 @@ def fit_network(
     )
     auxiliary = auxiliary or load_auxiliary(config, data, report)
     own_count = len(data["train"])
-    pictures, labels = to_device(concatenate_auxiliary(data["train"], auxiliary), device)
+    split = concatenate_auxiliary(data["train"], auxiliary)
+    pictures = DeviceImages(split.images, device)
+    labels = torch.from_numpy(split.labels.astype("i8")).to(device)
     soft_targets = training_targets(config, data)
     if auxiliary:
         soft_targets = torch.cat(

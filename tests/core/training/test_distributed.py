@@ -92,7 +92,7 @@ def test_auto_takes_all_gpus_and_one_of_anything_else(monkeypatch):
 
 def test_a_batch_that_can_not_be_shared_is_told_before_anything_starts(monkeypatch, tmp_path):
     monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path))
-    monkeypatch.setattr("core.training.loop.assemble", lambda *a: pytest.fail("started"))
+    monkeypatch.setattr("core.training.loop.init_process_group", lambda *a: pytest.fail("started"))
     config = TrainConfig.for_model("cnn_2", dataset="synthetic", size=28, batch_size=33, devices=2, device="cpu")
     with pytest.raises(HemaLensError, match="multiple of 2"):
         train(config)
