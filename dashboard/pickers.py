@@ -327,14 +327,5 @@ def answered_by_line(predictor: Predictor | None, runs: Sequence[Run]) -> None:
         st.button("Back to none", key="lab_none", type="tertiary", icon=":material/close:", on_click=_none)
 
 
-def profile_unused_line(dataset: str) -> None:
-    """On a page where no laboratory answers: says so while one is in use elsewhere."""
-    name = url_state.remembered(PROFILE_KEY)
-    if name and name in [p.name for p in profiles.list_profiles() if p.dataset == dataset]:
-        st.caption(
-            f":material/science: Maps are those of the models as they are, without what your laboratory {name} taught."
-        )
-
-
 def _none() -> None:
     st.session_state[PROFILE_KEY] = _NONE
