@@ -142,15 +142,13 @@ class ClassCurves:
 
     ``roc`` float (K, 2): false positive rate (1 - specificity) and sensitivity, from (0, 0) to (1, 1).
     ``precision_recall`` float (M, 2): recall (= sensitivity) and precision, by rising recall.
-    ``auroc`` and ``average_precision`` are those of all points, in 0 to 1. ``positives`` of ``n`` cells are of the
-    class: their share is the precision of guessing.
+    ``auroc`` and ``average_precision`` are those of all points, in 0 to 1, of ``n`` cells.
     """
 
     roc: np.ndarray
     precision_recall: np.ndarray
     auroc: float
     average_precision: float
-    positives: int
     n: int
 
 
@@ -173,7 +171,6 @@ def class_curves(labels: np.ndarray, probabilities: np.ndarray, index: int) -> C
         precision_recall=simplify_curve(np.stack([recall, precision], axis=1)[::-1]),
         auroc=float(roc_auc_score(truth, score)),
         average_precision=float(average_precision_score(truth, score)),
-        positives=int(truth.sum()),
         n=len(truth),
     )
 

@@ -137,9 +137,11 @@ def uncertainty_summary(
             "single": held.singleton_fraction,
         },
         "risk": {
-            name: _json_floats(getattr(selective, name)[shown]) for name in ("coverage", "risk", "from_probability")
-        }
-        | {"area": selective.area},
+            "coverage": _json_floats(selective.coverage[shown]),
+            "risk": _json_floats(selective.risk[shown]),
+            "from_probability": _json_floats(selective.from_probability[shown]),
+            "area": selective.area,
+        },
     }
 
 

@@ -21,7 +21,7 @@ def curves(runs):
 
 
 def made(roc, precision_recall, auroc=0.9, average_precision=0.8) -> ClassCurves:
-    return ClassCurves(np.array(roc, float), np.array(precision_recall, float), auroc, average_precision, 10, 100)
+    return ClassCurves(np.array(roc, float), np.array(precision_recall, float), auroc, average_precision, 100)
 
 
 @pytest.mark.parametrize("dark", [False, True])
