@@ -87,7 +87,14 @@ def class_dots(
     # trace to subplots.
     traces: list[dict[str, Any]] = []
     axes, headings = {}, []
-    heading = {"xref": "paper", "yref": "paper", "y": 1, "yanchor": "bottom", "yshift": 2, "showarrow": False}
+    heading: dict[str, Any] = {
+        "xref": "paper",
+        "yref": "paper",
+        "y": 1,
+        "yanchor": "bottom",
+        "yshift": 2,
+        "showarrow": False,
+    }
     for number, panel in enumerate(panels):
         axis = f"x{number + 1}" if number else "x"
         axes[axis.replace("x", "xaxis")] = {"domain": [panel.left, panel.right], "zeroline": False} | dict(panel.axis)

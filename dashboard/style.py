@@ -106,7 +106,7 @@ def contrast(one: str, other: str) -> float:
     return (brighter + 0.05) / (darker + 0.05)
 
 
-def inks(values: Sequence[float], steps: Sequence[float], scale: Sequence[str]) -> list[str]:
+def inks(values: Sequence[float] | np.ndarray, steps: Sequence[float], scale: Sequence[str]) -> list[str]:
     """The ink, dark or white, that reads best on the colour that ``scale`` (hex, at ``steps``) has at each value."""
     channels = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in scale], float)
     under = np.stack([np.interp(np.asarray(values, float), steps, channel) for channel in channels.T], axis=-1) / 255
@@ -159,7 +159,7 @@ def rows_axis(fig: go.Figure, dark: bool = False, **axis: Any) -> None:
     fig.update_yaxes(tickfont={"color": ground(dark)["text"]}, **axis)
 
 
-def end_labels(fig: go.Figure, x: Sequence[float], y: Sequence[str], texts: Sequence[str], dark: bool = False) -> None:
+def end_labels(fig: go.Figure, x: Any, y: Any, texts: Sequence[str], dark: bool = False) -> None:
     """Write ``texts`` behind the ends of bars that lie at ``y`` and reach to ``x``."""
     fig.add_scatter(
         x=x,

@@ -9,7 +9,7 @@ Use it around a widget that has the same ``key``::
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -123,7 +123,7 @@ def choice(
     label (a select box's is hidden unless said).
     """
     hidden = box if hidden is None else hidden
-    common = {"format_func": options.get, "key": key, "help": help}
+    common: dict[str, Any] = {"format_func": lambda value: options[value], "key": key, "help": help}
     common["label_visibility"] = "collapsed" if hidden else "visible"
     with linked(key, list(options), default, what, notices=notices):
         if box:

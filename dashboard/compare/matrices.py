@@ -237,7 +237,7 @@ def _share_text(percents: float) -> str:
     return "" if percents == 0 else "< 0.1" if percents < 0.05 else f"{percents:.1f}"
 
 
-def confusion_table(confusion: Sequence[Sequence[int]], codes: Sequence[str]) -> pd.DataFrame:
+def confusion_table(confusion: Sequence[Sequence[int]] | np.ndarray, codes: Sequence[str]) -> pd.DataFrame:
     """A confusion matrix ready for export: rows are the true class, columns the answer."""
     table = pd.DataFrame(confusion, columns=list(codes), index=list(codes))
     table.index.name = "true class"
@@ -266,7 +266,7 @@ def cell_answers(answers: Mapping[str, tuple[Predictions, np.ndarray]], truth: i
 MOST_PICTURES = 60
 
 
-def show_matrices(pair: Sequence[Run], labels: dict[str, str], *, percent: bool, dark: bool) -> None:
+def show_matrices(pair: Sequence[Run], labels: Mapping[str, str], *, percent: bool, dark: bool) -> None:
     """The confusion matrix of one run, or of two and their difference; a click chooses a square."""
     truth, called = st.session_state.get("truth"), st.session_state.get("called")
     marked = (truth, called) if truth and called else None
@@ -317,7 +317,7 @@ def prepare_square(pair: Sequence[Run]) -> None:
             st.info(notice, icon=":material/link:")
 
 
-def square_inspector(pair: Sequence[Run], labels: dict[str, str]) -> None:
+def square_inspector(pair: Sequence[Run], labels: Mapping[str, str]) -> None:
     """The test cells of one square: ids, every run's answer and probabilities, pictures where the data is here."""
     pair = _of_same_classes(pair)
     run = pair[0]
@@ -368,7 +368,7 @@ def _clickable(figure: go.Figure, data: pd.DataFrame, name: str, key: str, by: s
 
 
 def _stored_answers(
-    pair: Sequence[Run], labels: dict[str, str], by: str
+    pair: Sequence[Run], labels: Mapping[str, str], by: str | None
 ) -> tuple[dict[str, tuple[Predictions, np.ndarray]], str | None]:
     """Every run's predictions in the order of the same images; the asked run alone where they can't be paired."""
     stored = {labels[run.name]: cache.predictions(run) for run in pair}
@@ -385,7 +385,7 @@ def _stored_answers(
     }, None
 
 
-def _name_of(label: str, pair: Sequence[Run], labels: dict[str, str]) -> str:
+def _name_of(label: str, pair: Sequence[Run], labels: Mapping[str, str]) -> str:
     return next(run.name for run in pair if labels[run.name] == label)
 
 

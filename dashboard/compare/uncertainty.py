@@ -334,7 +334,7 @@ def _draw(by_run: Mapping[Run, Figures], place: str, title: str, context: Compar
         tuple(figures_by_name),
         context.dark,
     )
-    look = {"unit": context.unit, "dark": context.dark}
+    look: dict[str, Any] = {"unit": context.unit, "dark": context.dark}
     nominal = next(iter(figures_by_name.values()))["nominal"]
     halves = st.grid(2, min_column_width=400, gap="medium")
     with halves.container():

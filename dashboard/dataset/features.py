@@ -74,7 +74,7 @@ def feature_ranking(statistics: TextureStatistics, codes: Sequence[str], split: 
     for feature in FEATURES:
         pairs = pairwise_auroc(feature_values(statistics, codes, feature.key, split))
         if pairs:
-            best, worst = max(pairs, key=pairs.get), min(pairs, key=pairs.get)
+            best, worst = max(pairs, key=lambda p: pairs[p]), min(pairs, key=lambda p: pairs[p])
             mean = float(np.mean(list(pairs.values())))
             rows.append((feature.key, feature.title, mean, pairs[best], pairs[worst], best, worst))
     columns = ["feature", "title", "mean", "best", "worst", "best_pair", "worst_pair"]
@@ -407,7 +407,7 @@ def _class_choice(context: DatasetContext, statistics: TextureStatistics) -> lis
             options,
             key="among",
             max_selections=MOST_CLASSES,
-            format_func=titles.get,
+            format_func=lambda code: titles[code],
             width=560,
         )
     return [code for code in options if code in st.session_state["among"]]

@@ -200,7 +200,7 @@ def colour_histograms(
 def _darkest(summary: Summary, classes: Sequence[CellClass], codes: Sequence[str], unit: str) -> str:
     names = {c.code: of_class(c.name, unit) for c in classes}
     light = {code: float(summary.colour_mean[summary.codes.index(code)].mean()) for code in codes}
-    darkest, lightest = min(light, key=light.get), max(light, key=light.get)
+    darkest, lightest = min(light, key=lambda c: light[c]), max(light, key=lambda c: light[c])
     if light[lightest] - light[darkest] < 2:
         return f"Colours of the {unit}s: they are about equally dark"
     return f"Colours of the {unit}s: {names[darkest]} are the darkest, {names[lightest]} the lightest"
