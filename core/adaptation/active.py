@@ -207,12 +207,9 @@ def estimate_accuracy(
         left_out[out] = head.probabilities(vectors[out], labelled_probabilities[out])
     temperature = fit_regularized_temperature(left_out, labels)
     before = untaught.probabilities(embeddings, probabilities).argmax(1)
-    pseudo_labels = apply_temperature(taught.probabilities(embeddings, probabilities), temperature)
-    pseudo_labels[labelled] = np.eye(pseudo_labels.shape[1])[labels]  # these are known
-    shares = [
-        float(pseudo_labels[np.arange(len(before)), predicted].mean())
-        for predicted in (before, pseudo_labels.argmax(1))
-    ]
+    posterior = apply_temperature(taught.probabilities(embeddings, probabilities), temperature)
+    posterior[labelled] = np.eye(posterior.shape[1])[labels]  # these are known
+    shares = [float(posterior[np.arange(len(before)), predicted].mean()) for predicted in (before, posterior.argmax(1))]
     intervals = [
         wilson_interval(share * _INTERVAL_WEIGHT * len(labelled), _INTERVAL_WEIGHT * len(labelled)) for share in shares
     ]

@@ -86,7 +86,7 @@ def decode(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> D
             raise DecodeError(
                 name, "the file is damaged or incomplete", "Export or copy it again from where it comes from."
             ) from error
-    return DecodedPicture(picture, "JPEG" if image.format == "MPO" else image.format, tuple(notes))
+    return DecodedPicture(picture, "JPEG" if image.format == "MPO" else str(image.format), tuple(notes))
 
 
 def header_shape(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> tuple[int, int]:

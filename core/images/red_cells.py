@@ -61,7 +61,7 @@ def measure_red_cells(pictures: Sequence[np.ndarray]) -> RedCellSize | None:
 
     At most `MAX_MEASURED` are looked at, spread evenly over the batch. None where no size stands out.
     """
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, MAX_MEASURED).astype(int)) if len(pictures) else []
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, MAX_MEASURED).astype(int)) if len(pictures) else ()
     return red_cell_size([circle_coverage(pictures[i]) for i in chosen])
 
 

@@ -46,7 +46,7 @@ def statistic_groups(size: int) -> np.ndarray:
     return np.repeat(STATISTIC_GROUPS, [3 * len(_QUANTILES) + 8, 4 + coarse, bands - coarse + 4])
 
 
-def image_statistics(crops: np.ndarray) -> np.ndarray:
+def image_statistics(crops: np.ndarray | ImageRows) -> np.ndarray:
     """Numbers float32 (N, F) of ``crops`` uint8 (N, S, S, 3), in the order of `statistic_groups`.
 
     Colour: quantiles of each channel, mean, spread and quantiles of red and of blue against green. Scale: how large,
@@ -237,11 +237,15 @@ class OODDetector:
         ``embeddings`` (N, K); ``crops`` uint8 (N, S, S, 3) of the size it was fitted on (not needed without
         ``statistics_gaussians``).
         """
-        return self.ood_score_of(embeddings, image_statistics(crops) if self.statistics_gaussians else None)
+        statistics = image_statistics(crops) if crops is not None and self.statistics_gaussians else None
+        return self.ood_score_of(embeddings, statistics)
 
     def ood_score_of(self, embeddings: np.ndarray, statistics: np.ndarray | None) -> np.ndarray:
+        """As `ood_score`, from what `image_statistics` gives of the crops, None without ``statistics_gaussians``."""
         total = self.embedding_gaussians.squared_distances(embeddings).min(1)
         if self.statistics_gaussians:
+            if statistics is None:
+                raise ValueError("this detector measures pictures too: hand their crops over")
             total = total + self.statistics_gaussians["all"].squared_distances(statistics).min(1)
         return np.sqrt(total) / self.threshold
 
@@ -265,7 +269,7 @@ class OODDetector:
         names = _FIRST_KEYS if facts["version"] == 1 else {key: key for key in _FIRST_KEYS}
         gaussians = {
             name: ClassGaussians(
-                *(arrays[f"{name}.{field}"] for field in _FIELDS),
+                **{field: arrays[f"{name}.{field}"] for field in _FIELDS},
                 residual_precision=float(numbers[names["residual_precision"]]),
                 unit_distance=float(numbers[names["unit_distance"]]),
             )
@@ -295,15 +299,14 @@ class OODDetector:
             ) from error
 
 
-def unusual_groups(detector: OODDetector, statistics: np.ndarray, groups: np.ndarray) -> tuple[str, ...]:
-    """The groups in which ``statistics`` (1, F), numbers ``groups`` these kinds, are unusual by
-    themselves.
-    """
+def unusual_groups(detector: OODDetector, statistics: np.ndarray, size: int) -> tuple[str, ...]:
+    """The groups in which ``statistics`` (1, F) of a crop of ``size`` px are unusual by themselves, most first."""
+    groups = statistic_groups(size)
     far = {
-        kind: float(detector.statistics_gaussians[kind].squared_distances(statistics[:, groups == kind]).min())
-        for kind in STATISTIC_GROUPS
+        name: float(detector.statistics_gaussians[name].squared_distances(statistics[:, groups == name]).min())
+        for name in STATISTIC_GROUPS
     }
-    return tuple(sorted((kind for kind in STATISTIC_GROUPS if far[kind] >= 1), key=lambda kind: -far[kind]))
+    return tuple(sorted((name for name in STATISTIC_GROUPS if far[name] >= 1), key=lambda name: -far[name]))
 
 
 def fit_detector(
@@ -312,8 +315,8 @@ def fit_detector(
     val_embeddings: np.ndarray,
     val_probabilities: np.ndarray,
     val_labels: np.ndarray,
-    crops: np.ndarray | None = None,
-    val_crops: np.ndarray | None = None,
+    crops: np.ndarray | ImageRows | None = None,
+    val_crops: np.ndarray | ImageRows | None = None,
     *,
     coverage: float = NOMINAL_COVERAGE,
     in_distribution_share: float = IN_DISTRIBUTION_SHARE,

@@ -17,14 +17,7 @@ from core.images.crop import Crop
 from core.images.decode import DecodeError
 from core.images.framing import BatchScale, CropWindow, Picture, as_picture, measure_batch, shape_warning
 from core.inference import engine
-from core.inference.ood import (
-    InvalidDetector,
-    OODDetector,
-    detector_of,
-    image_statistics,
-    statistic_groups,
-    unusual_groups,
-)
+from core.inference.ood import InvalidDetector, OODDetector, detector_of, image_statistics, unusual_groups
 from core.inference.scope import spec_for
 from core.probabilities import class_thresholds, prediction_sets, softmax
 from core.progress import Progress, Report, batches, silent
@@ -227,11 +220,12 @@ class Predictor:
         may be more than memory holds: ``batch`` of them are read at a time. Raises `EngineError`.
         """
         queue = iter(pictures)
-        own = iter(windows) if not isinstance(windows, BatchScale | CropWindow) else None
+        same = windows if isinstance(windows, BatchScale | CropWindow) else None
+        own = iter(()) if isinstance(windows, BatchScale | CropWindow) else iter(windows)
         while group := [as_picture(picture) for picture in islice(queue, batch)]:
             cut: list[tuple[CropWindow, Crop] | DecodeError] = []
             for picture in group:
-                where = next(own) if own else windows
+                where = same or next(own)
                 try:
                     window = where.window(picture) if isinstance(where, BatchScale) else where
                     cut.append((window, window.crop(picture.pixels, self.run.size, self.spec)))
@@ -241,15 +235,17 @@ class Predictor:
             output = self.predict_crops(np.stack(crops), batch) if crops else None
             threshold, row = self.threshold, 0
             for picture, entry in zip(group, cut, strict=True):
-                if isinstance(entry, DecodeError) or output is None:
+                if isinstance(entry, DecodeError):
                     yield entry
                     continue
+                assert output is not None  # something was cut
+                window, crop = entry
                 height, width = picture.shape
                 warning = shape_warning(width, height, self.spec)
                 yield Prediction(
                     picture.name,
-                    entry[1],
-                    entry[0],
+                    crop,
+                    window,
                     output.probabilities[row],
                     output.verdicts[row],
                     threshold,
@@ -345,30 +341,29 @@ def decide_verdicts(
             for row, ranked in zip(probabilities, order, strict=True)
         ]
     sets = prediction_sets(probabilities, detector.set_thresholds)
-    statistics, groups = (
-        (image_statistics(crops), statistic_groups(crops.shape[1])) if detector.statistics_gaussians else (None, None)
-    )
+    statistics = image_statistics(crops) if crops is not None and detector.statistics_gaussians else None
+    size = 0 if crops is None else crops.shape[1]
     ood_scores = detector.ood_score_of(embeddings, statistics)
     verdicts = []
     for i, (row, ranked) in enumerate(zip(probabilities, order, strict=True)):
         if ood_scores[i] >= 1:
-            unusual = unusual_groups(detector, statistics[i : i + 1], groups) if statistics is not None else ()
+            unusual = unusual_groups(detector, statistics[i : i + 1], size) if statistics is not None else ()
             verdicts.append(Verdict("out_of_distribution", tuple(ranked[:2].tolist()), float(ood_scores[i]), unusual))
         else:
             verdicts.append(
                 _in_distribution_verdict(
-                    row, ranked, np.flatnonzero(sets[i]), confidence_threshold, float(ood_scores[i])
+                    row, ranked, np.flatnonzero(sets[i]).tolist(), confidence_threshold, float(ood_scores[i])
                 )
             )
     return verdicts
 
 
 def _in_distribution_verdict(
-    row: np.ndarray, ranked: np.ndarray, set_members: Sequence[int], confidence_threshold: float, ood_score: float = 0.0
+    row: np.ndarray, ranked: np.ndarray, set_members: Iterable[int], confidence_threshold: float, ood_score: float = 0.0
 ) -> Verdict:
     if row[ranked[0]] >= confidence_threshold:
         return Verdict("sure", (int(ranked[0]),), ood_score)
-    members = {*np.asarray(set_members, int).tolist(), *ranked[:2].tolist()}
+    members = {*set_members, *ranked[:2].tolist()}
     return Verdict("unsure", tuple(int(k) for k in ranked if k in members), ood_score)
 
 
