@@ -224,7 +224,9 @@ KINDS = (
 def _background(scene: _Scene) -> None:
     """Plasma and red cells with their central pallor, none nearer to the middle than the cell reaches."""
     scene.colour += _rgb(254, 229, 204) + 1.9 * scene.noise(0.3)[..., None]
-    start, slots, cover, tone = scene.uniform(0, 2 * np.pi), 9, *np.zeros((2, 1), np.float32)
+    start, slots = scene.uniform(0, 2 * np.pi), 9
+    cover: Array = np.zeros(1, np.float32)  # how much of a pixel red cells take ...
+    tone: Array = np.zeros(1, np.float32)  # ... and how pale they are there
     for slot in range(slots):
         angle = start + 2 * np.pi * (slot + scene.uniform(-0.3, 0.3)) / slots
         long, wide = scene.bell(0.180, 0.012), scene.bell(0.174, 0.012)
