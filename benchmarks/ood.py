@@ -150,7 +150,8 @@ def main() -> None:
                 those = [predictions[k] for k in np.flatnonzero(chosen)]
                 row(f"{name}, {how}", [p.verdict for p in those], np.array([p.confidence for p in those]))
     print(
-        f"lists at home: mean size {lists.mean_size:.3f}, one class {lists.singleton_fraction:.1%}, overall {lists.overall:.2%}"
+        f"prediction sets at home: mean size {lists.mean_size:.3f}, one class {lists.singleton_fraction:.1%}, "
+        f"overall {lists.overall:.2%}"
     )
     print("coverage by class: " + ", ".join(f"{c} {v:.2%}" for c, v in zip(run.codes, lists.by_class, strict=True)))
     publish(

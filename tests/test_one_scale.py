@@ -1,4 +1,4 @@
-"""One folder is cut at one scale whichever way its pictures come: predict, evaluate --on, lab fit, Classify, Your lab."""
+"""One folder is cut at one scale however its pictures come: predict, evaluate --on, lab fit, Classify, Your lab."""
 
 import json
 import random

@@ -35,8 +35,8 @@ def add_parser(subparsers: Any) -> None:
         "predict",
         help="say the class of pictures of cells, or of whole fields",
         description="Say the class of pictures (of single cells, or of whole fields where a data set teaches them), "
-        "with probabilities and milliseconds, and one of three verdicts: sure, unsure (with the classes that it may be), "
-        "or foreign (the picture does not look like those that the model knows). "
+        "with probabilities and milliseconds, and one of three verdicts: sure, unsure (with the classes that it may "
+        "be), or foreign (the picture does not look like those that the model knows). "
         "A file that can't be read gets an error line of its own, the others are still answered; "
         f"the exit status is then 1. {RESEARCH_LINE}",
     )
