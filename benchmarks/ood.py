@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.ood [RUN] [--labs bccd chula raabin] [--each 100]``
 
-Each row: how well the OOD score tells the images from home test cells (AUROC; beside it what confidence alone would
-tell), and with which verdict they are answered, beside how many were called sure before there was an OOD detector.
+Each row: how well the OOD score tells the images from home test cells (AUROC; next to it what confidence alone would
+tell), and with which verdict they are answered, next to how many were called sure before there was an OOD detector.
 Images of other data sets are framed as uploads are. Home: coverage of the prediction sets by class. What is not on this
 computer is left out and said.
 """
@@ -89,37 +89,37 @@ def framed_by_class(run: Run, name: str, each: int) -> Iterator[tuple[str, np.nd
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", nargs="?", help="a run with a guard (default: BloodMNIST's best)")
+    parser.add_argument("run", nargs="?", help="a run with an OOD detector (default: BloodMNIST's best)")
     parser.add_argument("--labs", nargs="*", default=["bccd", "chula", "raabin"], help="data sets added from a folder")
     parser.add_argument("--each", type=int, default=100, help="pictures of a kind or class (default 100)")
     options = parser.parse_args()
     run = find_run(options.run) if options.run else default_run()
-    predictor, guard = Predictor(run), detector_of(run)
-    if guard is None:
+    predictor, detector = Predictor(run), detector_of(run)
+    if detector is None:
         parser.error(f"{run.name} has no OOD detector: make it with `python -m core ood {run.name}`")
     data = get_dataset(run.dataset).load(run.size, run.config["dataset"]["provenance"]["content_hash"])
     home_split = data["test"]
     at_home = predictor.predict_crops(home_split.images)
-    usual = [verdict.ood_score for verdict in at_home.verdicts]
-    usual_top = at_home.probabilities.max(1)
-    lists = coverage(home_split.labels, prediction_sets(at_home.probabilities, guard.set_thresholds))
+    home_scores = [verdict.ood_score for verdict in at_home.verdicts]
+    home_top = at_home.probabilities.max(1)
+    sets = coverage(home_split.labels, prediction_sets(at_home.probabilities, detector.set_thresholds))
     rows = []
 
     def row(name: str, verdicts: list[Verdict], top: np.ndarray) -> None:
-        kinds, strange = [v.kind for v in verdicts], [v.ood_score for v in verdicts]
-        truth = np.repeat([0, 1], [len(usual), len(strange)])
+        kinds, scores = [v.kind for v in verdicts], [v.ood_score for v in verdicts]
+        truth = np.repeat([0, 1], [len(home_scores), len(scores)])
         itself = name == "home test"
         rows.append(
             {
                 "pictures": name,
-                "n": len(strange),
-                "AUROC": None if itself else float(roc_auc_score(truth, np.r_[usual, strange])),
-                "AUROC by confidence": None if itself else float(roc_auc_score(truth, -np.r_[usual_top, top])),
-                "foreign %": 100 * float(np.mean([kind == "out_of_distribution" for kind in kinds])),
+                "n": len(scores),
+                "AUROC": None if itself else float(roc_auc_score(truth, np.r_[home_scores, scores])),
+                "AUROC by confidence": None if itself else float(roc_auc_score(truth, -np.r_[home_top, top])),
+                "out of distribution %": 100 * float(np.mean([kind == "out_of_distribution" for kind in kinds])),
                 "unsure %": 100 * float(np.mean([kind == "unsure" for kind in kinds])),
                 "sure %": 100 * float(np.mean([kind == "sure" for kind in kinds])),
-                "sure without guard %": 100 * float((top >= predictor.threshold).mean()),
-                "median strangeness": float(np.median(strange)),
+                "sure without OOD detector %": 100 * float((top >= predictor.threshold).mean()),
+                "median OOD score": float(np.median(scores)),
             }
         )
 
@@ -127,7 +127,7 @@ def main() -> None:
         output = predictor.predict_crops(crops)
         row(name, output.verdicts, output.probabilities.max(1))
 
-    row("home test", at_home.verdicts, usual_top)
+    row("home test", at_home.verdicts, home_top)
     for name, crops in non_cell_images(run.size, options.each):
         crops_row(name, crops)
     for name, title in (("all4", "field"), ("bone_marrow", "bone marrow")):
@@ -150,22 +150,22 @@ def main() -> None:
                 those = [predictions[k] for k in np.flatnonzero(chosen)]
                 row(f"{name}, {how}", [p.verdict for p in those], np.array([p.confidence for p in those]))
     print(
-        f"prediction sets at home: mean size {lists.mean_size:.3f}, one class {lists.singleton_fraction:.1%}, "
-        f"overall {lists.overall:.2%}"
+        f"prediction sets at home: mean size {sets.mean_size:.3f}, one class {sets.singleton_fraction:.1%}, "
+        f"overall {sets.overall:.2%}"
     )
-    print("coverage by class: " + ", ".join(f"{c} {v:.2%}" for c, v in zip(run.codes, lists.by_class, strict=True)))
+    print("coverage by class: " + ", ".join(f"{c} {v:.2%}" for c, v in zip(run.codes, sets.by_class, strict=True)))
     publish(
-        "strangers",
+        "ood",
         rows,
         run=run.name,
         provenance=run.provenance,
-        sure_from=predictor.threshold,
-        nominal_coverage=guard.coverage,
-        coverage_by_class=dict(zip(run.codes, lists.by_class.tolist(), strict=True)),
-        coverage_overall=lists.overall,
-        mean_list_size=lists.mean_size,
-        lists_of_one=lists.singleton_fraction,
-        guard_bytes=run.ood_path.stat().st_size,
+        confidence_threshold=predictor.threshold,
+        nominal_coverage=detector.coverage,
+        coverage_by_class=dict(zip(run.codes, sets.by_class.tolist(), strict=True)),
+        coverage_overall=sets.overall,
+        mean_set_size=sets.mean_size,
+        singletons=sets.singleton_fraction,
+        ood_bytes=run.ood_path.stat().st_size,
     )
 
 

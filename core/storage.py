@@ -25,7 +25,9 @@ class CachedFunction(Protocol[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
 
-    def cache_clear(self) -> None: ...
+    def cache_clear(self) -> None:
+        """Drop all that is kept."""
+        ...
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:

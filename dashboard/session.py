@@ -122,10 +122,12 @@ class Result:
 
     @property
     def lead(self) -> Prediction:
+        """What the first of the chosen models says."""
         return self.predictions[0]
 
     @property
     def agree(self) -> bool:
+        """Whether all chosen models name the same class."""
         return len({r.predicted for r in self.predictions}) == 1
 
     @property

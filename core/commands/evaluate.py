@@ -46,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> int:
+    """Score ``options.run`` on its own data set, on another one, or on spoilt pictures; returns the exit code."""
     run = find_run(options.run)
     if options.on:
         return _evaluate_on(run, options)
@@ -132,7 +133,7 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"note: Compare won't show this, the cache can't be written: {error}", file=sys.stderr)
     del figures["uncertainty"]  # curves, for drawing
-    lab_codes = figures["lab_codes"]
+    present_codes = figures["present_codes"]
     if options.json:
         facts = {
             "run": run.name,
@@ -144,7 +145,10 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
         return 0
     over = f"over {figures['slides']} slides" if figures["slides"] else "over cells"
     print(f"{run.name} on {get_dataset(options.on).title}: {figures['n']:,} cells. {scale.note}")
-    for name, text in (("accuracy", f"all {len(run.codes)} classes"), ("accuracy_lab_classes", ", ".join(lab_codes))):
+    for name, text in (
+        ("accuracy", f"all {len(run.codes)} classes"),
+        ("accuracy_present_classes", ", ".join(present_codes)),
+    ):
         low, high = figures[f"{name}_interval"]
         print(
             f"  {text}: {figures[name]:.2%} (95 % interval {over} {low:.2%} to {high:.2%}), "
@@ -160,7 +164,7 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
         f"foreign {shares['out_of_distribution']}; sure and wrong: {shares['confident_and_wrong']}"
     )
     print("       " + "".join(f"{code:>6}" for code in run.codes))
-    for code, row in zip(lab_codes, figures["confusion"], strict=True):
+    for code, row in zip(present_codes, figures["confusion"], strict=True):
         print(f"  {code:<5}" + "".join(f"{count:6d}" for count in row))
     for file, why in lab.unreadable.items():
         print(f"  left out: {file}: {why}")

@@ -18,6 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def handle(options: argparse.Namespace) -> int:
+    """Write the out-of-distribution detector of each of ``options.runs``; returns the exit code."""
     from core.inference.ood import make_detector
     from core.progress import TerminalBar
 

@@ -47,18 +47,22 @@ class ImageRows:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(N, S, S, 3) of the rows in sight."""
         return (len(self.index), *self._header[0][1:])
 
     @property
     def dtype(self) -> np.dtype:
+        """Kind of the stored numbers."""
         return self._header[1]
 
     @property
     def ndim(self) -> int:
+        """How many axes there are."""
         return len(self.shape)
 
     @property
     def nbytes(self) -> int:
+        """Bytes that the rows in sight would take in memory."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -236,10 +240,12 @@ class DatasetSpec:
 
     @property
     def codes(self) -> tuple[str, ...]:
+        """The classes' codes, in their order."""
         return tuple(c.code for c in self.classes)
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """The classes' names, in their order."""
         return tuple(c.name for c in self.classes)
 
     @property

@@ -470,6 +470,7 @@ class FolderImages:
 
     @cached_property
     def labels(self) -> np.ndarray:
+        """Class index of each of its pictures: int64 (N,)."""
         return np.array([self._label_of[self.arrays.files[row]] for row in self.rows], np.int64)
 
     @cached_property

@@ -36,7 +36,7 @@ def external_metrics(
     """How well ``probabilities`` (N, C) name cells whose classes ``labels`` int (N,) are among ``present_classes``
     only.
 
-    ``accuracy`` lets the run answer with any of its C classes, ``accuracy_lab_classes`` with those of the laboratory
+    ``accuracy`` lets the run answer with any of its C classes, ``accuracy_present_classes`` with the laboratory's
     only, which is fair where it is known which can occur. Each has an ``..._interval`` (95 %): over ``slides`` where
     they are known (a bootstrap of whole slides, since cells of one slide are alike), else Wilson's. The balanced
     accuracies weigh each class alike. ``confusion``: counts, rows ``present_classes``, columns all C classes.
@@ -58,10 +58,10 @@ def external_metrics(
         "slides": None if slides is None else len(set(slides)),
         "accuracy": float(correct.mean()),
         "accuracy_interval": list(clustered_interval(correct, slides)),
-        "accuracy_lab_classes": float(correct_present.mean()),
-        "accuracy_lab_classes_interval": list(clustered_interval(correct_present, slides)),
+        "accuracy_present_classes": float(correct_present.mean()),
+        "accuracy_present_classes_interval": list(clustered_interval(correct_present, slides)),
         "balanced_accuracy": balanced_accuracy(labels, correct),
-        "balanced_accuracy_lab_classes": balanced_accuracy(labels, correct_present),
+        "balanced_accuracy_present_classes": balanced_accuracy(labels, correct_present),
         "confusion": confusion.tolist(),
         "mean_confidence": float(confidence.mean()),
         "confident": float(confident.mean()),
@@ -104,7 +104,7 @@ def labels_for_run(lab: LabPictures, run: Run) -> tuple[np.ndarray, list[int]]:
 def validate_externally(run: Run, lab: LabPictures, report: Report = silent) -> tuple[dict[str, Any], Scale]:
     """Figures of ``run`` on the laboratory's pictures (see `external_metrics`), and the scale they were cut at.
 
-    ``lab_codes`` are the classes that have readable pictures there, in the run's order: the rows of ``confusion``.
+    ``present_codes`` are the classes that have readable pictures there, in the run's order: the rows of ``confusion``.
     ``verdicts``: the share of each kind, and ``confident_and_wrong`` of all cells that are called sure and are wrong;
     ``uncertainty``: how far its certainty goes, see `core.evaluation.uncertainty.uncertainty_summary`.
     """
@@ -123,7 +123,7 @@ def validate_externally(run: Run, lab: LabPictures, report: Report = silent) -> 
         "verdicts": shares | {"confident_and_wrong": float(((kinds == "sure") & wrong).mean())},
         "uncertainty": uncertainty_summary(labels, probabilities, prediction_set_thresholds(run), predictor.threshold),
     }
-    return {"lab_codes": [run.codes[k] for k in present], **figures}, scale.scale
+    return {"present_codes": [run.codes[k] for k in present], **figures}, scale.scale
 
 
 def external_datasets(run: Run) -> list[str]:

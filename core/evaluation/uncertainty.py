@@ -104,39 +104,39 @@ def uncertainty_summary(
 ) -> dict[str, Any]:
     """Figures of ``probabilities`` (N, C) for cells of ``labels`` int (N,), ready for JSON; shares in 0 to 1.
 
-    ``thresholds`` (C,) make the short lists, which promise to hold the right class of ``nominal_coverage`` of each
-    class; answers of ``confidence_threshold`` or more are sure. ``reliability``: lists confidence, accuracy, counts,
-    and the calibration ``error``. ``lists``: ``coverage`` (C, None for a class without cells), ``counts``, ``overall``,
-    ``size`` (C) and ``mean_size``, ``single`` (share of lists of one class). ``risk``: lists coverage, risk,
-    from_probability (thinned to `MAX_CURVE_POINTS`), and the ``area`` under them. ``sure``: share of the cells,
-    ``sure_right``: share right of these.
+    ``thresholds`` (C,) make the prediction sets, which promise to hold the right class of ``nominal_coverage`` of each
+    class; answers of ``confidence_threshold`` or more are confident. ``reliability``: lists confidence, accuracy,
+    counts, and the calibration ``error``. ``prediction_sets``: ``coverage`` (C, None for a class without cells),
+    ``counts``, ``overall``, ``mean_size``, ``mean_size_by_class`` (C), ``singletons`` (share of sets of one class).
+    ``risk_coverage``: lists coverage, risk, from_probability (thinned to `MAX_CURVE_POINTS`), and the ``area`` under
+    them. ``confident``: share of the cells, ``confident_accuracy``: share right of these.
     """
     calibration, selective = reliability(labels, probabilities), risk_coverage(labels, probabilities)
     held = coverage(labels, prediction_sets(probabilities, thresholds))
-    correct, sure = probabilities.argmax(1) == labels, probabilities.max(1) >= confidence_threshold
+    correct, confident = probabilities.argmax(1) == labels, probabilities.max(1) >= confidence_threshold
     last = len(selective.coverage) - 1
     shown = np.unique(np.linspace(0, last, min(MAX_CURVE_POINTS, last + 1)).round().astype(int))
     return {
         "n": len(labels),
-        "nominal": nominal_coverage,
-        "sure_from": float(confidence_threshold),
-        "sure": float(sure.mean()),
-        "sure_right": float(correct[sure].mean()) if sure.any() else None,
+        "nominal_coverage": nominal_coverage,
+        "confidence_threshold": float(confidence_threshold),
+        "confident": float(confident.mean()),
+        "confident_accuracy": float(correct[confident].mean()) if confident.any() else None,
         "reliability": {
             "confidence": _json_floats(calibration.confidence),
             "accuracy": _json_floats(calibration.accuracy),
             "counts": calibration.counts.tolist(),
             "error": calibration.error,
         },
-        "lists": {
+        "prediction_sets": {
             "coverage": _json_floats(held.by_class),
             "counts": held.counts.tolist(),
             "overall": held.overall,
-            "size": _json_floats(held.mean_size_by_class),
+            "mean_size_by_class": _json_floats(held.mean_size_by_class),
             "mean_size": held.mean_size,
-            "single": held.singleton_fraction,
+            "singletons": held.singleton_fraction,
         },
-        "risk": {
+        "risk_coverage": {
             "coverage": _json_floats(selective.coverage[shown]),
             "risk": _json_floats(selective.risk[shown]),
             "from_probability": _json_floats(selective.from_probability[shown]),

@@ -98,6 +98,7 @@ class MeasuredPicture:
 
     @cached_property
     def circle_coverage(self) -> CircleCoverage | None:
+        """`red_cells.circle_coverage` of its pixels; None where it is too small."""
         return red_cells.circle_coverage(self.pixels)
 
     def cell(self, red_cell: float | None) -> WhiteCell | None:

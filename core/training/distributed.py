@@ -53,15 +53,19 @@ class FabricGroup(ProcessGroup):
         self.fabric = fabric
 
     def local_indices(self, indices: Tensor) -> Tensor:
+        """This process's share of ``indices`` (N,): every ``world_size``-th, from its rank on."""
         return indices[self.rank :: self.world_size]
 
     def wrap_module(self, network: nn.Module) -> nn.Module:
+        """``network`` with its gradients averaged over the processes."""
         return self.fabric.setup_module(network, move_to_device=False)
 
     def all_reduce_mean(self, value: Tensor) -> Tensor:
+        """The mean of ``value`` over the processes, the same in each."""
         return self.fabric.all_reduce(value.clone(), reduce_op="mean")
 
     def broadcast(self, value: T) -> T:
+        """What the main process holds as ``value``."""
         return self.fabric.broadcast(value)
 
 

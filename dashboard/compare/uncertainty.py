@@ -49,7 +49,7 @@ def risk_points(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
     """A row for each name and point of its curve: answered and wrong (%), from (the probability, %)."""
     rows = []
     for name, figures in figures_by_name.items():
-        risk = figures["risk"]
+        risk = figures["risk_coverage"]
         for answered, wrong, start in zip(risk["coverage"], risk["risk"], risk["from_probability"], strict=True):
             rows.append((name, 100 * answered, 100 * wrong, 100 * start))
     return pd.DataFrame(rows, columns=["name", "answered", "wrong", "from"])
@@ -59,8 +59,10 @@ def coverage_points(figures_by_name: Mapping[str, Figures], codes: Sequence[str]
     """A row for each name and class: held and its interval (%), size (mean classes listed), cells; NaN without any."""
     rows = []
     for name, figures in figures_by_name.items():
-        lists = figures["lists"]
-        for code, held, count, size in zip(codes, lists["coverage"], lists["counts"], lists["size"], strict=True):
+        sets = figures["prediction_sets"]
+        for code, held, count, size in zip(
+            codes, sets["coverage"], sets["counts"], sets["mean_size_by_class"], strict=True
+        ):
             if held is None:
                 rows.append((name, code, *[np.nan] * 4, 0))
                 continue
@@ -76,19 +78,19 @@ def uncertainty_table(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
     """
     rows = []
     for name, figures in figures_by_name.items():
-        lists, right = figures["lists"], figures["sure_right"]
+        sets, right = figures["prediction_sets"], figures["confident_accuracy"]
         verdicts = figures.get("verdicts") or {"out_of_distribution": np.nan, "confident_and_wrong": np.nan}
         rows.append(
             {
                 "name": name,
                 "cells": figures["n"],
                 "error": 100 * figures["reliability"]["error"],
-                "sure": 100 * figures["sure"],
+                "sure": 100 * figures["confident"],
                 "sure_right": None if right is None else 100 * right,
-                "held": 100 * lists["overall"],
-                "lowest": 100 * min(share for share in lists["coverage"] if share is not None),
-                "size": lists["mean_size"],
-                "single": 100 * lists["single"],
+                "held": 100 * sets["overall"],
+                "lowest": 100 * min(share for share in sets["coverage"] if share is not None),
+                "size": sets["mean_size"],
+                "single": 100 * sets["singletons"],
                 "answered": 100 * share_answered_at(figures),
                 "foreign": 100 * verdicts["out_of_distribution"],
                 "sure_and_wrong": 100 * verdicts["confident_and_wrong"],
@@ -99,7 +101,7 @@ def uncertainty_table(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
 
 def share_answered_at(figures: Figures, target: float = TARGET) -> float:
     """The largest share of the cells that can be answered with ``target`` of the answers wrong at most, 0 to 1."""
-    risk = figures["risk"]
+    risk = figures["risk_coverage"]
     shares_answered = [
         answered for answered, wrong in zip(risk["coverage"], risk["risk"], strict=True) if wrong <= target
     ]
@@ -330,12 +332,12 @@ def _draw(by_run: Mapping[Run, Figures], place: str, title: str, context: Compar
     codes, names = list(spec.codes), spec.names
     key = (
         place,
-        tuple((run, by_run[run]["risk"]["area"]) for run in runs),
+        tuple((run, by_run[run]["risk_coverage"]["area"]) for run in runs),
         tuple(figures_by_name),
         context.dark,
     )
     look: dict[str, Any] = {"unit": context.unit, "dark": context.dark}
-    nominal = next(iter(figures_by_name.values()))["nominal"]
+    nominal = next(iter(figures_by_name.values()))["nominal_coverage"]
     halves = st.grid(2, min_column_width=400, gap="medium")
     with halves.container():
         reliability = reliability_points(figures_by_name)
@@ -374,7 +376,7 @@ def _table(figures_by_name: Mapping[str, Figures], context: CompareContext) -> N
     table = uncertainty_table(figures_by_name)
     number = st.column_config.NumberColumn
     units = f"{context.unit}s"
-    sure_from = ", ".join(f"{100 * figures['sure_from']:.0f} %" for figures in figures_by_name.values())
+    thresholds = ", ".join(f"{100 * figures['confidence_threshold']:.0f} %" for figures in figures_by_name.values())
     config = {
         "name": st.column_config.TextColumn("Model", pinned=True),
         "cells": number(capitalized(units), format="localized"),
@@ -383,7 +385,7 @@ def _table(figures_by_name: Mapping[str, Figures], context: CompareContext) -> N
             "Sure",
             format="%.1f %%",
             help=f"Share of the {units} answered with the probability of a sure answer "
-            f"or more ({sure_from}), set on val so that 99.5 % of them are right.",
+            f"or more ({thresholds}), set on val so that 99.5 % of them are right.",
         ),
         "sure_right": number("Right when sure", format="%.2f %%"),
         "held": number("List holds it", format="%.2f %%", help="Share of short lists that hold the right class."),

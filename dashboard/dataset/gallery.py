@@ -262,6 +262,7 @@ def counts_table(summary: Summary, classes: Sequence[CellClass]) -> pd.DataFrame
 
 
 def show_counts(table: pd.DataFrame) -> None:
+    """Draw the table of images a class, split by split."""
     st.dataframe(
         table,
         hide_index=True,

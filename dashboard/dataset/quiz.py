@@ -33,6 +33,7 @@ class QuizAnswer:
 
     @property
     def right(self) -> bool:
+        """Whether it names the class."""
         return self.label == self.said
 
 
@@ -66,6 +67,7 @@ class Quiz:
 
     @property
     def right(self) -> int:
+        """How many questions were answered rightly."""
         return sum(answer.right for answer in self.answers)
 
     def compared(self) -> tuple[int, int, int]:

@@ -29,7 +29,7 @@ def test_at_home_the_ticked_runs_stand_side_by_side(three):
     table = page.dataframe[0].value
     assert table["name"].tolist() == ["Fair, 64 px", "Good, 64 px"]
     home = home_uncertainty(three[0])
-    assert table["size"].iloc[1] == pytest.approx(home["lists"]["mean_size"])
+    assert table["size"].iloc[1] == pytest.approx(home["prediction_sets"]["mean_size"])
     assert "99 % of each class" in texts(page)
     assert not [box for box in page.selectbox if box.key == "cells"]  # there is no laboratory
 
@@ -49,7 +49,7 @@ def test_a_laboratory_is_asked_by_a_button_and_then_drawn(three, lab, monkeypatc
     def fake(run, pictures, report):
         asked.append((run.name, len(pictures)))
         report(Progress(4, 4, "asking the model", "picture"))
-        return {"doubt": home_uncertainty(run)}, None
+        return {"uncertainty": home_uncertainty(run)}, None
 
     monkeypatch.setattr("core.evaluation.external.validate_externally", fake)
     monkeypatch.setattr("dashboard.compare.uncertainty.validate_externally", fake)
@@ -61,7 +61,7 @@ def test_a_laboratory_is_asked_by_a_button_and_then_drawn(three, lab, monkeypatc
 
 
 def test_what_was_asked_in_the_shell_is_there(three, lab):
-    cache_validation(three[1], lab, {"doubt": home_uncertainty(three[1])})
+    cache_validation(three[1], lab, {"uncertainty": home_uncertainty(three[1])})
     page = opened("compare", view="doubt", runs="good-64-1,fair-64-1", cells=lab)
     assert page.dataframe[0].value["name"].tolist() == ["Fair, 64 px"]
     assert "Good, 64 px has not been asked" in texts(page)

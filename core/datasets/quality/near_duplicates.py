@@ -43,7 +43,9 @@ class Images(Protocol):
     """Pictures uint8 (N, S, S, 3), in memory or on disk, taken by slices and index arrays."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """(N, S, S, 3)."""
+        ...
 
     def __len__(self) -> int: ...
 

@@ -12,10 +12,13 @@ from core.datasets.pictures import read_dataset_pictures
 from core.evaluation.external import (
     cache_validation,
     cached_validation,
+    clustered_interval,
     external_datasets,
+    external_metrics,
     labels_for_run,
     validate_externally,
 )
+from core.evaluation.metrics import balanced_accuracy
 from tests.stub_runs import make_run
 
 __all__ = ["make_run"]
@@ -53,10 +56,10 @@ def test_pictures_come_with_labels_and_slides(lab):
 
 def test_a_run_is_scored_in_its_own_classes(lab, make_run):
     figures, scale = validate_externally(make_run(), read_dataset_pictures(lab))
-    assert figures["accuracy"] == figures["accuracy_lab_classes"] == 1  # red is BA, green is EO for the stub
+    assert figures["accuracy"] == figures["accuracy_present_classes"] == 1  # red is BA, green is EO for the stub
     assert figures["n"] == 12
     assert figures["slides"] == 4
-    assert figures["lab_codes"] == ["BA", "EO"]  # no monocyte can be read
+    assert figures["present_codes"] == ["BA", "EO"]  # no monocyte can be read
     assert len(figures["confusion"]) == 2
     assert scale.source in ("whole", "nuclei", "official")
     blind = make_run("blind-64-1", weights=np.eye(3, 8)[:, [3, 0, 1, 2, 4, 5, 6, 7]])  # calls red EO, green ERB
@@ -75,7 +78,7 @@ def test_the_shell_prints_it_and_gives_json(lab, make_run, tmp_path, monkeypatch
     run = make_run()
     assert main(["evaluate", str(run.path), "--on", lab, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["lab_codes"] == ["BA", "EO"]
+    assert found["present_codes"] == ["BA", "EO"]
     assert found["accuracy"] == 1
     assert main(["evaluate", str(run.path), "--on", lab]) == 0
     said = capsys.readouterr().out
@@ -89,7 +92,7 @@ def test_verdicts_and_uncertainty_stand_beside_the_figures(lab, make_run):
     assert sum(figures["verdicts"][kind] for kind in ("sure", "unsure", "out_of_distribution")) == pytest.approx(1)
     assert figures["verdicts"]["confident_and_wrong"] == 0
     assert figures["uncertainty"]["n"] == 12
-    assert figures["uncertainty"]["lists"]["coverage"][:2] == [1, 1]
+    assert figures["uncertainty"]["prediction_sets"]["coverage"][:2] == [1, 1]
 
 
 def test_what_a_run_was_asked_is_kept_by_laboratory(lab, make_run, capsys):
@@ -102,3 +105,38 @@ def test_what_a_run_was_asked_is_kept_by_laboratory(lab, make_run, capsys):
     assert cached_validation(run)[lab]["uncertainty"]["n"] == 12
     assert external_datasets(run) == [lab]
     assert external_datasets(make_run("narrow", codes=("EO", "ERB"))) == []
+
+
+def test_an_answer_outside_the_laboratorys_classes_is_wrong_but_has_a_second_choice():
+    labels = np.array([1, 1, 3, 3])
+    probabilities = np.array(
+        [[0.0, 0.95, 0.0, 0.05], [0.6, 0.3, 0.0, 0.1], [0.0, 0.0, 0.97, 0.03], [0.0, 0.7, 0.0, 0.3]]
+    )
+    found = external_metrics(labels, probabilities, [1, 3], confidence_threshold=0.9)
+    assert found["accuracy"] == 0.25
+    assert found["accuracy_present_classes"] == 0.75
+    assert found["confusion"] == [[1, 1, 0, 0], [0, 1, 1, 0]]
+    assert found["confident"] == 0.5
+    assert found["confident_and_wrong"] == 0.25
+    assert found["mean_confidence"] == pytest.approx((0.95 + 0.6 + 0.97 + 0.7) / 4)
+    assert found["slides"] is None
+
+
+def test_balanced_weighs_classes_alike():
+    assert balanced_accuracy(np.array([0] * 9 + [1]), np.array([True] * 9 + [False])) == 0.5
+
+
+def test_cells_that_stand_and_fall_with_their_slide_widen_the_interval():
+    slides = np.repeat([f"S{k}" for k in range(10)], 20)
+    hits = np.repeat(np.arange(10) % 2 == 0, 20)
+    low, high = clustered_interval(hits, slides)
+    wilson_low, wilson_high = clustered_interval(hits)
+    assert low < wilson_low - 0.1
+    assert high > wilson_high + 0.1
+    mixed_low, mixed_high = clustered_interval(np.tile([True, False], 100), slides)
+    assert mixed_high - mixed_low == 0  # each slide has the same share
+
+
+def test_one_slide_tells_no_more_than_its_cells():
+    hits = np.array([True, True, False, True])
+    assert clustered_interval(hits, ["A"] * 4) == clustered_interval(hits)

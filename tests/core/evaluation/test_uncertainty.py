@@ -19,21 +19,21 @@ def test_all_figures_fit_together_and_into_json():
         labels[1500:], probabilities[1500:], thresholds, confidence_threshold=0.9, nominal_coverage=0.95
     )
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert (found["n"], found["nominal"]) == (1500, 0.95)
-    assert found["lists"]["coverage"][3] is None
-    assert min(found["lists"]["coverage"][:3]) > 0.92
+    assert (found["n"], found["nominal_coverage"]) == (1500, 0.95)
+    assert found["prediction_sets"]["coverage"][3] is None
+    assert min(found["prediction_sets"]["coverage"][:3]) > 0.92
     assert sum(found["reliability"]["counts"]) == 1500
-    risk = found["risk"]
+    risk = found["risk_coverage"]
     assert len(risk["risk"]) == MAX_CURVE_POINTS
     assert risk["coverage"][-1] == 1
     wrong = (probabilities[1500:].argmax(1) != labels[1500:]).mean()
     assert abs(risk["risk"][-1] - wrong) < 1e-6
-    assert found["sure_right"] > 0.95
-    assert 0 < found["sure"] < 1
+    assert found["confident_accuracy"] > 0.95
+    assert 0 < found["confident"] < 1
 
 
 def test_nothing_sure_is_said():
     found = uncertainty_summary(np.array([0, 1]), np.full((2, 2), 0.5), np.zeros(2), confidence_threshold=0.9)
-    assert found["sure"] == 0
-    assert found["sure_right"] is None
-    assert found["risk"]["coverage"] == [1]
+    assert found["confident"] == 0
+    assert found["confident_accuracy"] is None
+    assert found["risk_coverage"]["coverage"] == [1]

@@ -1,4 +1,4 @@
-"""Three voices: what is known, what is doubtful, what is foreign; and the file that tells."""
+"""Three verdicts: sure, unsure, out of distribution; and the file that tells."""
 
 import json
 
@@ -27,11 +27,11 @@ def cells(n: int, seed: int):
 
 @pytest.fixture(scope="module")
 def known():
-    """A guard, and 1,500 cells like those that it was fitted on."""
+    """A detector, and 1,500 cells like those that it was fitted on."""
     embeddings, labels, _, frames = cells(1000, 0)
     val_embeddings, val_labels, val_probabilities, val_frames = cells(600, 1)
-    guard = fit_detector(embeddings, labels, val_embeddings, val_probabilities, val_labels, frames, val_frames)
-    return guard, cells(1500, 2)
+    detector = fit_detector(embeddings, labels, val_embeddings, val_probabilities, val_labels, frames, val_frames)
+    return detector, cells(1500, 2)
 
 
 def share(found, kind: str) -> float:
@@ -39,8 +39,8 @@ def share(found, kind: str) -> float:
 
 
 def test_known_cells_are_kept_and_named(known):
-    guard, (embeddings, labels, probabilities, frames) = known
-    found = decide_verdicts(guard, probabilities, embeddings, frames, 0.9)
+    detector, (embeddings, labels, probabilities, frames) = known
+    found = decide_verdicts(detector, probabilities, embeddings, frames, 0.9)
     assert share(found, "out_of_distribution") <= 0.025
     assert share(found, "sure") > 0.9
     for verdict, row in zip(found, probabilities, strict=True):
@@ -53,18 +53,18 @@ def test_known_cells_are_kept_and_named(known):
 
 
 def test_a_short_list_has_the_two_likeliest_and_whatever_the_promise_asks(known):
-    guard, _ = known
+    detector, _ = known
     embedding, frame = np.zeros((1, 12), "f4"), draw_cells(np.array([0]), SIZE, 0)
-    lenient = OODDetector(np.float32([0.5, 0.01, 0.01, 0.5]), 0.99, guard.embedding_gaussians, {}, 1e9)
+    lenient = OODDetector(np.float32([0.5, 0.01, 0.01, 0.5]), 0.99, detector.embedding_gaussians, {}, 1e9)
     row = np.array([[0.30, 0.05, 0.25, 0.40]])
     assert decide_verdicts(lenient, row, embedding, frame, 0.9)[0].classes == (3, 0, 2, 1)
-    strict = OODDetector(np.ones(4, "f4"), 0.99, guard.embedding_gaussians, {}, 1e9)
+    strict = OODDetector(np.ones(4, "f4"), 0.99, detector.embedding_gaussians, {}, 1e9)
     assert decide_verdicts(strict, row, embedding, frame, 0.9)[0].classes == (3, 0)
     assert decide_verdicts(strict, row, embedding, frame, 0.4)[0].kind == "sure"
 
 
-def test_strange_pictures_are_foreign_even_where_the_network_takes_them_for_a_cell(known):
-    guard, (embeddings, _, probabilities, frames) = known
+def test_strange_pictures_are_out_of_distribution_even_where_the_network_takes_them_for_a_cell(known):
+    detector, (embeddings, _, probabilities, frames) = known
     rng = np.random.default_rng(3)
     strange = {
         "blank": np.full((20, SIZE, SIZE, 3), 255, np.uint8),
@@ -72,32 +72,32 @@ def test_strange_pictures_are_foreign_even_where_the_network_takes_them_for_a_ce
         "inverted": 255 - frames[:20],
     }
     for name, pictures in strange.items():
-        found = decide_verdicts(guard, probabilities[:20], embeddings[:20], pictures, 0.9)
+        found = decide_verdicts(detector, probabilities[:20], embeddings[:20], pictures, 0.9)
         assert share(found, "out_of_distribution") == 1, name
         assert all("colour" in verdict.unusual for verdict in found), name
         assert found[0].classes[0] == probabilities[0].argmax()
 
 
-def test_a_strange_embedding_is_foreign_too(known):
-    guard, (embeddings, _, probabilities, frames) = known
-    found = decide_verdicts(guard, probabilities, embeddings + 5, frames, 0.9)
+def test_a_strange_embedding_is_out_of_distribution_too(known):
+    detector, (embeddings, _, probabilities, frames) = known
+    found = decide_verdicts(detector, probabilities, embeddings + 5, frames, 0.9)
     assert share(found, "out_of_distribution") == 1
     assert np.mean([verdict.unusual == () for verdict in found]) > 0.9  # nothing is wrong with the picture
 
 
 def test_colour_scale_and_texture_are_told_apart(known):
-    guard, (embeddings, _, probabilities, frames) = known
+    detector, (embeddings, _, probabilities, frames) = known
     grainy = np.clip(frames + np.random.default_rng(0).normal(0, 12, (*frames.shape[:3], 1)), 0, 255).astype("u1")
     redder = frames.copy()
     redder[..., 1] = redder[..., 1] * 0.6
     for pictures, kind in ((grainy, "texture"), (redder, "colour")):
-        found = decide_verdicts(guard, probabilities, embeddings, pictures, 0.9)
+        found = decide_verdicts(detector, probabilities, embeddings, pictures, 0.9)
         first = [verdict.unusual[0] for verdict in found if verdict.unusual]
         assert len(first) > 1000
         assert np.mean([kind == one for one in first]) > 0.8, kind
 
 
-def test_without_a_guard_there_are_two_voices():
+def test_without_a_detector_there_are_two_verdicts():
     found = decide_verdicts(None, np.array([[0.95, 0.03, 0.02], [0.2, 0.5, 0.3]]), None, None, 0.9)
     assert [(verdict.kind, verdict.classes, verdict.ood_score) for verdict in found] == [
         ("sure", (0,), 0.0),
@@ -108,10 +108,10 @@ def test_without_a_guard_there_are_two_voices():
 
 def test_fitted_without_pictures_the_embedding_decides(known):
     embeddings, labels, probabilities, _ = cells(1000, 0)
-    guard = fit_detector(embeddings[:500], labels[:500], embeddings[500:], probabilities[500:], labels[500:])
-    assert guard.statistics_gaussians == {}
-    assert (guard.ood_score(embeddings[500:]) < 1).mean() >= 0.99
-    found = decide_verdicts(guard, probabilities, embeddings + 5, None, 0.9)
+    detector = fit_detector(embeddings[:500], labels[:500], embeddings[500:], probabilities[500:], labels[500:])
+    assert detector.statistics_gaussians == {}
+    assert (detector.ood_score(embeddings[500:]) < 1).mean() >= 0.99
+    found = decide_verdicts(detector, probabilities, embeddings + 5, None, 0.9)
     assert share(found, "out_of_distribution") == 1
 
 
@@ -122,13 +122,13 @@ def test_few_cells_of_some_classes_are_enough_to_fit():
     labels = np.repeat([0, 2], 30)
     embeddings[labels == 2] += 3
     probabilities = np.full((60, CLASSES), 0.25)
-    guard = fit_detector(
+    detector = fit_detector(
         embeddings[::2], labels[::2], embeddings[1::2], probabilities[1::2], labels[1::2], in_distribution_share=0.9
     )
-    assert (guard.set_thresholds[[1, 3]] == 0).all()  # without cells nothing can be ruled out
-    assert (guard.set_thresholds[[0, 2]] > 0.2).all()
-    assert (guard.ood_score(embeddings[1::2]) < 1).mean() >= 0.9
-    assert (guard.ood_score(rng.normal(size=(20, 100)) * 4) >= 1).all()
+    assert (detector.set_thresholds[[1, 3]] == 0).all()  # without cells nothing can be ruled out
+    assert (detector.set_thresholds[[0, 2]] > 0.2).all()
+    assert (detector.ood_score(embeddings[1::2]) < 1).mean() >= 0.9
+    assert (detector.ood_score(rng.normal(size=(20, 100)) * 4) >= 1).all()
 
 
 def test_a_large_embedding_still_makes_a_small_file(tmp_path):
@@ -140,35 +140,35 @@ def test_a_large_embedding_still_makes_a_small_file(tmp_path):
     )
     probabilities = np.full((2000, 8), 1 / 8)
     frames = draw_cells(labels, SIZE, 0)
-    guard = fit_detector(
+    detector = fit_detector(
         embeddings[:1500], labels[:1500], embeddings[1500:], probabilities[1500:], labels[1500:],
         frames[:1500], frames[1500:],
     )  # fmt: skip
-    guard.save(tmp_path / "guard.safetensors")
-    assert (tmp_path / "guard.safetensors").stat().st_size < 80_000
-    beside = embeddings[1500:] + rng.normal(size=(500, 600))  # off the ten directions in which cells differ
-    assert (guard.ood_score(beside, frames[1500:]) >= 1).all()
+    detector.save(tmp_path / "ood.safetensors")
+    assert (tmp_path / "ood.safetensors").stat().st_size < 80_000
+    off_plane = embeddings[1500:] + rng.normal(size=(500, 600))  # off the ten directions in which cells differ
+    assert (detector.ood_score(off_plane, frames[1500:]) >= 1).all()
 
 
-def test_a_guard_comes_back_as_it_was_saved(known, tmp_path):
-    guard, (embeddings, _, probabilities, frames) = known
-    path = tmp_path / "guard.safetensors"
-    guard.save(path)
+def test_a_detector_comes_back_as_it_was_saved(known, tmp_path):
+    detector, (embeddings, _, probabilities, frames) = known
+    path = tmp_path / "ood.safetensors"
+    detector.save(path)
     assert path.stat().st_size < 60_000
     again = OODDetector.load(path)
-    assert (again.threshold, again.coverage) == (guard.threshold, guard.coverage)
+    assert (again.threshold, again.coverage) == (detector.threshold, detector.coverage)
     assert decide_verdicts(again, probabilities, embeddings, frames, 0.9) == decide_verdicts(
-        guard, probabilities, embeddings, frames, 0.9
+        detector, probabilities, embeddings, frames, 0.9
     )
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not a guard", "other", "newer"])
+@pytest.mark.parametrize("content", [None, b"", b"not a detector", "other", "newer"])
 def test_a_broken_file_is_told(known, tmp_path, content):
-    path = tmp_path / "guard.safetensors"
+    path = tmp_path / "ood.safetensors"
     if content == "other":
         save_file({"a": np.zeros(3)}, path)
     elif content == "newer":
-        save_file({"a": np.zeros(3)}, path, {"guard": json.dumps({"version": 99})})
+        save_file({"a": np.zeros(3)}, path, {"detector": json.dumps({"version": 99})})
     elif content is not None:
         path.write_bytes(content)
     with pytest.raises(InvalidDetector, match="core ood RUN"):

@@ -56,7 +56,7 @@ def test_risk_ends_at_all_cells_and_the_title_tells_what_one_percent_buys(found)
     fig = risk_figure(points, title=risk_title(found))
     for trace, one in zip(fig.data, found.values(), strict=True):
         assert trace.x[-1] == 100
-        assert trace.y[-1] == pytest.approx(100 * one["risk"]["risk"][-1])
+        assert trace.y[-1] == pytest.approx(100 * one["risk_coverage"]["risk"][-1])
     shares = sorted(100 * share_answered_at(one) for one in found.values())
     assert 0 < shares[0] < shares[1]
     assert fig.layout.title.text.startswith(f"{shares[0]:.0f} to ")
@@ -64,7 +64,7 @@ def test_risk_ends_at_all_cells_and_the_title_tells_what_one_percent_buys(found)
 
 def test_a_run_that_is_wrong_wherever_it_is_surest_is_told():
     bad = figures()
-    bad["risk"] |= {"risk": [0.5, 0.6], "coverage": [0.1, 1.0], "from_probability": [0.9, 0.2]}
+    bad["risk_coverage"] |= {"risk": [0.5, 0.6], "coverage": [0.1, 1.0], "from_probability": [0.9, 0.2]}
     assert share_answered_at(bad) == 0
     assert "However few cells" in risk_title({"Bad": bad})
 
