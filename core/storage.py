@@ -10,24 +10,14 @@ import tempfile
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from threading import Condition
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from cachetools import LRUCache, cached
 from safetensors.numpy import save_file
 
 P = ParamSpec("P")
-T = TypeVar("T", covariant=True)
-
-
-class CachedFunction(Protocol[P, T]):
-    """A function whose results are kept until ``cache_clear()``."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
-
-    def cache_clear(self) -> None:
-        """Drop all that is kept."""
-        ...
+T = TypeVar("T")
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -81,7 +71,7 @@ def file_mark(path: Path) -> tuple[str, int, int, int]:
     return str(path.absolute()), stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-def cached_file(maxsize: int) -> Callable[[Callable[P, T]], CachedFunction[P, T]]:
+def cached_file(maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Decorate a function of a file: what it returns is kept until the file (its first argument, a Path) changes.
 
     Further arguments must be hashable. At most ``maxsize`` results are kept, the one not asked for longest goes first;

@@ -53,6 +53,7 @@ def tops(path: Path, **options: bool) -> set[str]:
 
 def test_there_is_something_to_read():
     assert all(SOURCES[area] for area in AREAS)
+    assert {"core.inference", "core.adaptation"} <= {module_name(path) for path in light_sources()}
 
 
 @pytest.mark.parametrize("path", EVERY, ids=name_of)

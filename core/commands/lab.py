@@ -40,8 +40,13 @@ def add_parser(subparsers: Any) -> None:
     how = action.add_mutually_exclusive_group()
     how.add_argument("--budget", type=int, metavar="N", help="use N labels only, as if N questions were asked; 0: none")
     how.add_argument("--per-class", type=int, metavar="N", help="use N labels of each class, drawn at random")
-    action.add_argument("--choose", choices=("active", "random"), default="active", help="which N (default: active)")
-    action.add_argument("--draw", choices=("all", "natural"), default="all", help="the whole folder, or differentials")
+    action.add_argument("--query", choices=("active", "random"), default="active", help="which N (default: active)")
+    action.add_argument(
+        "--sample", choices=("all", "natural"), default="all", help="the whole folder, or differentials"
+    )
+    former = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}  # the former names of these two
+    action.add_argument("--choose", dest="query", choices=("active", "random"), **former)
+    action.add_argument("--draw", dest="sample", choices=("all", "natural"), **former)
     action.add_argument("--repeats", type=int, default=1, metavar="N", help="repeat with other draws")
     action.add_argument("--json", action="store_true", help="print all figures as JSON")
     action.set_defaults(handler=fit)
@@ -105,8 +110,8 @@ def fit(options: argparse.Namespace) -> int:
                 run.codes,
                 budget=options.budget,
                 per_class=options.per_class,
-                strategy=options.choose,
-                population=options.draw,
+                strategy=options.query,
+                population=options.sample,
                 repeats=options.repeats,
                 exemplars=exemplars,
                 report=bar,
@@ -147,8 +152,8 @@ def _facts(
         "framing": cells.scale.note,
         "labelled": dict(profile.labelled),
         "estimate": estimate,
-        "population": options.draw,
-        "query_strategy": options.choose,
+        "population": options.sample,
+        "query_strategy": options.query,
         "budget": options.budget,
         "per_class": options.per_class,
         "repeats": len(trials),
@@ -178,7 +183,7 @@ def _tell(run: Run, pictures: LabPictures, cells: LabCells, profile: LabProfile,
             print(f"    {STAGES[stage]:24} {line}")
     labelled = ", ".join(f"{n} {code}" for code, n in profile.labelled.items()) or "none"
     print(f"  the profile {profile.name!r} was taught by: {labelled}")
-    if profile.after:
+    if profile.before and profile.after:
         print(
             f"  estimated: {profile.before[0]:.0%} right before, {profile.after[0]:.0%} after "
             f"(95 % interval {profile.after[1]:.0%} to {profile.after[2]:.0%})"

@@ -36,7 +36,7 @@ class Summary:
     ``counts``: split to int64 (C,). ``mean_cells`` uint8 (C, M, M, 3): the mean of all training
     images, M = min(size, 64). ``histograms`` float32 (C, 3, 32): shares of the pixels
     in the middle of the training images (a disc of 0.6 of the side, where the cell is) by level of
-    red, green, blue (each adds up to 1), over bins of 8 levels. ``colour_mean``, ``colour_std``
+    red, green, blue (each adds up to 1), over bins of 8 levels. ``colour_mean``
     float32 (C, 3): over the same pixels, 0 to 255.
     ``likeness`` float32 (C, C): of the val images of a class (row), the share whose most similar
     training image (by colour at each distance from the middle) is of the class of the column.
@@ -52,7 +52,6 @@ class Summary:
     mean_cells: np.ndarray
     histograms: np.ndarray
     colour_mean: np.ndarray
-    colour_std: np.ndarray
     likeness: np.ndarray
     duplicates: dict[str, int]
 
@@ -96,10 +95,7 @@ def summarize(loaded: LoadedDataset) -> Summary:
             pixels = train.images[members[part]]
             sums[label] += pixels.sum(0, dtype=np.float64)
             bins[label] += [np.bincount(pixels[..., c][:, middle].ravel(), minlength=256) for c in range(3)]
-    levels = np.arange(256)
     frequencies = bins / np.maximum(bins.sum(-1, keepdims=True), 1)
-    mean = frequencies @ levels
-    deviation = np.sqrt(np.maximum(frequencies @ levels**2 - mean**2, 0))
     cells = sums / np.maximum(counts["train"], 1)[:, None, None, None]
     return Summary(
         dataset=loaded.spec.name,
@@ -109,8 +105,7 @@ def summarize(loaded: LoadedDataset) -> Summary:
         counts=counts,
         mean_cells=_shrink(cells),
         histograms=frequencies.reshape(classes, 3, BINS, -1).sum(-1).astype(np.float32),
-        colour_mean=mean.astype(np.float32),
-        colour_std=deviation.astype(np.float32),
+        colour_mean=(frequencies @ np.arange(256)).astype(np.float32),
         likeness=_nearest_class_shares(loaded, classes),
         duplicates=_duplicates(loaded),
     )
@@ -160,7 +155,7 @@ def load_summary(dataset: str, size: int, folder: Path = SUMMARIES) -> Summary |
     return None
 
 
-_ARRAYS = ("mean_cells", "histograms", "colour_mean", "colour_std", "likeness")
+_ARRAYS = ("mean_cells", "histograms", "colour_mean", "likeness")
 
 
 def _paths(dataset: str, size: int, folder: Path) -> tuple[Path, Path]:

@@ -10,7 +10,7 @@ import numpy as np
 from core.studies import Study, Trial, mean_interval
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
+    import optuna
 
 STUDY_MEASURES = ("test", "score")
 
@@ -127,7 +127,7 @@ def setting_importance(study: Study) -> dict[str, float] | None:
     return {name: float(share) for name, share in shares.items()} or None
 
 
-def _distribution(spec: Mapping[str, Any]) -> "BaseDistribution":
+def _distribution(spec: Mapping[str, Any]) -> "optuna.distributions.BaseDistribution":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if spec["kind"] == "choice":

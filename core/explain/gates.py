@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from core.datasets.base import ImageRows
 from core.models.attention import GatedBlock, record_gates
 from core.models.base import ImageClassifier, to_float
 from core.progress import batches
@@ -52,7 +53,11 @@ def image_gates(network: ImageClassifier, image: np.ndarray) -> list[StageGates]
 
 @torch.inference_mode()
 def class_gate_means(
-    network: ImageClassifier, images: np.ndarray, labels: np.ndarray, classes: int | Sequence[str], batch: int = 256
+    network: ImageClassifier,
+    images: np.ndarray | ImageRows,
+    labels: np.ndarray,
+    classes: int | Sequence[str],
+    batch: int = 256,
 ) -> dict[str, np.ndarray]:
     """Mean channel gates of each class: stage -> float32 (classes, C); empty without attention.
 

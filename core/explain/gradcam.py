@@ -64,12 +64,7 @@ def preserve_state(network: ImageClassifier) -> Iterator[None]:
             module.training = training
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
-            parameter.grad = None
-
-
-def clear_networks() -> None:
-    """Drop all kept networks."""
-    _open_network.cache_clear()
+        network.zero_grad()
 
 
 @dataclass(frozen=True)
@@ -117,7 +112,7 @@ def cam_stages(network: ImageClassifier, size: int) -> list[CamStage]:
     """
     noise = torch.rand((1, 3, size, size), generator=torch.Generator().manual_seed(0)).to(network.mean.device)
     x = (noise - network.mean) / network.std
-    by_size: dict[tuple[int, int], tuple[nn.Module, Tensor]] = {}
+    by_size: dict[tuple[int, ...], tuple[nn.Module, Tensor]] = {}
     if isinstance(network.body, nn.Sequential) and network.cam_layer is network.body:
         for layer in network.body:
             x = layer(x)

@@ -66,7 +66,7 @@ def overlay(
     """
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity must lie between 0 and 1, not {opacity}")
-    large = upsample_map(values, *picture.shape[:2], interpolation)
+    large = upsample_map(values, picture.shape[0], picture.shape[1], interpolation)
     weight = opacity * np.clip(2 * np.nan_to_num(large), 0, 1)[..., None] if fade else np.float32(opacity)
     mixed = (1 - weight) * picture.astype(np.float32) + weight * apply_colour_map(large, colour_map).astype(np.float32)
     return np.clip(mixed.round(), 0, 255).astype(np.uint8)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
+from core.datasets.base import ImageRows
 from core.errors import HemaLensError
 from core.probabilities import softmax
 from core.progress import Report, batches, silent
@@ -59,7 +60,7 @@ def thread_count() -> int:
     return min(MAX_THREADS, _usable_cores())
 
 
-def logits(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
+def logits(run: Run, images: np.ndarray | ImageRows, batch: int = BATCH) -> np.ndarray:
     """Scores float32 (N, C) of ``images`` uint8 (N, S, S, 3), ``batch`` at a time. Raises `EngineError`.
 
     A combination's are the log of the mean probability over its members and views, divided by the
@@ -102,7 +103,9 @@ def feature_maps(run: Run, images: np.ndarray, batch: int = BATCH) -> np.ndarray
     return _outputs(run, images, ("features",), batch)[0]
 
 
-def mean_probabilities(members: Sequence[Run], count: int, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
+def mean_probabilities(
+    members: Sequence[Run], count: int, images: np.ndarray | ImageRows, batch: int = BATCH
+) -> np.ndarray:
     """Mean over ``members`` and the first ``count`` views of ``images`` uint8 (N, S, S, 3): float64 (N, C), each > 0.
 
     The members are of one data set and size. Raises `EngineError`.
@@ -125,7 +128,7 @@ def _members(run: Run) -> tuple[Run, ...]:
         raise EngineError(f"{error}.") from error
 
 
-def _outputs(run: Run, images: np.ndarray, outputs: Sequence[str], batch: int) -> list[np.ndarray]:
+def _outputs(run: Run, images: np.ndarray | ImageRows, outputs: Sequence[str], batch: int) -> list[np.ndarray]:
     _check_images(run, images)
     session = _session(run)
     # An empty batch still goes through the graph once, for the shape of what comes out.
@@ -146,7 +149,7 @@ def _output_names(run: Run) -> set[str]:
     return {output.name for output in _session(run).get_outputs()}
 
 
-def _check_images(run: Run, images: np.ndarray) -> None:
+def _check_images(run: Run, images: np.ndarray | ImageRows) -> None:
     expected_shape = (run.size, run.size, 3)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected_shape:
         raise EngineError(

@@ -18,7 +18,7 @@ class Gate:
     """Gates of one block in one forward pass: ``channel`` (N, C) and, for CBAM, ``spatial`` (N, 1, h, w)."""
 
     stage: str
-    channel: Tensor | None
+    channel: Tensor
     spatial: Tensor | None = None
 
 

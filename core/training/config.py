@@ -69,9 +69,9 @@ class TrainConfig:
     devices: int = 1
 
     def __post_init__(self) -> None:
-        spec = get_dataset(self.dataset) if self.dataset else None
+        spec = get_dataset(self.dataset)
         model = get_model(self.model)
-        schemes = [s.name for s in spec.schemes] if spec else []
+        schemes = [s.name for s in spec.schemes]
         checks = {
             "scheme": (
                 self.scheme in ("", *schemes),

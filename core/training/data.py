@@ -98,9 +98,11 @@ def load_auxiliary(config: TrainConfig, data: LoadedDataset, report: Report = si
     if not config.auxiliary:
         return None
     spec = get_dataset(config.auxiliary)
-    size = min((s for s in spec.sizes if s * spec.auxiliary_for.crop >= config.size), default=max(spec.sizes))
+    kin = spec.auxiliary_for
+    assert kin is not None  # the configuration has made sure
+    size = min((s for s in spec.sizes if s * kin.crop >= config.size), default=max(spec.sizes))
     loaded = spec.load(size, report=report)
-    part = _in_classes_of(loaded, spec.auxiliary_for, data.spec.codes, config.size)
+    part = _in_classes_of(loaded, kin, data.spec.codes, config.size)
     counts = np.bincount(part.labels, minlength=len(data.spec.codes))
     facts = {
         "name": spec.name,
@@ -136,7 +138,8 @@ def _in_classes_of(data: LoadedDataset, kin: AuxiliaryFor, codes: tuple[str, ...
 
 def _centre_crops(images: np.ndarray, fraction: float, size: int) -> np.ndarray:
     """The central share ``fraction`` of pictures uint8 (N, S, S, 3), resized to uint8 (N, size, size, 3)."""
-    box = centre_box(*images.shape[1:3], round(fraction * images.shape[1]))
+    side = images.shape[1]
+    box = centre_box(side, side, round(fraction * side))
     bilinear = Image.Resampling.BILINEAR
     crops = [np.asarray(Image.fromarray(image).crop(box).resize((size, size), bilinear)) for image in images]
     return np.stack(crops)

@@ -62,7 +62,9 @@ class FabricGroup(ProcessGroup):
 
     def all_reduce_mean(self, value: Tensor) -> Tensor:
         """The mean of ``value`` over the processes, the same in each."""
-        return self.fabric.all_reduce(value.clone(), reduce_op="mean")
+        mean = self.fabric.all_reduce(value.clone(), reduce_op="mean")
+        assert isinstance(mean, Tensor)  # as what was given
+        return mean
 
     def broadcast(self, value: T) -> T:
         """What the main process holds as ``value``."""

@@ -230,7 +230,7 @@ def fit_network(
         train_right = process_group.all_reduce_mean(total_right).item() * process_group.world_size
 
         candidate = averaged.module if averaged is not None else network
-        scores = None
+        scores = math.nan, math.nan  # the leader's are everybody's
         if process_group.is_main:
             val_logits = network_logits(candidate, data["val"].images, device, bf16=bf16)
             correct = (val_logits.argmax(1) == truth).float().mean().item()

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from core.errors import HemaLensError
 from core.training.config import TrainConfig
 
+Tensors = list[Tensor] | tuple[Tensor, ...]
+
 
 def choose_device(name: str) -> torch.device:
     """The device called ``name``; 'auto' takes CUDA, else Apple's MPS, else the CPU."""
@@ -89,11 +91,11 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
     return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=True)
 
 
-def ema_update(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+def ema_update(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """Exponential average of weights whose decay starts low, so that the first random weights are soon forgotten."""
 
     @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         if averaged[0].is_floating_point():
             n = int(count)
             torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))

@@ -174,12 +174,12 @@ def run_variants(
 
 def _run_variant(config: TrainConfig, data: LoadedDataset, number: int, variant: Variant, report: Report) -> Trial:
     clock = Stopwatch(choose_device(config.device))
-    facts = {"number": number, "params": dict(variant.params), "seed": config.seed, "label": variant.label}
+    trial = Trial(number, dict(variant.params), config.seed, None, 0.0, 0, label=variant.label)
     try:
         result = run_trial(config, data, test=True, report=report)
     except TrainingFailed:
-        return Trial(**facts, score=None, seconds=clock.seconds(), epochs=0, state="failed")
-    return Trial(**facts, score=result.score, seconds=result.seconds, epochs=result.epochs, test=result.test)
+        return replace(trial, seconds=clock.seconds(), state="failed")
+    return replace(trial, score=result.score, seconds=result.seconds, epochs=result.epochs, test=result.test)
 
 
 def _load_or_create(
@@ -223,7 +223,7 @@ def summary_text(study: Study) -> str:
     width = max((len(label or study.model) for label in study.by_label()), default=0)
     for label, trials in study.by_label().items():
         scores = [
-            _interval_text([t.score for t in trials]),
+            _interval_text([t.score for t in trials if t.score is not None]),
             _interval_text([t.test for t in trials if t.test is not None]),
         ]
         seconds = sum(t.seconds for t in trials) / len(trials)

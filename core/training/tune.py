@@ -234,7 +234,7 @@ def _serialise_sqlite_writes(storage: RDBStorage) -> None:
     storage.engine.dispose()
 
     @sqlalchemy.event.listens_for(storage.engine, "connect")
-    def prepare(connection: Any, record: Any) -> None:
+    def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         # A trial makes dozens of small writes: a log ahead of the file spares each the wait for the disk.
         connection.execute("PRAGMA journal_mode=WAL")

@@ -160,11 +160,10 @@ def _exact_duplicates(run: Run, images: str) -> dict[str, tuple[ImageRef, ...]]:
 PER_PAGE = 12
 _SIDE = 128
 _LEVELS = (
-    ("Best model alone", "best", "The highest accuracy on test among the models shown."),
-    ("Mean of all", "mean", "Each {unit} gets the class with the highest mean probability over the models shown."),
+    ("Best model alone", "The highest accuracy on test among the models shown."),
+    ("Mean of all", "Each {unit} gets the class with the highest mean probability over the models shown."),
     (
         "At least one is right",
-        "any_right",
         "What picking the right model for every {unit} would reach. Nobody can pick so: it is an upper bound for any "
         "way of choosing among these models.",
     ),
@@ -206,8 +205,9 @@ def _together_section(
             )
             show_figure(fig, missed, "missed-by", "missed_by")
         with st.container(width=230):
-            for label, value, help_line in _LEVELS:
-                st.metric(label, f"{100 * getattr(together, value):.2f} %", help=help_line.format(unit=context.unit))
+            values = (together.best, together.mean, together.any_right)
+            for (label, help_line), value in zip(_LEVELS, values, strict=True):
+                st.metric(label, f"{100 * value:.2f} %", help=help_line.format(unit=context.unit))
     sizes = sorted({run.size for run in difficulty.runs})
     parts = [f"{counted(models, 'model')} on {together.n:,} test {context.unit}s of {difficulty.runs[0].provenance}"]
     if len(sizes) > 1:

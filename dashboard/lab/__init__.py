@@ -27,7 +27,6 @@ from dashboard.session import UploadSession
 ANSWERS_ASKED = 25  # answers that make a laboratory's own reading
 MORE_ANSWERS = 5  # so many again for who wants to go on
 ANSWERS_PER_CLASS = 5  # answers of one class that are worth waiting for
-FEWEST_CELLS = 5  # cells below which nothing can be told
 CELLS_ASKED = 50  # cells that are asked for
 _NAME = "My laboratory"
 _TABLES = (".csv", ".tsv", ".txt")

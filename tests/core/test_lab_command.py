@@ -60,15 +60,22 @@ def run(capsys, *arguments):
 
 
 def test_fit_measures_with_the_labels_of_folders(capsys, folder):
-    status, out, _ = run(capsys, "fit", "ward", folder, "--budget", 10, "--repeats", 3, "--choose", "random", "--json")
+    status, out, _ = run(capsys, "fit", "ward", folder, "--budget", 10, "--repeats", 3, "--query", "random", "--json")
     found = json.loads(out)
     assert status == 0
     assert (found["cells"], found["repeats"]) == (40, 3)
+    assert (found["population"], found["query_strategy"]) == ("all", "random")
     assert set(found["labelled"]) == {"EO", "NE"}
     assert sum(found["labelled"].values()) == 10
     assert found["base"]["accuracy"]["mean"] < 0.7
     assert found["after"]["accuracy"] == {"mean": 1.0, "sd": 0.0, "worst": 1.0, "n": 30}
     assert set(found["adapted"]) == set(found["base"]) >= {"accuracy", "accuracy_all_classes", "balanced"}
+
+
+def test_options_under_their_former_names(capsys, folder):
+    _, out, _ = run(capsys, "fit", "ward", folder, "--budget", 5, "--choose", "random", "--draw", "natural", "--json")
+    found = json.loads(out)
+    assert (found["population"], found["query_strategy"]) == ("natural", "random")
 
 
 def test_all_labels_of_a_table_are_used_without_a_budget(capsys, table):

@@ -12,6 +12,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from core import paths, runs
+from core.adaptation.active import ActiveLearner
+from core.adaptation.head import encode_pictures
+from core.adaptation.profile import make_profile, save_profile
 from core.cli import main
 from core.commands.predict import expand, printable
 from core.datasets.synthetic import draw_cells
@@ -191,6 +194,32 @@ def test_a_named_run_and_a_missing_one(run, make_run, cells, capsys):
     assert json.loads(capsys.readouterr().out)["models"][0]["run"] == small.name
     assert main(["predict", "--model", "nosuch", "--image-path", str(cells / "green.png")]) == 1
     assert "nosuch" in capsys.readouterr().err
+
+
+def test_a_profile_answers_as_it_was_taught(run, cells, capsys):
+    """The run takes red for BA; its laboratory says that red cells are platelets."""
+    pictures = np.stack([np.asarray(drawn("red")), np.asarray(drawn("green"))] * 20)
+    learner = ActiveLearner(encode_pictures(run, pictures, side=64), np.ones(len(run.codes), bool))
+    for cell in range(20):
+        learner = learner.with_answer(cell, run.codes.index("PLT" if cell % 2 == 0 else "EO"))
+    save_profile(make_profile("ward", run, learner))
+    ask = ["predict", "--profile", "ward", "--image-path", str(cells / "green.png")]
+    drawn("red").save(cells / "red.png")
+    assert main(["predict", "--json", "--image-path", str(cells / "red.png")]) == 0
+    assert json.loads(capsys.readouterr().out)["results"][0]["class"] == "BA"
+    assert main([*ask, str(cells / "red.png"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(model["run"], model["profile"]) for model in found["models"]] == [(run.name, "ward")]
+    assert [result["class"] for result in found["results"]] == ["EO", "PLT"]
+    assert main(ask) == 0
+    assert "Answers as taught by your laboratory ward." in capsys.readouterr().out
+    for more, reason in (
+        (["--model", run.name], "leave --profile or --model out"),
+        (["--dataset", "all4"], "was taught for bloodmnist, not for all4"),
+        (["--profile", "nosuch"], "No laboratory is called"),
+    ):
+        assert main([*ask, *more]) == 1
+        assert reason in capsys.readouterr().err
 
 
 def test_a_broken_graph_is_told_in_one_line(run, cells, capsys):

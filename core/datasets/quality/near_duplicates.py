@@ -75,15 +75,13 @@ class DuplicatePairs:
     """P pairs of pictures: ``first`` < ``second`` int64 (P,), ``similarity`` float32 (P,), ``identical`` bool (P,).
 
     Similarity is 1 for identical pictures, else the correlation of thumbnails. Of several identical pictures each is
-    paired with the first, of near copies any two that are alike. ``typical_similarity`` is the similarity of the data
-    set's ordinary nearest neighbours, ``threshold`` the least of a pair.
+    paired with the first, of near copies any two that are alike. ``threshold`` is the least of a pair.
     """
 
     first: np.ndarray
     second: np.ndarray
     similarity: np.ndarray
     identical: np.ndarray
-    typical_similarity: float
     threshold: float
 
     def __len__(self) -> int:
@@ -142,7 +140,6 @@ def near_duplicate_pairs(images: Images, report: Report = silent) -> DuplicatePa
         second=np.concatenate([exact_copies, right[near]]),
         similarity=np.concatenate([np.ones(len(exact_copies), np.float32), similarity[near]]),
         identical=np.arange(len(exact_copies) + near.sum()) < len(exact_copies),
-        typical_similarity=float(typical),
         threshold=float(threshold),
     )
 

@@ -12,9 +12,9 @@ from core.runs import Run
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    kept.clear_networks()
+    kept._open_network.cache_clear()
     yield
-    kept.clear_networks()
+    kept._open_network.cache_clear()
 
 
 @pytest.fixture
