@@ -49,7 +49,7 @@ def right(page):
     with open(download.value.path(), encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == CELLS
-    return sum(code_in(row["file"]) == row["class"] for row in rows), rows[0]["laboratory"]
+    return sum(code_in(row["file"]) == row["class"] for row in rows), rows[0]["profile"]
 
 
 def test_a_laboratory_is_taught_by_25_answers_and_answers_on_classify(visitor, cells):
