@@ -16,7 +16,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def wilson_interval(correct: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(correct: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson score interval of ``correct`` out of ``n``, both bounds in 0 to 1.
 
     Wilson, E. B. (1927), J. Am. Stat. Assoc. 22(158), 209-212.

@@ -209,19 +209,25 @@ def _studies_of(studies: list[Study]) -> list[str]:
 
 def _ablation_table(study: Study) -> str:
     groups = study.by_label()
-    base = mean_interval([t.score for t in next(iter(groups.values()))])[0] if groups else 0.0
+    base = mean_interval(_scores(next(iter(groups.values()))))[0] if groups else 0.0
     lines = ["| variant | seeds | val, mean (95 % interval of the mean) | against the base | run time a seed |"]
     lines.append("|---|--:|---|--:|--:|")
     for label, trials in groups.items():
-        against = 100 * (sum(t.score for t in trials) / len(trials) - base)
+        against = 100 * (sum(_scores(trials)) / len(trials) - base)
         lines.append(f"| {label} | {len(trials)} | {_mean_text(trials)} | {against:+.2f} | {_time_text(trials)} |")
     return "\n".join([f"{study.title}, {study.base['epochs']} epochs:", "", *lines, "", study.note])
 
 
+def _scores(trials: tuple[Trial, ...]) -> list[float]:
+    """Of complete trials, which all have one."""
+    return [t.score for t in trials if t.score is not None]
+
+
 def _mean_text(trials: tuple[Trial, ...]) -> str:
-    if len(trials) < 2:
-        return f"{trials[0].score:.2%}"
-    mean, low, high = mean_interval([t.score for t in trials])
+    scores = _scores(trials)
+    if len(scores) < 2:
+        return f"{scores[0]:.2%}"
+    mean, low, high = mean_interval(scores)
     return f"{mean:.2%} ({low:.2%} to {high:.2%})"
 
 
@@ -239,10 +245,12 @@ def _seeds_row(study: Study) -> str:
 
 
 def _tuned_row(study: Study) -> str:
+    best = study.best
+    assert best is not None  # a search without one has no row
     pruned = sum(t.state == "pruned" for t in study.trials)
-    settings = ", ".join(f"{k} {f'{v:.3g}' if isinstance(v, float) else v}" for k, v in study.best.params.items())
+    settings = ", ".join(f"{k} {f'{v:.3g}' if isinstance(v, float) else v}" for k, v in best.params.items())
     return (
-        f"| {get_model(study.model).title} | {study.size} | {len(study.trials)} ({pruned}) | {study.best.score:.2%} "
+        f"| {get_model(study.model).title} | {study.size} | {len(study.trials)} ({pruned}) | {best.score:.2%} "
         f"| {study.metric} | {settings} | {study.seconds / 60:.0f} min |"
     )
 

@@ -65,12 +65,6 @@ def save_tensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
     )
 
 
-def file_mark(path: Path) -> tuple[str, int, int, int]:
-    """What tells a file from the one it replaced: its path, time (ns), size, inode; OSError where it is not there."""
-    stat = path.stat()
-    return str(path.absolute()), stat.st_mtime_ns, stat.st_size, stat.st_ino
-
-
 def cached_file(maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Decorate a function of a file: what it returns is kept until the file (its first argument, a Path) changes.
 
@@ -80,6 +74,8 @@ def cached_file(maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """
 
     def key(path: Path, *arguments: Hashable, **options: Hashable) -> Hashable:
-        return file_mark(path), arguments, tuple(sorted(options.items()))
+        stat = path.stat()
+        mark = str(path.absolute()), stat.st_mtime_ns, stat.st_size, stat.st_ino
+        return mark, arguments, tuple(sorted(options.items()))
 
     return cached(LRUCache(maxsize), key=key, condition=Condition())

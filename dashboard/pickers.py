@@ -89,7 +89,7 @@ def page_title(title: str) -> DatasetSpec:
         st.selectbox(
             "Data set",
             list(offered),
-            format_func=titles.get,
+            format_func=titles.__getitem__,
             key=DATASET_KEY,
             on_change=_changed,
             label_visibility="collapsed",
@@ -204,7 +204,7 @@ def fast_runs(runs: Sequence[Run]) -> set[str]:
     measured = {run.name: ms for run in runs if (ms := (run.metrics.get("latency") or {}).get("batch1_ms"))}
     if len(measured) < FEWEST_MEASURED:
         return set()
-    return set(sorted(measured, key=measured.get)[: round(len(measured) / 4)])
+    return set(sorted(measured, key=measured.__getitem__)[: round(len(measured) / 4)])
 
 
 def _family(run: Run) -> str:
@@ -258,15 +258,17 @@ def run_picker(
         short[name] += FAST
     if quick:
         help = " ".join(filter(None, [help, "Listed by family, type to search; 'fast' marks the quickest quarter."]))
-    chosen = [name for name in default if name in by_name] or [preferred_run(on_trusted_split(runs)).name]
+    best = preferred_run(on_trusted_split(runs))
+    assert best is not None  # there are some
+    chosen = [name for name in default if name in by_name] or [best.name]
     with linked(key, names, chosen if multiple else chosen[0], "run", many=multiple):
         if multiple:
             picked = st.multiselect(
-                label, names, format_func=short.get, key=key, max_selections=max_selections, help=help
+                label, names, format_func=short.__getitem__, key=key, max_selections=max_selections, help=help
             )
         else:
             lines = {name: describe(run, short[name]) for name, run in by_name.items()}
-            picked = [st.selectbox(label, names, format_func=lines.get, key=key, help=help)]
+            picked = [st.selectbox(label, names, format_func=lines.__getitem__, key=key, help=help)]
     return [by_name[name] for name in picked]
 
 

@@ -193,7 +193,10 @@ class UploadSession:
             self.stats.duplicates += 1
             return identity
         try:
-            self._check_room(name)
+            if self._bytes > KEPT_BYTES:
+                raise DecodeError(
+                    name, "there is no room for more pictures on this page", "Download the results, clear them, go on."
+                )
             picture = decode(data, name)
         except DecodeError as error:
             self.failures[name, error.reason] = error
@@ -371,12 +374,6 @@ class UploadSession:
             for cell in self.cells.values()
             if not any(cell.id in of_one for of_one in waiting)
         ]
-
-    def _check_room(self, name: str) -> None:
-        if self._bytes > KEPT_BYTES:
-            raise DecodeError(
-                name, "there is no room for more pictures on this page", "Download the results, clear them, go on."
-            )
 
 
 SESSIONS = "classify_trays"

@@ -55,11 +55,12 @@ def prepare(
     if link is not None and link != previous.get(key):  # a link that this session has not written: it decides
         selected = []
         for asked in link.split(",") if many else [link]:
+            found: str | None = asked
             if asked not in options:
                 missing.append(asked)
-                asked = nearest(asked, [o for o in options if o not in selected])
-            if asked is not None and asked not in selected:
-                selected.append(asked)
+                found = nearest(asked, [o for o in options if o not in selected])
+            if found is not None and found not in selected:
+                selected.append(found)
         st.session_state[key] = selected if many else (selected[0] if selected else None)
     elif key in st.session_state:
         now = st.session_state[key]

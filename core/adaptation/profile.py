@@ -65,7 +65,7 @@ def make_profile(name: str, run: Run, learner: ActiveLearner) -> LabProfile:
     _, labels = learner.labelled
     estimate = learner.estimate()
     counts = np.bincount(labels, minlength=len(run.codes))
-    accuracies = [None, None]
+    accuracies: list[tuple[float, float, float] | None] = [None, None]
     if estimate:
         accuracies = [(estimate.before, *estimate.before_interval), (estimate.after, *estimate.after_interval)]
     return LabProfile(
@@ -181,7 +181,8 @@ def read_profile(path: Path) -> LabProfile:
             prefix = "guard."
         elif version != _VERSION:
             raise ValueError("another version of HemaLens wrote it")
-        head = Head(*(arrays[f"head.{name}"] for name in _HEAD), temperature=float(facts.pop("temperature")))
+        centre, spread, weights, prior = (arrays[f"head.{name}"] for name in _HEAD)
+        head = Head(centre, spread, weights, prior, float(facts.pop("temperature")))
         detector = None
         if text := facts.pop("detector", None):
             own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

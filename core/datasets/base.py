@@ -303,10 +303,11 @@ def dataset_names() -> list[str]:
 
 def get_dataset(name: str) -> DatasetSpec:
     """The spec of data set ``name``; `UnknownDataset` names the ones that exist."""
-    specs = _all_specs()
-    if name not in specs:
+    _discover()
+    spec = _REGISTRY.get(name) or _all_specs().get(name)
+    if spec is None:
         raise UnknownDataset(f"no data set is called {name!r}; there are: {', '.join(dataset_names())}")
-    return specs[name]
+    return spec
 
 
 def content_hash(splits: dict[str, Split]) -> str:

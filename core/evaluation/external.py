@@ -43,13 +43,13 @@ def external_metrics(
     ``mean_confidence``: of the likeliest class; ``confident``: share with ``confidence_threshold`` or more;
     ``confident_and_wrong``: share of all cells that are confident and wrong.
     """
-    labels, present_classes = np.asarray(labels), np.asarray(present_classes)
+    labels, present = np.asarray(labels), np.asarray(present_classes)
     answers = probabilities.argmax(1)
-    predicted_present = present_classes[probabilities[:, present_classes].argmax(1)]
+    predicted_present = present[probabilities[:, present].argmax(1)]
     confidence = probabilities.max(1)
-    confusion = np.zeros((len(present_classes), probabilities.shape[1]), int)
+    confusion = np.zeros((len(present), probabilities.shape[1]), int)
     row_of = np.full(probabilities.shape[1], -1)
-    row_of[present_classes] = np.arange(len(present_classes))
+    row_of[present] = np.arange(len(present))
     np.add.at(confusion, (row_of[labels], answers), 1)
     correct, correct_present = answers == labels, predicted_present == labels
     confident = confidence >= confidence_threshold

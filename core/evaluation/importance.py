@@ -47,7 +47,7 @@ class VariantEffect:
     @property
     def significant(self) -> bool:
         """True where the interval leaves zero out: chance alone hardly explains the gain or loss."""
-        return self.low is not None and (self.low > 0 or self.high < 0)
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 def study_measures(study: Study) -> tuple[str, ...]:
@@ -77,9 +77,9 @@ def variant_effects(study: Study, measure: str = "score", base: str | None = Non
     no chance, even where their seeds have the same number. KeyError where no variant is called ``base``.
     """
     groups = {label: seed_spread(trials, measure) for label, trials in study.by_label().items()}
-    if not groups:
-        return []
     base = base_label(study) if base is None else base
+    if not groups or base is None:
+        return []
     base_spread = groups[base]
     results = [VariantEffect(base, base_spread, 0.0, None, None)]
     for label, one in groups.items():

@@ -128,18 +128,7 @@ def decode_files(folder: Path, files: Sequence[str], report: Report) -> tuple[di
 
 
 def _open_checked(data: bytes, name: str, longest_side: int | None) -> Image.Image:
-    _check_bytes(data, name)
-    try:
-        image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels(name) from error
-    except Exception as error:  # Pillow's readers raise many kinds on hostile bytes
-        raise _not_a_picture(data, name) from error
-    _check_size(image, name, longest_side)
-    return image
-
-
-def _check_bytes(data: bytes, name: str) -> None:
+    """The picture, its header read, within all limits."""
     if not data:
         raise DecodeError(name, "the file is empty (0 bytes)", "Copy or export it again.")
     if len(data) > MAX_BYTES:
@@ -148,9 +137,12 @@ def _check_bytes(data: bytes, name: str) -> None:
             f"the file is larger than {MAX_BYTES // 2**20} MB ({len(data) / 2**20:.0f} MB)",
             "Cut out the cell, or save the picture as JPEG.",
         )
-
-
-def _check_size(image: Image.Image, name: str, longest_side: int | None) -> None:
+    try:
+        image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels(name) from error
+    except Exception as error:  # Pillow's readers raise many kinds on hostile bytes
+        raise _not_a_picture(data, name) from error
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(name, width, height)
@@ -160,6 +152,7 @@ def _check_size(image: Image.Image, name: str, longest_side: int | None) -> None
             f"the picture is too small: {width} x {height} px",
             f"Use a crop of one cell that is at least {MIN_SIDE} px a side, better 200 px.",
         )
+    return image
 
 
 def _factor(size: tuple[int, int], longest_side: int | None) -> int:
@@ -270,7 +263,7 @@ def _eight_bits(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
-    if image.getextrema()[3][0] == 255:
+    if image.getchannel("A").getextrema()[0] == 255:
         return image
     notes.append("transparent parts were laid on white")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -162,12 +162,13 @@ class BatchScale:
 
     def window(self, picture: MeasuredPicture) -> CropWindow:
         """Where in ``picture``, of the same laboratory, the frame lies."""
-        if not self.searches or (not self.same_domain and _is_other_domain(picture.shape, self.spec)):
+        height, width = picture.shape
+        if not self.searches or (not self.same_domain and unit_by_shape(width, height, self.spec) != self.spec.unit):
             return CropWindow()
-        cell = picture.cell(_red_cell(self.red_cells))
+        cell = picture.cell(self.red_cells.diameter if self.red_cells else None)
         if cell and cell.contrast < self.min_contrast:
             cell = None
-        by_shape = self.scale.source != "given" and _is_official(picture.shape, self.red_cells, self.spec)
+        by_shape = self.scale.source != "given" and red_cells.is_official(width, height, self.red_cells, self.spec)
         return CropWindow(None if by_shape else self.scale.side, cell, searched=True)
 
 
@@ -224,15 +225,23 @@ def measure_batch(
     if spec.stretched or spec.unit != "cell":
         return BatchScale(spec, red_cells.OFFICIAL, None, 0.0, searches=False)
     pictures = sorted(pictures, key=lambda picture: natural_key(picture.name))
-    same_domain = [p for p in pictures if not _is_other_domain(p.shape, spec)]
+    same_domain = [p for p in pictures if unit_by_shape(p.shape[1], p.shape[0], spec) == spec.unit]
     pictures, alike = (same_domain, len(same_domain) == len(pictures)) if same_domain else (pictures, True)
-    measured = _measure_red_cells([p for p in pictures if side is not None or not _has_conclusive_shape(p.shape, spec)])
-    red_cell = _red_cell(measured)
-    least = _min_contrast([p.cell(red_cell) for p in spread_evenly(pictures, MAX_SAMPLED)])
+    doubtful = [
+        p
+        for p in pictures
+        if side is not None or p.shape[0] == p.shape[1] or not red_cells.has_official_shape(*p.shape[::-1], spec)
+    ]
+    measured = red_cells.red_cell_size([p.circle_coverage for p in spread_evenly(doubtful, red_cells.MAX_MEASURED)])
+    red_cell = measured.diameter if measured else None
+    found = [p.cell(red_cell) for p in spread_evenly(pictures, MAX_SAMPLED)]
+    contrasts = [cell.contrast for cell in found if cell]
+    # What is far paler than the batch's nuclei is a red cell or a smudge, where no white cell lies.
+    least = _MIN_CONTRAST_SHARE * float(np.median(contrasts)) if len(contrasts) >= _MIN_CELLS else 0.0
     batch_scale = BatchScale(spec, red_cells.OFFICIAL, measured, least, same_domain=alike)
     if side is not None:
         return replace(batch_scale, scale=red_cells.given_scale(side))
-    unofficial = [p for p in pictures if not _is_official(p.shape, measured, spec)]
+    unofficial = [p for p in pictures if not red_cells.is_official(*p.shape[::-1], measured, spec)]
     if not unofficial:
         return batch_scale
     cells = [batch_scale.window(p).cell for p in spread_evenly(unofficial, MAX_SAMPLED)]
@@ -267,37 +276,6 @@ def cut_box(pixels: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
 def spread_evenly(things: Sequence[T], most: int) -> list[T]:
     """At most ``most`` of ``things``, evenly spread over them, in their order."""
     return [things[i] for i in np.unique(np.linspace(0, len(things) - 1, most).astype(int))] if len(things) else []
-
-
-def _measure_red_cells(pictures: Sequence[MeasuredPicture]) -> RedCellSize | None:
-    return red_cells.red_cell_size([p.circle_coverage for p in spread_evenly(pictures, red_cells.MAX_MEASURED)])
-
-
-def _red_cell(measured: RedCellSize | None) -> float | None:
-    return measured.diameter if measured else None
-
-
-def _is_other_domain(shape: tuple[int, int], spec: CropSpec) -> bool:
-    height, width = shape
-    return unit_by_shape(width, height, spec) != spec.unit
-
-
-def _has_conclusive_shape(shape: tuple[int, int], spec: CropSpec) -> bool:
-    height, width = shape
-    return red_cells.has_official_shape(width, height, spec) and red_cells.shape_is_proof(width, height)
-
-
-def _is_official(shape: tuple[int, int], measured: RedCellSize | None, spec: CropSpec) -> bool:
-    height, width = shape
-    return red_cells.has_official_shape(width, height, spec) and (
-        red_cells.shape_is_proof(width, height) or not red_cells.contradicts_shape(measured, height, spec)
-    )
-
-
-def _min_contrast(cells: Sequence[WhiteCell | None]) -> float:
-    """What is far paler than the batch's nuclei is a red cell or a smudge, where no white cell lies."""
-    contrasts = [f.contrast for f in cells if f]
-    return _MIN_CONTRAST_SHARE * float(np.median(contrasts)) if len(contrasts) >= _MIN_CELLS else 0.0
 
 
 # Fields come in the camera's own shape, 4:3 or 5:4, and larger than any crop of one cell.

@@ -15,8 +15,6 @@ from scipy import ndimage
 
 from core.images.crop import MAX_TIGHT_SIDE
 
-Point = tuple[float, float]
-
 WORKING_SIDE = 128  # the picture's longer side while a cell is sought; a nucleus is then 15 to 60 px across
 
 # A red cell's share of the picture's shorter side, where nobody measured it: in a crop with some surroundings (360 px
@@ -144,33 +142,35 @@ def find_white_cell(pixels: np.ndarray, red_cell: float | None = None) -> WhiteC
     nucleus may lie, and so tells them from two cells. None where no cell is there.
     """
     parts = stained_parts(pixels)
-    return None if parts is None else select_nucleus(parts, red_cell)
-
-
-def select_nucleus(parts: StainedParts, red_cell: float | None = None) -> WhiteCell | None:
-    """`find_white_cell` for a picture whose stained parts are known already."""
+    if parts is None:
+        return None
     height, width = parts.stain.shape
     unit = (red_cell or _typical_red_cell(width * parts.factor, height * parts.factor)) / parts.factor
     members = _nucleus(parts, unit)
     mask = np.isin(parts.labels, members)
     rows, columns = np.nonzero(mask)
-    contrast, deviations = _contrast(parts, mask)
-    confidence = _confidence(contrast, deviations)
-    nucleus_box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    if confidence < 0.5 or _is_sparse(mask) or mask.sum() < _MIN_AREA * unit**2 or _is_haemoglobin(parts, mask):
+    contrast, confidence = _contrast(parts, mask)
+    _, green, blue = parts.density[mask].mean(0)
+    has_red_cell_colour = blue > _MAX_BLUE_RATIO * green
+    if confidence < 0.5 or _is_sparse(mask) or mask.sum() < _MIN_AREA * unit**2 or has_red_cell_colour:
         return None
-    nucleus = (float(columns.mean()), float(rows.mean()))
-    left, top, right, bottom = nucleus_box
-    rim = _CYTOPLASM_RIM * unit
-    box = (max(0, left - rim), max(0, top - rim), min(width, right + rim), min(height, bottom + rim))
-    x, y = _limited_shift(nucleus, ((left + right - 1) / 2, (top + bottom - 1) / 2), _MAX_CENTRE_SHIFT * unit)
-    scale = parts.factor
+    mass_x, mass_y = float(columns.mean()), float(rows.mean())
+    left, top, right, bottom = int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+    # The middle of the lobes, moved towards the centre of mass where it lies too far from that.
+    dx, dy = (left + right - 1) / 2 - mass_x, (top + bottom - 1) / 2 - mass_y
+    fraction = min(1.0, _MAX_CENTRE_SHIFT * unit / max(float(np.hypot(dx, dy)), 1e-6))
+    scale, rim = parts.factor, _CYTOPLASM_RIM * unit
     return WhiteCell(
-        (x + 0.5) * scale,
-        (y + 0.5) * scale,
-        ((nucleus[0] + 0.5) * scale, (nucleus[1] + 0.5) * scale),
-        tuple(float(v * scale) for v in box),
-        tuple(float(v * scale) for v in nucleus_box),
+        (mass_x + fraction * dx + 0.5) * scale,
+        (mass_y + fraction * dy + 0.5) * scale,
+        ((mass_x + 0.5) * scale, (mass_y + 0.5) * scale),
+        (
+            float(max(0, left - rim) * scale),
+            float(max(0, top - rim) * scale),
+            float(min(width, right + rim) * scale),
+            float(min(height, bottom + rim) * scale),
+        ),
+        (left * scale, top * scale, right * scale, bottom * scale),
         float(mask.sum() * scale**2),
         contrast,
         confidence,
@@ -211,7 +211,7 @@ def _nucleus(parts: StainedParts, unit: float) -> list[int]:
 def _is_sparse(mask: np.ndarray) -> bool:
     """Whether ``mask`` (h, w) fills little of the box round it, as specks do that happen to lie together."""
     rows, columns = np.nonzero(mask)
-    return len(rows) < _MIN_FILL * (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+    return bool(len(rows) < _MIN_FILL * (np.ptp(rows) + 1) * (np.ptp(columns) + 1))
 
 
 def _near_middle(centres: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -249,15 +249,11 @@ def _outline(labels: np.ndarray, slices: list, index: int) -> np.ndarray:
     return points[:: max(1, len(points) // 60)].astype(np.float32)
 
 
-def _limited_shift(mass: Point, middle: Point, max_distance: float) -> Point:
-    """``middle``, moved towards ``mass`` where it lies further than ``max_distance`` from it."""
-    dx, dy = middle[0] - mass[0], middle[1] - mass[1]
-    fraction = min(1.0, max_distance / max(float(np.hypot(dx, dy)), 1e-6))
-    return mass[0] + fraction * dx, mass[1] + fraction * dy
-
-
 def _contrast(parts: StainedParts, mask: np.ndarray) -> tuple[float, float]:
-    """How much more stain the nucleus holds than what else is no background, also in deviations of the rest."""
+    """How much more stain the nucleus holds than what else is no background, and how surely it is one, 0 to 1.
+
+    One of 100 cells of the faintest laboratory falls under .5; so do blank pictures and noise.
+    """
     areas = np.bincount(parts.labels.ravel(), minlength=parts.count + 1)
     areas[0] = 0  # the second white cell of a picture is no measure of what surrounds the first
     background = ~ndimage.binary_dilation(mask | (areas >= _OTHER_CELL_SHARE * mask.sum())[parts.labels], iterations=3)
@@ -267,18 +263,8 @@ def _contrast(parts: StainedParts, mask: np.ndarray) -> tuple[float, float]:
     if surroundings.sum() < _MIN_SURROUNDINGS:
         surroundings = background
     contrast = float(parts.stain[mask].mean() - parts.stain[surroundings].mean())
-    return contrast, contrast / max(float(parts.stain[background].std()), 1e-3)
-
-
-def _is_haemoglobin(parts: StainedParts, mask: np.ndarray) -> bool:
-    """Whether what lies in ``mask`` (h, w) has the colour of a red cell."""
-    _, green, blue = parts.density[mask].mean(0)
-    return bool(blue > _MAX_BLUE_RATIO * green)
-
-
-def _confidence(contrast: float, deviations: float) -> float:
-    """0 to 1. One of 100 cells of the faintest laboratory falls under .5; so do blank pictures and noise."""
-    if contrast <= 0 or deviations <= 0:
-        return 0.0
+    if contrast <= 0:
+        return contrast, 0.0
+    deviations = contrast / max(float(parts.stain[background].std()), 1e-3)
     score = np.log(contrast) + 2 * np.log(deviations) - _CONFIDENCE_OFFSET
-    return float(1 / (1 + np.exp(-1.5 * score)))
+    return contrast, float(1 / (1 + np.exp(-1.5 * score)))

@@ -129,7 +129,9 @@ def red_cell_size(measures: Sequence[CircleCoverage | None]) -> RedCellSize | No
     # Pictures of several sizes share the scale in their own px: shift their curves to the usual factor's radii.
     logs = np.log(_RADII)
     curves = np.array([np.interp(logs, logs + np.log(f / median_factor), c) for c, f in measured])
-    excess = curves - _chance_coverage(curves.mean(0))
+    # Small circles are completed by chance more often: by a straight line from a curve's first value to its last.
+    mean = curves.mean(0)
+    excess = curves - np.linspace(mean[0], mean[-1], len(mean))
     peak, sharpness = _peak(excess.mean(0), logs)
     if sharpness < _MIN_SHARPNESS:
         return None
@@ -140,11 +142,6 @@ def red_cell_size(measures: Sequence[CircleCoverage | None]) -> RedCellSize | No
     diameter = float(2 * np.exp(peak) * median_factor * _CORRECTION)
     spread = diameter * float(np.std(picture_peaks[agrees]) / np.sqrt(agrees.sum()))
     return RedCellSize(diameter, spread, int(agrees.sum()), sharpness)
-
-
-def _chance_coverage(curve: np.ndarray) -> np.ndarray:
-    """A straight line from the curve's first to its last value: small circles are completed by chance more often."""
-    return np.linspace(curve[0], curve[-1], len(curve))
 
 
 def _peak(curve: np.ndarray, positions: np.ndarray) -> tuple[float, float]:
@@ -202,17 +199,18 @@ def measured_scale(
     side = red_cell_size.diameter / RED_CELL_SHARE if red_cell_size else None
     if side and nuclei and abs(np.log(side / nuclei)) > np.log(_MAX_DISAGREEMENT):
         side = None
-    if not (side or nuclei):
+    found = side or nuclei
+    if not found:
         return Scale(
             None,
             "whole",
             "The scale is not known: too few cells, and no red cells to measure. Each picture was framed by its shape.",
         )
-    if _cut_out_already(shapes, side or nuclei):
+    if _cut_out_already(shapes, found):
         return Scale(None, "whole", "The cells are cut out already, at about the right scale: used whole.")
-    if side:
+    if side and red_cell_size:
         aided = bool(nuclei) and red_cell_size.sharpness < _LOW_SHARPNESS
-        side = float(np.sqrt(side * nuclei)) if aided else side
+        side = float(np.sqrt(side * nuclei)) if nuclei and aided else side
         nuclei_text = " but stand out little, and nuclei have a size too" if aided else ""
         note = (
             f"Red cells are {red_cell_size.diameter:.0f} px across here (measured in {red_cell_size.pictures} "
@@ -221,10 +219,10 @@ def measured_scale(
         )
         return Scale(round(side), "red cells", note, aided)
     note = (
-        f"The red cells can't be measured here. Nuclei are as large as usual when {nuclei:.0f} px are cut out round "
+        f"The red cells can't be measured here. Nuclei are as large as usual when {found:.0f} px are cut out round "
         "each cell: look whether the frames seem right."
     )
-    return Scale(round(nuclei), "nuclei", note)
+    return Scale(round(found), "nuclei", note)
 
 
 def nucleus_side(cells: Sequence[WhiteCell | None]) -> float | None:
@@ -241,22 +239,20 @@ def has_official_shape(width: int, height: int, spec: CropSpec) -> bool:
     return published or parent_factor(width, height, spec.parent_side) is not None
 
 
-def shape_is_proof(width: int, height: int) -> bool:
-    """Whether an official shape needs no second witness: few crops but the parent set's are 3 px off the square."""
-    return width != height
+def is_official(width: int, height: int, red_cell_size: RedCellSize | None, spec: CropSpec) -> bool:
+    """Whether a picture has an official shape, and the red cells don't prove that it has another scale all the same.
 
-
-def contradicts_shape(red_cell_size: RedCellSize | None, side: int, spec: CropSpec) -> bool:
-    """Whether the red cells prove that pictures of ``side`` px, of an official shape, have another scale."""
-    if red_cell_size is None or red_cell_size.pictures < _MIN_PICTURES:
+    A shape off the square needs no second witness: few crops but the parent set's are 3 px off it.
+    """
+    if not has_official_shape(width, height, spec):
         return False
-    factor = parent_factor(side, side, spec.parent_side) if spec.parent_side and spec.parent_crop else None
-    expected_diameter = RED_CELL_SHARE * (spec.parent_crop * factor if factor else side)
+    if width != height or red_cell_size is None or red_cell_size.pictures < _MIN_PICTURES:
+        return True
+    factor = parent_factor(width, height, spec.parent_side) if spec.parent_side else None
+    expected_diameter = RED_CELL_SHARE * (spec.parent_crop * factor if spec.parent_crop and factor else height)
     log_ratio = abs(np.log(red_cell_size.diameter / expected_diameter))
-    return bool(
-        log_ratio > _MIN_SCALE_DIFFERENCE
-        and log_ratio > _STANDARD_ERRORS * red_cell_size.standard_error / red_cell_size.diameter
-    )
+    relative_error = red_cell_size.standard_error / red_cell_size.diameter
+    return bool(log_ratio <= max(_MIN_SCALE_DIFFERENCE, _STANDARD_ERRORS * relative_error))
 
 
 def _cut_out_already(shapes: Sequence[tuple[int, int]], side: float) -> bool:

@@ -81,9 +81,10 @@ def logits_and_embeddings(
     where the graph gives it: (N, 2 K + T). The embedding is None for a combination and for a graph without feature map.
     Raises `EngineError`.
     """
-    if run.kind == "combination" or "features" not in _output_names(run):
+    names = () if run.kind == "combination" else [output.name for output in _session(run).get_outputs()]
+    if "features" not in names:
         return logits(run, images, batch), None
-    outputs = ["logits", "features", *(["texture"] if with_deviation and "texture" in _output_names(run) else [])]
+    outputs = ["logits", "features", *(["texture"] if with_deviation and "texture" in names else [])]
     scores, embeddings = [], []
     for rows in batches(len(images), batch, at_least_one=True):
         logits_part, features, *texture = _outputs(run, images[rows], outputs, batch)
@@ -142,11 +143,6 @@ def _outputs(run: Run, images: np.ndarray | ImageRows, outputs: Sequence[str], b
     return [
         np.concatenate(of_one).astype(np.float32, copy=False)[: len(images)] for of_one in zip(*results, strict=True)
     ]
-
-
-def _output_names(run: Run) -> set[str]:
-    """Names of what the run's graph gives."""
-    return {output.name for output in _session(run).get_outputs()}
 
 
 def _check_images(run: Run, images: np.ndarray | ImageRows) -> None:

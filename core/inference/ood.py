@@ -53,18 +53,16 @@ def image_statistics(crops: np.ndarray | ImageRows) -> np.ndarray:
     how spread and how far from the middle the dark part of the picture is, how much of the border it takes, and the
     contrast of coarse detail. Texture: contrast of fine detail, steepness of edges.
     """
-    size = crops.shape[1]
-    parts = [_image_statistics(crops[start : start + _CHUNK]) for start in range(0, len(crops), _CHUNK)]
-    return np.concatenate(parts) if parts else np.zeros((0, len(statistic_groups(size))), np.float32)
-
-
-def _image_statistics(crops: np.ndarray) -> np.ndarray:
-    pictures = crops.astype(np.float32) / 255
-    coarse, fine = _detail_bands(pictures[..., 1])
-    return np.concatenate(
-        [_colour_statistics(crops), _dark_part_statistics(crops[..., 1]), coarse, fine, _edge_statistics(pictures)],
-        axis=1,
-    )
+    parts = [np.zeros((0, len(statistic_groups(crops.shape[1]))), np.float32)]
+    for start in range(0, len(crops), _CHUNK):
+        chunk = crops[start : start + _CHUNK]
+        pictures = chunk.astype(np.float32) / 255
+        coarse, fine = _detail_bands(pictures[..., 1])
+        dark = _dark_part_statistics(chunk[..., 1])
+        parts.append(
+            np.concatenate([_colour_statistics(chunk), dark, coarse, fine, _edge_statistics(pictures)], axis=1)
+        )
+    return np.concatenate(parts)
 
 
 def _colour_statistics(crops: np.ndarray) -> np.ndarray:

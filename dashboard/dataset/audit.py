@@ -174,6 +174,7 @@ def _run(context: DatasetContext, place: DeltaGenerator) -> None:
     with place:
         bar = ProgressBar("Beginning", lambda step: step.message)
         st.button("Stop", icon=":material/stop:", key="audit_stop")
+    assert context.loaded is not None  # only images that are here are audited
     with bar:
         compute(context.loaded, bar, fresh=True)
 
@@ -270,8 +271,10 @@ def _show(image: np.ndarray, alt: str) -> None:
 
 
 def _image(context: DatasetContext, member: ImageRef) -> np.ndarray | None:
-    rows = np.flatnonzero(context.loaded[member.split].ids == member.id)
-    return context.loaded[member.split].images[int(rows[0])] if len(rows) else None
+    assert context.loaded is not None  # only images that are here are audited
+    split = context.loaded[member.split]
+    rows = np.flatnonzero(split.ids == member.id)
+    return split.images[int(rows[0])] if len(rows) else None
 
 
 def _short(identity: str) -> str:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.datasets import LoadedDataset, get_dataset
 from core.datasets import statistics as texture
-from core.datasets.statistics import FEATURES, Feature, Imbalance, TextureStatistics, measure_imbalance
+from core.datasets.statistics import FEATURES, Feature, Imbalance, Summary, TextureStatistics, measure_imbalance
 from core.evaluation.metrics import pairwise_auroc
 from core.formatting import capitalized, exact_percent
 from dashboard import cache
@@ -157,8 +157,10 @@ def separation_dots(
     (key, best pair, worst pair), for clicks.
     """
     base, colour = ground(dark), PRIMARY[dark]
-    rows = [f"<b>{r.title}</b>" if r.feature == chosen else r.title for r in table.itertuples()]
-    said = [[r.feature, " and ".join(r.best_pair), " and ".join(r.worst_pair)] for r in table.itertuples()]
+    keys = table["feature"]
+    rows = [f"<b>{name}</b>" if key == chosen else name for key, name in zip(keys, table["title"], strict=True)]
+    pairs = ([" and ".join(pair) for pair in table[column]] for column in ("best_pair", "worst_pair"))
+    said = [list(row) for row in zip(keys, *pairs, strict=True)]
     mean, best, worst = (100 * table[column] for column in ("mean", "best", "worst"))
     fig = go.Figure()
     fig.add_scatter(
@@ -268,7 +270,7 @@ _BY_KEY = {feature.key: feature for feature in FEATURES}
 def render(context: DatasetContext) -> None:
     """How common the classes are, then the features of their pictures."""
     if context.summary is not None:
-        _class_shares_section(context)
+        _class_shares_section(context, context.summary)
     st.subheader("What brightness, texture and size tell", anchor=False)
     statistics, note = feature_statistics(context.name, context.size, context.loaded)
     if statistics is None:
@@ -283,10 +285,10 @@ def render(context: DatasetContext) -> None:
 
 
 # ---------------------------------------------------------------- how common the classes are
-def _class_shares_section(context: DatasetContext) -> None:
+def _class_shares_section(context: DatasetContext, summary: Summary) -> None:
     st.subheader("How common the classes are", anchor=False)
-    counts = context.summary.counts
-    balance = measure_imbalance(context.summary.codes, counts[context.split])
+    counts = summary.counts
+    balance = measure_imbalance(summary.codes, counts[context.split])
     if balance is None:
         st.info(f"{context.split} holds fewer than two classes: choose another split.", icon=":material/info:")
         return
@@ -294,13 +296,14 @@ def _class_shares_section(context: DatasetContext) -> None:
     columns = st.grid(2, min_column_width=430, gap="medium")
     with columns.container():
         fig = class_shares(
-            counts, context.summary.codes, names, context.split,
+            counts, summary.codes, names, context.split,
             title=_share_title(context, balance), unit=context.spec.unit, dark=context.dark,
         )  # fmt: skip
-        table = pd.DataFrame({"class": context.summary.codes} | dict(counts))
+        table = pd.DataFrame({"class": summary.codes} | dict(counts))
         show_figure(fig, table, f"{context.name}-classes", "class_shares")
     with columns.container():
         _accuracy_explained(context, balance)
+        st.caption(_across_splits(context, summary))
 
 
 def _share_title(context: DatasetContext, balance: Imbalance) -> str:
@@ -334,17 +337,16 @@ def _accuracy_explained(context: DatasetContext, balance: Imbalance) -> None:
             f"the commonest; in plain accuracy, {most} count {balance.ratio:.1f} times as much as {least} together. A "
             f"rare class has fewer {unit}s to learn from, too: look at its own sensitivity, and at its interval."
         )
-    st.caption(_across_splits(context))
 
 
-def _across_splits(context: DatasetContext) -> str:
-    shares = {s: n / max(n.sum(), 1) for s, n in context.summary.counts.items() if n.sum()}
+def _across_splits(context: DatasetContext, summary: Summary) -> str:
+    shares = {s: n / max(n.sum(), 1) for s, n in summary.counts.items() if n.sum()}
     apart = 100 * max(float(abs(one - other).max()) for one in shares.values() for other in shares.values())
-    sizes = ", ".join(f"{s} {int(n.sum()):,}" for s, n in context.summary.counts.items())
+    sizes = ", ".join(f"{s} {int(n.sum()):,}" for s, n in summary.counts.items())
     tail = "the mix of classes is the same in all of them" if apart < 0.5 else (
         f"a class's share differs by up to {apart:.1f} points between them"
     )  # fmt: skip
-    return f"{sizes} {context.spec.unit}s; {tail}. Counted in: {context.summary.provenance.label}."
+    return f"{sizes} {context.spec.unit}s; {tail}. Counted in: {summary.provenance.label}."
 
 
 # ---------------------------------------------------------------- features by class
@@ -362,8 +364,14 @@ def _features_section(context: DatasetContext, statistics: TextureStatistics, no
     st.markdown(_finding(context, table))
     feature, names = _BY_KEY[key], context.spec.names
     by_class = feature_values(statistics, codes, key, context.split)
-    mark = (statistics.provenance.content_hash, statistics.size, context.split, tuple(codes))
-    mark += (context.spec.unit, context.dark)
+    mark = (
+        statistics.provenance.content_hash,
+        statistics.size,
+        context.split,
+        tuple(codes),
+        context.spec.unit,
+        context.dark,
+    )
     columns = st.grid(2, min_column_width=430, gap="medium")
     with columns.container():
         title = "How well each number alone tells them apart"

@@ -384,6 +384,7 @@ def _tiles(
     width: int = 84,
 ) -> None:
     """Pictures, each with a button of its label that asks for its like."""
+    assert context.loaded is not None  # a map is of its images
     images = embedded.sample.images(context.loaded, positions)
     with st.grid(columns, min_column_width=width, gap="small"):
         for position, image, label in zip(positions, images, labels, strict=True):
@@ -403,6 +404,7 @@ def _tiles(
 def _similar(context: DatasetContext, embedded: EmbeddedSample, chosen: int) -> None:
     """The chosen picture beside those that the model sees most like it."""
     unit, codes = context.spec.unit, context.spec.codes
+    assert context.loaded is not None  # a map is of its images
     rows, cosines = nearest_neighbours(embedded.vectors, chosen, SIMILAR)
     label, identity = int(embedded.sample.labels[chosen]), embedded.sample.ids[chosen]
     st.subheader(f"Most like {unit} {identity}", anchor=False)

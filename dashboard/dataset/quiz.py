@@ -195,6 +195,7 @@ def _game(context: DatasetContext, asked: list[str]) -> Quiz:
 
 
 def _question(context: DatasetContext, game: Quiz, asked: list[str]) -> None:
+    assert game.question is not None  # after the last the score is shown
     label, row = game.question
     image = _picture(context, label, row)
     halves = st.grid(2, min_column_width=380, gap="medium")
@@ -210,7 +211,7 @@ def _question(context: DatasetContext, game: Quiz, asked: list[str]) -> None:
         if game.answer is None:
             _choices(context, game, image, asked)
         else:
-            _solution(context, game)
+            _solution(context, game, game.answer, row)
 
 
 def _picture(context: DatasetContext, label: int, row: int) -> np.ndarray:
@@ -228,7 +229,7 @@ def _choices(context: DatasetContext, game: Quiz, image: np.ndarray, asked: list
     def say(code: str) -> None:
         said = _model_probabilities(model, image) if model is not None else None
         game.say(context.spec.codes.index(code), None if said is None else int(said.argmax()))
-        st.session_state["_quiz_model"] = None if said is None else (model.title, said)
+        st.session_state["_quiz_model"] = None if model is None or said is None else (model.title, said)
 
     with st.grid(2, min_column_width=180, gap="small"):
         for number, code in enumerate(asked, 1):
@@ -263,9 +264,8 @@ def _model_probabilities(run: Run, image: np.ndarray) -> np.ndarray | None:
         return None
 
 
-def _solution(context: DatasetContext, game: Quiz) -> None:
+def _solution(context: DatasetContext, game: Quiz, answer: QuizAnswer, row: int) -> None:
     """Right or wrong, what the textbook says of the classes, what the model says, and on to the next."""
-    answer = game.answer
     truth, said = (context.spec.classes[i] for i in (answer.label, answer.said))
     if answer.right:
         st.success(f"Right: **{truth.code}** {truth.name}.", icon=":material/check_circle:")
@@ -283,7 +283,7 @@ def _solution(context: DatasetContext, game: Quiz) -> None:
         verdict = "right" if winner.code == truth.code else "wrong"
         st.markdown(f":material/smart_toy: {title} says {winner.code}, {percent(probabilities.max())}: {verdict}.")
     if context.loaded is not None:
-        st.caption(f"{context.spec.unit} {context.loaded[SPLIT].ids[game.question[1]]}")
+        st.caption(f"{context.spec.unit} {context.loaded[SPLIT].ids[row]}")
     st.button("Next", type="primary", icon=":material/arrow_forward:", on_click=game.go_on, shortcut="Enter")
 
 
