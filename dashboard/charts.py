@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import cache
-from dashboard.style import finish, ground
+from dashboard.style import finish, ground, name_rows
 
 Figure = TypeVar("Figure")
 
@@ -87,46 +87,40 @@ def class_dots(
     # trace to subplots.
     traces: list[dict[str, Any]] = []
     axes, headings = {}, []
-    heading: dict[str, Any] = {
-        "xref": "paper",
-        "yref": "paper",
-        "y": 1,
-        "yanchor": "bottom",
-        "yshift": 2,
-        "showarrow": False,
-    }
+    heading: dict[str, Any] = {"xref": "paper", "yref": "paper", "y": 1, "yanchor": "bottom", "yshift": 2}
     for number, panel in enumerate(panels):
         axis = f"x{number + 1}" if number else "x"
         axes[axis.replace("x", "xaxis")] = {"domain": [panel.left, panel.right], "zeroline": False} | dict(panel.axis)
-        words = {"text": panel.heading, "x": (panel.left + panel.right) / 2, "font": {"size": 14, "color": quiet}}
-        headings.append(heading | words)
+        words = {"text": panel.heading, "x": (panel.left + panel.right) / 2, "showarrow": False}
+        headings.append(heading | words | {"font": {"size": 14, "color": quiet}})
         for place, trace in enumerate(panel.traces):
-            marker = {"symbol": SYMBOLS[place], "size": 9, "color": colours[place]}
-            marker |= {"line": {"width": 2, "color": colours[place]}}
             y = np.arange(len(codes)) + (place - (len(runs) - 1) / 2) * step
-            common = {"type": "scatter", "mode": "markers", "xaxis": axis, "y": y, "marker": marker}
-            common |= {"name": runs[place], "legendgroup": str(place), "showlegend": False}
-            traces.append(common | dict(trace))
+            own = {"xaxis": axis, "y": y, "showlegend": False} | dict(trace)
+            traces.append(_dots(place, runs[place], colours[place]) | own)
     for place, name in enumerate(runs if len(runs) > 1 else ()):
         # The legend's sample: where dots have their classes' colours, a grey stands for the symbol.
         colour = colours[place] if isinstance(colours[place], str) else quiet
-        marker = {"symbol": SYMBOLS[place], "size": 9, "color": colour, "line": {"width": 2, "color": colour}}
-        traces.append({"type": "scatter", "mode": "markers", "x": [None], "y": [None], "name": name, "marker": marker})
-        traces[-1]["legendgroup"] = str(place)
+        traces.append(_dots(place, name, colour) | {"x": [None], "y": [None]})
     border = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "line": {"color": ground(dark)["line"], "width": 1}}
     borders = [border | {"y0": k + 0.5, "y1": k + 0.5, "layer": "below"} for k in range(len(codes) - 1)]
-    rows = {
-        "tickvals": list(range(len(codes))),
-        "ticktext": [f"<b>{code}</b>  {names[code]}" for code in codes],
-        "range": [len(codes) - 0.5, -0.5],
-        "showgrid": False,
-        "zeroline": False,
-    }
-    layout = axes | {"annotations": headings, "shapes": [*borders, *map(dict, lines)], "yaxis": rows}
+    layout = axes | {"annotations": headings, "shapes": [*borders, *map(dict, lines)]}
     height = 126 + max(38, 14 + 15 * len(runs)) * len(codes)
     fig = finish(go.Figure({"data": traces, "layout": layout}), title=title, height=height, dark=dark)
     legend = {"x": 0, "xanchor": "left", "xref": "container", "y": 0, "yref": "container", "yanchor": "bottom"}
-    return fig.update_layout(margin={"t": 76}, legend=legend, yaxis={"tickfont": {"color": ground(dark)["text"]}})
+    name_rows(fig, [f"<b>{code}</b>  {names[code]}" for code in codes], dark, showgrid=False)
+    return fig.update_layout(margin={"t": 76}, legend=legend)
+
+
+def _dots(place: int, name: str, colour: str | Sequence[str]) -> dict[str, Any]:
+    """What the dots of the run at ``place`` have in common with its sample in the legend."""
+    marker = {"symbol": SYMBOLS[place], "size": 9, "color": colour, "line": {"width": 2, "color": colour}}
+    return {"type": "scatter", "mode": "markers", "name": name, "legendgroup": str(place), "marker": marker}
+
+
+def clicked(key: str) -> Any:
+    """The ``customdata`` of the first point that is selected in the chart ``key``, None where none is."""
+    points = st.session_state[key].selection.points
+    return points[0]["customdata"] if points else None
 
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
@@ -145,16 +139,18 @@ _save = st.components.v2.component(
 
 
 def show_figure(
-    fig: go.Figure,
+    fig: go.Figure | Callable[[], go.Figure],
     data: pd.DataFrame,
     name: str,
     key: str,
     *,
+    made_of: tuple[Any, ...] = (),
     index: bool = False,
     **options: Any,
 ) -> Any:
     """Draw ``fig`` and under it 'PNG', 'SVG' and 'CSV'; returns what the chart's widget returns.
 
+    ``fig`` may be what makes the figure: that is kept for this ``key`` and ``made_of`` (see `cached_figure`).
     ``data`` is what is drawn, written to the CSV file (its index too with ``index``); ``name`` is the files' name
     without ending ('hemalens-' is put before it); ``key`` is the chart's widget key, unique on the page. ``options`` go
     to the chart (``on_select`` ...). The pictures are made in the browser as they are seen there, on the theme's
@@ -162,7 +158,8 @@ def show_figure(
     """
     container_key, name = f"figure_{key}", f"hemalens-{name}"
     with st.container(key=container_key, gap="xsmall"):
-        event = plot(fig, key=key, name=name, **options)
+        figure = cached_figure((key, *made_of), fig) if callable(fig) else fig
+        event = plot(figure, key=key, name=name, **options)
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             _save(key=f"save_{key}", data={"figure": container_key, "name": name}, width="content", height="content")
             st.download_button(

@@ -159,6 +159,13 @@ def rows_axis(fig: go.Figure, dark: bool = False, **axis: Any) -> None:
     fig.update_yaxes(tickfont={"color": ground(dark)["text"]}, **axis)
 
 
+def name_rows(fig: go.Figure, labels: Sequence[str], dark: bool = False, *, room: float = 0.5, **axis: Any) -> None:
+    """Have the upright axis of ``fig`` name the rows 0, 1, ... from the top down, ``room`` above and below them."""
+    ink = {"tickfont": {"color": ground(dark)["text"]}}
+    axis = ink | {"tickvals": list(range(len(labels))), "ticktext": list(labels)} | axis
+    fig.update_yaxes(range=[len(labels) - (1 - room), -room], zeroline=False, **axis)
+
+
 def end_labels(fig: go.Figure, x: Any, y: Any, texts: Sequence[str], dark: bool = False) -> None:
     """Write ``texts`` behind the ends of bars that lie at ``y`` and reach to ``x``."""
     fig.add_scatter(
@@ -181,11 +188,14 @@ LEGEND_ABOVE: dict[str, Any] = {
 }
 
 
-def framed_legend(dark: bool = False) -> dict[str, Any]:
-    """A legend that stands on the figure itself: upright, on the ground's colour, with a frame."""
+def framed_legend(dark: bool = False, *, right: bool = False, y: float, **legend: Any) -> dict[str, Any]:
+    """The layout of a figure whose legend stands on it: upright, framed, its lower (upper) end at ``y`` below (above)
+    the middle."""
     colours = ground(dark)
-    frame = {"bgcolor": colours["background"], "bordercolor": colours["line"], "borderwidth": 1}
-    return frame | {"orientation": "v", "font": {"size": 13}}
+    legend |= {"x": 0.985, "xanchor": "right"} if right else {"x": 0.015, "xanchor": "left"}
+    legend |= {"y": y, "yanchor": "bottom" if y < 0.5 else "top", "orientation": "v", "font": {"size": 13}}
+    legend |= {"bgcolor": colours["background"], "bordercolor": colours["line"], "borderwidth": 1}
+    return {"legend": legend, "margin": {"t": 52, "r": 16}}
 
 
 def error_bar(

@@ -2,10 +2,11 @@
 answered on the same cells (computed once and shared between visitors: nobody may write into it).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from core.datasets import DatasetSpec, Scheme
@@ -27,7 +28,7 @@ from core.probabilities import softmax
 from core.runs import Run
 from dashboard import cache
 from dashboard.page import is_dark
-from dashboard.pickers import short_names
+from dashboard.pickers import page_of, short_names
 from dashboard.url_state import choice, nearest, not_there, parameter, put, remembered, share
 
 
@@ -116,7 +117,7 @@ def select_names(dataset: str, names: Sequence[str]) -> None:
 _SELECTION_KEY = "ticked_here"
 
 
-def run_selection(context: CompareContext, label: str, *, help: str | None = None) -> list[Run]:
+def run_selection(context: CompareContext) -> list[Run]:
     """Draw a choice of the runs that the filters left, with the ticked ones chosen; returns these, last ticked last."""
     shown = {run.name: run for run in context.runs}
     now = [name for name in context.selected if name in shown]
@@ -126,13 +127,14 @@ def run_selection(context: CompareContext, label: str, *, help: str | None = Non
         select_names(context.spec.name, [*hidden, *st.session_state[_SELECTION_KEY]])
 
     st.session_state[_SELECTION_KEY] = now
+    names = context.names
     st.multiselect(
-        label,
+        "Runs",
         list(shown),
-        format_func=lambda name: context.names[name],
+        format_func=lambda name: names[name],
         key=_SELECTION_KEY,
         on_change=remember,
-        help=help,
+        help="The runs ticked in the table of all runs.",
     )
     return [shown[name] for name in now]
 
@@ -147,9 +149,8 @@ def filters(runs: Sequence[Run], names: Mapping[str, str], schemes: Sequence[Sch
         ways = {scheme_of(run, schemes) for run in runs}
         if len(ways) > 1:
             titles = scheme_titles(schemes)
-            titles = {way: titles[way] for way in titles if way in ways} | {
-                way: way for way in sorted(ways - {*titles})
-            }
+            known = [way for way in titles if way in ways]
+            titles = {way: titles.get(way, way) for way in (*known, *sorted(ways - {*known}))}
             about = "\n\n".join(f"**{titles[s.name]}:** {s.description}" for s in schemes if s.name in ways)
             options = titles | {"all": "All splits"}
             picked = choice("scheme", "Split", options, next(iter(titles)), "way to split", hidden=False, help=about)
@@ -239,8 +240,9 @@ def compare_pair(first: Run, second: Run) -> PairedAnswers | str:
     except NotComparable as refusal:
         return str(refusal)
     labels, probabilities = one.labels[rows], (softmax(one.logits[rows]), softmax(two.logits[others]))
-    comparison = compare_predictions(labels, *(one_runs.argmax(axis=1) for one_runs in probabilities))
-    agreed = agreement(probabilities[0].argmax(axis=1), probabilities[1].argmax(axis=1), probabilities[0].shape[1])
+    first_says, second_says = (shares.argmax(axis=1) for shares in probabilities)
+    comparison = compare_predictions(labels, first_says, second_says)
+    agreed = agreement(first_says, second_says, probabilities[0].shape[1])
     unshared = len(one.ids) - len(rows), len(two.ids) - len(rows)
     return PairedAnswers(
         one.ids[rows], labels, probabilities, (rows, others), unshared, comparison, bootstrap(comparison), agreed
@@ -258,15 +260,11 @@ class HardImages:
     combined: EnsembleAccuracy
 
 
-def hard_images(runs: Sequence[Run]) -> HardImages:
-    """How hard each test image is to ``runs`` (one or more, of one data set)."""
-    return _hard_images(tuple(runs))
-
-
 @st.cache_resource(
     max_entries=16, show_spinner="Asking every model about every test picture", hash_funcs=cache.BY_VERSION
 )
-def _hard_images(runs: tuple[Run, ...]) -> HardImages:
+def hard_images(runs: Sequence[Run]) -> HardImages:
+    """How hard each test image is to ``runs`` (one or more, of one data set)."""
     votes, out = gather_votes([cache.predictions(run) for run in runs])
     for array in (votes.ids, votes.labels, votes.answers, votes.mean):
         array.setflags(write=False)
@@ -306,6 +304,34 @@ def comparison_text(
             f"{unshared[0]:,} of {first} and {unshared[1]:,} of {second} are left out."
         )
     return opening + tail
+
+
+def tell_difference(pair: Sequence[Run], context: CompareContext) -> PairedAnswers | None:
+    """Say how sure the difference of two runs is and return their answers; None where they can't be compared."""
+    one, other = pair
+    both = compare_pair(one, other)
+    if isinstance(both, str):
+        st.info(f"No test of the difference. {both}", icon=":material/info:")
+        return None
+    names, sizes = context.names, (one.size, other.size)
+    text = comparison_text(
+        both.comparison, names[one.name], names[other.name], sizes, unshared=both.unshared, unit=context.unit
+    )
+    st.markdown(text)
+    return both
+
+
+PER_PAGE = 12
+PICTURE_SIDE = 128  # pixels
+
+
+def tile_page(key: str, table: pd.DataFrame, draw: Callable[[pd.Series], None]) -> None:
+    """A page of ``table``: a framed tile for each row, which ``draw`` fills."""
+    place, rows = page_of(key, len(table), PER_PAGE)
+    with place, st.grid(6, min_column_width=150, gap="small"):
+        for _, row in table.iloc[rows].iterrows():
+            with st.container(border=True, gap="xsmall"):
+                draw(row)
 
 
 def of_one_split(runs: list[Run], every: list[Run]) -> list[Run]:

@@ -3,6 +3,8 @@ curves.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from core.inference.scope import spec_for
 from core.probabilities import softmax
 from core.runs import Run
 from dashboard import cache
-from dashboard.charts import MOST_RUNS, Panel, cached_figure, class_dots, show_figure
+from dashboard.charts import MOST_RUNS, Panel, class_dots, show_figure
 from dashboard.compare import CompareContext, run_selection
 from dashboard.page import view
 from dashboard.style import class_colours, error_bar, finish, framed_legend, ground, series_colours
@@ -34,36 +36,29 @@ def class_measures(runs: Sequence[Run], labels: Mapping[str, str], split: str = 
         confusion = run.metrics[split]["confusion"]
         for code, by_measure in zip(run.config["dataset"]["codes"], class_proportions(confusion), strict=True):
             for measure in CLASS_MEASURES:
-                share = by_measure[measure]
-                counted = share.n > 0
-                bounds = (100 * share.low, 100 * share.high) if counted else (np.nan, np.nan)
-                rows.append(
-                    (run.name, labels[run.name], code, measure, 100 * share.value, *bounds, by_measure["sensitivity"].n)
-                )
+                share, cells = by_measure[measure], by_measure["sensitivity"].n
+                bounds = (100 * share.low, 100 * share.high) if share.n > 0 else (np.nan, np.nan)
+                rows.append((run.name, labels[run.name], code, measure, 100 * share.value, *bounds, cells))
     return pd.DataFrame(rows, columns=["run", "model", "code", "measure", "value", "low", "high", "cells"])
 
 
 def class_table(measures: pd.DataFrame) -> pd.DataFrame:
     """`class_measures` as people read it: a row for each class and run, a value and an interval (text) each."""
-    rows: dict[tuple[str, str], dict] = {}
-    for one in measures.sort_values("code", kind="stable", key=_in_order).itertuples():
-        row = rows.setdefault((one.code, one.run), {"class": one.code, "model": one.model, "cells": one.cells})
-        row[one.measure] = one.value
-        row[f"{one.measure} interval"] = "" if np.isnan(one.low) else f"{one.low:.1f} to {one.high:.1f}"
-    return pd.DataFrame(list(rows.values()))
-
-
-def _in_order(codes: pd.Series) -> pd.Series:
-    """The place at which each code first appears."""
-    return codes.map({code: place for place, code in enumerate(dict.fromkeys(codes))})
+    rows: list[dict[str, Any]] = []
+    for (code, _), own in measures.groupby(["code", "run"], sort=False):
+        row: dict[str, Any] = {"class": code, "model": own["model"].iloc[0], "cells": own["cells"].iloc[0]}
+        for measure, value, low, high in own[["measure", "value", "low", "high"]].to_numpy():
+            row |= {measure: value, f"{measure} interval": "" if np.isnan(low) else f"{low:.1f} to {high:.1f}"}
+        rows.append(row)
+    codes = list(dict.fromkeys(measures["code"]))
+    return pd.DataFrame(sorted(rows, key=lambda row: codes.index(row["class"])))
 
 
 def curve_points(curves: Mapping[str, ClassCurves], kind: str) -> pd.DataFrame:
     """The points that are drawn, for export: name, x and y of the curves' ``kind`` ('roc' or 'precision_recall')."""
     x, y = ("false_positive_rate", "sensitivity") if kind == "roc" else ("recall", "precision")
     parts = [pd.DataFrame(getattr(one, kind), columns=[x, y]).assign(name=name) for name, one in curves.items()]
-    columns = ["name", x, y]
-    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+    return pd.concat(parts)[["name", x, y]] if parts else pd.DataFrame(columns=["name", x, y])
 
 
 _SHORT = 5  # letters
@@ -71,12 +66,7 @@ _BETWEEN = 0.025  # panels, of the width
 
 
 def measure_dots(
-    measures: pd.DataFrame,
-    codes: Sequence[str],
-    names: Mapping[str, str],
-    *,
-    unit: str = "cell",
-    dark: bool = False,
+    measures: pd.DataFrame, codes: Sequence[str], names: Mapping[str, str], *, unit: str = "cell", dark: bool = False
 ) -> go.Figure:
     """A dot with its 95 % interval for each class (row), measure (panel) and run (symbol), in the class's colour.
 
@@ -116,8 +106,8 @@ def measures_title(measures: pd.DataFrame, names: Mapping[str, str], unit: str =
     by_class = sensitivities.groupby("code", sort=False)["value"].agg(["min", "max", "mean"])
     if by_class["min"].min() == 100:
         return f"Every {unit} of every class is found"
-    worst = by_class["mean"].idxmin()
-    low, high = by_class.loc[worst, ["min", "max"]]
+    worst = str(by_class["mean"].idxmin())
+    low, high = by_class.loc[[worst], ["min", "max"]].to_numpy(float)[0]
     share = range_text(f"{low:.1f}", f"{high:.1f}")
     return f"{capitalized(of_class(names[worst], unit))} are found least often: {share} % of them"
 
@@ -142,26 +132,34 @@ def curves_figure(
         chance = {"color": ground(dark)["quiet"], "dash": "dot", "width": 1}
         fig.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=chance, hoverinfo="skip", showlegend=False)
     for place, (name, one) in enumerate(curves.items()):
-        area = _area(one.auroc if roc else one.average_precision)
-        _line(fig, getattr(one, kind), f"{name}  <b>{area}</b>", name, colours, place)
+        points, colour = getattr(one, kind), colours[place]
+        before = list(colours[:place]).count(colour)  # lines of one colour are told apart by their dashes
+        fig.add_scatter(
+            x=points[:, 0],
+            y=points[:, 1],
+            mode="lines",
+            name=f"{name}  <b>{_area(one.auroc if roc else one.average_precision)}</b>",
+            legendgroup=name,
+            line={"color": colour, "width": 2, "dash": ("solid", "dash", "dot", "dashdot")[before % 4]},
+            hovertemplate=f"<b>{name}</b><br>%{{x:.2%}}, %{{y:.2%}}<extra></extra>",
+        )
         if answers and name in answers:
-            _dot(fig, answers[name], name, colours[place], dark)
+            x, y = answers[name]
+            marker = {"size": 10, "color": colour, "line": {"width": 2, "color": ground(dark)["background"]}}
+            hover = f"<b>{name}</b>, its answers<br>%{{x:.2%}}, %{{y:.2%}}<extra></extra>"
+            dot = {"x": [x], "y": [y], "mode": "markers", "marker": marker, "hovertemplate": hover}
+            fig.add_scatter(**dot, legendgroup=name, showlegend=False)
     if roc:
         right, low = roc_corner(every) if corner else (1.0, 0.0)
         across, titles = (0.0, right), ("Others called so by mistake (1 − specificity)", "Found (sensitivity)")
     else:
         left, low = precision_recall_corner(every) if corner else (0.0, 0.0)
         across, titles = (left, 1.0), ("Found (recall)", "Right among those called so (precision)")
-    fig.update_xaxes(title=titles[0], range=_room(*across))
-    fig.update_yaxes(title=titles[1], range=_room(low, 1))
     finish(fig, title=title, height=470, dark=dark)
-    place = {"x": 0.985, "xanchor": "right"} if roc else {"x": 0.015, "xanchor": "left"}
+    fig.update_xaxes(title=titles[0], range=_room(*across), tickformat="~%", zeroline=False)
+    fig.update_yaxes(title=titles[1], range=_room(low, 1), tickformat="~%", zeroline=False)
     heading = {"text": "AUROC" if roc else "Average precision", "font": {"color": ground(dark)["quiet"], "size": 13}}
-    legend = framed_legend(dark) | place | {"y": 0.02, "yanchor": "bottom", "title": heading}
-    fig.update_layout(legend=legend, margin={"t": 52, "r": 16})
-    fig.update_xaxes(tickformat="~%", zeroline=False)
-    fig.update_yaxes(tickformat="~%", zeroline=False)
-    return fig
+    return fig.update_layout(framed_legend(dark, right=roc, y=0.02, title=heading))
 
 
 def roc_title(curves: Mapping[str, ClassCurves], of: str) -> str:
@@ -213,31 +211,6 @@ def precision_recall_corner(curves: Sequence[ClassCurves]) -> tuple[float, float
     return max(left, 0.0), max(low, 0.0)
 
 
-def _line(fig: go.Figure, points: np.ndarray, label: str, name: str, colours: Sequence[str], place: int) -> None:
-    before = list(colours[:place]).count(colours[place])  # lines of one colour are told apart by their dashes
-    fig.add_scatter(
-        x=points[:, 0],
-        y=points[:, 1],
-        mode="lines",
-        name=label,
-        legendgroup=name,
-        line={"color": colours[place], "width": 2, "dash": ("solid", "dash", "dot", "dashdot")[before % 4]},
-        hovertemplate=f"<b>{name}</b><br>%{{x:.2%}}, %{{y:.2%}}<extra></extra>",
-    )
-
-
-def _dot(fig: go.Figure, point: tuple[float, float], name: str, colour: str, dark: bool) -> None:
-    fig.add_scatter(
-        x=[point[0]],
-        y=[point[1]],
-        mode="markers",
-        legendgroup=name,
-        showlegend=False,
-        marker={"size": 10, "color": colour, "line": {"width": 2, "color": ground(dark)["background"]}},
-        hovertemplate=f"<b>{name}</b>, its answers<br>%{{x:.2%}}, %{{y:.2%}}<extra></extra>",
-    )
-
-
 def _room(low: float, high: float) -> list[float]:
     """The axis from ``low`` to ``high`` with room for lines that run along its ends."""
     room = 0.02 * (high - low)
@@ -273,7 +246,7 @@ _HELP = {
 @view(":material/category: Classes", order=30)
 def render(context: CompareContext) -> None:
     """Sensitivity, specificity, precision and F1 of the ticked runs with intervals, and their curves."""
-    runs = _of_one_kind(run_selection(context, "Runs", help="The runs ticked in the table of all runs."))
+    runs = _of_one_kind(run_selection(context))
     if not runs:
         st.info("Choose a run above, and how it does on every class appears here.", icon=":material/category:")
         return
@@ -282,9 +255,8 @@ def render(context: CompareContext) -> None:
     measures = class_measures(runs, context.names)
     shown = measures[measures["run"].isin([run.name for run in runs[-MOST_RUNS:]])]
     labels = tuple(dict.fromkeys(shown["model"]))
-    key = ("measure_dots", *runs[-MOST_RUNS:], labels, context.dark)
-    dots = cached_figure(key, lambda: measure_dots(shown, codes, names, unit=context.unit, dark=context.dark))
-    show_figure(dots, shown, "classes", "class_measures")
+    dots = partial(measure_dots, shown, codes, names, unit=context.unit, dark=context.dark)
+    show_figure(dots, shown, "classes", "class_measures", made_of=(*runs[-MOST_RUNS:], labels, context.dark))
     more = (
         f" Drawn: the last {MOST_RUNS} of {len(runs)} chosen runs; the table has all." if len(runs) > MOST_RUNS else ""
     )
@@ -306,16 +278,15 @@ def _of_one_kind(runs: Sequence[Run]) -> list[Run]:
 
 def _table(measures: pd.DataFrame, runs: int, unit: str) -> None:
     table = class_table(measures)
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     config = {
-        "class": st.column_config.TextColumn("Class", pinned=True, width="small"),
-        "model": st.column_config.TextColumn("Model", pinned=runs > 1),
-        "cells": st.column_config.NumberColumn(
-            f"{capitalized(unit)}s", format="localized", help=f"Test {unit}s of the class."
-        ),
+        "class": text("Class", pinned=True, width="small"),
+        "model": text("Model", pinned=runs > 1),
+        "cells": number(f"{capitalized(unit)}s", format="localized", help=f"Test {unit}s of the class."),
     }
     for measure, title in MEASURE_TITLES.items():
-        config[measure] = st.column_config.NumberColumn(title, format="%.1f %%", help=_HELP[measure].format(unit=unit))
-        config[f"{measure} interval"] = st.column_config.TextColumn("95 % interval", alignment="right")
+        config[measure] = number(title, format="%.1f %%", help=_HELP[measure].format(unit=unit))
+        config[f"{measure} interval"] = text("95 % interval", alignment="right")
     order = [c for c in config if runs > 1 or c != "model"]
     height = 39 + 35 * min(len(table), 12)
     st.dataframe(table, hide_index=True, column_config=config, column_order=order, placeholder="–", height=height)
@@ -341,29 +312,16 @@ def _curves_section(runs: Sequence[Run], context: CompareContext, codes: Sequenc
         zoom = {"corner": "Corner enlarged", "whole": "Whole curves"}
         corner = choice("zoom", "Zoom", zoom, "corner", "zoom", hidden=True, help="The curves bend in one corner.")
     lines, dots, line_colours = _read_curves(curve_sources, colours)
-    options = {"corner": corner == "corner", "dark": context.dark}
-    key = (
-        of,
-        tuple((name, run, index) for name, (run, index) in curve_sources.items()),
-        corner,
-        context.dark,
-    )
+    key = (of, tuple((name, *source) for name, source in curve_sources.items()), corner, context.dark)
+    called = {name: (1 - d["specificity"], d["sensitivity"]) for name, d in dots.items()}
+    found = {name: (d["sensitivity"], d["precision"]) for name, d in dots.items() if d["precision"] is not None}
+    sides = (("roc", roc_title(lines, of), called), ("precision_recall", precision_title(lines), found))
     halves = st.grid(2, min_column_width=400, gap="medium")
-    with halves.container():
-        points = {name: (1 - d["specificity"], d["sensitivity"]) for name, d in dots.items()}
-        title = roc_title(lines, of)
-        fig = cached_figure(
-            ("roc", *key), lambda: curves_figure(lines, "roc", line_colours, title=title, answers=points, **options)
-        )
-        show_figure(fig, curve_points(lines, "roc"), "roc", "roc")
-    with halves.container():
-        spots = {name: (d["sensitivity"], d["precision"]) for name, d in dots.items() if d["precision"] is not None}
-        name = precision_title(lines)
-        fig = cached_figure(
-            ("precision_recall", *key),
-            lambda: curves_figure(lines, "precision_recall", line_colours, title=name, answers=spots, **options),
-        )
-        show_figure(fig, curve_points(lines, "precision_recall"), "precision-recall", "precision_recall")
+    for kind, title, points in sides:
+        options: dict[str, Any] = {"title": title, "answers": points, "corner": corner == "corner"}
+        figure = partial(curves_figure, lines, kind, line_colours, dark=context.dark, **options)
+        with halves.container():
+            show_figure(figure, curve_points(lines, kind), kind.replace("_", "-"), kind, made_of=key)
     st.caption(
         f"Each class against all others, as the probability from which a {context.unit} is called so is lowered. Dots: "
         f"the answers as given, each {context.unit} the likeliest class. AUROC: how often one of the class gets a "

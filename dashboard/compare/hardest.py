@@ -3,6 +3,7 @@ reach together.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,9 @@ from core.evaluation.hard_examples import EnsembleAccuracy, Hardness, Votes
 from core.formatting import capitalized, counted, percent
 from core.inference.scope import spec_for
 from core.runs import Run
-from dashboard import cache, pickers
-from dashboard.charts import cached_figure, csv_button, show_figure
-from dashboard.compare import CompareContext, HardImages, hard_images
+from dashboard import cache
+from dashboard.charts import csv_button, show_figure
+from dashboard.compare import PICTURE_SIDE, CompareContext, HardImages, hard_images, tile_page
 from dashboard.page import link, view
 from dashboard.pictures import enlarge
 from dashboard.style import LEGEND_ABOVE, class_colours, finish, ground
@@ -81,13 +82,9 @@ def missed_histogram(
         of_class = missed[(missed["code"] == code) & (missed["missed_by"] > 0)]
         if not of_class["cells"].any():
             continue
-        fig.add_bar(
-            x=of_class["missed_by"],
-            y=of_class["cells"],
-            name=code,
-            marker={"color": colours[code], "line": {"width": 0.5, "color": ground(dark)["background"]}},
-            hovertemplate=f"%{{y}} {unit}s labelled {names[code]} are missed by %{{x}} of {models}<extra></extra>",
-        )
+        marker = {"color": colours[code], "line": {"width": 0.5, "color": ground(dark)["background"]}}
+        hover = f"%{{y}} {unit}s labelled {names[code]} are missed by %{{x}} of {models}<extra></extra>"
+        fig.add_bar(x=of_class["missed_by"], y=of_class["cells"], name=code, marker=marker, hovertemplate=hover)
     totals = together.missed[1:]
     fig.add_scatter(
         x=list(range(1, models + 1)),
@@ -102,16 +99,11 @@ def missed_histogram(
     )
     finish(fig, title=missed_title(together, unit), height=height, dark=dark)
     fig.update_layout(LEGEND_ABOVE, barmode="stack", bargap=0.15)
-    fig.update_xaxes(
-        title_text=f"Missed by so many of {models} models",
-        showgrid=False,
-        range=[0.4, models + 0.6],
-        dtick=_tick_step(models),
-    )
-    fig.update_yaxes(
-        title_text=f"Test {unit}s", rangemode="tozero", range=[0, 1.14 * max(1, int(totals.max(initial=0)))]
-    )
-    return fig
+    step = 1 if models <= 16 else 2 if models <= 32 else 5
+    fig.update_xaxes(title_text=f"Missed by so many of {models} models", showgrid=False, dtick=step)
+    fig.update_xaxes(range=[0.4, models + 0.6])
+    top = 1.14 * max(1, int(totals.max(initial=0)))
+    return fig.update_yaxes(title_text=f"Test {unit}s", rangemode="tozero", range=[0, top])
 
 
 def missed_title(together: EnsembleAccuracy, unit: str = "cell") -> str:
@@ -123,10 +115,6 @@ def missed_title(together: EnsembleAccuracy, unit: str = "cell") -> str:
     if models == 1:
         return f"{none}, {nobody:,} by the one model shown"
     return f"{none}, {nobody:,} by all {models}"
-
-
-def _tick_step(models: int) -> int:
-    return 1 if models <= 16 else 2 if models <= 32 else 5
 
 
 def comparable_runs(runs: Sequence[Run]) -> list[Run]:
@@ -157,8 +145,6 @@ def _exact_duplicates(run: Run, images: str) -> dict[str, tuple[ImageRef, ...]]:
     return by_id
 
 
-PER_PAGE = 12
-_SIDE = 128
 _LEVELS = (
     ("Best model alone", "The highest accuracy on test among the models shown."),
     ("Mean of all", "Each {unit} gets the class with the highest mean probability over the models shown."),
@@ -199,11 +185,8 @@ def _together_section(
     missed = missed_by(difficulty.votes, codes)
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=980):  # the levels beside it, or below it on a narrow page
-            key = ("missed", difficulty.runs, context.dark)
-            fig = cached_figure(
-                key, lambda: missed_histogram(missed, together, codes, names, unit=context.unit, dark=context.dark)
-            )
-            show_figure(fig, missed, "missed-by", "missed_by")
+            bars = partial(missed_histogram, missed, together, codes, names, unit=context.unit, dark=context.dark)
+            show_figure(bars, missed, "missed-by", "missed_by", made_of=(difficulty.runs, context.dark))
         with st.container(width=230):
             values = (together.best, together.mean, together.any_right)
             for (label, help_line), value in zip(_LEVELS, values, strict=True):
@@ -212,11 +195,9 @@ def _together_section(
     parts = [f"{counted(models, 'model')} on {together.n:,} test {context.unit}s of {difficulty.runs[0].provenance}"]
     if len(sizes) > 1:
         parts.append(f"seen at {' and '.join(map(str, sizes))} px and matched by their ids")
-    left = len(context.runs) - models
-    if left:
-        parts.append(
-            f"{counted(left, 'run')} left out (combinations of these models, or scored on other {context.unit}s)"
-        )
+    if left := len(context.runs) - models:
+        why = f"combinations of these models, or scored on other {context.unit}s"
+        parts.append(f"{counted(left, 'run')} left out ({why})")
     st.caption("; ".join(parts) + ".")
 
 
@@ -251,44 +232,40 @@ def _cells_section(table: pd.DataFrame, difficulty: HardImages, spec: DatasetSpe
         best = max(difficulty.runs, key=lambda run: run.size)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f":material/image: {pictures}")
-            link("dataset", "Get the pictures", icon=":material/download:", query=_address(best, size=str(best.size)))
+            query = {"dataset": best.dataset, "size": str(best.size)}
+            link("dataset", "Get the pictures", icon=":material/download:", query=query)
         _fact_table(table, spec.unit)
         return
-    place, rows = pickers.page_of(f"hardest-{pager_key}", len(table), PER_PAGE)
-    alike = exact_duplicates(pictures.run)
-    with place, st.grid(6, min_column_width=150, gap="small"):
-        for cell in table.iloc[rows].itertuples():
-            _tile(cell, pictures.get(cell.id), alike.get(cell.id, ()), pictures.run, spec)
+    shown, alike = pictures, exact_duplicates(pictures.run)
+    tile_page(f"hardest-{pager_key}", table, lambda cell: _tile(cell, shown, alike.get(cell["id"], ()), spec))
 
 
-def _tile(cell, picture: np.ndarray | None, same: tuple[ImageRef, ...], run: Run, spec: DatasetSpec) -> None:
+def _tile(cell: pd.Series, pictures: cache.TestPictures, same: tuple[ImageRef, ...], spec: DatasetSpec) -> None:
     """One cell: its picture, its label, what the models say instead, and the way to Explain."""
     names, unit = spec.names, spec.unit
-    with st.container(border=True, gap="xsmall"):
-        if picture is not None:
-            st.image(
-                enlarge(picture, _SIDE), width="stretch", alt=f"test {unit} {cell.id}, labelled {names[cell.label]}"
-            )
-        st.markdown(
-            f"**{cell.label}** {':material/arrow_forward:'} **{cell.instead}**",
-            help=f"Labelled {names[cell.label]}; the models that err say {names[cell.instead]} most often.",
-        )
-        wrong = f"{cell.wrong} of {cell.models}"
-        lines = [
-            f"{wrong} say {cell.instead}"
-            if cell.votes == cell.wrong
-            else f"{wrong} miss it, {cell.votes} say {cell.instead}",
-            f"{cell.label} {percent(cell.p_label)}, {cell.instead} {percent(cell.p_instead)}",
-        ]
-        if cell.suspect:
-            lines.append(":material/flag: possible label error")
-        for other in same:
-            label = f", labelled {spec.codes[other.label]}" if spec.codes[other.label] != cell.label else ""
-            lines.append(f":material/content_copy: the same picture is {other.split} {other.id}{label}")
-        st.caption("  \n".join([*lines, f"{unit} {cell.id}"]))
-        if spec.real:  # drawn cells can't be found again by a link
-            query = _address(run, cell=f"{cell.label} {cell.id}")
-            link("explain", "Explain", icon=":material/visibility:", query=query)
+    identity, label, instead = cell["id"], cell["label"], cell["instead"]
+    picture = pictures.get(identity)
+    if picture is not None:
+        alt = f"test {unit} {identity}, labelled {names[label]}"
+        st.image(enlarge(picture, PICTURE_SIDE), width="stretch", alt=alt)
+    st.markdown(
+        f"**{label}** :material/arrow_forward: **{instead}**",
+        help=f"Labelled {names[label]}; the models that err say {names[instead]} most often.",
+    )
+    wrong, votes = f"{cell['wrong']} of {cell['models']}", cell["votes"]
+    lines = [
+        f"{wrong} say {instead}" if votes == cell["wrong"] else f"{wrong} miss it, {votes} say {instead}",
+        f"{label} {percent(cell['p_label'])}, {instead} {percent(cell['p_instead'])}",
+    ]
+    if cell["suspect"]:
+        lines.append(":material/flag: possible label error")
+    for other in same:
+        called = f", labelled {spec.codes[other.label]}" if spec.codes[other.label] != label else ""
+        lines.append(f":material/content_copy: the same picture is {other.split} {other.id}{called}")
+    st.caption("  \n".join([*lines, f"{unit} {identity}"]))
+    if spec.real:  # drawn cells can't be found again by a link
+        query = {"dataset": pictures.run.dataset, "cell": f"{label} {identity}"}
+        link("explain", "Explain", icon=":material/visibility:", query=query)
 
 
 def _fact_table(table: pd.DataFrame, unit: str) -> None:
@@ -311,7 +288,3 @@ def _fact_table(table: pd.DataFrame, unit: str) -> None:
             "suspect": st.column_config.CheckboxColumn("Possible label error"),
         },
     )
-
-
-def _address(run: Run, **more: str) -> dict[str, str]:
-    return {"dataset": run.dataset, **more}

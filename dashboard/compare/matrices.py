@@ -2,7 +2,7 @@
 square.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from html import escape
 from typing import Any
@@ -19,8 +19,8 @@ from core.inference.scope import spec_for
 from core.probabilities import softmax
 from core.runs import Predictions, Run
 from dashboard import cache
-from dashboard.charts import cached_figure, csv_button, show_figure
-from dashboard.compare import CompareContext, compare_pair, comparison_text
+from dashboard.charts import clicked, csv_button, show_figure
+from dashboard.compare import CompareContext, PairedAnswers, compare_pair, tell_difference
 from dashboard.pictures import data_url, enlarge
 from dashboard.style import diverging, finish, ground, inks, sequential
 from dashboard.url_state import choice, prepare
@@ -43,7 +43,7 @@ def squares(
     title: str,
     subtitle: str = "",
     axes: tuple[str, str] = ("", ""),
-    click: Sequence[Any] | None = None,
+    click: Sequence[Any] | np.ndarray | None = None,
     framed: tuple[int, int] | None = None,
     height: int = HEIGHT,
     above: int = _ABOVE,
@@ -119,8 +119,7 @@ def confusion_title(confusion: np.ndarray, names: Sequence[str], unit: str = "ce
         return f"Every test {unit} is named right"
     rows = matrix.sum(axis=1, keepdims=True)
     # The commonest mix-up; of equals, the one that hits the larger share of its class.
-    rank = errors + errors / np.maximum(rows, 1) / 2
-    truth, called = np.unravel_index(int(rank.argmax()), rank.shape)
+    truth, called = divmod(int((errors + errors / np.maximum(rows, 1) / 2).argmax()), len(errors))
     count, of = int(errors[truth, called]), int(rows[truth, 0])
     if count > of / 2:
         return f"{capitalized(of_class(names[truth], unit))} are mostly taken for {of_class(names[called], unit)}"
@@ -277,40 +276,35 @@ def show_matrices(pair: Sequence[Run], labels: Mapping[str, str], *, percent: bo
     key = (marked, percent, dark)
     options: dict[str, Any] = {"framed": marked, "unit": unit, "dark": dark}
     with st.container(horizontal=True, gap="medium"):
-        for place, run in enumerate(pair):
+        for place, (run, table) in enumerate(zip(pair, tables, strict=True)):
             line = f"{labels[run.name]} · {exact_percent(run.metrics['test']['accuracy'], 2)}"
-            args = (tables[place], codes[place], names[place])
-            figure = cached_figure(
-                ("confusion", run, line, *key),
-                partial(confusion_figure, *args, subtitle=line, percent=percent, **options),
+            figure = partial(
+                confusion_figure, table, codes[place], names[place], subtitle=line, percent=percent, **options
             )
-            data = confusion_table(tables[place], codes[place])
-            _clickable(figure, data, f"confusion-{run.name}", f"matrix_{'ab'[place]}", run.name)
+            data, name = confusion_table(table, codes[place]), f"confusion-{run.name}"
+            _clickable(figure, (run, line, *key), data, name, f"matrix_{'ab'[place]}", run.name)
         if len(pair) == 2 and codes[0] == codes[1]:
-            both = compare_pair(*pair)
+            both = compare_pair(pair[0], pair[1])
             # A difference of counts means something on the very same pictures only.
             paired = None if isinstance(both, str) or any(both.unshared) else both.comparison
             options |= {"title": difference_title(paired, "the first", "the second", unit)}
-            options |= {"subtitle": f"{labels[pair[0].name]} minus {labels[pair[1].name]}"}
-            figure = cached_figure(
-                ("difference", *pair, options["subtitle"], *key),
-                partial(difference_figure, *tables, codes[0], names[0], percent=percent or paired is None, **options),
-            )
-            data = confusion_table(tables[0] - tables[1], codes[0])
-            _clickable(figure, data, f"difference-{pair[0].name}-{pair[1].name}", "matrix_difference", "either")
+            options |= {"subtitle": (line := f"{labels[pair[0].name]} minus {labels[pair[1].name]}")}
+            options |= {"percent": percent or paired is None}
+            figure = partial(difference_figure, tables[0], tables[1], codes[0], names[0], **options)
+            data, name = confusion_table(tables[0] - tables[1], codes[0]), f"difference-{pair[0].name}-{pair[1].name}"
+            _clickable(figure, (*pair, line, *key), data, name, "matrix_difference", "either")
 
 
 def prepare_square(pair: Sequence[Run]) -> None:
     """Settle which square is looked at, before anything that shows it is drawn: by the link, else the worst mix-up."""
     pair = _of_same_classes(pair)
-    run = pair[0]
-    codes = list(run.codes)
-    worst = _commonest_error(np.array(run.metrics["test"]["confusion"]))
-    who = [r.name for r in pair] + ["either"]
+    codes, confusion = list(pair[0].codes), np.array(pair[0].metrics["test"]["confusion"])
+    truth, called = divmod(int((confusion - np.diag(np.diag(confusion))).argmax()), len(codes))
+    who = [run.name for run in pair]
     for key, options, default, what in (
-        ("truth", codes, codes[worst[0]], "class"),
-        ("called", codes, codes[worst[1]], "class"),
-        ("by", who, run.name, "run"),
+        ("truth", codes, codes[truth], "class"),
+        ("called", codes, codes[called], "class"),
+        ("by", [*who, "either"], who[0], "run"),
     ):
         notice = prepare(key, options, default, what=what)
         if notice:
@@ -329,14 +323,14 @@ def square_inspector(pair: Sequence[Run], labels: Mapping[str, str]) -> None:
             share_key(key)
         if len(pair) == 2:
             who = {run.name: labels[run.name] for run in pair} | {"either": "either of the two"}
-            st.selectbox("by", list(who), format_func=who.get, key="by", width=300)
+            st.selectbox("by", list(who), format_func=lambda name: who[name], key="by", width=300)
             share_key("by")
     by = st.session_state.get("by") if len(pair) == 2 else run.name
     truth, called = codes.index(st.session_state["truth"]), codes.index(st.session_state["called"])
 
     answers, note = _stored_answers(pair, labels, by)
     table = cell_answers(answers, truth, called)
-    asked = [label for label in answers if by == "either" or by == _name_of(label, pair, labels)]
+    asked = [label for run in pair if (label := labels[run.name]) in answers and by in ("either", run.name)]
     table = table[np.any([table[f"{label} answer"] == called for label in asked], axis=0)]
     table = table.sort_values([f"{asked[0]} p called"], ascending=False)
     if note:
@@ -356,37 +350,30 @@ def _of_same_classes(pair: Sequence[Run]) -> list[Run]:
     return [run for run in pair if run.codes == pair[0].codes]
 
 
-def _clickable(figure: go.Figure, data: pd.DataFrame, name: str, key: str, by: str) -> None:
+def _clickable(
+    figure: Callable[[], go.Figure], made_of: tuple[Any, ...], data: pd.DataFrame, name: str, key: str, by: str
+) -> None:
     def remember() -> None:
-        points = st.session_state[key].selection.points
-        if points:
-            st.session_state["truth"], st.session_state["called"] = points[0]["customdata"]
+        if square := clicked(key):
+            st.session_state["truth"], st.session_state["called"] = square
             st.session_state["by"] = by
 
     with st.container(width=WIDTH):
-        show_figure(figure, data, name, key, index=True, on_select=remember)
+        show_figure(figure, data, name, key, made_of=made_of, index=True, on_select=remember)
 
 
 def _stored_answers(
     pair: Sequence[Run], labels: Mapping[str, str], by: str | None
 ) -> tuple[dict[str, tuple[Predictions, np.ndarray]], str | None]:
     """Every run's predictions in the order of the same images; the asked run alone where they can't be paired."""
-    stored = {labels[run.name]: cache.predictions(run) for run in pair}
-    both = compare_pair(*pair) if len(pair) == 2 else None
+    both, note = compare_pair(pair[0], pair[1]) if len(pair) == 2 else None, None
     if isinstance(both, str):
-        run = next((r for r in pair if r.name == by), pair[0])
-        alone = stored[labels[run.name]]
-        return {labels[run.name]: (alone, np.arange(len(alone.ids)))}, (
-            f"Only {labels[run.name]}'s own {spec_for(run).unit}s: {both}"
-        )
-    orders = both.rows if both else (np.arange(len(stored[labels[pair[0].name]].ids)),)
-    return {
-        label: (predictions, order) for (label, predictions), order in zip(stored.items(), orders, strict=True)
-    }, None
-
-
-def _name_of(label: str, pair: Sequence[Run], labels: Mapping[str, str]) -> str:
-    return next(run.name for run in pair if labels[run.name] == label)
+        pair = [next((run for run in pair if run.name == by), pair[0])]
+        note = f"Only {labels[pair[0].name]}'s own {spec_for(pair[0]).unit}s: {both}"
+    stored = [cache.predictions(run) for run in pair]
+    orders = both.rows if isinstance(both, PairedAnswers) else (np.arange(len(stored[0].ids)),)
+    names = [labels[run.name] for run in pair]
+    return dict(zip(names, zip(stored, orders, strict=True), strict=True)), note
 
 
 def _show_cells(
@@ -394,7 +381,8 @@ def _show_cells(
 ) -> None:
     codes, unit = spec.codes, spec.unit
     shown = table.head(MOST_PICTURES)
-    view, config = {}, {}
+    view: dict[str, Any] = {}
+    config: dict[str, Any] = {}
     pictures = cache.largest_pictures(pair)
     if with_pictures := isinstance(pictures, cache.TestPictures):
         images = [pictures.get(identity) for identity in shown["id"]]
@@ -409,14 +397,9 @@ def _show_cells(
     config |= {c: st.column_config.TextColumn(c, alignment="right") for c in view if ": " in c and "answer" not in c}
     more = f", the first {len(shown)} shown, most confidently {called} first" if len(table) > len(shown) else ""
     st.markdown(f"**{counted(len(table), f'test {unit}')}**{more}")
-    frame = pd.DataFrame(view)
-    st.dataframe(
-        frame,
-        hide_index=True,
-        column_config=config,
-        row_height=104 if with_pictures else None,
-        height=min(560, 40 + (104 if with_pictures else 35) * len(frame) + 4),
-    )
+    row, height = (104, 104) if with_pictures else (None, 35)
+    height = min(560, 44 + height * len(shown))
+    st.dataframe(pd.DataFrame(view), hide_index=True, column_config=config, row_height=row, height=height)
     full = table.copy()
     for label in answers:
         full[f"{label} answer"] = [codes[a] for a in full[f"{label} answer"]]
@@ -428,14 +411,6 @@ def _show_cells(
             st.caption(pictures)
 
 
-def _commonest_error(confusion: np.ndarray) -> tuple[int, int]:
-    errors = confusion - np.diag(np.diag(confusion))
-    if not errors.any():
-        return 0, 0
-    truth, called = np.unravel_index(int(errors.argmax()), errors.shape)
-    return int(truth), int(called)
-
-
 def side_by_side(pair: Sequence[Run], context: CompareContext) -> None:
     """Matrices, the test of the difference, and the cells behind a square."""
     names = context.names
@@ -445,12 +420,7 @@ def side_by_side(pair: Sequence[Run], context: CompareContext) -> None:
         options = {"counts": f"{capitalized(context.unit)}s", "percent": "% of the true class"}
         shown = choice("show", "Squares show", options, "counts", "unit")
     if len(pair) == 2:
-        both = compare_pair(*pair)
-        if isinstance(both, str):
-            st.info(f"No test of the difference. {both}", icon=":material/info:")
-        else:
-            who, sizes = (names[run.name] for run in pair), tuple(run.size for run in pair)
-            st.markdown(comparison_text(both.comparison, *who, sizes, unshared=both.unshared, unit=context.unit))
+        tell_difference(pair, context)
     else:
         st.caption("Tick a second run in the table to see the two side by side, with the test of their difference.")
     show_matrices(pair, names, percent=shown == "percent", dark=context.dark)

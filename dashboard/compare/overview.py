@@ -5,6 +5,8 @@ mind), below them the ticked ones side by side with their training curves.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +17,11 @@ from plotly.subplots import make_subplots
 from core.datasets import Scheme
 from core.evaluation.compare import compare_with_best
 from core.evaluation.hard_examples import gather_votes
+from core.formatting import percent_or_nan
 from core.runs import Predictions, Run
 from core.studies import Study, mean_interval
 from dashboard import cache
-from dashboard.charts import cached_figure, csv_button, show_figure
+from dashboard.charts import csv_button, show_figure
 from dashboard.compare import CompareContext, family_of, scheme_of, scheme_titles, select_names
 from dashboard.compare.matrices import side_by_side
 from dashboard.compare.split_gap import split_gap
@@ -95,7 +98,7 @@ def advice(table: pd.DataFrame, standing: Standing, aim: str, unit: str = "cell"
     close = close[(close["at_most"] <= MARGIN) & close[column].notna()]
     if close.empty:
         return f"Nothing is known of this for **{leader['model']}** and the runs close to it."
-    winner = close.loc[close[column].idxmin()]
+    winner = close.iloc[int(close[column].argmin())]
     digits = 2 if winner[column] < 1 else 1 if winner[column] < 10 else 0
     value = f"{winner[column]:,.{digits}f} {measure}"
     if winner["run"] == leader["run"]:
@@ -152,7 +155,7 @@ def leaderboard(
     spread, titles = over_seeds(runs, studies), scheme_titles(schemes)
     rows = []
     for run in runs:
-        m, overall = run.metrics[split], run.metrics
+        m, overall, latency = run.metrics[split], run.metrics, run.metrics.get("latency") or {}
         low, high = (100 * bound for bound in m["accuracy_interval"])
         rows.append(
             {
@@ -165,16 +168,16 @@ def leaderboard(
                 "high": high,
                 "interval": f"{low:.1f} to {high:.1f}",
                 "seeds": spread.get(run.name, ""),
-                "balanced": 100 * _number(m["balanced_accuracy"]),
-                "macro_f1": 100 * _number(m["macro_f1"]),
+                "balanced": percent_or_nan(m["balanced_accuracy"]),
+                "macro_f1": percent_or_nan(m["macro_f1"]),
                 "macro_auroc": _number(m["macro_auroc"]),
-                "ece": 100 * _number(m["ece"]),
+                "ece": percent_or_nan(m["ece"]),
                 "parameters": _number(overall.get("parameters")),
                 "megabytes": run.model_bytes / 1e6,
                 "train_seconds": _number(overall.get("train_seconds")),
                 "device": overall.get("device") or "",
-                "latency_ms": _number((overall.get("latency") or {}).get("batch1_ms")),
-                "peak_memory_mb": _number((overall.get("latency") or {}).get("peak_memory_mb")),
+                "latency_ms": _number(latency.get("batch1_ms")),
+                "peak_memory_mb": _number(latency.get("peak_memory_mb")),
                 "data": run.provenance,
                 "size": run.size,
                 "seed": run.config["train"].get("seed"),
@@ -195,7 +198,8 @@ def over_seeds(runs: Sequence[Run], studies: Sequence[Study]) -> dict[str, str]:
         if study.kind != "seeds":
             continue
         tested = [trial.test for trial in study.complete if trial.test is not None]
-        values = tested if len(tested) == len(study.complete) else [trial.score for trial in study.complete]
+        scores = [trial.score for trial in study.complete if trial.score is not None]
+        values = tested if len(tested) == len(study.complete) else scores
         if len(values) < 2:
             continue
         mean, _, high = mean_interval(values)
@@ -216,10 +220,10 @@ def per_class(runs: Sequence[Run], labels: Mapping[str, str], split: str = "test
     rows = []
     for run in runs:
         measures = run.metrics[split]["per_class"]
-        row = {"model": labels[run.name]}
+        row: dict[str, object] = {"model": labels[run.name]}
         for number, code in enumerate(run.config["dataset"]["codes"]):
             for measure in ("sensitivity", "specificity"):
-                row[f"{code} {measure}"] = 100 * _number(measures[measure][number])
+                row[f"{code} {measure}"] = percent_or_nan(measures[measure][number])
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -282,9 +286,8 @@ def scatter(
         fig.add_scatter(**trace, name="front", hoverinfo="skip", showlegend=False)
     if ticked.any():
         ring = {"color": _CLEAR, "line": {"width": 2, "color": ink["text"]}, "size": diameters[ticked] + 10}
-        fig.add_scatter(
-            x=cost_of[ticked], y=errors[ticked], mode="markers", marker=ring, hoverinfo="skip", name="ticked"
-        )
+        dots = {"x": cost_of[ticked], "y": errors[ticked], "mode": "markers", "marker": ring}
+        fig.add_scatter(**dots, hoverinfo="skip", name="ticked")
     families = list(families) if families is not None else sorted(table["family"].unique())
     seeds = np.array([f"<br>{text} % over seeds" if text else "" for text in measured["seeds"]])
     for place, (family, colour) in enumerate(zip(families, series_colours(len(families), dark), strict=True)):
@@ -294,13 +297,12 @@ def scatter(
         runs, symbol, y = measured.iloc[own], _SYMBOLS[place % len(_SYMBOLS)], errors[own]
         symbols = [symbol if filled else f"{symbol}-open" for filled in np.isin(own, front)]
         marker = {"size": diameters[own], "color": colour, "symbol": symbols, "line": {"width": 2, "color": colour}}
+        low, high = np.maximum(100 - runs["high"], 0.1 * y), 100 - runs["low"]
         fig.add_scatter(
             x=cost_of[own],
             y=y,
             mode="markers",
-            error_y=error_bar(
-                y, np.maximum(100 - runs["high"], 0.1 * y), 100 - runs["low"], colour, thickness=1, width=3
-            ),
+            error_y=error_bar(y, low, high, colour, thickness=1, width=3),
             marker=marker,
             customdata=np.stack([runs["model"], runs["accuracy"], runs["interval"], seeds[own]], axis=1),
             hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]:.2f} % (95 % interval %{customdata[2]})"
@@ -398,17 +400,13 @@ def _axes(fig: go.Figure, cost: np.ndarray, errors: np.ndarray, title: str) -> N
     low, high = np.log10(cost.min()), np.log10(cost.max())
     room = 0.12 * max(0.5, high - low)
     ticks = _log_ticks(10**low, 10**high)
-    fig.update_xaxes(
-        type="log", range=(low - room, high + room), tickvals=ticks, ticktext=[_short_number(v) for v in ticks]
-    )
-    fig.update_xaxes(title=title)
+    words = {"tickvals": ticks, "ticktext": [_short_number(v) for v in ticks], "title": title}
+    fig.update_xaxes(type="log", range=(low - room, high + room), **words)
     low, high = np.log10(errors.min()), np.log10(errors.max())
     room = 0.1 * max(0.5, high - low)
     ticks = [v for v in _log_ticks(10**low, 10**high) if v < 100]
-    fig.update_yaxes(
-        type="log", range=(high + room, low - room), tickvals=ticks, ticktext=[f"{100 - v:g}" for v in ticks]
-    )
-    fig.update_yaxes(title="Accuracy on test (%)")
+    words = {"tickvals": ticks, "ticktext": [f"{100 - v:g}" for v in ticks], "title": "Accuracy on test (%)"}
+    fig.update_yaxes(type="log", range=(high + room, low - room), **words)
 
 
 def _in_pixels(fig: go.Figure, cost: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -421,22 +419,10 @@ def _in_pixels(fig: go.Figure, cost: np.ndarray, errors: np.ndarray) -> tuple[np
 
 def _write_name(fig: go.Figure, x: float, y: float, name: PlacedName, dark: bool) -> None:
     far = abs(name.dy) > _LINE or abs(name.dx) > 24
-    fig.add_annotation(
-        x=np.log10(x),
-        y=np.log10(y),
-        text=name.text,
-        ax=name.dx,
-        ay=-name.dy,
-        xanchor=name.anchor,
-        yanchor="middle",
-        showarrow=True,
-        arrowhead=0,
-        arrowwidth=1,
-        arrowcolor=ground(dark)["quiet"] if far else _CLEAR,
-        standoff=7,
-        font={"size": 12, "color": ground(dark)["text"]},
-        borderpad=0,
-    )
+    arrow = {"ax": name.dx, "ay": -name.dy, "arrowhead": 0, "arrowwidth": 1, "standoff": 7, "showarrow": True}
+    text = {"text": name.text, "font": {"size": 12, "color": ground(dark)["text"]}, "borderpad": 0}
+    text |= {"arrowcolor": ground(dark)["quiet"] if far else _CLEAR}
+    fig.add_annotation(arrow | text, x=np.log10(x), y=np.log10(y), xanchor=name.anchor, yanchor="middle")
 
 
 def _overlap(one: Box, other: Box) -> bool:
@@ -466,9 +452,8 @@ def training_curves(histories: Mapping[str, Mapping[str, np.ndarray]], *, dark: 
 
     ``histories`` maps a run's label to its `history`.
     """
-    fig = make_subplots(
-        rows=1, cols=3, horizontal_spacing=0.07, subplot_titles=["Loss", "Accuracy on val (%)", "Learning rate"]
-    )
+    titles = ["Loss", "Accuracy on val (%)", "Learning rate"]
+    fig = make_subplots(rows=1, cols=3, horizontal_spacing=0.07, subplot_titles=titles)
     for (label, history), colour in zip(histories.items(), series_colours(len(histories), dark), strict=True):
         if not len(history.get("train_loss", ())):  # a model that isn't trained in epochs
             continue
@@ -486,12 +471,8 @@ def training_curves(histories: Mapping[str, Mapping[str, np.ndarray]], *, dark: 
     fig.update_xaxes(title="Epoch")
     finish(fig, title=training_curves_title(histories), height=360, dark=dark)
     fig.update_annotations(font={"size": 13, "color": ground(dark)["quiet"]})
-    fig.update_layout(
-        hovermode="x",
-        margin={"t": 84},
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.28, "yanchor": "top"},
-    )
-    return fig
+    legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.28, "yanchor": "top"}
+    return fig.update_layout(hovermode="x", margin={"t": 84}, legend=legend)
 
 
 def training_curves_title(histories: Mapping[str, Mapping[str, np.ndarray]]) -> str:
@@ -500,14 +481,12 @@ def training_curves_title(histories: Mapping[str, Mapping[str, np.ndarray]]) -> 
     for label, history in histories.items():
         accuracy = history.get("val_accuracy", np.zeros(0))
         if len(accuracy):
-            best = int(np.argmax(accuracy))
-            parts.append(
-                f"{label} at its best after {int(history['epoch'][best])} of {int(history['epoch'][-1])} epochs"
-            )
+            best, last = (int(history["epoch"][at]) for at in (int(np.argmax(accuracy)), -1))
+            parts.append(f"{label} at its best after {best} of {last} epochs")
     return "; ".join(parts[:2]) or "No training curve was stored"
 
 
-def leaderboard_columns(unit: str = "cell") -> dict[str, object]:
+def leaderboard_columns(unit: str = "cell") -> dict[str, Any]:
     """How each column of `dashboard.compare.overview.leaderboard` is shown; ``unit`` is what one picture shows."""
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     on = f" On the same test {unit}s."
@@ -567,8 +546,7 @@ def run_table(
 
     ``dataset`` is that of all rows, ``unit`` what one of its pictures shows.
     """
-    names = list(table["run"])
-    config = leaderboard_columns(unit) | {"run": None, "low": None, "high": None, "size": None}
+    names, config = list(table["run"]), leaderboard_columns(unit)
     # Row selections are positions: another set of rows needs another widget.
     key = "runs_" + hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
     rows = [names.index(name) for name in chosen if name in names]
@@ -577,8 +555,8 @@ def run_table(
         key=key,
         height=height,
         hide_index=True,
-        column_order=[c for c in leaderboard_columns() if c in table and not (c == "seeds" and not any(table[c]))],
-        column_config=config,
+        column_order=[c for c in config if c in table and not (c == "seeds" and not any(table[c]))],
+        column_config=config | dict.fromkeys(("run", "low", "high", "size")),
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": rows}},
@@ -608,17 +586,19 @@ def render(context: CompareContext) -> None:
             table = sort_by_aim(table, standing, aim)
             height = min(458, 38 + 35 * len(table))
             chosen = run_table(table, context.selected, dataset=context.spec.name, unit=context.unit, height=height)
-            _below_table(context, table, aim)
+            with st.container(horizontal=True, vertical_alignment="center"):
+                by_class = partial(per_class, context.runs, context.names)
+                csv_button("Download table (CSV)", lambda: table.merge(by_class(), on="model"), "runs")
+                if AIMS[aim][1]:
+                    st.caption(f"First the runs surely within {MARGIN:g} point of the most accurate, then the others.")
         with st.container(width="stretch"):
             axes = {key: f"Accuracy against {value[0][0].lower()}{value[0][1:]}" for key, value in COSTS.items()}
             cost = choice("against", "Axis", axes, measured_cost(table), "axis", box=True)
             families = sorted({family_of(run) for run in context.every})
             marks = (*context.runs, *table["seeds"], *families)
-            figure = cached_figure(
-                ("scatter", cost, tuple(chosen), context.dark, marks),
-                lambda: scatter(table, cost, chosen=chosen, families=families, dark=context.dark),
-            )
-            show_figure(figure, table, f"accuracy-against-{cost}", "scatter")
+            drawn = partial(scatter, table, cost, chosen=chosen, families=families, dark=context.dark)
+            key = (cost, tuple(chosen), context.dark, marks)
+            show_figure(drawn, table, f"accuracy-against-{cost}", "scatter", made_of=key)
     split_gap(context)
     picked = context.find(chosen)
     if not picked:
@@ -627,25 +607,11 @@ def render(context: CompareContext) -> None:
     with errors_told():
         side_by_side(picked[-2:], context)
     histories = {context.names[run.name]: run.history for run in picked[-4:]}
-    key = ("curves", *picked[-4:], *histories, context.dark)
-    figure = cached_figure(key, lambda: training_curves(histories, dark=context.dark))
-    show_figure(figure, _epoch_table(histories), "training-curves", "curves")
+    epochs = pd.concat([pd.DataFrame(history).assign(model=label) for label, history in histories.items()])
+    curves = partial(training_curves, histories, dark=context.dark)
+    show_figure(curves, epochs, "training-curves", "curves", made_of=(*picked[-4:], *histories, context.dark))
 
 
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=cache.BY_VERSION)
 def _standing(runs: tuple[Run, ...]) -> Standing:
     return standing([cache.predictions(run, "val") for run in runs])
-
-
-def _below_table(context: CompareContext, table: pd.DataFrame, aim: str) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        csv_button(
-            "Download table (CSV)", lambda: table.merge(per_class(context.runs, context.names), on="model"), "runs"
-        )
-        if AIMS[aim][1]:
-            st.caption(f"First the runs surely within {MARGIN:g} point of the most accurate, then the others.")
-
-
-def _epoch_table(histories: dict) -> pd.DataFrame:
-    """The training curves as one table, a row an epoch of a run."""
-    return pd.concat([pd.DataFrame(history).assign(model=label) for label, history in histories.items()])

@@ -3,6 +3,7 @@ alike all shown runs are.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from html import escape
 
 import numpy as np
@@ -15,17 +16,17 @@ from core.evaluation.hard_examples import Votes
 from core.formatting import capitalized, of_class, percent
 from core.inference.scope import spec_for
 from core.runs import Run
-from dashboard import cache, pickers
-from dashboard.charts import cached_figure, csv_button, show_figure
+from dashboard import cache
+from dashboard.charts import cached_figure, clicked, csv_button, show_figure
 from dashboard.compare import (
     FIRST_SECOND,
+    PICTURE_SIDE,
     CompareContext,
-    HardImages,
     PairedAnswers,
-    compare_pair,
-    comparison_text,
     hard_images,
     select_names,
+    tell_difference,
+    tile_page,
 )
 from dashboard.compare.matrices import confusion_figure, confusion_table, squares
 from dashboard.page import view
@@ -77,17 +78,9 @@ def agreement_figure(
     subtitle = f"The same answer to {100 * agreement.fraction_equal:.2f} % of the {unit}s"
     if agreement.kappa is not None:
         subtitle += f", Cohen's kappa {agreement.kappa:.3f}"
-    title = agreement_title(agreement.matrix, names, unit)
-    return confusion_figure(
-        agreement.matrix,
-        codes,
-        names,
-        title=title,
-        subtitle=subtitle,
-        axes=("the first says", "the second says"),
-        unit=unit,
-        dark=dark,
-    )
+    title, axes = agreement_title(agreement.matrix, names, unit), ("the first says", "the second says")
+    matrix = agreement.matrix
+    return confusion_figure(matrix, codes, names, title=title, subtitle=subtitle, axes=axes, unit=unit, dark=dark)
 
 
 def agreement_title(matrix: np.ndarray, names: Sequence[str], unit: str = "cell") -> str:
@@ -98,7 +91,7 @@ def agreement_title(matrix: np.ndarray, names: Sequence[str], unit: str = "cell"
     if not apart.any():
         return f"Both say the same of every {unit}"
     either = apart + apart.T
-    one, other = sorted(np.unravel_index(int(either.argmax()), either.shape))
+    one, other = sorted(divmod(int(either.argmax()), len(either)))
     between = f"{of_class(names[one], unit)} or {of_class(names[other], unit)}"
     return f"{int(either[one, other])} of {int(apart.sum())} disputes: {between}"
 
@@ -110,14 +103,10 @@ def difference_figure(resampled: BootstrapResult, first: str, second: str, *, da
     low, high = (100 * bound for bound in resampled.interval)
     inside = (values >= low - 1e-9) & (values <= high + 1e-9)
     strong, quiet = series_colours(1, dark)[0], ground(dark)["line"]
-    fig = go.Figure()
-    fig.add_bar(
-        x=values,
-        y=100 * counts / max(len(points), 1),
-        marker={"color": np.where(inside, strong, quiet).tolist(), "line": {"width": 0}},
-        hovertemplate="%{x:+.2f} points: %{y:.1f} % of the resamples<extra></extra>",
-        name="resamples",
-    )
+    marker = {"color": np.where(inside, strong, quiet).tolist(), "line": {"width": 0}}
+    hover = "%{x:+.2f} points: %{y:.1f} % of the resamples<extra></extra>"
+    bars = {"x": values, "y": 100 * counts / max(len(points), 1), "marker": marker, "hovertemplate": hover}
+    fig = go.Figure(go.Bar(bars, name="resamples"))
     fig.add_vline(x=0, line={"color": ground(dark)["text"], "width": 1.5, "dash": "dot"})
     reach = np.array([min(values.min(), 0), max(values.max(), 0)]) if len(values) else np.zeros(2)
     room = max(0.08 * np.ptp(reach), 0.02)
@@ -145,11 +134,12 @@ def alike_figure(alike: pd.DataFrame, *, title: str, dark: bool = False) -> go.F
     value (percent).
     """
     labels = [label if len(label) <= 40 else f"{label[:39]}…" for label in dict.fromkeys(alike["one_model"])]
+    squared = alike[["one_model", "other_model", "value"]].to_numpy()
     low = float(np.floor(alike["value"].min())) if len(alike) else 0.0
     fig = squares(
         alike["value"].to_numpy().reshape(len(labels), -1),
         [f"{value:.0f}" for value in alike["value"]],
-        [f"{escape(r.one_model)}<br>{escape(r.other_model)}<br>{r.value:.1f} %" for r in alike.itertuples()],
+        [f"{escape(one)}<br>{escape(other)}<br>{value:.1f} %" for one, other, value in squared],
         labels,
         scale=sequential(dark),
         limits=(min(low, 99.0), 100),
@@ -169,16 +159,11 @@ def alike_title(alike: pd.DataFrame, what: str) -> str:
     others = alike[alike["one"] != alike["other"]]
     if others.empty:
         return "Nothing to set against each other"
-    best = others.loc[others["value"].idxmax()]
-    least = others.loc[others["value"].idxmin()]
+    best, least = (others.iloc[int(place)] for place in (others["value"].argmax(), others["value"].argmin()))
     return (
         f"Most {what}: {best['one_model']} and {best['other_model']} ({best['value']:.1f} %); "
         f"least: {least['one_model']} and {least['other_model']} ({least['value']:.1f} %)"
     )
-
-
-PER_PAGE = 12
-_SIDE = 128
 
 
 @view(":material/compare_arrows: Two runs", order=20)
@@ -190,10 +175,7 @@ def render(context: CompareContext) -> None:
         )
         return
     runs = _choose(context)
-    both = compare_pair(*runs)
-    if isinstance(both, str):
-        st.info(f"No test of the difference. {both}", icon=":material/info:")
-    else:
+    if both := tell_difference(runs, context):
         _difference(both, runs, context)
         _only_one(both, runs, context)
     if len(context.runs) > 2:
@@ -232,10 +214,8 @@ def _choose(context: CompareContext) -> list[Run]:
 
 
 def _difference(both: PairedAnswers, runs: Sequence[Run], context: CompareContext) -> None:
-    """The verdict, the four counts, the bootstrap and the agreement matrix."""
-    names, paired = [context.names[run.name] for run in runs], both.comparison
-    sizes = tuple(run.size for run in runs)
-    st.markdown(comparison_text(paired, *names, sizes, unshared=both.unshared, unit=context.unit))
+    """The four counts, the bootstrap and the agreement matrix."""
+    (first, second), paired = (context.names[run.name] for run in runs), both.comparison
     counts = {
         "Both right": paired.both_right,
         "Only the first": paired.only_first,
@@ -254,10 +234,9 @@ def _difference(both: PairedAnswers, runs: Sequence[Run], context: CompareContex
         table = confusion_table(both.agreement.matrix, codes).rename_axis("the first says")
         show_figure(chart, table, f"agreement-{stem}", "agreement", index=True)
     with grid.container():
-        key = ("bootstrap", *runs, *names, context.dark)
-        figure = cached_figure(key, lambda: difference_figure(both.resampled, *names, dark=context.dark))
-        points = pd.DataFrame({"points": 100 * both.resampled.differences})
-        show_figure(figure, points, f"difference-{stem}", "bootstrap")
+        spread = partial(difference_figure, both.resampled, first, second, dark=context.dark)
+        points, key = pd.DataFrame({"points": 100 * both.resampled.differences}), (*runs, first, second, context.dark)
+        show_figure(spread, points, f"difference-{stem}", "bootstrap", made_of=key)
         low, high = (100 * bound for bound in both.resampled.interval)
         st.caption(
             f"Paired bootstrap over the {paired.n:,} test {context.unit}s, {len(both.resampled.differences):,} "
@@ -280,31 +259,24 @@ def _only_one(both: PairedAnswers, runs: Sequence[Run], context: CompareContext)
         st.info(f"{wrong} misses no {unit} that {right} gets right.", icon=":material/check_circle:")
         return
     st.caption(f"{right} is right here, {wrong} is wrong; the surest error first.")
-    _wall(table, runs, names, unit)
+    pictures = cache.largest_pictures(runs)
+
+    def tile(cell: pd.Series) -> None:
+        picture = None if isinstance(pictures, str) else pictures.get(cell["id"])
+        if picture is not None:
+            st.image(enlarge(picture, PICTURE_SIDE), width="stretch", alt=f"test {unit} {cell['id']}")
+        st.markdown(f"**{cell['label']}**, {unit} {cell['id']}")
+        lines = [f"{who.capitalize()}: {cell[f'{who} answer']} {percent(cell[f'{who} p'])}" for who in FIRST_SECOND]
+        st.caption("  \n".join(lines), help=f"First: {names[0]}. Second: {names[1]}.")
+
+    tile_page(f"only-{runs[0].name}-{runs[1].name}", table, tile)
+    if isinstance(pictures, str):
+        st.caption(pictures)
     csv_button(
         f"Download these {unit}s (CSV)",
         lambda: table.rename(columns=lambda c: c.replace("first", names[0]).replace("second", names[1])),
         f"only-{runs[FIRST_SECOND.index(who)].name}",
     )
-
-
-def _wall(table: pd.DataFrame, runs: Sequence[Run], names: Sequence[str], unit: str) -> None:
-    """A page of cells: the picture where it is here, what the cell is, what each run says and how sure it is."""
-    pictures = cache.largest_pictures(runs)
-    place, rows = pickers.page_of(f"only-{runs[0].name}-{runs[1].name}", len(table), PER_PAGE)
-    with place, st.grid(6, min_column_width=150, gap="small"):
-        for _, cell in table.iloc[rows].iterrows():
-            with st.container(border=True, gap="xsmall"):
-                picture = None if isinstance(pictures, str) else pictures.get(cell["id"])
-                if picture is not None:
-                    st.image(enlarge(picture, _SIDE), width="stretch", alt=f"test {unit} {cell['id']}")
-                st.markdown(f"**{cell['label']}**, {unit} {cell['id']}")
-                lines = [
-                    f"{who.capitalize()}: {cell[f'{who} answer']} {percent(cell[f'{who} p'])}" for who in FIRST_SECOND
-                ]
-                st.caption("  \n".join(lines), help=f"First: {names[0]}. Second: {names[1]}.")
-    if isinstance(pictures, str):
-        st.caption(pictures)
 
 
 def _alike_section(context: CompareContext) -> None:
@@ -317,11 +289,17 @@ def _alike_section(context: CompareContext) -> None:
         st.info(f"The shown runs were scored on different {context.unit}s.", icon=":material/info:")
         return
     key = (what, context.dark, *((run, context.names[run.name]) for run in difficulty.runs))
-    alike, chart = cached_figure(("together", key), lambda: _alike(difficulty, context, what))
+
+    def compute() -> tuple[pd.DataFrame, go.Figure]:
+        runs = [run.name for run in difficulty.runs]
+        table = agreement_table(difficulty.votes, runs, context.names, errors=what == "errors")
+        title = alike_title(table, "errors in common" if what == "errors" else "alike")
+        return table, alike_figure(table, title=title, dark=context.dark)
+
+    alike, chart = cached_figure(("together", key), compute)
 
     def remember() -> None:
-        points = st.session_state["together"].selection.points
-        if points and len(both := list(dict.fromkeys(points[0]["customdata"]))) == 2:
+        if len(both := list(dict.fromkeys(clicked("together") or ()))) == 2:
             select_names(context.spec.name, [*(name for name in context.selected if name not in both), *both])
 
     show_figure(chart, alike, f"agreement-{what}", "together", on_select=remember)
@@ -332,12 +310,3 @@ def _alike_section(context: CompareContext) -> None:
     )
     left = f" {len(difficulty.left_out)} left out, scored on other {context.unit}s." if difficulty.left_out else ""
     st.caption(f"{meaning} Runs that are alike stand side by side. Click a square to see these two above.{left}")
-
-
-def _alike(difficulty: HardImages, context: CompareContext, what: str) -> tuple[pd.DataFrame, go.Figure]:
-    """How alike the runs are, as a table and as a figure."""
-    alike = agreement_table(
-        difficulty.votes, [run.name for run in difficulty.runs], context.names, errors=what == "errors"
-    )
-    title = alike_title(alike, "errors in common" if what == "errors" else "alike")
-    return alike, alike_figure(alike, title=title, dark=context.dark)

@@ -1,6 +1,7 @@
 """Compare, robustness: how much blur, bad light or dirt until a run fails, with a cell to show what that means."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from core.formatting import capitalized, percent
 from core.inference.scope import spec_for
 from core.probabilities import wilson_interval
 from core.runs import Run
-from dashboard.charts import cached_figure, csv_button, show_figure
+from dashboard.charts import clicked, csv_button, show_figure
 from dashboard.compare import CompareContext, run_selection
 from dashboard.page import view
 from dashboard.pictures import enlarge
@@ -39,10 +40,7 @@ def severity_points(figures_by_run: Mapping[str, Mapping[str, Any]], labels: Map
             of_corruption = figures["corruptions"].get(name)
             if of_corruption is None:
                 continue
-            shares, sure = (
-                [clean["accuracy"], *of_corruption["accuracy"]],
-                [clean["confidence"], *of_corruption["confidence"]],
-            )
+            shares, sure = ([clean[key], *of_corruption[key]] for key in ("accuracy", "confidence"))
             for severity, share, confidence in zip((CLEAN, *SEVERITIES), shares, sure, strict=True):
                 low, high = wilson_interval(share * n, n)
                 percents = [100 * value for value in (share, low, high, confidence)]
@@ -61,21 +59,15 @@ def corruption_table(figures_by_run: Mapping[str, Mapping[str, Any]], labels: Ma
     rows = []
     for run, figures in figures_by_run.items():
         low, high = (100 * bound for bound in figures["mean_accuracy_interval"])
-        rows.append(
-            {
-                "model": labels[run],
-                "clean": 100 * figures["clean"]["accuracy"],
-                "mean": 100 * figures["mean_accuracy"],
-                "interval": f"{low:.1f} to {high:.1f}",
-                "worst": CORRUPTIONS[worst_corruption(figures)].title,
-                "be": figures.get("be"),
-            }
-            | {
-                name: 100 * figures["corruptions"][name]["mean_accuracy"]
-                for name in CORRUPTIONS
-                if name in figures["corruptions"]
-            }
-        )
+        row = {
+            "model": labels[run],
+            "clean": 100 * figures["clean"]["accuracy"],
+            "mean": 100 * figures["mean_accuracy"],
+            "interval": f"{low:.1f} to {high:.1f}",
+            "worst": CORRUPTIONS[worst_corruption(figures)].title,
+            "be": figures.get("be"),
+        }
+        rows.append(row | {name: 100 * one["mean_accuracy"] for name, one in figures["corruptions"].items()})
     columns = ["model", "clean", "mean", "interval", "worst", "be", *CORRUPTIONS]
     return pd.DataFrame(rows, columns=columns).sort_values("mean", ascending=False, ignore_index=True)
 
@@ -83,10 +75,9 @@ def corruption_table(figures_by_run: Mapping[str, Mapping[str, Any]], labels: Ma
 def corruption_title(points: pd.DataFrame, corruption: str) -> str:
     """What ``corruption`` costs, in a line: the severity from which some run loses `FAILS` points, and how many."""
     of_corruption = points[points["corruption"] == corruption]
-    lost = of_corruption.pivot(index="severity", columns="model", values="accuracy")[
-        list(dict.fromkeys(of_corruption["model"]))
-    ]
-    lost = lost.loc[CLEAN] - lost
+    models = list(dict.fromkeys(of_corruption["model"]))
+    accuracy = of_corruption.pivot(index="severity", columns="model", values="accuracy")[models]
+    lost = accuracy.loc[CLEAN] - accuracy
     title = CORRUPTIONS[corruption].title
     failed = lost[(lost >= FAILS).any(axis=1)]
     if failed.empty:
@@ -131,31 +122,23 @@ def severity_panels(
     table = dict(iter(points.groupby(["run", "corruption"])))
     traces, axes, headings, shapes = [], {}, [], []
     # One dictionary, checked by plotly once: adding traces to subplots one by one takes several times as long.
+    across = {
+        "range": [-0.3, 5.3],
+        "tickvals": list(range(6)),
+        "showgrid": False,
+        "zeroline": False,
+        "fixedrange": True,
+    }
+    up = {"range": [low, 103], "nticks": 5, "zeroline": False, "fixedrange": True}
     for place, corruption in enumerate(panels):
-        number = str(place + 1) if place else ""
-        (left, right), (bottom, top) = (
-            _domain(place % _COLUMNS, _COLUMNS, _BETWEEN[0]),
-            _domain(rows - 1 - place // _COLUMNS, rows, _BETWEEN[1]),
-        )
-        last = place + _COLUMNS >= len(panels)
-        axes[f"xaxis{number}"] = {
-            "domain": [left, right],
-            "anchor": f"y{number}",
-            "range": [-0.3, 5.3],
-            "tickvals": list(range(6)),
-            "showgrid": False,
-            "zeroline": False,
-            "fixedrange": True,
-        } | ({"title": {"text": "Severity", "standoff": 4}} if last else {})
-        axes[f"yaxis{number}"] = {
-            "domain": [bottom, top],
-            "anchor": f"x{number}",
-            "range": [low, 103],
-            "nticks": 5,
-            "zeroline": False,
-            "fixedrange": True,
-            "showticklabels": place % _COLUMNS == 0,
-        } | ({} if place % _COLUMNS else {"title": {"text": "Right (%)"}})
+        number, column = str(place + 1) if place else "", place % _COLUMNS
+        left, right = _domain(column, _COLUMNS, _BETWEEN[0])
+        bottom, top = _domain(rows - 1 - place // _COLUMNS, rows, _BETWEEN[1])
+        title_across = {"title": {"text": "Severity", "standoff": 4}} if place + _COLUMNS >= len(panels) else {}
+        title_up = {} if column else {"title": {"text": "Right (%)"}}
+        axes[f"xaxis{number}"] = across | {"domain": [left, right], "anchor": f"y{number}"} | title_across
+        axes[f"yaxis{number}"] = up | {"domain": [bottom, top], "anchor": f"x{number}"} | title_up
+        axes[f"yaxis{number}"]["showticklabels"] = not column
         outstanding = corruption == chosen
         heading = points.loc[points["corruption"] == corruption, "title"].iloc[0]
         headings.append(
@@ -177,11 +160,8 @@ def severity_panels(
             facts = ["corruption", "low", "high", "confidence", "title", "cells"]
             if sure:
                 line = {"color": colours[order], "width": 1.5, "dash": "dot"}
-                traces.append(
-                    common
-                    | {"y": part["confidence"], "mode": "lines", "line": line}
-                    | {"showlegend": False, "hoverinfo": "skip"}
-                )
+                dotted = {"y": part["confidence"], "mode": "lines", "line": line}
+                traces.append(common | dotted | {"showlegend": False, "hoverinfo": "skip"})
             traces.append(
                 common
                 | {
@@ -201,16 +181,9 @@ def severity_panels(
     finish(fig, title=title, height=200 * rows + 60, dark=dark)
     fig.update_layout(margin={"t": 76, "l": 8})
     if len(panels) % _COLUMNS:  # the legend fills the place that is left over
-        fig.update_layout(
-            legend={
-                "orientation": "v",
-                "x": _domain(len(panels) % _COLUMNS, _COLUMNS, _BETWEEN[0])[0],
-                "xanchor": "left",
-                "y": _domain(0, rows, _BETWEEN[1])[1],
-                "yanchor": "top",
-                "font": {"size": 13},
-            }
-        )
+        left, top = _domain(len(panels) % _COLUMNS, _COLUMNS, _BETWEEN[0])[0], _domain(0, rows, _BETWEEN[1])[1]
+        legend = {"x": left, "xanchor": "left", "y": top, "yanchor": "top", "orientation": "v", "font": {"size": 13}}
+        fig.update_layout(legend=legend)
     return fig
 
 
@@ -230,7 +203,7 @@ Figures = Mapping[str, Mapping[str, Any]]
 @view(":material/blur_on: Picture quality", order=60, key="quality")
 def render(context: CompareContext) -> None:
     """Accuracy against severity for the ticked runs, the chosen corruption on a cell, and all measured runs' table."""
-    selected = run_selection(context, "Runs", help="The runs ticked in the table of all runs.")
+    selected = run_selection(context)
     measured = {run.name: figures for run in context.runs if (figures := run.robustness())}
     if not measured:
         st.info(
@@ -248,12 +221,12 @@ def render(context: CompareContext) -> None:
             _CHOSEN, "What is wrong with the picture", titles, "defocus_blur", "damage", box=True, width=240
         )
         spec = spec_for(runs[-1])
-        cells = _cells(runs[-1])
-        classes = {code: f"{code} · {name}" for code, name in spec.names.items()}
-        shown = None
+        cells = {cell.truth: cell for cell in samples(spec.name, runs[-1].size) if cell.truth in runs[-1].codes}
+        cell = None
         if cells:
             start = "NE" if "NE" in cells else next(iter(cells))
-            shown = choice("on", "On", {c: classes[c] for c in cells}, start, "class", box=True, width=240)
+            titles = {code: f"{code} · {spec.names[code]}" for code in cells}
+            cell = cells[choice("on", "On", titles, start, "class", box=True, width=240)]
         sure = st.toggle(
             "How sure it is",
             key="damage_sure",
@@ -261,7 +234,7 @@ def render(context: CompareContext) -> None:
             "model is sure and wrong.",
         )
     names = without_size({run.name: context.names[run.name] for run in runs}, runs[-1].size)
-    _severity_strip(cells.get(shown), corruption, figures_by_run, names, runs[-1].size)
+    _severity_strip(cell, corruption, figures_by_run, names, runs[-1].size)
     _panels(runs, figures_by_run, names, corruption, sure, context)
     _table(measured, context)
     _unmeasured([run for run in selected if run.name not in measured], context)
@@ -287,11 +260,6 @@ def _runs_to_draw(selected: Sequence[Run], measured: Figures, context: CompareCo
     return best
 
 
-def _cells(run: Run) -> dict[str, Sample]:
-    """A sample picture of each class that ``run`` knows, by its code; {} where there are none."""
-    return {cell.truth: cell for cell in samples(run.dataset, run.size) if cell.truth in run.codes}
-
-
 def _severity_strip(
     cell: Sample | None, corruption: str, figures_by_run: Figures, names: Mapping[str, str], size: int
 ) -> None:
@@ -304,16 +272,12 @@ def _severity_strip(
         for severity in (0, *SEVERITIES):
             with st.container(gap="xxsmall"):
                 title = f"Severity {severity}" if severity else "As it came"
-                if picture is not None:
+                if cell is not None and picture is not None:
                     seen = corrupt(picture[None], corruption, severity)[0] if severity else picture
                     st.image(enlarge(seen, _SIDE), width="stretch", alt=f"{cell.truth}, {kind.title}, {title}")
                 st.markdown(f"**{title}**")
-                st.caption(
-                    "  \n".join(
-                        _scores_text(figures, corruption, severity, names[run])
-                        for run, figures in figures_by_run.items()
-                    )
-                )
+                scores = [_scores_text(one, corruption, severity, names[run]) for run, one in figures_by_run.items()]
+                st.caption("  \n".join(scores))
     if cell is not None:
         st.caption(f"{kind.title}: {kind.cause}. The cell: {cell.truth}, {cell.source}, {size} px.")
 
@@ -327,8 +291,8 @@ def _at(pixels: np.ndarray, size: int) -> np.ndarray:
 
 def _scores_text(figures: Mapping[str, Any], corruption: str, severity: int, name: str) -> str:
     """'CNN + SE: 86 % right, 97 % sure'."""
-    scores, place = (figures["corruptions"][corruption], severity - 1) if severity else (figures["clean"], None)
-    right, sure = (scores[key] if place is None else scores[key][place] for key in ("accuracy", "confidence"))
+    clean, spoilt = figures["clean"], figures["corruptions"][corruption]
+    right, sure = (spoilt[key][severity - 1] if severity else clean[key] for key in ("accuracy", "confidence"))
     return f"{name}: **{percent(right)}** right, {percent(sure)} sure"
 
 
@@ -341,26 +305,22 @@ def _panels(
     context: CompareContext,
 ) -> None:
     points = severity_points(figures_by_run, names)
-    key = ("damage", tuple(runs), tuple(names.values()), corruption, sure, context.dark)
-    title = corruption_title(points, corruption)
-    fig = cached_figure(
-        key, lambda: severity_panels(points, corruption, title=title, sure=sure, unit=context.unit, dark=context.dark)
-    )
+    key = (tuple(runs), tuple(names.values()), corruption, sure, context.dark)
+    look: dict[str, Any] = {"title": corruption_title(points, corruption), "unit": context.unit, "dark": context.dark}
+    panels = partial(severity_panels, points, corruption, sure=sure, **look)
 
     def choose() -> None:
-        dots = st.session_state["damage_panels"].selection.points
-        if dots:
-            st.session_state[_CHOSEN] = dots[0]["customdata"][0]
+        if facts := clicked("damage_panels"):
+            st.session_state[_CHOSEN] = facts[0]
 
-    show_figure(fig, points, "picture-quality", "damage_panels", on_select=choose, selection_mode="points")
-    one, kinds = (
-        figures_by_run[runs[-1].name],
-        {_cells_of(figures, context.unit) for figures in figures_by_run.values()},
-    )
+    options: dict[str, Any] = {"on_select": choose, "selection_mode": "points", "made_of": key}
+    show_figure(panels, points, "picture-quality", "damage_panels", **options)
+    kinds = {_cells_of(figures, context.unit) for figures in figures_by_run.values()}
+    half_width = 100 * 1.96 * 0.5 / figures_by_run[runs[-1].name]["n"] ** 0.5
     apart = " These runs see pictures of different sizes." if len({run.size for run in runs}) > 1 else ""
     st.caption(
         f"On {' and '.join(sorted(kinds))}, spoilt by code; 95 % intervals on hover (about "
-        f"{_half_width(one):.0f} points either way at half right). Kinds and severities follow MedMNIST-C (Di Salvo et "
+        f"{half_width:.0f} points either way at half right). Kinds and severities follow MedMNIST-C (Di Salvo et "
         "al. 2024, arXiv:2406.17536), meant for 224 px: blur and dirt are scaled to the size that a run sees, while "
         f"too few pixels and JPEG act on that small picture itself and harm it more.{apart} Click a dot to see that "
         f"damage on the {context.unit} above."
@@ -370,10 +330,6 @@ def _panels(
 def _cells_of(figures: Mapping[str, Any], unit: str) -> str:
     drawn_from = f" of {figures['test_images']:,}" if figures["test_images"] > figures["n"] else ""
     return f"{figures['n']:,}{drawn_from} test {unit}s of {figures['provenance']}"
-
-
-def _half_width(figures: Mapping[str, Any]) -> float:
-    return 100 * 1.96 * 0.5 / figures["n"] ** 0.5
 
 
 def _table(measured: Figures, context: CompareContext) -> None:
@@ -391,9 +347,8 @@ def _table(measured: Figures, context: CompareContext) -> None:
         "worst": text("Worst"),
     }
     for name, kind in CORRUPTIONS.items():
-        config[name] = number(
-            kind.title, format="%.1f %%", help=f"{capitalized(kind.cause)}. Mean over the five severities."
-        )
+        about = f"{capitalized(kind.cause)}. Mean over the five severities."
+        config[name] = number(kind.title, format="%.1f %%", help=about)
     order = [column for column in config if not table[column].isna().all()]
     st.dataframe(table, hide_index=True, column_config=config, column_order=order, placeholder="–")
 

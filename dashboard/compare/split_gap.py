@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,9 +12,9 @@ import streamlit as st
 from core.datasets import Scheme
 from core.evaluation.compare import newcombe_interval
 from core.runs import Run
-from dashboard.charts import cached_figure, show_figure
+from dashboard.charts import show_figure
 from dashboard.compare import CompareContext, scheme_of, scheme_titles
-from dashboard.style import finish, ground, series_colours
+from dashboard.style import finish, ground, name_rows, series_colours
 
 # Where and how it was split, not how it learnt.
 _NO_RECIPE = ("dataset", "scheme", "size", "model", "model_arguments", "warm_start", "weights")
@@ -47,19 +48,19 @@ def split_gaps(runs: Sequence[Run], schemes: Sequence[Scheme], labels: Mapping[s
 
 
 def _row(trusted: Run, other: Run, first: str, second: str) -> dict[str, object]:
-    scores = [run.metrics["test"] for run in (other, trusted)]
-    right = tuple(round(m["accuracy"] * m["n"]) for m in scores)
-    low, high = newcombe_interval(right, tuple(m["n"] for m in scores))
+    there, there_n = (other.metrics["test"][key] for key in ("accuracy", "n"))
+    here, here_n = (trusted.metrics["test"][key] for key in ("accuracy", "n"))
+    low, high = newcombe_interval((round(there * there_n), round(here * here_n)), (there_n, here_n))
     return {
         "trusted": first,
         "other": second,
         "trusted_run": trusted.name,
         "other_run": other.name,
-        "trusted_accuracy": 100 * scores[1]["accuracy"],
-        "other_accuracy": 100 * scores[0]["accuracy"],
-        "trusted_n": scores[1]["n"],
-        "other_n": scores[0]["n"],
-        "gap": 100 * (scores[0]["accuracy"] - scores[1]["accuracy"]),
+        "trusted_accuracy": 100 * here,
+        "other_accuracy": 100 * there,
+        "trusted_n": here_n,
+        "other_n": there_n,
+        "gap": 100 * (there - here),
         "low": 100 * low,
         "high": 100 * high,
         "differs": ", ".join(_differing(trusted, other)),
@@ -89,16 +90,11 @@ def split_gap_figure(gaps: pd.DataFrame, titles: Mapping[str, str], *, dark: boo
     colours = dict(zip(schemes, series_colours(len(schemes), dark), strict=True))
     rows = list(dict.fromkeys(gaps["model"]))
     fig = go.Figure()
-    for gap in gaps.itertuples():
-        place = rows.index(gap.model)
-        fig.add_scatter(
-            x=[gap.trusted_accuracy, gap.other_accuracy],
-            y=[place, place],
-            mode="lines",
-            line={"color": ground(dark)["line"], "width": 4},
-            hoverinfo="skip",
-            showlegend=False,
-        )
+    line = {"color": ground(dark)["line"], "width": 4}
+    pairs = gaps[["trusted_accuracy", "other_accuracy"]].to_numpy(float)
+    places = [rows.index(model) for model in gaps["model"]]
+    for ends, place in zip(pairs, places, strict=True):
+        fig.add_scatter(x=ends, y=[place, place], mode="lines", line=line, hoverinfo="skip", showlegend=False)
     for scheme in schemes:
         trusted = scheme == (gaps["trusted"].iloc[0] if len(gaps) else "")
         points = gaps.drop_duplicates("trusted_run") if trusted else gaps[gaps["other"] == scheme]
@@ -113,22 +109,13 @@ def split_gap_figure(gaps: pd.DataFrame, titles: Mapping[str, str], *, dark: boo
             customdata=points[["model", f"{kind}_n"]],
             hovertemplate="%{customdata[0]}: %{x:.2f} % of %{customdata[1]:,} test images<extra></extra>",
         )
-    for gap in gaps.itertuples():
-        fig.add_annotation(
-            x=max(gap.trusted_accuracy, gap.other_accuracy),
-            y=rows.index(gap.model),
-            text=f"{gap.gap:+.1f}",
-            showarrow=False,
-            xanchor="left",
-            xshift=12,
-            font={"size": 13, "color": ground(dark)["text"]},
-        )
+    words = {"showarrow": False, "xanchor": "left", "xshift": 12, "font": {"size": 13, "color": ground(dark)["text"]}}
+    for ends, place, gap in zip(pairs, places, gaps["gap"], strict=True):
+        fig.add_annotation(words, x=ends.max(), y=place, text=f"{gap:+.1f}")
     finish(fig, title=split_gap_title(gaps, titles), height=130 + 34 * len(rows), dark=dark)
     fig.update_layout(margin={"t": 76, "r": 40}, legend={"x": 0, "xanchor": "left"})
     fig.update_xaxes(title_text="Accuracy on test (%)")
-    fig.update_yaxes(
-        tickvals=list(range(len(rows))), ticktext=rows, range=[len(rows) - 0.5, -0.5], showgrid=False, zeroline=False
-    )
+    name_rows(fig, rows, dark, showgrid=False, tickfont={"color": ground(dark)["quiet"]})
     return fig
 
 
@@ -158,18 +145,13 @@ def split_gap(context: CompareContext) -> None:
         return
     with st.container(horizontal=True, gap="medium"):  # one below the other on a narrow page
         with st.container(width=620):
-            key = ("schemes", *context.every, *gaps["model"], context.dark)
-            show_figure(
-                cached_figure(key, lambda: split_gap_figure(gaps, titles, dark=context.dark)),
-                gaps,
-                "splits",
-                "scheme_gaps",
-            )
+            key = (*context.every, *gaps["model"], context.dark)
+            figure = partial(split_gap_figure, gaps, titles, dark=context.dark)
+            show_figure(figure, gaps, "splits", "scheme_gaps", made_of=key)
         with st.container(width="stretch"):
             _table(gaps, titles)
-            ways = "  \n".join(
-                f"**{titles[s.name]}:** {s.description}" for s in schemes if s.name in {*gaps["other"], schemes[0].name}
-            )
+            compared = [scheme for scheme in schemes if scheme.name in {*gaps["other"], schemes[0].name}]
+            ways = "  \n".join(f"**{titles[scheme.name]}:** {scheme.description}" for scheme in compared)
             st.caption(
                 f"{ways}  \nThe gap's interval (95 %, Newcombe) takes both test parts for separate draws of single "
                 f"{context.unit}s; {context.unit}s of one person or slide are alike, so the real uncertainty is larger."
@@ -177,7 +159,7 @@ def split_gap(context: CompareContext) -> None:
 
 
 def _table(gaps: pd.DataFrame, titles: dict[str, str]) -> None:
-    number = st.column_config.NumberColumn
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     shown = gaps.assign(
         other=[titles.get(way, way) for way in gaps["other"]],
         interval=[f"{low:+.1f} to {high:+.1f}" for low, high in zip(gaps["low"], gaps["high"], strict=True)],
@@ -192,12 +174,12 @@ def _table(gaps: pd.DataFrame, titles: dict[str, str]) -> None:
         height="content",
         column_order=[*order, "differs"] if gaps["differs"].any() else order,
         column_config={
-            "model": st.column_config.TextColumn("Model", pinned=True),
+            "model": text("Model", pinned=True),
             "trusted_accuracy": number(trusted, format="%.2f %%", help="Accuracy on test under the split to trust."),
-            "other": st.column_config.TextColumn("Other split"),
+            "other": text("Other split"),
             "other_accuracy": number(one or "Accuracy there", format="%.2f %%"),
             "gap": number("Gap (points)", format="%+.2f", help="How much the other split shows more than the trusted."),
-            "interval": st.column_config.TextColumn("95 % interval", alignment="right"),
-            "differs": st.column_config.TextColumn("Also differs", help="Settings of the two trainings that differ."),
+            "interval": text("95 % interval", alignment="right"),
+            "differs": text("Also differs", help="Settings of the two trainings that differ."),
         },
     )

@@ -1,7 +1,7 @@
 """Compare, study by study: what tuning, single ingredients and the seed changed."""
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,13 @@ from core.evaluation.importance import (
     study_measures,
     variant_effects,
 )
-from core.formatting import counted, exact_percent, percent_or_nan
+from core.formatting import capitalized, counted, exact_percent, percent_or_nan
 from core.studies import Study, Trial
 from dashboard import cache
-from dashboard.charts import cached_figure, show_figure
+from dashboard.charts import csv_button, show_figure
 from dashboard.compare import CompareContext
 from dashboard.page import view
-from dashboard.style import PRIMARY, finish, ground, inks, sequential, series_colours
+from dashboard.style import PRIMARY, error_bar, finish, ground, inks, name_rows, sequential, series_colours
 from dashboard.url_state import choice
 
 BINS = 6
@@ -139,15 +139,9 @@ def value_text(value: object) -> str:
 def search_history(study: Study, *, dark: bool = False) -> go.Figure:
     """Score by trial with the best so far; pruned trials are crosses at the score at which they were given up."""
     table, colours, quiet = best_so_far(study), series_colours(2, dark), ground(dark)["quiet"]
-    fig = go.Figure()
-    fig.add_scatter(
-        x=table["number"],
-        y=table["best"],
-        mode="lines",
-        name="best so far",
-        line={"color": colours[1], "width": 2, "shape": "hv"},
-        hovertemplate="best so far %{y:.2f} %<extra></extra>",
-    )
+    line, hover = {"color": colours[1], "width": 2, "shape": "hv"}, "best so far %{y:.2f} %<extra></extra>"
+    best = {"x": table["number"], "y": table["best"], "line": line, "hovertemplate": hover}
+    fig = go.Figure(go.Scatter(best, mode="lines", name="best so far"))
     for state, label, symbol, colour in (
         ("complete", "complete", "circle", colours[0]),
         ("pruned", "given up early (pruned)", "x-thin-open", quiet),
@@ -166,7 +160,7 @@ def search_history(study: Study, *, dark: bool = False) -> go.Figure:
         )
     finish(fig, title=history_title(study), height=360, dark=dark)
     fig.update_xaxes(title_text="Trial", zeroline=False)
-    fig.update_yaxes(title_text=f"{study.metric[:1].upper()}{study.metric[1:]} (%)", zeroline=False)
+    fig.update_yaxes(title_text=f"{capitalized(study.metric)} (%)", zeroline=False)
     fig.update_layout(legend={"x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top"})
     return fig
 
@@ -192,22 +186,17 @@ def pair_heatmap(study: Study, across: str, up: str, *, dark: bool = False) -> g
     mean, text = np.full((len(rows), len(columns)), np.nan), np.full((len(rows), len(columns)), "", object)
     mean[places] = table["mean"]
     text[places] = [
-        f"{setting_title(across)}: {cell.across}<br>{setting_title(up)}: {cell.up}<br>"
-        f"<b>mean {cell.mean:.2f} %</b>, best {cell.best:.2f} %<br>"
-        f"{counted(cell.trials, 'trial')}, {cell.seconds:.0f} s each"
-        for cell in table.itertuples()
+        f"{setting_title(across)}: {cell['across']}<br>{setting_title(up)}: {cell['up']}<br>"
+        f"<b>mean {cell['mean']:.2f} %</b>, best {cell['best']:.2f} %<br>"
+        f"{counted(cell['trials'], 'trial')}, {cell['seconds']:.0f} s each"
+        for cell in table.to_dict("records")
     ]
     scale = sequential(dark)[1:]  # the lowest value shows on the ground too
     fig = go.Figure(
         go.Heatmap(
-            x=columns,
-            y=rows,
-            z=mean,
+            {"x": columns, "y": rows, "z": mean, "xgap": 2, "ygap": 2, "hoverongaps": False},
             customdata=text,
             hovertemplate="%{customdata}<extra></extra>",
-            hoverongaps=False,
-            xgap=2,
-            ygap=2,
             colorscale=scale,
             colorbar=_colour_bar("mean (%)", dark),
         )
@@ -218,7 +207,10 @@ def pair_heatmap(study: Study, across: str, up: str, *, dark: bool = False) -> g
         y=table["up"].astype(str),
         mode="text",
         text=[f"{value:.1f}" for value in table["mean"]],
-        textfont={"size": 13, "color": inks(table["mean"], steps, scale)},  # a heatmap's own text has one ink
+        textfont={
+            "size": 13,
+            "color": inks(table["mean"].to_numpy(), steps.tolist(), scale),
+        },  # a heatmap's own text has one ink
         hoverinfo="skip",
     )
     finish(fig, title=pair_title(table, across, up), height=420, dark=dark)
@@ -276,24 +268,20 @@ def parallel_title(trials: Sequence[Trial]) -> str:
     if not trials:
         return _NOTHING
     top = sorted(trials, key=lambda t: -(t.score or 0))[: max(1, len(trials) // 10)]
-    quickest = f"took {min(t.seconds for t in top):.0f} s"
-    return (
-        f"Of the {len(top)} best trials the quickest {quickest}"
-        if len(top) > 1
-        else f"The best of {len(trials)} trials {quickest}"
-    )
+    which = f"Of the {len(top)} best trials the quickest" if len(top) > 1 else f"The best of {len(trials)} trials"
+    return f"{which} took {min(t.seconds for t in top):.0f} s"
 
 
 def _axis(spec: Mapping[str, Any], values: Sequence[Any]) -> dict[str, Any]:
     """One axis of the parallel coordinates: its values, and ticks in the setting's own words."""
     if spec["kind"] == "choice":
         choices = list(spec["choices"])
-        axis = {"values": [choices.index(v) if v in choices else -1 for v in values]}
+        places = [choices.index(v) if v in choices else -1 for v in values]
         ticks = {"tickvals": list(range(len(choices))), "ticktext": [str(c) for c in choices]}
-        return axis | ticks | {"range": [-0.1, len(choices) - 0.9]}
+        return {"values": places} | ticks | {"range": [-0.1, len(choices) - 0.9]}
     if spec.get("log"):
         return _log_axis(values, spec["low"], spec["high"])
-    axis = {"values": [float(v) for v in values], "range": [spec["low"], spec["high"]]}
+    axis: dict[str, Any] = {"values": [float(v) for v in values], "range": [spec["low"], spec["high"]]}
     if spec["kind"] == "int" and spec["high"] - spec["low"] <= 10:
         whole = list(range(spec["low"], spec["high"] + 1))
         axis |= {"tickvals": whole, "ticktext": [str(v) for v in whole]}
@@ -321,19 +309,10 @@ def _log_axis(values: Sequence[float], low: float | None = None, high: float | N
 def importance_bars(shares: Mapping[str, float], *, dark: bool = False) -> go.Figure:
     """Bars of how much of the scores' variance each setting explains; ``shares`` (0 to 1), the largest first."""
     percents = [100 * share for share in shares.values()]
-    fig = go.Figure(
-        go.Bar(
-            x=percents,
-            y=[setting_title(name) for name in shares],
-            orientation="h",
-            marker={"color": PRIMARY[dark]},
-            text=[f"{v:.0f}" if v >= 0.5 else "< 1" for v in percents],
-            textposition="outside",
-            textfont={"color": ground(dark)["text"]},
-            cliponaxis=False,
-            hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
-        )
-    )
+    ends = {"text": [f"{v:.0f}" if v >= 0.5 else "< 1" for v in percents], "textfont": {"color": ground(dark)["text"]}}
+    bars = {"x": percents, "y": [setting_title(name) for name in shares], "orientation": "h"} | ends
+    bars |= {"textposition": "outside", "cliponaxis": False, "hovertemplate": "%{y}: %{x:.1f} %<extra></extra>"}
+    fig = go.Figure(go.Bar(bars, marker={"color": PRIMARY[dark]}))
     title = f"{setting_title(next(iter(shares))).capitalize()} mattered most in these trials"
     finish(fig, title=title, height=110 + 38 * len(shares), dark=dark)
     fig.update_xaxes(title_text="Share of the scores' variance (%)", range=[0, 1.12 * max(percents)], zeroline=False)
@@ -345,33 +324,30 @@ def effect_dots(effects: Sequence[VariantEffect], *, measure: str, dark: bool = 
     """Left: every seed's accuracy and their mean by variant. Right: the gain on the base with its 95 % interval."""
     labels = [one.label for one in effects]
     colours, colour = ground(dark), PRIMARY[dark]
-    fig = make_subplots(
-        1,
-        2,
-        shared_yaxes=True,
-        horizontal_spacing=0.05,
-        column_widths=[0.5, 0.5],
-        subplot_titles=[f"Accuracy on {measure}, a dot a seed", f"Gain on '{labels[0]}', points" if labels else ""],
-    )
+    titles = [f"Accuracy on {measure}, a dot a seed", f"Gain on '{labels[0]}', points" if labels else ""]
+    fig = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
     for place, one in enumerate(effects):
         ink = colours["quiet"] if place == 0 else colour
-        _seed_dots(fig, place, one.spread, one.label, ink, dark, panel={"row": 1, "col": 1})
+        _seed_dots(fig, place, one.spread, one.label, ink, dark)
     others = effects[1:]
     shades = [colour if one.significant else colours["quiet"] for one in others]
-    known = [(one.low, one.high) if one.low is not None and one.high is not None else None for one in others]
+    # Where the interval isn't known, the dot has none: its ends are the gain itself.
+    ends = [(one.gain if one.low is None else one.low, one.gain if one.high is None else one.high) for one in others]
+    gains, bounds = 100 * np.array([one.gain for one in others]), 100 * np.array(ends).reshape(-1, 2)
+    told = [
+        f"<br>95 % interval {100 * one.low:+.2f} to {100 * one.high:+.2f}"
+        if one.low is not None and one.high is not None
+        else ""
+        for one in others
+    ]
     fig.add_scatter(
-        x=[100 * one.gain for one in others],
+        x=gains,
         y=list(range(1, len(effects))),
         mode="markers",
         marker={"size": 10, "color": shades, "line": {"width": 2, "color": shades}}
         | {"symbol": ["circle" if one.significant else "circle-open" for one in others]},
-        error_x={"type": "data", "symmetric": False, "color": colours["quiet"], "thickness": 1.2, "width": 4}
-        | {"array": [100 * (ends[1] - one.gain) if ends else 0 for one, ends in zip(others, known, strict=True)]}
-        | {"arrayminus": [100 * (one.gain - ends[0]) if ends else 0 for one, ends in zip(others, known, strict=True)]},
-        customdata=[
-            (one.label, f"<br>95 % interval {100 * ends[0]:+.2f} to {100 * ends[1]:+.2f}" if ends else "")
-            for one, ends in zip(others, known, strict=True)
-        ],
+        error_x=error_bar(gains, bounds[:, 0], bounds[:, 1], colours["quiet"], width=4),
+        customdata=list(zip((one.label for one in others), told, strict=True)),
         hovertemplate="<b>%{customdata[0]}</b><br>%{x:+.2f} points%{customdata[1]}<extra></extra>",
         showlegend=False,
         row=1,
@@ -379,7 +355,7 @@ def effect_dots(effects: Sequence[VariantEffect], *, measure: str, dark: bool = 
     )
     fig.add_vline(x=0, line={"color": colours["quiet"], "width": 1, "dash": "dot"}, row=1, col=2)
     finish(fig, title=effects_title(effects), height=118 + 32 * max(len(labels), 2), dark=dark)
-    _rows(fig, labels, dark)
+    name_rows(fig, labels, dark, room=0.6)
     fig.update_xaxes(ticksuffix=" %", zeroline=False, col=1)
     fig.update_xaxes(tickformat="+~g", zeroline=False, col=2)
     fig.update_annotations(font={"size": 14, "color": colours["quiet"]})
@@ -404,7 +380,7 @@ def seed_dots(spreads: Sequence[tuple[str, SeedSpread]], *, measure: str, dark: 
     for place, (name, one) in enumerate(spreads):
         _seed_dots(fig, place, one, name, PRIMARY[dark], dark, interval=True)
     finish(fig, title=seeds_title(spreads), height=112 + 40 * max(len(spreads), 2), dark=dark)
-    _rows(fig, [name for name, _ in spreads], dark)
+    name_rows(fig, [name for name, _ in spreads], dark, room=0.6)
     fig.update_xaxes(title_text=f"Accuracy on {measure}: a dot a seed, bar: 95 % interval of the mean", ticksuffix=" %")
     ends = [100 * v for _, one in spreads for v in (*one.values, one.low, one.high) if v is not None]
     room = 0.05 * max(max(ends) - min(ends), 0.2) if ends else 0
@@ -424,27 +400,14 @@ def seeds_title(spreads: Sequence[tuple[str, SeedSpread]]) -> str:
 
 
 def _seed_dots(
-    fig: go.Figure,
-    place: int,
-    one: SeedSpread,
-    name: str,
-    colour: str,
-    dark: bool,
-    *,
-    interval: bool = False,
-    panel: Mapping[str, int] = MappingProxyType({}),
+    fig: go.Figure, place: int, one: SeedSpread, name: str, colour: str, dark: bool, *, interval: bool = False
 ) -> None:
     """The row ``place``: small dots for seeds, a line at the mean, on request a bar for its interval."""
     if interval and one.low is not None and one.high is not None:
-        fig.add_scatter(
-            x=[100 * one.low, 100 * one.high],
-            y=[place, place],
-            mode="lines",
-            line={"color": ground(dark)["line"], "width": 12},
-            hovertemplate=f"<b>{name}</b><br>95 % interval {100 * one.low:.2f} to {100 * one.high:.2f} %",
-            showlegend=False,
-            **panel,
-        )
+        ends = [100 * one.low, 100 * one.high]
+        hover = f"<b>{name}</b><br>95 % interval {ends[0]:.2f} to {ends[1]:.2f} %"
+        bar = {"mode": "lines", "line": {"color": ground(dark)["line"], "width": 12}, "hovertemplate": hover}
+        fig.add_scatter(x=ends, y=[place, place], showlegend=False, **bar)
     fig.add_scatter(
         x=[100 * v for v in one.values],
         y=[place] * len(one.values),
@@ -453,7 +416,6 @@ def _seed_dots(
         customdata=list(one.seeds),
         hovertemplate=f"<b>{name}</b>, seed %{{customdata}}<br>%{{x:.2f}} %<extra></extra>",
         showlegend=False,
-        **panel,
     )
     fig.add_scatter(
         x=[100 * one.mean],
@@ -462,7 +424,6 @@ def _seed_dots(
         marker={"size": 18, "symbol": "line-ns-open", "color": ground(dark)["text"], "line": {"width": 2}},
         hovertemplate=f"<b>{name}</b>, mean of {counted(len(one.values), 'seed')}<br>%{{x:.2f}} %<extra></extra>",
         showlegend=False,
-        **panel,
     )
 
 
@@ -470,16 +431,6 @@ def _colour_bar(title: str, dark: bool) -> dict[str, Any]:
     quiet = ground(dark)["quiet"]
     font = {"title": {"text": title, "font": {"size": 13, "color": quiet}}, "tickfont": {"color": quiet}}
     return {"thickness": 12, "outlinewidth": 0} | font
-
-
-def _rows(fig: go.Figure, labels: Sequence[str], dark: bool) -> None:
-    fig.update_yaxes(
-        tickvals=list(range(len(labels))),
-        ticktext=list(labels),
-        range=[len(labels) - 0.4, -0.6],
-        zeroline=False,
-        tickfont={"color": ground(dark)["text"]},
-    )
 
 
 @view(":material/science: Studies", order=70)
@@ -537,11 +488,11 @@ def _facts(group: Sequence[Study], extra: str = "") -> None:
 
 def _search(study: Study, context: CompareContext) -> None:
     """The best trial and the history, then one of the figures of settings."""
-    dark, best, version = context.dark, study.best, _version(study)
+    dark, best, key = context.dark, study.best, (_version(study), context.dark)
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=880):  # the settings beside it, or below it on a narrow page
-            fig = cached_figure(("history", version, dark), lambda: search_history(study, dark=dark))
-            show_figure(fig, best_so_far(study), f"{study.name}-history", "search_history")
+            history, name = partial(search_history, study, dark=dark), f"{study.name}-history"
+            show_figure(history, best_so_far(study), name, "search_history", made_of=key)
         with st.container(width=330):
             if best is None:
                 st.info("No trial ran to its end yet.", icon=":material/hourglass_empty:")
@@ -562,9 +513,8 @@ def _search(study: Study, context: CompareContext) -> None:
     elif shown == "importance":
         _importance(study, dark)
     elif shown == "all":
-        names = varied(study)
-        fig = cached_figure(("parallel", version, dark), lambda: parallel_settings(study, names, dark=dark))
-        show_figure(fig, trial_table(study), f"{study.name}-settings", "parallel_settings")
+        lines = partial(parallel_settings, study, varied(study), dark=dark)
+        show_figure(lines, trial_table(study), f"{study.name}-settings", "parallel_settings", made_of=key)
         st.caption(
             "A line a trial. Drag along an axis to keep the lines that cross it there; drag a name to move its axis."
         )
@@ -583,9 +533,8 @@ def _pairs(study: Study, dark: bool) -> None:
         others = {name: f"up: {setting_title(name)}" for name in names if name != across}
         up = choice("up", "Up", others, next(iter(others)), "setting", box=True, width=220)
     data = pair_table(study, across, up).rename(columns={"across": across, "up": up})
-    key = ("pairs", _version(study), across, up, dark)
-    fig = cached_figure(key, lambda: pair_heatmap(study, across, up, dark=dark))
-    show_figure(fig, data, f"{study.name}-{across}-{up}", "pair_heatmap")
+    heatmap, key = partial(pair_heatmap, study, across, up, dark=dark), (_version(study), across, up, dark)
+    show_figure(heatmap, data, f"{study.name}-{across}-{up}", "pair_heatmap", made_of=key)
     st.caption(
         "Mean score (%) of the complete trials whose settings fall there; hover for how many they are. A search asks "
         "more often where it does well, so empty and single places say little."
@@ -630,14 +579,7 @@ def _trials(study: Study) -> None:
         },
         placeholder="–",
     )
-    st.download_button(
-        "Download these trials (CSV)",
-        lambda: table.to_csv(index=False),
-        f"hemalens-{study.name}.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+    csv_button("Download these trials (CSV)", lambda: table, study.name)
 
 
 def _measure(group: Sequence[Study]) -> str:
@@ -660,9 +602,9 @@ def _ablation(study: Study, context: CompareContext) -> None:
         measure = _measure([study])
     effects = variant_effects(study, measure, base)
     table = effect_table(effects)
-    key = ("effects", _version(study), measure, base, context.dark)
-    fig = cached_figure(key, lambda: effect_dots(effects, measure=_SHORT[measure], dark=context.dark))
-    show_figure(fig, table, study.name, "effect_dots")
+    dots = partial(effect_dots, effects, measure=_SHORT[measure], dark=context.dark)
+    key = (_version(study), measure, base, context.dark)
+    show_figure(dots, table, study.name, "effect_dots", made_of=key)
     number = st.column_config.NumberColumn
     _numbers_below(
         table,
@@ -701,9 +643,9 @@ def _seeds(group: Sequence[Study], context: CompareContext) -> None:
         [(name, seed, 100 * v) for name, one in spreads for seed, v in zip(one.seeds, one.values, strict=True)],
         columns=["model", "seed", "accuracy"],
     )
-    key = ("seeds", _version(*group), measure, tuple(name for name, _ in spreads), context.dark)
-    fig = cached_figure(key, lambda: seed_dots(spreads, measure=_SHORT[measure], dark=context.dark))
-    show_figure(fig, data, "seeds", "seed_dots")
+    key = (_version(*group), measure, tuple(name for name, _ in spreads), context.dark)
+    dots = partial(seed_dots, spreads, measure=_SHORT[measure], dark=context.dark)
+    show_figure(dots, data, "seeds", "seed_dots", made_of=key)
     number, interval = st.column_config.NumberColumn, "95 % interval of the mean (Student's t)."
     _numbers_below(
         spread_table(spreads),

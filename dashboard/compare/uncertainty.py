@@ -3,6 +3,7 @@ Reliability, risk against coverage, and what prediction sets hold.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from core.probabilities import softmax, wilson_interval
 from core.progress import Progress
 from core.runs import Run
 from dashboard import cache
-from dashboard.charts import MOST_RUNS, SYMBOLS, Panel, cached_figure, class_dots, csv_button, show_figure
+from dashboard.charts import MOST_RUNS, SYMBOLS, Panel, class_dots, csv_button, show_figure
 from dashboard.compare import CompareContext, run_selection
 from dashboard.page import ProgressBar, view
 from dashboard.style import error_bar, finish, framed_legend, ground, series_colours
@@ -36,10 +37,8 @@ def reliability_points(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
     """A row for each name and bin: said and right (%), low, high (95 % interval, Wilson), cells in the bin."""
     rows = []
     for name, figures in figures_by_name.items():
-        reliability = figures["reliability"]
-        for confidence, accuracy, count in zip(
-            reliability["confidence"], reliability["accuracy"], reliability["counts"], strict=True
-        ):
+        bins = (figures["reliability"][key] for key in ("confidence", "accuracy", "counts"))
+        for confidence, accuracy, count in zip(*bins, strict=True):
             low, high = wilson_interval(round(accuracy * count), count)
             rows.append((name, *(100 * v for v in (confidence, accuracy, low, high)), count))
     return pd.DataFrame(rows, columns=["name", "said", "right", "low", "high", "cells"])
@@ -49,9 +48,8 @@ def risk_points(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
     """A row for each name and point of its curve: answered and wrong (%), from (the probability, %)."""
     rows = []
     for name, figures in figures_by_name.items():
-        risk = figures["risk_coverage"]
-        for answered, wrong, start in zip(risk["coverage"], risk["risk"], risk["from_probability"], strict=True):
-            rows.append((name, 100 * answered, 100 * wrong, 100 * start))
+        curve = (figures["risk_coverage"][key] for key in ("coverage", "risk", "from_probability"))
+        rows += [(name, *(100 * value for value in point)) for point in zip(*curve, strict=True)]
     return pd.DataFrame(rows, columns=["name", "answered", "wrong", "from"])
 
 
@@ -102,10 +100,8 @@ def uncertainty_table(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
 def share_answered_at(figures: Figures, target: float = TARGET) -> float:
     """The largest share of the cells that can be answered with ``target`` of the answers wrong at most, 0 to 1."""
     risk = figures["risk_coverage"]
-    shares_answered = [
-        answered for answered, wrong in zip(risk["coverage"], risk["risk"], strict=True) if wrong <= target
-    ]
-    return max(shares_answered, default=0.0)
+    curve = zip(risk["coverage"], risk["risk"], strict=True)
+    return max((answered for answered, wrong in curve if wrong <= target), default=0.0)
 
 
 def reliability_title(figures_by_name: Mapping[str, Figures]) -> str:
@@ -129,13 +125,12 @@ def coverage_title(points: pd.DataFrame, names: Mapping[str, str], nominal: floa
     counted = points.dropna(subset="held")
     if counted.empty:
         return "Nothing was scored"
-    worst = counted.loc[counted["held"].idxmin()]
+    worst = counted.iloc[int(counted["held"].argmin())]
     if worst["held"] == 100:
         return f"Short lists hold the right class of every {unit}"
     promise = f"{100 * (1 - nominal):.0f} % allowed"
-    return (
-        f"Short lists miss {of_class(names[worst['code']], unit)} most often: {100 - worst['held']:.1f} % ({promise})"
-    )
+    missed = of_class(names[worst["code"]], unit)
+    return f"Short lists miss {missed} most often: {100 - worst['held']:.1f} % ({promise})"
 
 
 def _percent_text(value: float) -> str:
@@ -152,14 +147,8 @@ def reliability_figure(points: pd.DataFrame, *, title: str, unit: str = "cell", 
     """
     fig = go.Figure()
     left, low = (10 * np.floor(min(values.min(), 89) / 10) for values in (points["said"], points["right"]))
-    fig.add_scatter(
-        x=[max(left, low), 100],
-        y=[max(left, low), 100],
-        mode="lines",
-        line={"color": ground(dark)["quiet"], "dash": "dot", "width": 1},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    ends, line = [max(left, low), 100], {"color": ground(dark)["quiet"], "dash": "dot", "width": 1}
+    fig.add_scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip", showlegend=False)
     for place, (name, part) in enumerate(_by_name(points)):
         colour = series_colours(MOST_RUNS, dark)[place]
         share = part["cells"] / part["cells"].sum()
@@ -178,7 +167,8 @@ def reliability_figure(points: pd.DataFrame, *, title: str, unit: str = "cell", 
     across, up = 0.03 * (100 - left), 0.03 * (100 - low)
     fig.update_xaxes(title="Said: probability of the answer (%)", range=[left - across, 100 + across], zeroline=False)
     fig.update_yaxes(title="Right (%)", range=[low - up, 100 + up], zeroline=False)
-    return _finished(fig, title, dark, bottom=False)
+    finish(fig, title=title, height=HEIGHT, dark=dark)
+    return fig.update_layout(framed_legend(dark, y=0.97))
 
 
 def risk_figure(points: pd.DataFrame, *, title: str, unit: str = "cell", dark: bool = False) -> go.Figure:
@@ -204,7 +194,8 @@ def risk_figure(points: pd.DataFrame, *, title: str, unit: str = "cell", dark: b
     fig.add_hline(100 * TARGET, line={"color": ground(dark)["quiet"], "width": 1, "dash": "dot"})
     fig.update_xaxes(title=f"{unit.capitalize()}s answered, the surest first (%)", range=[-1, 101], zeroline=False)
     fig.update_yaxes(title="Wrong among them (%)", range=[-0.02 * high, 1.05 * high], zeroline=False)
-    return _finished(fig, title, dark, bottom=points["wrong"].median() > high / 2)
+    finish(fig, title=title, height=HEIGHT, dark=dark)
+    return fig.update_layout(framed_legend(dark, y=0.06 if points["wrong"].median() > high / 2 else 0.97))
 
 
 def coverage_figure(
@@ -251,26 +242,17 @@ def coverage_figure(
 
 
 def _by_name(points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    groups = list(points.groupby("name", sort=False))
+    groups = [(str(name), part) for name, part in points.groupby("name", sort=False)]
     if len(groups) > MOST_RUNS:
         raise ValueError(f"{len(groups)} names: {MOST_RUNS} symbols at most can be told apart")
     return groups
 
 
-def _finished(fig: go.Figure, title: str, dark: bool, *, bottom: bool) -> go.Figure:
-    finish(fig, title=title, height=HEIGHT, dark=dark)
-    place = {"y": 0.06, "yanchor": "bottom"} if bottom else {"y": 0.97, "yanchor": "top"}
-    legend = framed_legend(dark) | {"x": 0.015, "xanchor": "left"} | place
-    return fig.update_layout(legend=legend, margin={"t": 52, "r": 16})
-
-
 @st.cache_resource(max_entries=128, show_spinner=False, hash_funcs=cache.BY_VERSION)
 def home_uncertainty(run: Run) -> Figures:
     """How far the run's certainty can be trusted on its test images, see `uncertainty_summary`."""
-    answers = cache.predictions(run)
-    return uncertainty_summary(
-        answers.labels, softmax(answers.logits), prediction_set_thresholds(run), confidence_threshold(run)
-    )
+    answers, thresholds = cache.predictions(run), prediction_set_thresholds(run)
+    return uncertainty_summary(answers.labels, softmax(answers.logits), thresholds, confidence_threshold(run))
 
 
 _HOME = "home"
@@ -280,7 +262,7 @@ _HOME = "home"
 def render(context: CompareContext) -> None:
     """Reliability, risk against coverage, and what short lists hold, of the ticked runs at home or elsewhere."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        selected = run_selection(context, "Runs", help="The runs ticked in the table of all runs.")
+        selected = run_selection(context)
         labs = list(dict.fromkeys(name for run in selected for name in external_datasets(run)))
         places = {_HOME: f"At home: own test {context.unit}s"} | {name: get_dataset(name).title for name in labs}
         place = choice("cells", "On", places, _HOME, "set of cells", box=True, width=260) if labs else _HOME
@@ -307,18 +289,13 @@ def _on_laboratory(runs: Sequence[Run], laboratory: str, context: CompareContext
             icon=":material/quiz:",
         )
         if st.button("Ask now", icon=":material/play_arrow:", key="ask_elsewhere"):
-            _evaluate_now(missing, laboratory, context)
+            with ProgressBar("Reading the pictures", _step_line) as bar:
+                lab = read_dataset_pictures(laboratory, bar)
+                for run in missing:
+                    cache_validation(run, laboratory, validate_externally(run, lab, bar)[0])
             st.rerun()
     asked = {run: figures for run, figures in stored.items() if figures}
     return {run: found["uncertainty"] | {"verdicts": found.get("verdicts")} for run, found in asked.items()}
-
-
-def _evaluate_now(runs: Sequence[Run], laboratory: str, context: CompareContext) -> None:
-    with ProgressBar("Reading the pictures", _step_line) as bar:
-        lab = read_dataset_pictures(laboratory, bar)
-        for run in runs:
-            figures, _ = validate_externally(run, lab, bar)
-            cache_validation(run, laboratory, figures)
 
 
 def _step_line(step: Progress) -> str:
@@ -341,16 +318,12 @@ def _draw(by_run: Mapping[Run, Figures], place: str, title: str, context: Compar
     halves = st.grid(2, min_column_width=400, gap="medium")
     with halves.container():
         reliability = reliability_points(figures_by_name)
-        fig = cached_figure(
-            ("reliability", *key),
-            lambda: reliability_figure(reliability, title=reliability_title(figures_by_name), **look),
-        )
-        show_figure(fig, reliability, "reliability", "reliability")
+        figure = partial(reliability_figure, reliability, title=reliability_title(figures_by_name), **look)
+        show_figure(figure, reliability, "reliability", "reliability", made_of=key)
     with halves.container():
         risk = risk_points(figures_by_name)
-        heading = risk_title(figures_by_name, context.unit)
-        fig = cached_figure(("risk", *key), lambda: risk_figure(risk, title=heading, **look))
-        show_figure(fig, risk, "risk", "risk")
+        figure = partial(risk_figure, risk, title=risk_title(figures_by_name, context.unit), **look)
+        show_figure(figure, risk, "risk", "risk", made_of=key)
     st.caption(
         f"Left: of the answers given with so much probability, how many are right; on the dotted line what is said is "
         f"what is right. Right: where only the surest {context.unit}s are answered, how many of these answers are "
@@ -358,9 +331,9 @@ def _draw(by_run: Mapping[Run, Figures], place: str, title: str, context: Compar
         f"{context.unit}s did."
     )
     held = coverage_points(figures_by_name, codes)
-    name = coverage_title(held, names, nominal, context.unit)
-    fig = cached_figure(("lists", *key), lambda: coverage_figure(held, codes, names, nominal, title=name, **look))
-    show_figure(fig, held, "short-lists", "short_lists")
+    heading = coverage_title(held, names, nominal, context.unit)
+    figure = partial(coverage_figure, held, codes, names, nominal, title=heading, **look)
+    show_figure(figure, held, "short-lists", "short_lists", made_of=key)
     promise = (
         f"The lists promise to hold the right class of {100 * nominal:.0f} % of each class's {context.unit}s like "
         "those of val (conformal prediction for each class: Sadinle, Lei and Wasserman 2019, arXiv:1609.00451)."
@@ -399,8 +372,6 @@ def _table(figures_by_name: Mapping[str, Figures], context: CompareContext) -> N
             format="%.1f %%",
             help=f"The largest share of the {units}, surest first, of which 1 % of the answers are wrong.",
         ),
-    }
-    config |= {
         "foreign": number(
             "Foreign", format="%.1f %%", help=f"Share of the {units} answered as not looking like those it knows."
         ),
