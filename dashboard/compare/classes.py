@@ -51,7 +51,8 @@ def class_table(measures: pd.DataFrame) -> pd.DataFrame:
             row |= {measure: value, f"{measure} interval": "" if np.isnan(low) else f"{low:.1f} to {high:.1f}"}
         rows.append(row)
     codes = list(dict.fromkeys(measures["code"]))
-    return pd.DataFrame(sorted(rows, key=lambda row: codes.index(row["class"])))
+    rows.sort(key=lambda row: codes.index(row["class"]))
+    return pd.DataFrame(rows)
 
 
 def curve_points(curves: Mapping[str, ClassCurves], kind: str) -> pd.DataFrame:
