@@ -157,8 +157,8 @@ def curves_figure(
         left, low = precision_recall_corner(every) if corner else (0.0, 0.0)
         across, titles = (left, 1.0), ("Found (recall)", "Right among those called so (precision)")
     finish(fig, title=title, height=470, dark=dark)
-    fig.update_xaxes(title=titles[0], range=_room(*across), tickformat="~%", zeroline=False)
-    fig.update_yaxes(title=titles[1], range=_room(low, 1), tickformat="~%", zeroline=False)
+    fig.update_xaxes(title_text=titles[0], range=_room(*across), tickformat="~%", zeroline=False)
+    fig.update_yaxes(title_text=titles[1], range=_room(low, 1), tickformat="~%", zeroline=False)
     heading = {"text": "AUROC" if roc else "Average precision", "font": {"color": ground(dark)["quiet"], "size": 13}}
     return fig.update_layout(framed_legend(dark, right=roc, y=0.02, title=heading))
 

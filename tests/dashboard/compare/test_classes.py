@@ -81,6 +81,7 @@ def test_curves_are_drawn_whole_with_their_area_in_the_legend(curves):
     low, high = fig.layout.xaxis.range
     assert low < 0
     assert high > 1
+    assert fig.layout.xaxis.title.font.color == fig.layout.xaxis.tickfont.color  # the template's ink stays
 
     fig = classes.curves_figure(curves, "precision_recall", colours, title="t")
     lines = {t.legendgroup: t for t in fig.data if t.mode == "lines"}
