@@ -32,7 +32,6 @@ def summary() -> Summary:
         np.zeros((8, 64, 64, 3), np.uint8),
         histograms,
         means,
-        means,
         likeness,
         {"groups": 0, "across_splits": 0, "labels_differ": 0},
     )
