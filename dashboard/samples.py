@@ -2,12 +2,13 @@
 makes or which are drawn. Each kind says what it is wherever it is shown.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import streamlit as st
+from cachetools import LRUCache, cached
 
 from core.datasets import DatasetSpec, DatasetUnavailable, get_dataset
 from core.datasets.synthetic import PROVENANCE_LABEL as DRAWN
@@ -35,9 +36,8 @@ def generator_of(spec: DatasetSpec) -> Generator | None:
         generator = find_generator(spec.name) if spec.real else None
     except BadGenerator:  # drawn cells stand in; `python -m core generate show` tells what is wrong
         return None
-    return (
-        generator if generator and set(spec.codes) <= set(generator.codes) and _sheet(generator) is not None else None
-    )
+    complete = generator and set(spec.codes) <= set(generator.codes) and _sheet(generator) is not None
+    return generator if complete else None
 
 
 def placeholder_label(spec: DatasetSpec) -> str:
@@ -77,45 +77,31 @@ def placeholder_page(spec: DatasetSpec, size: int, code: str, number: int, repor
     if generator is None:
         return _drawn_page(DRAWN_SPEC.codes.index(code), size, number, PLACEHOLDERS_PER_PAGE)
     if number == 0:
-        made, labels = _sheet(generator)
-        made = made[labels == generator.codes.index(code)][:PLACEHOLDERS_PER_PAGE]
+        sheet = _sheet(generator)
+        assert sheet is not None  # else it would not be the data set's generator
+        made = sheet[0][sheet[1] == generator.codes.index(code)][:PLACEHOLDERS_PER_PAGE]
     else:
         made = _generated_page(generator, code, number, report)
-    return _at_size(made, size, spec)
+    if size >= made.shape[1]:  # nothing is enlarged
+        return made
+    return np.stack([resize_crop(image, size, spec) for image in made])
 
 
-def _at_size(images: np.ndarray, size: int, spec: DatasetSpec) -> np.ndarray:
-    """``images`` uint8 (N, S, S, 3) at ``size`` px; as they are where that would enlarge them."""
-    if size >= images.shape[1]:
-        return images
-    return np.stack([resize_crop(image, size, spec) for image in images])
+def _generator_key(generator: Generator, *page: object) -> tuple[object, ...]:
+    return str(generator.path), generator.facts["figures"]["cells"], *page[:2]
 
 
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs={Generator: _generator_key})
 def _sheet(generator: Generator) -> tuple[np.ndarray, np.ndarray] | None:
-    return _read_sheet(str(generator.path), generator.facts["figures"]["cells"], generator)
+    return load_sheet(generator)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _read_sheet(path: str, cells: int, _generator: Generator) -> tuple[np.ndarray, np.ndarray] | None:
-    return load_sheet(_generator)
-
-
-@st.cache_resource(show_spinner=False)
-def _generated_pages() -> OrderedDict[tuple[str, str, int], np.ndarray]:
-    """Pages that were generated, the least recently seen first; a bar can't be drawn from inside a cached function."""
-    return OrderedDict()
-
-
+# Not by Streamlit: from inside its cached functions no bar can be drawn.
+@cached(LRUCache(MAX_GENERATED_PAGES), key=_generator_key, lock=Lock())
 def _generated_page(generator: Generator, code: str, number: int, report: Report) -> np.ndarray:
-    kept, key = _generated_pages(), (str(generator.path), code, number)
-    images = kept.pop(key, None)
-    if images is None:
-        label = generator.codes.index(code)
-        images = generate(generator, [label] * PLACEHOLDERS_PER_PAGE, seed=1000 * number + label, report=report)
-        images.setflags(write=False)
-    kept[key] = images
-    while len(kept) > MAX_GENERATED_PAGES:
-        kept.popitem(last=False)
+    label = generator.codes.index(code)
+    images = generate(generator, [label] * PLACEHOLDERS_PER_PAGE, seed=1000 * number + label, report=report)
+    images.setflags(write=False)
     return images
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import streamlit as st
 
 from core.datasets import DatasetSpec
-from core.formatting import counted
+from core.formatting import capitalized, counted
 from core.images.crop import CropMode
 from core.images.decode import DecodeError, decode
 from core.images.framing import BatchScale, CropWindow, MeasuredPicture, measure_batch, unit_by_shape
@@ -47,8 +47,11 @@ class UploadFraming:
 
     def remove(self, identity: str) -> None:
         """Forget one picture; the scale of the others stays."""
-        for of_all in (self.pictures, self._measured, self._unmeasured, *self._windows.values()):
-            of_all.pop(identity, None)
+        self.pictures.pop(identity, None)
+        self._measured.pop(identity, None)
+        self._unmeasured.pop(identity, None)
+        for windows in self._windows.values():
+            windows.pop(identity, None)
 
     def update_scale(self, complete: bool) -> bool:
         """Have the scale found anew where pictures have come since; unless ``complete``, over the `FIRST` only.
@@ -92,9 +95,7 @@ class UploadFraming:
 
 BATCH = 16
 KEPT_BYTES = 512 * 2**20
-SLICE_SECONDS, LONGEST_SLICE_SECONDS = 1.5, 20.0  # seconds
-
-
+SLICE_SECONDS, LONGEST_SLICE_SECONDS = 1.5, 20.0
 FramingMode = CropMode | Literal["search"]
 
 
@@ -115,7 +116,7 @@ class UploadedCell:
 
 @dataclass(frozen=True)
 class Result:
-    """A cell with the readings of the chosen models, in their order; the first model leads."""
+    """A cell with the predictions of the chosen models, in their order; the first model leads."""
 
     cell: UploadedCell
     predictions: tuple[Prediction, ...]
@@ -157,7 +158,7 @@ class UploadSession:
     """Everything that one visitor's session holds; lives in the session, so it survives a change of page.
 
     Uploads are taken for one laboratory's pictures and framed at one scale. ``side`` is the frame's side in px that a
-    person chose for them; a laboratory's own reader brings its own. It outlives `clear`, as ``default_mode`` does.
+    person chose for them; a laboratory's profile brings its own. It outlives `clear`, as ``default_mode`` does.
     """
 
     cells: dict[str, UploadedCell] = field(default_factory=dict)
@@ -168,10 +169,9 @@ class UploadSession:
     queue: deque[tuple[str, bytes]] = field(default_factory=deque)
     stats: UploadStats = field(default_factory=UploadStats)
     framing: UploadFraming = field(default_factory=UploadFraming)
-    _predictions: dict[str, dict[str, Prediction]] = field(
-        default_factory=dict
-    )  # by the predictor's key, the cell's id
-    _waiting: dict[str, dict[str, None]] = field(default_factory=dict)  # ids in their order, by the predictor's key
+    # By the predictor's key: the predictions by the cell's id, the ids that wait in their order.
+    _predictions: dict[str, dict[str, Prediction]] = field(default_factory=dict)
+    _waiting: dict[str, dict[str, None]] = field(default_factory=dict)
     _bytes: int = 0
 
     def enqueue(self, files: Sequence[tuple[str, bytes]]) -> None:
@@ -206,7 +206,7 @@ class UploadSession:
 
     def add_cell(self, name: str, pixels: np.ndarray, truth: str | None, source: str) -> str:
         """Add a picture that is in memory already; returns its id."""
-        identity = hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()[:16]
+        identity = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()[:16]
         if identity not in self.cells:
             self._take(UploadedCell(identity, name, pixels, (), truth, source))
         return identity
@@ -237,12 +237,14 @@ class UploadSession:
             self._bytes -= cell.pixels.nbytes
         self.modes.pop(identity, None)
         self.framing.remove(identity)
-        for of_predictor in (*self._predictions.values(), *self._waiting.values()):
-            of_predictor.pop(identity, None)
+        for answered in self._predictions.values():
+            answered.pop(identity, None)
+        for waiting in self._waiting.values():
+            waiting.pop(identity, None)
 
     def clear(self) -> None:
         """Forget all pictures and answers; how pictures are framed stays."""
-        self.__init__(default_mode=self.default_mode, side=self.side)
+        vars(self).update(vars(UploadSession(default_mode=self.default_mode, side=self.side)))
 
     def mode(self, identity: str) -> FramingMode:
         """How the cell is framed: its own choice, else that for all."""
@@ -266,7 +268,7 @@ class UploadSession:
         self._waiting.clear()
 
     def side_for(self, predictor: Predictor) -> float | None:
-        """The frame's side in px of the uploads where it is given: by the person, else by the reader."""
+        """The frame's side in px of the uploads where it is given: by the person, else by the predictor."""
         return self.side or predictor.side
 
     def batch_scale(self, predictor: Predictor) -> BatchScale | None:
@@ -303,9 +305,8 @@ class UploadSession:
         the work. Whatever was done stays when the caller stops in between.
         """
         now = time.monotonic()
-        deadline = now + (
-            max(SLICE_SECONDS, min(LONGEST_SLICE_SECONDS, now - self.stats.started)) if seconds is None else seconds
-        )
+        if seconds is None:
+            seconds = max(SLICE_SECONDS, min(LONGEST_SLICE_SECONDS, now - self.stats.started))
         while self.busy(predictors):
             for _ in range(min(BATCH, len(self.queue))):
                 self.stats.last_id = self.add_file(*self.queue.popleft())
@@ -314,7 +315,7 @@ class UploadSession:
             for predictor in predictors:
                 self._predict(predictor, spec)
             yield self._progress(predictors, spec.unit)
-            if time.monotonic() > deadline:
+            if time.monotonic() > now + seconds:
                 return
 
     def busy(self, predictors: Sequence[Predictor]) -> bool:
@@ -380,7 +381,7 @@ SESSIONS = "classify_trays"
 
 
 def session_of(dataset: str) -> UploadSession:
-    """The visitor's tray for ``dataset``: each has its own, so that answers of two domains never stand together."""
+    """The visitor's session for ``dataset``: each has its own, so that answers of two domains never stand together."""
     return st.session_state.setdefault(SESSIONS, {}).setdefault(dataset, UploadSession())
 
 
@@ -405,5 +406,4 @@ def stats_line(stats: UploadStats) -> str:
         parts.append(f"{counted(stats.duplicates, 'picture')} {was} here already and counted once")
     if stats.unread:
         parts.append(f"stopped: {counted(stats.unread, 'file')} not read")
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}." if text else ""
+    return f"{capitalized('; '.join(parts))}." if parts else ""

@@ -133,8 +133,8 @@ def _who_answers(dataset: str, installed: Sequence[Run]) -> tuple[Predictor | No
         max_selections=MOST_MODELS,
         help="Several models answer side by side; where they disagree, look yourself.",
     )
-    if not runs:
-        runs = [preferred_run(on_trusted_split(installed))]
+    if not runs and (best := preferred_run(on_trusted_split(installed))):
+        runs = [best]
         st.caption(f"None chosen: {runs[0].title} answers.")
     return taught, [taught.run] if taught else of_same_classes(runs)
 
@@ -157,8 +157,7 @@ def _offer_samples(session: UploadSession, spec: DatasetSpec, size: int) -> None
     if session.failures:
         st.warning("None of the files could be used.", icon=":material/warning:")
         failed_table(list(session.failures.values()))
-    names = {c.code: c.name for c in get_dataset(spec.name).classes}
-    take = partial(take_samples, session)
+    names, take = get_dataset(spec.name).names, partial(take_samples, session)
     sample_row(samples(spec.name, size), names, key="classify_sample", on_pick=take, unit=spec.unit)
 
 

@@ -7,15 +7,14 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.datasets import DatasetSpec
-from core.formatting import listed, markdown_text, milliseconds, percent
+from core.formatting import capitalized, listed, markdown_text, milliseconds, percent
 from core.inference.predictor import Predictor
-from dashboard import pictures as figures
 from dashboard import url_state
 from dashboard.charts import plot
 from dashboard.classify import CHOSEN, MOST_EXPLAINED, PANE, ClassifyContext, choose_cell, lab_link
 from dashboard.page import is_dark, open_page
 from dashboard.pickers import short_names
-from dashboard.pictures import enlarge
+from dashboard.pictures import enlarge, framed_upload
 from dashboard.session import Prediction, Result, UploadedCell, UploadSession
 from dashboard.style import PRIMARY, class_colours, finish, ground
 
@@ -139,7 +138,7 @@ def _pictures(result: Result, predictors: Sequence[Predictor]) -> None:
     }
     side = min(_PICTURE, PANE // (len(seen) + 1) - _BETWEEN)
     with st.container(width=side, gap="xxsmall"):
-        shown = figures.framed_upload(cell.pixels, framed.box, 2 * side, PRIMARY[False])
+        shown = framed_upload(cell.pixels, framed.box, 2 * side, PRIMARY[False])
         st.image(shown, width=max(1, shown.shape[1] // 2), alt=f"{cell.name} with the frame that the model saw")
         st.caption(f"Your picture, {width} x {height} px" if cell.truth is None else f"{width} x {height} px")
     for size, pixels in seen.items():
@@ -149,7 +148,8 @@ def _pictures(result: Result, predictors: Sequence[Predictor]) -> None:
 
 
 def _probability_section(result: Result, predictors: Sequence[Predictor], spec: DatasetSpec, dark: bool) -> None:
-    colours, short = class_colours(spec.codes, dark), short_names([r.run for r in predictors])
+    colours, short = class_colours(spec.codes, dark), short_names([p.run for p in predictors])
+    times = []
     for number, (predictor, prediction) in enumerate(zip(predictors, result.predictions, strict=True)):
         title = "Likeliest classes" + (", if it were one of them" if prediction.is_ood else "")
         if len(predictors) > 1:
@@ -165,21 +165,17 @@ def _probability_section(result: Result, predictors: Sequence[Predictor], spec: 
             shown=SHOWN if len(predictors) == 1 else 3,
         )
         plot(figure, key=f"classify_bars_{number}", alt=f"Probabilities by {predictor.run.title}")
-    times = ", ".join(
-        f"{short[reader.run.name]} in {milliseconds(reading.milliseconds)}"
-        for reader, reading in zip(predictors, result.predictions, strict=True)
-    )
-    st.caption(f"Answered by {times}.")
+        times.append(f"{short[predictor.run.name]} in {milliseconds(prediction.milliseconds)}")
+    st.caption(f"Answered by {', '.join(times)}.")
 
 
 def _facts(session: UploadSession, result: Result, spec: DatasetSpec) -> None:
     cell, framed = result.cell, result.lead.crop
     lines = [f"**{markdown_text(cell.name, most=None)}**"]
     if cell.truth:
-        name = dict(zip(spec.codes, spec.class_names, strict=True)).get(cell.truth, cell.truth)
-        lines.append(f"Labelled {name} ({cell.source}).")
+        lines.append(f"Labelled {spec.names.get(cell.truth, cell.truth)} ({cell.source}).")
     lines.append(framed.note)
-    lines += [f"{note[0].upper()}{note[1:]}." for note in cell.notes]
+    lines += [f"{capitalized(note)}." for note in cell.notes]
     st.markdown(" ".join(lines))
     if not spec.stretched:  # else the whole picture is always used
         _framing(session, cell, spec)
@@ -189,24 +185,17 @@ def _framing(session: UploadSession, cell: UploadedCell, spec: DatasetSpec) -> N
     key, mode = f"classify_mode_{cell.id}", session.mode(cell.id)
     searched = spec.unit == "cell" and cell.truth is None
     modes = [m for m in _MODES if m != "search" or searched]
-
-    def choose() -> None:
-        session.set_mode(cell.id, st.session_state[key])
-
+    round_cell = "Round the cell: one square of one size for all your pictures, round the cell in each. "
     st.session_state[key] = mode if mode in modes else "auto"
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.segmented_control(
             "What to cut out",
             modes,
-            format_func=_MODES.get,
+            format_func=_MODES.__getitem__,
             key=key,
             required=True,
-            on_change=choose,
-            help=(
-                "Round the cell: one square of one size for all your pictures, round the cell in each. "
-                if searched
-                else ""
-            )
+            on_change=lambda: session.set_mode(cell.id, st.session_state[key]),
+            help=(round_cell if searched else "")
             + "As it fits: decided by the picture's shape. Centre crop: the middle, in the proportion of the crops "
             "that the models learnt from. Whole: the largest square in the middle.",
         )

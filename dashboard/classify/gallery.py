@@ -79,19 +79,10 @@ def gallery_figure(
             words.append(_text(left, top + CELL, tile.caption, 13, colours["text"], "top"))
     for group, top in zip(groups, headings, strict=True):
         words.append(_text(0, top + HEADING / 2, f"<b>{group.heading}</b>", 15, colours["text"], "middle"))
-    picture = {
-        "source": _sheet([t for t, _ in tiles], places, width, height, colours["background"]),
-        "xref": "x",
-        "yref": "y",
-        "x": 0,
-        "y": 0,
-        "sizex": width,
-        "sizey": height,
-        "sizing": "stretch",
-        "layer": "below",
-    }
-    figure = go.Figure()
-    see_through = {"marker": {"opacity": 0}}
+    source = _sheet([t for t, _ in tiles], places, width, height, colours["background"])
+    picture = {"source": source, "xref": "x", "yref": "y", "x": 0, "y": 0, "sizex": width, "sizey": height}
+    picture |= {"sizing": "stretch", "layer": "below"}
+    figure, see_through = go.Figure(), {"marker": {"opacity": 0}}
     figure.add_scatter(
         x=[left + CELL / 2 for left, _ in places],
         y=[top + CELL / 2 for _, top in places],
@@ -171,14 +162,14 @@ def render(context: ClassifyContext) -> None:
     colours = class_colours(spec.codes, dark)
     figure_groups = []
     for number, (group, cells) in enumerate(context.groups):
-        to_check = isinstance(group, str)
-        if to_check:
+        if isinstance(group, str):
             first = " first" if number == 0 else ""
             heading, colour = f"To check{first}, {_why_to_check(cells)}: {len(cells)}", ground(dark)["quiet"]
         else:
             code = spec.codes[group]
             heading, colour = f"{code}  {spec.class_names[group]}: {len(cells)}", colours[code]
-        figure_groups.append(GalleryGroup(heading, colour, [_gallery_tile(a, spec, caption=to_check) for a in cells]))
+        tiles = [_gallery_tile(a, spec, caption=isinstance(group, str)) for a in cells]
+        figure_groups.append(GalleryGroup(heading, colour, tiles))
     figure = gallery_figure(figure_groups, st.session_state[CHOSEN], dark)
     with st.container(height=min(620, int(figure.layout.height) + 34), border=False):
         st.plotly_chart(

@@ -4,6 +4,7 @@ counts and all answers as tables, files to keep (CSV for a spreadsheet, JSON for
 
 import json
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from dashboard.classify import ClassifyContext, forget_choice, lab_link
 from dashboard.pickers import short_names, switch_to
 from dashboard.session import Result, UploadedCell, UploadSession, failed_files, session_of, stats_line
 
+_KINDS = ("sure", "unsure", "out_of_distribution")
 FEWEST_FOR_LABORATORY = 5  # pictures of which most are foreign tell of a laboratory, fewer of themselves
 
 
@@ -54,11 +56,10 @@ def _answered(results: Sequence[Result], failures: Sequence[DecodeError]) -> lis
 def _summary_line(context: ClassifyContext) -> None:
     """'37 cells: 33 sure, 3 unsure, 1 foreign', and what that means."""
     results, lead, unit = context.results, context.predictors[0], context.spec.unit
-    line = (
-        f"{counted(len(results), unit)}: {_count_kind(results, 'sure')} sure, {_count_kind(results, 'unsure')} unsure"
-    )
+    sure, unsure, foreign = (_count_kind(results, kind) for kind in _KINDS)
+    line = f"{counted(len(results), unit)}: {sure} sure, {unsure} unsure"
     if lead.detects_ood:
-        line += f", {_count_kind(results, 'out_of_distribution')} foreign"
+        line += f", {foreign} foreign"
     if len(context.predictors) > 1:
         line += f", models disagree on {sum(not r.agree for r in results)}"
     if missing := sum(r.no_cell_found for r in results):
@@ -103,7 +104,7 @@ def tables(context: ClassifyContext) -> None:
         for number, code in enumerate(spec.codes):
             mine = [a for a in results if a.lead.predicted == number]
             share = 100 * len(mine) / len(results)
-            counts = [_count_kind(mine, kind) for kind in ("sure", "unsure", "out_of_distribution")]
+            counts = [_count_kind(mine, kind) for kind in _KINDS]
             rows.append((code, spec.class_names[number], len(mine), *counts, share))
         columns = ["Code", "Class", f"{capitalized(spec.unit)}s", "Sure", "Unsure", "Foreign", "Share"]
         table = pd.DataFrame(rows, columns=columns)
@@ -143,7 +144,7 @@ def _answers_table(context: ClassifyContext) -> pd.DataFrame:
     short, rows = short_names([p.run for p in predictors]), []
     any_unsure, any_missing = _count_kind(results, "unsure") > 0, any(r.no_cell_found for r in results)
     for a in (result for _, of_group in context.groups for result in of_group):
-        row = {
+        row: dict[str, str | float] = {
             "File": a.cell.name,
             "Class": f"{spec.codes[a.lead.predicted]}  {spec.class_names[a.lead.predicted]}",
             "Probability": min(100 * a.lead.confidence, 99.4),  # shown as 99 %: never 100 %
@@ -167,7 +168,7 @@ def _downloads(context: ClassifyContext) -> None:
         for kind, make, mime in (("CSV", as_csv, "text/csv"), ("JSON", as_json, "application/json")):
             st.download_button(
                 f"Download results ({kind})",
-                data=lambda make=make: make(context.results, failures, context.predictors),
+                data=partial(make, context.results, failures, context.predictors),
                 file_name=f"hemalens-answers.{kind.lower()}",
                 mime=mime,
                 key=f"classify_{kind.lower()}",
@@ -185,15 +186,12 @@ def _other_domain_line(session: UploadSession, spec: DatasetSpec) -> None:
     shapes = sorted({cell.pixels.shape[1::-1] for cell in others})
     shape = " and ".join(f"{width} x {height} px" for width, height in shapes[:2]) + (" ..." if shapes[2:] else "")
     like = "a whole microscope field" if other == "field" else "the crop of one cell"
-    these = (
-        f"{counted(len(others), 'picture')} ({shape}) is"
-        if len(others) == 1
-        else f"{len(others)} pictures ({shape}) are"
-    )
+    one = len(others) == 1
+    these = f"1 picture ({shape}) is" if one else f"{len(others)} pictures ({shape}) are"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.info(
             f"{these} shaped like {like}, and the models of {spec.title} know {spec.unit}s only: don't rely on what "
-            f"they say of {'it' if len(others) == 1 else 'them'}.",
+            f"they say of {'it' if one else 'them'}.",
             icon=":material/crop_free:",
             width="stretch",
         )
@@ -243,12 +241,8 @@ def _framing_line(session: UploadSession, predictor: Predictor, spec: DatasetSpe
     if spec.unit != "cell" or spec.stretched or not session.framing.pictures:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        scale_of_batch = session.batch_scale(predictor) if session.default_mode == "search" else None
-        st.caption(
-            scale_line(scale_of_batch, session),
-            width="content",
-            help=scale_of_batch.scale.note if scale_of_batch else None,
-        )
+        batch = session.batch_scale(predictor) if session.default_mode == "search" else None
+        st.caption(scale_line(batch, session), width="content", help=batch.scale.note if batch else None)
         with st.popover("Framing", icon=":material/crop_free:", type="tertiary"):
             _framing_controls(session, predictor)
 
@@ -280,8 +274,7 @@ def _framing_controls(session: UploadSession, predictor: Predictor) -> None:
     st.toggle(
         "Look for the cell in each picture",
         key=_SEARCH_KEY,
-        on_change=_switch,
-        args=(session,),
+        on_change=lambda: session.use_mode_for_all("search" if st.session_state[_SEARCH_KEY] else "auto"),
         help="On: the cell is found by the stain of its nucleus, and one square of one size is cut round each, so that "
         "cells keep their sizes. Off: the middle of each picture is cut, by its shape. Pictures of the models' own "
         "laboratory are framed as ever either way.",
@@ -297,8 +290,7 @@ def _framing_controls(session: UploadSession, predictor: Predictor) -> None:
         high,
         key=_SIDE_KEY,
         format="%d px",
-        on_change=_set_side,
-        args=(session,),
+        on_change=lambda: session.set_side(st.session_state[_SIDE_KEY]),
         help="In pixels of your pictures. Right is where a red cell spans three eighths of the square, and a "
         "neutrophil a little more than half. It is used for all your pictures until you close the page.",
     )
@@ -311,11 +303,3 @@ def _usual_side(session: UploadSession, predictor: Predictor) -> float:
     """The side that frames have now."""
     widths = [a.lead.crop.box[2] - a.lead.crop.box[0] for a in session.results([predictor]) if a.cell.truth is None]
     return float(np.median(widths)) if widths else 0.0
-
-
-def _switch(session: UploadSession) -> None:
-    session.use_mode_for_all("search" if st.session_state[_SEARCH_KEY] else "auto")
-
-
-def _set_side(session: UploadSession) -> None:
-    session.set_side(st.session_state[_SIDE_KEY])

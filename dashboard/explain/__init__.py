@@ -18,9 +18,9 @@ from streamlit.delta_generator import DeltaGenerator
 from core.datasets import DatasetSpec
 from core.errors import HemaLensError
 from core.explain.occlusion import OcclusionMap, occlusion
-from core.explain.overlay import COLOUR_MAPS
+from core.explain.overlay import COLOUR_MAPS, Interpolation
 from core.images.crop import Crop
-from core.images.framing import MeasuredPicture
+from core.images.framing import CropWindow, MeasuredPicture
 from core.inference import engine
 from core.inference.predictor import Prediction, Predictor
 from core.inference.scope import on_trusted_split
@@ -81,7 +81,7 @@ class Drawing:
     occlusion: bool
     opacity: float
     colours: str
-    how: str
+    how: Interpolation
     fade: bool
     earlier: int
     stretch: bool
@@ -215,7 +215,7 @@ def _drawing_options() -> Drawing:
             help="On: each spatial map of CBAM fills the colour scale from its least to its greatest gate. "
             "Off: the scale runs from 0 (shut) to 1 (open) for all.",
         )  # fmt: skip
-    enlarging = "smooth" if how == "Smooth" else "blocks"
+    enlarging: Interpolation = "smooth" if how == "Smooth" else "blocks"
     return Drawing(kind == MAPS[1], opacity / 100, colours, enlarging, fade, DETAIL.index(detail), stretch)
 
 
@@ -242,7 +242,7 @@ def _prediction(predictor: Predictor, cell: SelectedCell) -> Prediction:
     """What ``predictor`` answers for the cell, cut where Classify cuts it. Raises `EngineError`."""
 
     def compute() -> Prediction:
-        (answer,) = predictor.stream([MeasuredPicture(cell.pixels, cell.name)], cell.window)
+        (answer,) = predictor.stream([MeasuredPicture(cell.pixels, cell.name)], cell.window or CropWindow())
         if not isinstance(answer, Prediction):
             raise answer
         return answer
@@ -255,13 +255,15 @@ def grad_cam(explanation: Explanation, earlier: int) -> "tuple[CamMap, CamStage]
     run, image = explanation.run, explanation.crop.pixels
 
     def compute() -> "tuple[CamMap, CamStage]":
+        from torch.nn import Identity
+
         from core.explain import gradcam
 
         with gradcam.exclusive_network(run) as network:
             stages = gradcam.cam_stages(network, run.size)
             stage = stages[max(0, len(stages) - 1 - earlier)]
             cam = gradcam.grad_cam(network, image, explanation.target, stage.layer)
-        return cam, replace(stage, layer=None)  # a session must not hold on to a network
+        return cam, replace(stage, layer=Identity())  # a session must not hold on to a network
 
     return _kept(_key("cam", explanation, explanation.target, earlier), compute)
 
@@ -320,7 +322,7 @@ def stage_gates(explanation: Explanation) -> "list[StageGates]":
     return _kept(_key("gates", explanation), compute)
 
 
-def _kept(key: tuple, compute: Callable[[], Any], waiting: str | None = None) -> Any:
+def _kept(key: tuple[object, ...], compute: Callable[[], Any], waiting: str | None = None) -> Any:
     """What was computed for ``key`` in this session, else ``compute()``; of many the least recently seen are dropped.
 
     The first map takes longer, because PyTorch is loaded then: ``waiting`` is what is said instead.
@@ -334,9 +336,9 @@ def _kept(key: tuple, compute: Callable[[], Any], waiting: str | None = None) ->
     return maps[key]
 
 
-def _key(kind: str, explanation: Explanation, *more: int) -> tuple:
+def _key(kind: str, explanation: Explanation, *more: int) -> tuple[object, ...]:
     return kind, explanation.predictor.key, _digest(explanation.crop.pixels), *more
 
 
 def _digest(pixels: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()[:16]
+    return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()[:16]

@@ -9,11 +9,11 @@ from plotly.subplots import make_subplots
 
 from core.datasets import DatasetSpec
 from core.errors import HemaLensError
-from core.formatting import capitalized, listed
+from core.formatting import listed
 from dashboard import explain
 from dashboard.charts import plot
 from dashboard.explain import ExplainContext, Explanation
-from dashboard.explain.maps import RESEARCH, keep_button, overlaid, unbroken
+from dashboard.explain.maps import keep_button, overlaid, unbroken
 from dashboard.page import is_dark, view
 from dashboard.style import diverging, finish, ground
 
@@ -81,9 +81,7 @@ def gates_figure(
         fig.update_xaxes(
             showticklabels=False, showgrid=False, zeroline=False, ticks="", range=[-1, len(gates)], row=row, col=1
         )
-        fig.update_yaxes(
-            range=list(limits), nticks=4, title_text=f"{stage}<br>{len(gates)} channels", row=row, col=1
-        )  # fmt: skip
+        fig.update_yaxes(range=limits, nticks=4, title_text=f"{stage}<br>{len(gates)} channels", row=row, col=1)
     title = f"{largest[0].capitalize()} departs most from what is usual for {name}" if largest[0] else "Channel gates"
     finish(fig, title=title, height=116 + ROW_HEIGHT * max(1, len(channels)), dark=dark)
     fig.update_xaxes(title_text="channels, the widest open first", row=max(1, len(channels)), col=1)
@@ -211,8 +209,6 @@ def _spatial_section(found: Sequence[tuple[Explanation, list]], context: Explain
                     lines = [
                         f"{explanation.title}, {gate.stage}",
                         f"CBAM spatial map, {size}, enlarged; gates {low:.2f} to {high:.2f}; {scale}",
-                        f"{capitalized(cell.unit)} {cell.name}, {cell.source}, {explanation.run.size} px",
-                        RESEARCH,
                     ]
                     keep_button("Download (PNG)", picture, lines, "spatial", explanation, cell, gate.stage)
 

@@ -5,7 +5,6 @@ and kept.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import streamlit as st
@@ -39,19 +38,22 @@ def labelled(picture: np.ndarray, lines: Sequence[str], side: int = 640) -> np.n
     The text travels with the picture when it is copied into slides. The first line is set larger.
     """
     height = max(1, round(side * picture.shape[0] / picture.shape[1]))
-    fonts = [ImageFont.load_default(size) for size in (22, *[16] * (len(lines) - 1))]
-    texts = [part for line, font in zip(lines, fonts, strict=True) for part in _wrapped(line, font, side - 24)]
-    spans = [round(font.size * 1.45) for _, font in texts]
-    canvas = Image.new("RGB", (side, height + sum(spans) + 24), "#ffffff")
+    fonts = {size: ImageFont.load_default(size) for size in (22, 16)}
+    texts = [
+        (part, size)
+        for line, size in zip(lines, (22, *[16] * (len(lines) - 1)), strict=True)
+        for part in _wrapped(line, fonts[size], side - 24)
+    ]
+    canvas = Image.new("RGB", (side, height + sum(round(size * 1.45) for _, size in texts) + 24), "#ffffff")
     canvas.paste(Image.fromarray(picture).resize((side, height), Image.Resampling.BICUBIC))
     draw, top = ImageDraw.Draw(canvas), height + 12
-    for number, ((text, font), span) in enumerate(zip(texts, spans, strict=True)):
-        draw.text((12, top), text, fill="#231d36" if number == 0 else "#5a5568", font=font)
-        top += span
+    for number, (text, size) in enumerate(texts):
+        draw.text((12, top), text, fill="#231d36" if number == 0 else "#5a5568", font=fonts[size])
+        top += round(size * 1.45)
     return np.asarray(canvas)
 
 
-def _wrapped(line: str, font: ImageFont.FreeTypeFont, width: int) -> list[tuple[str, ImageFont.FreeTypeFont]]:
+def _wrapped(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
     """``line`` broken between words so that no part is wider than ``width`` pixels."""
     parts = [""]
     for word in line.split():
@@ -60,10 +62,7 @@ def _wrapped(line: str, font: ImageFont.FreeTypeFont, width: int) -> list[tuple[
             parts[-1] = longer
         else:
             parts.append(word)
-    return [(part, font) for part in parts]
-
-
-RESEARCH = "HemaLens, for research and teaching, not a medical device"
+    return parts
 
 
 @view("Maps", order=10)
@@ -122,11 +121,16 @@ def keep_button(
     cell: SelectedCell,
     part: str,
 ) -> None:
-    """A quiet button that makes the labelled PNG when it is clicked, not before."""
+    """A quiet button that makes the PNG, labelled with ``lines`` and its cell, when it is clicked, not before."""
+    lines = [
+        *lines,
+        f"{capitalized(cell.unit)} {cell.name}, {cell.source}, {explanation.run.size} px",
+        "HemaLens, for research and teaching, not a medical device",
+    ]
     name = re.sub(r"[^A-Za-z0-9]+", "-", f"{kind} {explanation.run.name} {part} {cell.name}").strip("-")
     st.download_button(
         label,
-        partial(_png, picture, lines),
+        lambda: as_png(labelled(picture, lines)),
         f"{name}.png",
         "image/png",
         key=f"keep-{kind}-{explanation.run.name}-{part}",
@@ -139,10 +143,6 @@ def keep_button(
 def unbroken(text: str) -> str:
     """``text`` with spaces at which no line breaks, so that '8 x 8' and '97 %' stay together."""
     return text.replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def _png(picture: np.ndarray, lines: list[str]) -> bytes:
-    return as_png(labelled(picture, lines))
 
 
 _ASKED = "_explain_covered"  # combinations whose members are many: covered when asked
@@ -178,16 +178,11 @@ class _MapTile:
     def show(self, picture: np.ndarray, kind: str, method: str) -> None:
         """Put the finished map into its place, and a button that keeps it, labelled, below."""
         of = {"grad-cam": "Grad-CAM", "covering": "Covering"}[kind]
-        who, cell = self.explanation.full_title, self.context.cell
+        who = self.explanation.full_title
         self.place.image(picture, width="stretch", alt=f"{of} of {who} for {self.name}")
-        lines = [
-            f"{who}: {self.code}, {self.given}",
-            method,
-            f"{capitalized(cell.unit)} {cell.name}, {cell.source}, {self.explanation.run.size} px",
-            RESEARCH,
-        ]
+        lines = [f"{who}: {self.code}, {self.given}", method]
         with self.box:
-            keep_button("Download map (PNG)", picture, lines, kind, self.explanation, cell, self.code)
+            keep_button("Download map (PNG)", picture, lines, kind, self.explanation, self.context.cell, self.code)
 
 
 def map_tile(explanation: Explanation, context: ExplainContext) -> Callable[[], None]:
@@ -293,14 +288,10 @@ def _members_button(explanation: Explanation) -> None:
         label if len(members) == len(best) else f"Look at its best {len(best)} models",
         key=f"members-{explanation.run.name}",
         icon=":material/groups:",
-        on_click=_show_models,
-        args=([run.name for run in best],),
+        on_click=st.session_state.update,
+        kwargs={"models": [run.name for run in best]},
         help="; ".join(run.title for run in members),
     )
-
-
-def _show_models(names: Sequence[str]) -> None:
-    st.session_state["models"] = list(names)
 
 
 def _why_no_map(run: Run) -> str:

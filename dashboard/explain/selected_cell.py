@@ -69,8 +69,8 @@ def cell_to_explain(spec: DatasetSpec, size: int, predictor: Predictor) -> tuple
             window = session_of(spec.name).window_beside(own.pixels, spec, predictor)
             own = _own()[spec.name] = replace(own, window=window, side=predictor.side)
         return own, None
-    for linked_name in {parameter("cell"), st.session_state.get("cell")} - {None, *by_name}:
-        if sample := _test_cell(spec, size, linked_name):
+    for linked_name in {parameter("cell"), st.session_state.get("cell")} - set(by_name):
+        if linked_name and (sample := _test_cell(spec, size, linked_name)):
             by_name[sample.name] = sample
     if not by_name:
         return None, None
@@ -95,17 +95,17 @@ def _test_cell(spec: DatasetSpec, size: int, name: str) -> Sample | None:
     except DatasetUnavailable:
         return None
     code, _, identity = name.partition(" ")
-    for index in np.flatnonzero(loaded["test"].ids == (identity or name)):
-        truth = loaded.spec.codes[loaded["test"].labels[index]]
+    test = loaded["test"]
+    for index in np.flatnonzero(test.ids == (identity or name)).tolist():
+        truth = loaded.spec.codes[test.labels[index]]
         if code in (truth, name):
-            return Sample(name, loaded["test"].images[index], truth, f"{loaded.provenance.label}, test split")
+            return Sample(name, test.images[index], truth, f"{loaded.provenance.label}, test split")
     return None
 
 
 def cell_tile(cell: SelectedCell, crop: Crop, spec: DatasetSpec) -> None:
     """The cell as the models see it, with what is known of it."""
-    names = {c.code: c.name for c in get_dataset(spec.name).classes}
-    side = crop.pixels.shape[0]
+    names, side = get_dataset(spec.name).names, crop.pixels.shape[0]
     st.image(enlarge(crop.pixels, SIDE), width="stretch", alt=f"{cell.name}, as the models see it")
     st.markdown(f"**{cell.truth}**, {names[cell.truth]}" if cell.truth in names else "**Your picture**")
     cut = "" if cell.linked else f" {crop.note}"
@@ -123,8 +123,13 @@ def cell_buttons(cell: SelectedCell, spec: DatasetSpec, size: int) -> None:
         choose = st.popover(label, icon=":material/grid_view:", key="explain_choose", on_change="rerun")
         if names:
             following = names[(names.index(cell.name) + 1) % len(names)] if cell.name in names else names[0]
-            taken = {"on_click": _take_sample, "args": (following, spec.name)}
-            st.button("Next", icon=":material/arrow_forward:", key="explain_next", **taken)
+            st.button(
+                "Next",
+                icon=":material/arrow_forward:",
+                key="explain_next",
+                on_click=_take_sample,
+                args=(following, spec.name),
+            )
     if not choose.open:  # two dozen pictures that nobody looks at would be sent on every rerun
         return
     with choose, st.container(width=620):

@@ -2,25 +2,23 @@
 scale, the answers and the rounds of questions. No widgets.
 """
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import Image
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # one thread: matrices are small here, several would wait for each other
 
 from core.adaptation import head
 from core.adaptation.active import AccuracyEstimate, ActiveLearner
 from core.adaptation.head import LabCells, encode_pictures
 from core.adaptation.profile import LabProfile, ProfileError, make_profile, profile_path, save_profile
 from core.datasets import DatasetSpec, DatasetUnavailable
-from core.datasets.tables import map_labels
+from core.datasets.tables import map_labels, read_rows
 from core.images.framing import MeasuredPicture, cut_box
-from core.progress import Progress, Report, silent
+from core.progress import Report, silent
 from core.runs import Run
 from dashboard.session import UploadSession
 
@@ -30,8 +28,6 @@ ANSWERS_PER_CLASS = 5  # answers of one class that are worth waiting for
 CELLS_ASKED = 50  # cells that are asked for
 _NAME = "My laboratory"
 _TABLES = (".csv", ".tsv", ".txt")
-
-
 Box = tuple[int, int, int, int]
 
 
@@ -69,7 +65,7 @@ class Laboratory:
     present_classes: tuple[str, ...] | None = None
     self_training: bool = True
     step: str = "scale"
-    learner: ActiveLearner | None = None
+    _learner: ActiveLearner | None = None
     ids: tuple[str, ...] = ()
     answered_by_hand: list[str] = field(default_factory=list)
     rounds: list[QuestionRound] = field(default_factory=list)
@@ -77,33 +73,40 @@ class Laboratory:
     goal: int = ANSWERS_ASKED
     estimate: AccuracyEstimate | None = None
     saved_profile: LabProfile | None = None
-    _read: tuple = ()
+    _read: tuple[object, ...] = ()
+
+    @property
+    def learner(self) -> ActiveLearner:
+        """What the answers taught; there once the pictures were read."""
+        assert self._learner is not None, "the pictures were not read yet"
+        return self._learner
+
+    @learner.setter
+    def learner(self, learner: ActiveLearner) -> None:
+        self._learner = learner
 
     # Pictures
 
     def take(self, files: Sequence[tuple[str, bytes]], spec: DatasetSpec) -> None:
-        """Have ``files`` (name, bytes) read by `reading`; tables and folders among them say what the cells are."""
+        """Queue ``files`` (name, bytes) for the session; tables and folders among them say what the cells are."""
         self.notes = []
+        folders: dict[str, list[str]] = {}
         pictures = []
         for name, data in files:
-            if PurePosixPath(name).name.startswith("."):  # what systems leave in folders
+            path = PurePosixPath(name)
+            if path.name.startswith("."):  # what systems leave in folders
                 continue
-            if PurePosixPath(name).suffix.lower() in _TABLES:
+            if path.suffix.lower() in _TABLES:
                 self._take_table(name, data, spec)
             else:
                 pictures.append((name, data))
-        self._take_folders([name for name, _ in pictures], spec)
+                folders.setdefault(path.parent.name, []).append(name)
+        for folder, names in folders.items():
+            if folder and (code := code_of(folder, spec)):
+                self.labels |= dict.fromkeys(names, code)
         self.session.enqueue(pictures)
         if not pictures:  # a table alone speaks of what is here already
             self._read = ()
-
-    def add_drawn(self, name: str, pixels: np.ndarray, truth: str) -> None:
-        """Take a drawn cell uint8 (H, W, 3) of the class ``truth``, which the questions then tell."""
-        self.session.add_cell(name, pixels, truth, "drawn, not real")
-
-    def reading(self, spec: DatasetSpec) -> Iterator[Progress]:
-        """Read the files that wait, for a second or two."""
-        return self.session.work([], spec)
 
     def _take_table(self, name: str, data: bytes, spec: DatasetSpec) -> None:
         try:
@@ -117,16 +120,6 @@ class Laboratory:
         if unknown:
             self.notes.append(f"No class is called {', '.join(map(repr, unknown[:5]))}: left without an answer.")
 
-    def _take_folders(self, names: Sequence[str], spec: DatasetSpec) -> None:
-        """Folders that are called like classes say what lies in them."""
-        folder_codes: dict[str, str | None] = {}
-        for name in names:
-            folder = PurePosixPath(name).parent.name
-            if folder and folder not in folder_codes:
-                folder_codes[folder] = code_of(folder, spec)
-            if folder and folder_codes[folder]:
-                self.labels[name] = folder_codes[folder]
-
     # Cells
 
     def needs_reading(self, run: Run) -> bool:
@@ -139,28 +132,28 @@ class Laboratory:
         pictures = [MeasuredPicture(self.session.cells[i].pixels, self.session.cells[i].name) for i in ids]
         names = [short(self.session.cells[i].name) for i in ids]
         slides = [self.slides.get(name, name) for name in names] if self.slides else None
-        cells = encode_pictures(run, pictures, slides, self.side, report)
-        self._begin(run, cells, ids)
+        self._begin(run, encode_pictures(run, pictures, slides, self.side, report), ids)
         self._read = key
 
-    def _key(self, run: Run) -> tuple:
+    def _key(self, run: Run) -> tuple[object, ...]:
         return run.path, tuple(self.session.cells), self.side
 
     def _begin(self, run: Run, cells: LabCells, ids: tuple[str, ...]) -> None:
         """Take the answers given so far over to newly read cells; what the labels say comes first."""
         numbers = {identity: number for number, identity in enumerate(ids)}
         by_hand = {}
-        if self.learner:
+        if self._learner:
             answered = {self.ids[cell]: answer for cell, answer in self.learner.answers}
             self.answered_by_hand = [i for i in self.answered_by_hand if i in numbers]
             by_hand = {numbers[i]: answered[i] for i in self.answered_by_hand}
-        labelled = {numbers[i]: run.codes.index(code) for i in ids if (code := self.label(i)) in run.codes}
-        labelled = {cell: answer for cell, answer in labelled.items() if cell not in by_hand}
-        self.ids = ids
-        answers = tuple((labelled | by_hand).items())
-        self.learner = ActiveLearner(
-            cells, self._present_mask(run), answers, head.exemplars_of(run), self_trains=self.self_training
-        )
+        labelled = {
+            numbers[i]: run.codes.index(code)
+            for i in ids
+            if numbers[i] not in by_hand and (code := self.label(i)) and code in run.codes
+        }
+        self.ids, answers, exemplars = ids, tuple((labelled | by_hand).items()), head.exemplars_of(run)
+        present = self._present_mask(run)
+        self.learner = ActiveLearner(cells, present, answers, exemplars, self_trains=self.self_training)
         self.rounds, self.focus, self.estimate = [], None, None
         if answers:
             self._estimate()
@@ -183,31 +176,36 @@ class Laboratory:
         self.self_training = self_training
         self._change(self_trains=self_training)
 
-    def _change(self, **what: object) -> None:
+    def _change(self, **what: Any) -> None:
         self.learner = replace(self.learner, **what)
         if self.rounds and not set(self.rounds[-1].cells) & set(self.answers):  # they were chosen otherwise
             self.rounds.pop()
         self._estimate()
 
     def _estimate(self) -> None:
-        with one_thread():
+        with threadpool_limits(1):
             self.estimate = self.learner.estimate()
 
     @property
     def probabilities(self) -> np.ndarray:
         """What each cell is now believed to be, float64 (N, C)."""
-        with one_thread():
+        with threadpool_limits(1):
             return self.learner.posterior
 
     def picture(self, cell: int) -> np.ndarray:
         """The picture uint8 (H, W, 3) as it came of the cell numbered ``cell``."""
         return self.session.cells[self.ids[cell]].pixels
 
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Left, top, right, bottom in px of each cell's frame in its picture."""
+        return self.learner.cells.boxes or ()
+
     def box(self, cell: int, side: int | None = None) -> Box:
         """Left, top, right, bottom of its frame; with ``side`` px, of a square of that side round the same place."""
-        left, top, right, bottom = self.learner.cells.boxes[cell]
+        box = left, top, right, bottom = self.boxes[cell]
         if side is None:
-            return left, top, right, bottom
+            return box
         left, top = round((left + right - side) / 2), round((top + bottom - side) / 2)
         return left, top, left + side, top + side
 
@@ -216,7 +214,7 @@ class Laboratory:
     @property
     def answers(self) -> dict[int, int]:
         """What was said of each cell, in the order of answering."""
-        return dict(self.learner.answers) if self.learner else {}
+        return dict(self._learner.answers) if self._learner else {}
 
     @property
     def asked(self) -> int:
@@ -229,11 +227,11 @@ class Laboratory:
         if self.rounds and any(cell not in answers for cell in self.rounds[-1].cells):
             return self.rounds[-1]
         left = self.goal - self.asked
-        if left <= 0 or self.learner is None or len(answers) >= len(self.learner.cells):
+        if left <= 0 or self._learner is None or len(answers) >= len(self.ids):
             return None
         if answers:
             self._estimate()
-        with one_thread():
+        with threadpool_limits(1):
             chosen = tuple(int(i) for i in self.learner.queries[:left])
         self.rounds.append(QuestionRound(chosen, self.probabilities))
         return self.rounds[-1]
@@ -287,7 +285,7 @@ class Laboratory:
             raise ProfileError(
                 f"There is a laboratory called {name.strip()!r} already. Choose another name, or delete it."
             )
-        with one_thread():
+        with threadpool_limits(1):
             profile = make_profile(name, run, self.learner)
         save_profile(profile)
         self.saved_profile = profile
@@ -301,11 +299,6 @@ class LabContext:
     lab: Laboratory
     run: Run
     spec: DatasetSpec
-
-
-def one_thread() -> AbstractContextManager:
-    """Let numpy and scikit-learn use one thread: here matrices are small, and several would wait for each other."""
-    return threadpool_limits(1)
 
 
 def crop(lab: Laboratory, cell: int, most: int = 320) -> np.ndarray:
@@ -334,26 +327,15 @@ def table_labels(data: bytes, spec: DatasetSpec) -> tuple[dict[str, str], dict[s
     Columns may be parted by commas, semicolons or tabs; ``slide`` is optional. Raises `BadTable`.
     """
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
+        rows = read_rows(data)
+    except DatasetUnavailable:
         raise BadTable("this is no table of text in UTF-8. Save it as CSV (UTF-8).") from None
-    first = text.partition("\n")[0]
-    rows = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
-    columns = {(name or "").strip().lower(): name for name in rows.fieldnames or ()}
-    if not {"file", "label"} <= set(columns):
+    if not rows:
+        raise BadTable("it has no rows.")
+    if not {"file", "label"} <= set(rows[0]):
         raise BadTable("its first line must name the columns file and label.")
-    labels, slides, codes = {}, {}, {}
-    try:
-        for row in rows:
-            name, label = short(row[columns["file"]] or ""), (row[columns["label"]] or "").strip()
-            if not name or not label:
-                continue
-            if label not in codes:
-                codes[label] = code_of(label, spec)
-            if codes[label]:
-                labels[name] = codes[label]
-            if slide := (row.get(columns.get("slide")) or "").strip():
-                slides[name] = slide
-    except csv.Error as error:
-        raise BadTable(f"it can't be read ({error}).") from None
+    rows = [row for row in rows if short(row["file"]) and row["label"]]
+    codes = {label: code_of(label, spec) for label in dict.fromkeys(row["label"] for row in rows)}
+    labels = {short(row["file"]): code for row in rows if (code := codes[row["label"]])}
+    slides = {short(row["file"]): slide for row in rows if (slide := row.get("slide"))}
     return labels, slides, [label for label, code in codes.items() if code is None]

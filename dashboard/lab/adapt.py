@@ -30,8 +30,8 @@ def class_counts_figure(
     table: pd.DataFrame, names: Mapping[str, str], *, title: str, dark: bool = False, height: int = 360
 ) -> go.Figure:
     """A bar a class for each column of counts, the last one in full colour; ``table`` is `counts_table`'s."""
-    colours = class_colours(list(table["class"]), dark)
     codes = list(table["class"])
+    colours = class_colours(codes, dark)
     figure = go.Figure()
     for number, column in enumerate(columns := list(table.columns[1:])):
         figure.add_bar(
@@ -59,16 +59,9 @@ def map_table(
 
     ``named``: class index by the cell's number; numbers below 0 are no class.
     """
-    named_codes = ["" if named.get(i, -1) < 0 else codes[named[i]] for i in range(len(points))]
-    return pd.DataFrame(
-        {
-            "x": points[:, 0],
-            "y": points[:, 1],
-            "class": np.array(codes)[answers],
-            "probability": sureness,
-            "told": named_codes,
-        }
-    )
+    told = ["" if named.get(i, -1) < 0 else codes[named[i]] for i in range(len(points))]
+    table = pd.DataFrame({"x": points[:, 0], "y": points[:, 1], "class": np.array(codes)[answers]})
+    return table.assign(probability=sureness, told=told)
 
 
 def cell_map_figure(
@@ -103,12 +96,7 @@ def cell_map_figure(
             y=named["y"],
             mode="markers",
             name="named by you",
-            marker={
-                "symbol": "circle-open",
-                "size": 14,
-                "color": [colours[c] for c in named["told"]],
-                "line": {"width": 2.5},
-            },
+            marker={"symbol": "circle-open", "size": 14, "color": named["told"].map(colours), "line": {"width": 2.5}},
             hovertemplate="you said %{customdata}<extra></extra>",
             customdata=named["told"],
         )
@@ -175,7 +163,7 @@ def show_class_counts(
     changed = (before.argmax(1) != after.argmax(1)).any()
     title = "Cells by class: as the model is (pale) and now" if changed else "Cells by class"
     table = table if changed else table.drop(columns="before")
-    chart = class_counts_figure(table, _names(spec), title=title, dark=is_dark())
+    chart = class_counts_figure(table, spec.names, title=title, dark=is_dark())
     show_figure(chart, table, key.replace("_", "-"), key)
 
 
@@ -186,9 +174,8 @@ def show_cell_map(lab: Laboratory, probabilities: np.ndarray, spec: DatasetSpec)
     points = project(normalise(lab.learner.cells.embeddings)).points
     table = map_table(points, probabilities.argmax(1), probabilities.max(1), lab.answers, spec.codes)
     title = "Your cells as the model sees them: alike lie together"
-    show_figure(
-        cell_map_figure(table, spec.codes, _names(spec), title=title, dark=is_dark()), table, "lab-map", "lab_map"
-    )
+    chart = cell_map_figure(table, spec.codes, spec.names, title=title, dark=is_dark())
+    show_figure(chart, table, "lab-map", "lab_map")
 
 
 def cell_row(
@@ -198,14 +185,9 @@ def cell_row(
     with st.container(horizontal=True, gap="small"):
         for cell in cells:
             first, second = np.argsort(-probabilities[cell], kind="stable")[:2]
+            line = f"**{spec.codes[first]}** or {spec.codes[second]}"
             if before is not None:
                 line = f"{spec.codes[before[cell].argmax()]} :material/arrow_forward: **{spec.codes[first]}**"
-            else:
-                line = f"**{spec.codes[first]}** or {spec.codes[second]}"
             with st.container(width=_TILE, gap="xxsmall"):
                 st.image(crop(lab, cell), width=_TILE, alt=f"cell {cell}, {spec.class_names[first]}")
                 st.markdown(line, text_alignment="center")
-
-
-def _names(spec: DatasetSpec) -> dict[str, str]:
-    return dict(zip(spec.codes, spec.class_names, strict=True))

@@ -19,12 +19,10 @@ _LEAST, _MOST = 0.15, 1.5  # of the pictures' shorter side
 def render(context: LabContext) -> None:
     """The scale in a sentence, some cells before and after framing, the square by hand, the classes that occur."""
     lab, run, spec = context.lab, context.run, context.spec
-    scale = lab.learner.cells.scale
-    st.markdown(scale.note)
+    st.markdown(lab.learner.cells.scale.note)
     side = _slider(lab)
-    numbers = spread_evenly(range(len(lab.ids)), _SHOWN)
     with st.container(horizontal=True, gap="small"):
-        for cell in numbers:
+        for cell in spread_evenly(range(len(lab.ids)), _SHOWN):
             pixels, box = lab.picture(cell), lab.box(cell, side)
             with st.container(width=_WIDTH, gap="xsmall"):
                 shown = framed_upload(pixels, box, 2 * _WIDTH, PRIMARY[False])
@@ -36,7 +34,7 @@ def render(context: LabContext) -> None:
         "cell spans three eighths of the frame, and a neutrophil a little more than half."
     )
     st.session_state[_OCCURS] = list(lab.present_classes or spec.codes)
-    names = dict(zip(spec.codes, spec.class_names, strict=True))
+    names = spec.names
     st.pills(
         "Classes that can occur in your pictures",
         spec.codes,
@@ -53,7 +51,7 @@ def _slider(lab: Laboratory) -> int | None:
     """The side that is tried, None for that in use; 'Use this square' has all cells looked at anew."""
     shorter = float(np.median([min(c.pixels.shape[:2]) for c in lab.session.cells.values()]))
     low, high = max(8, round(_LEAST * shorter)), max(16, round(_MOST * shorter))
-    now = int(np.clip(np.median([box[2] - box[0] for box in lab.learner.cells.boxes]), low, high))
+    now = int(np.clip(np.median([box[2] - box[0] for box in lab.boxes]), low, high))
     st.session_state.setdefault(_SIDE, now)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         side = st.slider("Side of the square", low, high, key=_SIDE, format="%d px", width=420)

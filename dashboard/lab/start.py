@@ -19,7 +19,6 @@ from dashboard.session import failed_files, failed_table
 
 _LABS, _DROP, _STEP = "labs", "lab_drop", "lab_step"
 SAMPLES = 100
-_SHOWN = 6
 
 
 def lab_context(spec: DatasetSpec) -> LabContext | None:
@@ -90,11 +89,6 @@ def _go_to(lab: Laboratory, step: str) -> None:
     lab.step = step
 
 
-def _forget(dataset: str) -> None:
-    """Begin anew; profiles that were kept stay."""
-    st.session_state[_LABS].pop(dataset, None)
-
-
 def _drop_zone(lab: Laboratory, spec: DatasetSpec) -> None:
     """Where pictures, tables and folders are dropped; what was dropped is taken at once."""
     number = st.session_state.setdefault(_DROP, 0)
@@ -127,7 +121,7 @@ def _read_files(lab: Laboratory, spec: DatasetSpec) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         bar = st.progress(0.0, text="Reading")
         st.button("Stop and go on with these", key="lab_stop", on_click=lab.session.stop)
-    for step in lab.reading(spec):
+    for step in lab.session.work([], spec):
         bar.progress(step.done / step.total, text=step.message)
     st.rerun()
 
@@ -152,7 +146,7 @@ def _sample_button(lab: Laboratory, spec: DatasetSpec) -> None:
 def _take_samples(lab: Laboratory, spec: DatasetSpec) -> None:
     images, labels = _drawn()
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        lab.add_drawn(f"drawn-{number:03d}", image, DRAWN.codes[label])
+        lab.session.add_cell(f"drawn-{number:03d}", image, DRAWN.codes[label], "drawn, not real")
 
 
 @st.cache_resource(max_entries=1, show_spinner="Drawing cells")
@@ -165,7 +159,7 @@ def _drawn() -> tuple[np.ndarray, np.ndarray]:
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _few_drawn() -> np.ndarray:
-    return stain_shift_cells(np.array([6, 4, 1, 5, 0, 3])[:_SHOWN], 96)
+    return stain_shift_cells(np.array([6, 4, 1, 5, 0, 3]), 96)
 
 
 def _state_line(lab: Laboratory, spec: DatasetSpec, answers_by: str) -> None:
@@ -176,7 +170,7 @@ def _state_line(lab: Laboratory, spec: DatasetSpec, answers_by: str) -> None:
         text += f" In {counted(len(cells.missing), 'picture')} no white cell was found: the middle was taken."
     if len(cells) < CELLS_ASKED:
         text += f" With {CELLS_ASKED} or more it learns better."
-    if labelled_before := sum(cell not in {lab.ids.index(i) for i in lab.answered_by_hand} for cell in lab.answers):
+    if labelled_before := sum(lab.ids[cell] not in lab.answered_by_hand for cell in lab.answers):
         text += f" {labelled_before} are labelled already."
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(text, width="stretch")
@@ -188,19 +182,14 @@ def _state_line(lab: Laboratory, spec: DatasetSpec, answers_by: str) -> None:
             key="lab_forget",
             icon=":material/delete_sweep:",
             type="tertiary",
-            on_click=_forget,
-            args=(spec.name,),
+            on_click=st.session_state[_LABS].pop,
+            args=(spec.name, None),
             help="Forget these pictures and answers. Laboratories that you kept stay.",
         )
-    if notes := [*lab.notes, *_news(lab)]:
-        st.caption(" ".join(notes))
-
-
-def _news(lab: Laboratory) -> list[str]:
-    drop = lab.session.stats
-    news = []
+    notes, drop = list(lab.notes), lab.session.stats
     if drop.duplicates:
-        news.append(f"{counted(drop.duplicates, 'picture')} {'was' if drop.duplicates == 1 else 'were'} here already.")
+        notes.append(f"{counted(drop.duplicates, 'picture')} {'was' if drop.duplicates == 1 else 'were'} here already.")
     if drop.unread:
-        news.append(f"Stopped: {counted(drop.unread, 'file')} not read.")
-    return news
+        notes.append(f"Stopped: {counted(drop.unread, 'file')} not read.")
+    if notes:
+        st.caption(" ".join(notes))

@@ -20,12 +20,11 @@ _OTHER = {NOT_A_CELL: ("Not a cell", "N"), CANT_SAY: ("Can't say", "S")}
 def render(context: LabContext) -> None:
     """Progress, the cell in focus with its answers, and all cells of the round."""
     lab, spec = context.lab, context.spec
-    now = lab.round()
+    now, cell = lab.round(), lab.focused()
     progress(lab, spec)
-    if now is None:
+    if now is None or cell is None:
         _finished(lab)
         return
-    cell = lab.focused()
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=_LARGE):
             _in_focus(lab, now, cell, spec)
@@ -62,13 +61,10 @@ def _in_focus(lab: Laboratory, now: QuestionRound, cell: int, spec: DatasetSpec)
     asked = lab.session.cells[lab.ids[cell]]
     st.image(crop(lab, cell, 2 * _LARGE), width=_LARGE, alt=f"asked about: {asked.name}")
     guess = int(now.probabilities[cell].argmax())
-    text = f"The model says **{spec.class_names[guess]}**, {percent(now.probabilities[cell, guess])}".replace(
-        "<", "\\<"
-    )
-    st.markdown(text.replace(">", "\\>"))
+    probability = markdown_text(percent(now.probabilities[cell, guess]))
+    st.markdown(f"The model says **{spec.class_names[guess]}**, {probability}")
     if asked.truth:
-        name = dict(zip(spec.codes, spec.class_names, strict=True))[asked.truth]
-        st.caption(f"This one is drawn, as a cell of the class {asked.truth} ({name}).")
+        st.caption(f"This one is drawn, as a cell of the class {asked.truth} ({spec.names[asked.truth]}).")
     else:
         st.caption(markdown_text(asked.name))
 

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.adaptation import profile as profiles
+from core.adaptation.active import AccuracyEstimate
 from core.adaptation.profile import LabProfile, ProfileError
 from core.datasets import DatasetSpec
 from core.formatting import counted, percent, plural
@@ -50,13 +51,9 @@ def small_matrix(
     shown = matrix[np.ix_(present, present)]
     shares = np.sqrt(shown / np.maximum(shown.sum(1, keepdims=True), 1))
     labels, scale = [codes[i] for i in present], sequential(dark)
-    steps = np.linspace(0, 1, len(scale))
+    steps = np.linspace(0, 1, len(scale)).tolist()
     hover = [
-        [
-            f"{counted(int(shown[i, j]), 'cell')}<br>is {names[present[i]]}, called {names[present[j]]}"
-            for j in range(len(present))
-        ]
-        for i in range(len(present))
+        [f"{counted(int(matrix[i, j]), 'cell')}<br>is {names[i]}, called {names[j]}" for j in present] for i in present
     ]
     figure = go.Figure(
         go.Heatmap(
@@ -65,7 +62,7 @@ def small_matrix(
             y=labels,
             zmin=0,
             zmax=1,
-            colorscale=[[float(s), c] for s, c in zip(steps, scale, strict=True)],
+            colorscale=[[s, c] for s, c in zip(steps, scale, strict=True)],
             showscale=False,
             xgap=2,
             ygap=2,
@@ -92,7 +89,7 @@ def worst_mix_up(matrix: np.ndarray, names: Sequence[str]) -> str:
     errors = matrix - np.diag(np.diag(matrix))
     if not errors.sum():
         return "None of the cells that you named is misread when it is left out."
-    truth, called = np.unravel_index(int(errors.argmax()), errors.shape)
+    truth, called = divmod(int(errors.argmax()), len(errors))
     number, of = int(errors[truth, called]), int(matrix[truth].sum())
     kind = plural(names[truth]) if of != 1 else names[truth]
     return f"Most often wrong: {number} of {of} {kind} taken for {plural(names[called])}."
@@ -109,9 +106,8 @@ def profile_list(dataset: str) -> None:
         with st.popover("Import a laboratory", icon=":material/upload_file:"):
             _import_profile()
     if message := st.session_state.pop(_IMPORT_MESSAGE, None):
-        (st.error if message[0] else st.success)(
-            message[1], icon=":material/error:" if message[0] else ":material/check:"
-        )
+        failed, text = message
+        (st.error if failed else st.success)(text, icon=":material/error:" if failed else ":material/check:")
     if not of_dataset:
         st.caption("None yet. What you teach here is kept on this computer as a small file of numbers, no picture.")
     for profile in of_dataset:
@@ -130,10 +126,11 @@ def _profile_line(profile: LabProfile) -> None:
         with st.container(horizontal=True, width="content", gap="small"):
             if st.button("Use on Classify", key=f"lab_use_{profile.name}", icon=":material/biotech:"):
                 use_on_classify(profile)
+            path = profiles.profile_path(profile.name)
             st.download_button(
                 "Export",
-                data=lambda: profiles.profile_path(profile.name).read_bytes(),
-                file_name=profiles.profile_path(profile.name).name,
+                data=path.read_bytes,
+                file_name=path.name,
                 key=f"lab_export_{profile.name}",
                 icon=":material/download:",
                 on_click="ignore",
@@ -225,7 +222,7 @@ def render(context: LabContext) -> None:
                     "were left out of teaching in turn and then read (cross-validation): that tells how far its "
                     "confidence in the others may be trusted.",
                 )
-        _matrices(lab, spec)
+        _matrices(estimate, spec)
     show_class_counts(lab, plain, now, spec, key="lab_counts_after")
     changed = np.flatnonzero(plain.argmax(1) != now.argmax(1))
     changed = changed[np.argsort(-now[changed].max(1), kind="stable")]
@@ -235,14 +232,14 @@ def render(context: LabContext) -> None:
         st.caption(f"and {len(changed) - _CHANGED} more")
 
 
-def _matrices(lab: Laboratory, spec: DatasetSpec) -> None:
-    estimate = lab.estimate
+def _matrices(estimate: AccuracyEstimate, spec: DatasetSpec) -> None:
     names, codes = spec.class_names, spec.codes
     pair = {
         "before": confusion_counts(estimate.labels, estimate.before_predicted, len(codes)),
         "now": confusion_counts(estimate.labels, estimate.after_predicted, len(codes)),
     }
-    present = np.flatnonzero(sum(matrix.sum(0) + matrix.sum(1) for matrix in pair.values()))
+    both = pair["before"] + pair["now"]
+    present = np.flatnonzero(both.sum(0) + both.sum(1))
     st.markdown(worst_mix_up(pair["now"], names))
     with st.container(horizontal=True, gap="medium"):
         for when, matrix in pair.items():
@@ -258,14 +255,19 @@ def _keep(lab: Laboratory, run: Run) -> None:
     free = lab.free_name()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = st.text_input("Name of your laboratory", key=_NAME, max_chars=60, placeholder=free, width=320)
-        main, other = ("secondary", "primary") if lab.saved_profile else ("primary", "secondary")
-        keep = st.button("Keep this laboratory", key="lab_keep", icon=":material/save:", type=main)
+        kept = lab.saved_profile
+        keep = st.button(
+            "Keep this laboratory",
+            key="lab_keep",
+            icon=":material/save:",
+            type="secondary" if kept else "primary",
+        )
         use = st.button(
             "Use on Classify",
             key="lab_use_now",
             icon=":material/biotech:",
-            type=other,
-            disabled=lab.saved_profile is None,
+            type="primary" if kept else "secondary",
+            disabled=kept is None,
         )
     if keep:
         try:
