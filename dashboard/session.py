@@ -399,7 +399,7 @@ def failed_table(failures: Sequence[DecodeError]) -> None:
 
 
 def stats_line(stats: UploadStats) -> str:
-    """What became of the last files dropped, where that isn't plain from the wall; '' where it is."""
+    """What became of the last files dropped, where that isn't plain from the gallery; '' where it is."""
     parts = []
     if stats.duplicates:
         was = "was" if stats.duplicates == 1 else "were"

@@ -23,7 +23,7 @@ from dashboard.session import Result, UploadSession, failed_table, session_of
 CHOSEN = "classify_cell"
 MOST_MODELS = 4
 MOST_EXPLAINED = 3  # models that Explain shows beside each other
-PANE = 616  # a wall of six cells; two panes stand side by side at 1440 px, one below the other on less
+PANE = 616  # a gallery of six cells a row; two panes stand side by side at 1440 px, one below the other on less
 _DROP, _BY_HAND = "classify_drop", "classify_by_hand"
 # By what one picture shows: what is asked for, and what suits best.
 _ASKED = {
@@ -57,7 +57,7 @@ class ClassifyContext:
 
     @property
     def shown(self) -> Result:
-        """The one whose card is shown."""
+        """The one that is shown in detail."""
         return next(result for result in self.results if result.cell.id == st.session_state[CHOSEN])
 
 
@@ -162,13 +162,13 @@ def _offer_samples(session: UploadSession, spec: DatasetSpec, size: int) -> None
 
 
 def choose_cell(identity: str) -> None:
-    """Show this cell's card, whatever comes in later."""
+    """Show this cell in detail, whatever comes in later."""
     st.session_state[CHOSEN] = identity
     st.session_state[_BY_HAND] = True
 
 
 def forget_choice() -> None:
-    """Let the first cell of the wall be shown again."""
+    """Let the first cell of the gallery be shown again."""
     st.session_state.pop(_BY_HAND, None)
 
 

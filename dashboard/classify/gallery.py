@@ -25,7 +25,7 @@ TILE = 128
 
 
 def crop_tile(result: Result) -> np.ndarray:
-    """What the leading model looked at, in the upload's own resolution, uint8 (TILE, TILE, 3) for the wall."""
+    """What the leading model looked at, in the upload's own resolution, uint8 (TILE, TILE, 3)."""
     image = Image.fromarray(np.ascontiguousarray(cut_box(result.cell.pixels, result.lead.crop.box)))
     kind = Image.Resampling.BOX if image.width >= TILE else Image.Resampling.NEAREST
     return np.asarray(image.resize((TILE, TILE), kind))
@@ -40,7 +40,7 @@ _CAPTION = 20
 
 @dataclass(frozen=True)
 class GalleryTile:
-    """One cell on the wall: its id, picture uint8 (T, T, 3), what a pointer over it reads, a line below or ''."""
+    """One cell in the gallery: its id, picture uint8 (T, T, 3), what a pointer over it reads, a line below or ''."""
 
     id: str
     picture: np.ndarray
@@ -156,7 +156,7 @@ GALLERY = "classify_wall"
 
 
 def render(context: ClassifyContext) -> None:
-    """The cells in their groups; a click shows that cell's card."""
+    """The cells in their groups; a click shows that cell in detail."""
     spec, dark = context.spec, is_dark()
     st.caption(f"Click a {spec.unit} to see it, or step through with the arrow keys.")
     colours = class_colours(spec.codes, dark)

@@ -253,7 +253,7 @@ def scale_line(scale_of_batch: BatchScale | None, session: UploadSession) -> str
         return "Your pictures: cut by their shape, without looking for the cell."
     if scale_of_batch is None:
         return "Your pictures: the scale is being measured."
-    scale, ruler = scale_of_batch.scale, scale_of_batch.red_cells
+    scale, red_cells = scale_of_batch.scale, scale_of_batch.red_cells
     if scale.source == "given":
         whose = "as you set it" if session.side else "as your laboratory has it"
         return f"Your pictures: squares of {scale.side} px were cut round each cell, {whose}."
@@ -262,9 +262,9 @@ def scale_line(scale_of_batch: BatchScale | None, session: UploadSession) -> str
     if scale.side is None:
         return f"Your pictures: {scale.note[0].lower()}{scale.note[1:]}"
     what = f"squares of {scale.side} px were cut round each cell"
-    if scale.source == "red cells" and ruler:
+    if scale.source == "red cells" and red_cells:
         also = ", hard to see, and nuclei have a size too" if scale.used_nuclei else ""
-        return f"Your pictures: one red cell spans {ruler.diameter:.0f} px{also}, so {what}."
+        return f"Your pictures: one red cell spans {red_cells.diameter:.0f} px{also}, so {what}."
     why = "by the size of their nuclei" if scale.source == "nuclei" else "where models agree best"
     return f"Your pictures: red cells can't be measured, so {what} {why}. Look whether the frames seem right."
 

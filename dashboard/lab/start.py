@@ -25,11 +25,9 @@ def lab_context(spec: DatasetSpec) -> LabContext | None:
     """The visitor's laboratory with what is dropped taken in; None where no model can be taught, and it says so."""
     run = base_run(spec.name)
     if run is None or spec.unit != "cell" or spec.stretched:
-        why = (
-            "pictures of whole fields can't be taught so"
-            if spec.unit != "cell"
-            else "no network is installed that can learn"
-        )
+        why = "no network is installed that can learn"
+        if spec.unit != "cell":
+            why = "pictures of whole fields can't be taught so"
         st.info(
             f"This page teaches networks that name single cells; for {spec.title} {why}. Choose another data set "
             "above.",

@@ -149,22 +149,18 @@ def _delete_button(profile: LabProfile) -> None:
             "Delete",
             key=f"lab_delete_{profile.name}",
             icon=":material/delete:",
-            on_click=_ask_to_delete,
-            args=(profile.name,),
+            on_click=st.session_state.update,
+            args=({_DELETE_ASKED: profile.name},),
         )
         return
     st.button(
         "Yes, delete it", key=f"lab_gone_{profile.name}", type="primary", on_click=_delete_now, args=(profile.name,)
     )
-    st.button("Keep it", key=f"lab_stay_{profile.name}", on_click=_ask_to_delete, args=(None,))
-
-
-def _ask_to_delete(name: str | None) -> None:
-    st.session_state[_DELETE_ASKED] = name
+    st.button("Keep it", key=f"lab_stay_{profile.name}", on_click=st.session_state.pop, args=(_DELETE_ASKED, None))
 
 
 def _delete_now(name: str) -> None:
-    st.session_state[_DELETE_ASKED] = None
+    st.session_state.pop(_DELETE_ASKED, None)
     try:
         profiles.delete_profile(name)
     except ProfileError as error:

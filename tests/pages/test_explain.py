@@ -13,7 +13,8 @@ from PIL import Image
 from core.images.framing import CropWindow
 from core.inference.predictor import Verdict
 from core.runs import list_runs
-from dashboard.explain.maps import _png
+from dashboard.explain.maps import labelled
+from dashboard.pictures import as_png
 from dashboard.url_state import HandedImage
 from tests.fake_runs import combined
 from tests.pages.driving import ROOT, drop, opened, png, texts, visited
@@ -295,7 +296,8 @@ def test_every_map_can_be_kept_as_a_png(tiny_runs):
     page = opened("explain", dataset="synthetic")
     buttons = page.get("download_button")
     assert len(buttons) == 2 + 5
-    picture = Image.open(io.BytesIO(_png(np.zeros((64, 64, 3), np.uint8), ["CNN + SE, 28 px: BA", "8 x 8 map"])))
+    kept = as_png(labelled(np.zeros((64, 64, 3), np.uint8), ["CNN + SE, 28 px: BA", "8 x 8 map"]))
+    picture = Image.open(io.BytesIO(kept))
     assert picture.format == "PNG"
     assert picture.height > picture.width == 640
 
