@@ -83,6 +83,7 @@ class Laboratory:
 
     @learner.setter
     def learner(self, learner: ActiveLearner) -> None:
+        """Take the place of what was learnt before."""
         self._learner = learner
 
     # Pictures
