@@ -129,7 +129,7 @@ def _port(text: str) -> int:
 
 def _browsable(host: str) -> str:
     """An address that a browser on this computer can open for a server that listens on ``host``."""
-    if host in ("0.0.0.0", "::", ""):  # nosec B104 - compared, nothing is bound here
+    if host in ("0.0.0.0", "::", ""):  # nosec B104
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
 
