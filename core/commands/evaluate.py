@@ -13,7 +13,7 @@ from core.evaluation.metrics import score
 from core.evaluation.robustness import CORRUPTIONS, TEST_CELLS, evaluate_robustness
 from core.inference.predictor import Predictor
 from core.progress import TerminalBar
-from core.runs import Run, find_run, write_robustness
+from core.runs import Predictions, Run, find_run, write_robustness
 
 TOLERANCE = 1e-3
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "ece")
@@ -61,7 +61,9 @@ def evaluate(options: argparse.Namespace) -> int:
     for split in options.split or ("val", "test"):
         with TerminalBar(f"{run.name} {split}") as bar:
             output = Predictor(run).predict_crops(data[split].images, report=bar)
-        figures[split] = score(data[split].labels, output.logits)
+        # In half precision, as the stored figures were computed: cells on the border of a bin change sides.
+        stored_form = Predictions(data[split].ids, data[split].labels, output.logits).rounded()
+        figures[split] = score(stored_form.labels, stored_form.logits)
         if same:
             largest_difference = max(
                 largest_difference, *(abs(figures[split][k] - run.metrics[split][k]) for k in COMPARED)
