@@ -166,10 +166,10 @@ class TrainConfig:
 
 def _is_auxiliary_for(name: str, dataset: str) -> bool:
     try:
-        kin = get_dataset(name).auxiliary_for
+        auxiliary_for = get_dataset(name).auxiliary_for
     except UnknownDataset:
         return False
-    return kin is not None and kin.dataset == dataset
+    return auxiliary_for is not None and auxiliary_for.dataset == dataset
 
 
 def with_params(base: TrainConfig, params: Mapping[str, Any]) -> TrainConfig:

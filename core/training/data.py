@@ -90,7 +90,7 @@ class AuxiliaryData:
 
 
 def load_auxiliary(config: TrainConfig, data: LoadedDataset, report: Report = silent) -> AuxiliaryData | None:
-    """The cells that ``config.beside`` names, None where it names none.
+    """The cells that ``config.auxiliary`` names, None where it names none.
 
     Its test cells stay away, so that they remain unseen by whatever is trained here. Raises `DatasetUnavailable`, and
     `BadConfig` where no class that is there is one of the data set's.
@@ -98,11 +98,11 @@ def load_auxiliary(config: TrainConfig, data: LoadedDataset, report: Report = si
     if not config.auxiliary:
         return None
     spec = get_dataset(config.auxiliary)
-    kin = spec.auxiliary_for
-    assert kin is not None  # the configuration has made sure
-    size = min((s for s in spec.sizes if s * kin.crop >= config.size), default=max(spec.sizes))
+    auxiliary_for = spec.auxiliary_for
+    assert auxiliary_for is not None  # the configuration has made sure
+    size = min((s for s in spec.sizes if s * auxiliary_for.crop >= config.size), default=max(spec.sizes))
     loaded = spec.load(size, report=report)
-    part = _in_classes_of(loaded, kin, data.spec.codes, config.size)
+    part = _in_classes_of(loaded, auxiliary_for, data.spec.codes, config.size)
     counts = np.bincount(part.labels, minlength=len(data.spec.codes))
     facts = {
         "name": spec.name,
@@ -113,19 +113,19 @@ def load_auxiliary(config: TrainConfig, data: LoadedDataset, report: Report = si
     return AuxiliaryData(part, facts, loaded.provenance.content_hash)
 
 
-def _in_classes_of(data: LoadedDataset, kin: AuxiliaryFor, codes: tuple[str, ...], size: int) -> Split:
-    """Train and val cells of ``data`` whose class is among ``codes`` of its ``kin``, cut to one physical scale.
+def _in_classes_of(data: LoadedDataset, auxiliary_for: AuxiliaryFor, codes: tuple[str, ...], size: int) -> Split:
+    """Train and val cells of ``data`` whose class there is one of ``codes`` here, cut to one physical scale.
 
     Raises `BadConfig` where there is none.
     """
-    names = [kin.classes.get(code) for code in data.spec.codes]
+    names = [auxiliary_for.classes.get(code) for code in data.spec.codes]
     target_of = np.array([codes.index(name) if name in codes else -1 for name in names])
     images, labels, ids = [], [], []
     for part in (data["train"], data["val"]):
         rows = np.flatnonzero(target_of[part.labels] >= 0)
         # A few at a time: all of a large set, whole and at its own size, need not fit into memory.
         for chosen in np.array_split(rows, -(-len(rows) // _CHUNK)) if len(rows) else ():
-            images.append(_centre_crops(part.images[chosen], kin.crop, size))
+            images.append(_centre_crops(part.images[chosen], auxiliary_for.crop, size))
             labels.append(target_of[part.labels[chosen]])
             ids.append(part.ids[chosen])
     if not images:
@@ -151,7 +151,7 @@ def content_hashes(data: LoadedDataset, auxiliary: AuxiliaryData | None) -> list
 
 
 def concatenate_auxiliary(own_split: Split, auxiliary: AuxiliaryData | None) -> Split:
-    """``own_split`` cells and after them the guests'."""
+    """``own_split`` and after it the cells of the auxiliary data set."""
     if auxiliary is None:
         return own_split
     pairs = ((getattr(own_split, name), getattr(auxiliary.split, name)) for name in ("images", "labels", "ids"))
@@ -162,8 +162,8 @@ def epoch_order(own_count: int, auxiliary_count: int, config: TrainConfig, gener
     """The order int64 in which an epoch meets the cells: ``own_count`` ones first in the count, then
     ``auxiliary_count``.
 
-    With guests each batch has the share ``config.beside_share`` of them, drawn anew, and an epoch stays as long as it
-    would be without, so that each meets a part of its own cells.
+    With an auxiliary data set each batch has the share ``config.auxiliary_fraction`` of its cells, drawn anew, and an
+    epoch stays as long as it would be without, so that each meets a part of its own cells.
     """
     order = torch.randperm(own_count, generator=generator)
     if not auxiliary_count:
@@ -187,8 +187,8 @@ def smooth_labels(labels: np.ndarray, classes: int, smoothing: float) -> Tensor:
 def training_targets(config: TrainConfig, data: LoadedDataset) -> Tensor:
     """What the network shall answer for each training picture, float (N, classes), rows that sum to 1.
 
-    A share ``config.teaching`` comes from the teachers named in ``config.teacher`` (their mean), the rest from
-    the labels, smoothed by ``config.label_smoothing``. Raises `BadConfig` where a teacher doesn't fit.
+    A share ``config.distill_alpha`` comes from the runs named in ``config.distill_from`` (their mean), the rest from
+    the labels, smoothed by ``config.label_smoothing``. Raises `BadConfig` where one doesn't fit.
     """
     labels = smooth_labels(data["train"].labels, len(data.spec.classes), config.label_smoothing)
     if not config.distill_from:

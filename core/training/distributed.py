@@ -91,7 +91,7 @@ def resolve_world_size(device: torch.device, devices: int) -> int:
 
 @cache
 def init_process_group(device: torch.device, world_size: int) -> ProcessGroup:
-    """The team of ``world_size`` processes on devices like ``device``, started where it has not been.
+    """The group of ``world_size`` processes on devices like ``device``, started where it has not been.
 
     The others begin by running this program's command from its start, and meet this one here.
     """

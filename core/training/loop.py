@@ -116,7 +116,7 @@ def train_network(
 
 
 def _write_on_main(process_group: ProcessGroup, write: Callable[[], Run]) -> Run:
-    """The run that the leader writes, in every process of the team; where it can't, all fail."""
+    """The run that the main process writes, in every process; where it can't, all fail."""
     path = ""
     try:
         if process_group.is_main:
@@ -124,7 +124,7 @@ def _write_on_main(process_group: ProcessGroup, write: Callable[[], Run]) -> Run
     finally:
         path = process_group.broadcast(path)
     if not path:
-        raise TrainingFailed("the process that leads could not write the run; its own message says why")
+        raise TrainingFailed("the main process could not write the run; its own message says why")
     return Run(Path(path))
 
 
