@@ -230,9 +230,9 @@ def _difference(both: PairedAnswers, runs: Sequence[Run], context: CompareContex
     stem = f"{runs[0].name}-{runs[1].name}"
     grid = st.grid(2, min_column_width=420, gap="medium")  # one below the other on a narrow page
     with grid.container(), st.container(width=430):
-        chart = agreement_figure(both.agreement, codes, titles, unit=context.unit, dark=context.dark)
+        chart = partial(agreement_figure, both.agreement, codes, titles, unit=context.unit, dark=context.dark)
         table = confusion_table(both.agreement.matrix, codes).rename_axis("the first says")
-        show_figure(chart, table, f"agreement-{stem}", "agreement", index=True)
+        show_figure(chart, table, f"agreement-{stem}", "agreement", made_of=(*runs, context.dark), index=True)
     with grid.container():
         spread = partial(difference_figure, both.resampled, first, second, dark=context.dark)
         points, key = pd.DataFrame({"points": 100 * both.resampled.differences}), (*runs, first, second, context.dark)
