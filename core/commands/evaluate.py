@@ -104,7 +104,8 @@ def _evaluate_corrupted(run: Run, data: LoadedDataset, options: argparse.Namespa
         return 0
     clean, (low, high) = figures["clean"], figures["clean"]["accuracy_interval"]
     print(
-        f"{run.name} on {figures['n']:,} of {figures['test_images']:,} test {data.spec.unit}s of {figures['provenance']}, "
+        f"{run.name} on {figures['n']:,} of {figures['test_images']:,} test {data.spec.unit}s of "
+        f"{figures['provenance']}, "
         f"drawn by class with seed {figures['seed']}\n  clean: accuracy {clean['accuracy']:.2%} "
         f"(95 % interval {low:.2%} to {high:.2%}), mean confidence {clean['confidence']:.1%}\n"
         f"  {'accuracy (%) at severity':24}{'1':>7}{'2':>7}{'3':>7}{'4':>7}{'5':>7}{'mean':>8}  mean confidence"
