@@ -51,7 +51,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--model", metavar="RUN", help="a run's name, its beginning, or its folder (default: the data set's best)"
     )
-    parser.add_argument("--profile", metavar="NAME", help="answer as your laboratory taught a model, see `lab fit`")
+    parser.add_argument("--lab", metavar="NAME", help="answer as your laboratory taught a model, see `lab fit`")
+    parser.add_argument("--profile", dest="lab", help=argparse.SUPPRESS, default=argparse.SUPPRESS)  # its former name
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
         "--framing",
@@ -89,13 +90,13 @@ def _predictor(arguments: argparse.Namespace) -> Predictor:
     """A laboratory's, or that of the run that answers, which must be of the data set asked for."""
     if arguments.dataset:
         get_dataset(arguments.dataset)  # `UnknownDataset` names those there are
-    if not arguments.profile:
+    if not arguments.lab:
         return Predictor(_run(arguments))
     from core.adaptation.profile import find_profile, predictor_for
 
     if arguments.model:
-        raise HemaLensError("a profile brings its own model: leave --profile or --model out")
-    profile = find_profile(arguments.profile)
+        raise HemaLensError("a profile brings its own model: leave --lab or --model out")
+    profile = find_profile(arguments.lab)
     if arguments.dataset not in (None, profile.dataset):
         raise HemaLensError(f"{profile.name} was taught for {profile.dataset}, not for {arguments.dataset}")
     return predictor_for(profile)

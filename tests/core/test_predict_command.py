@@ -203,7 +203,7 @@ def test_a_profile_answers_as_it_was_taught(run, cells, capsys):
     for cell in range(20):
         learner = learner.with_answer(cell, run.codes.index("PLT" if cell % 2 == 0 else "EO"))
     save_profile(make_profile("ward", run, learner))
-    ask = ["predict", "--profile", "ward", "--image-path", str(cells / "green.png")]
+    ask = ["predict", "--lab", "ward", "--image-path", str(cells / "green.png")]
     drawn("red").save(cells / "red.png")
     assert main(["predict", "--json", "--image-path", str(cells / "red.png")]) == 0
     assert json.loads(capsys.readouterr().out)["results"][0]["class"] == "BA"
@@ -214,7 +214,7 @@ def test_a_profile_answers_as_it_was_taught(run, cells, capsys):
     assert main(ask) == 0
     assert "Answers as taught by your laboratory ward." in capsys.readouterr().out
     for more, reason in (
-        (["--model", run.name], "leave --profile or --model out"),
+        (["--model", run.name], "leave --lab or --model out"),
         (["--dataset", "all4"], "was taught for bloodmnist, not for all4"),
         (["--profile", "nosuch"], "No laboratory is called"),
     ):
