@@ -17,7 +17,7 @@ from core.evaluation.metrics import balanced_accuracy
 from core.evaluation.uncertainty import uncertainty_summary
 from core.images.framing import as_picture
 from core.images.red_cells import Scale
-from core.inference.predictor import Prediction, Predictor, VerdictKind, prediction_set_thresholds
+from core.inference.predictor import Prediction, Predictor, VerdictKind
 from core.probabilities import wilson_interval
 from core.progress import Progress, Report, silent
 from core.runs import CARD, Run, write_external_validation
@@ -117,11 +117,13 @@ def validate_externally(run: Run, lab: LabPictures, report: Report = silent) -> 
         report(Progress(len(predictions), len(lab), "asking the model", "picture"))
     probabilities = np.stack([prediction.probabilities for prediction in predictions])
     wrong = probabilities.argmax(1) != labels
-    kinds = np.array([prediction.verdict.kind for prediction in predictions])
+    kinds, told = np.array([prediction.verdict.kind for prediction in predictions]), np.zeros(probabilities.shape, bool)
+    for row, prediction in zip(told, predictions, strict=True):
+        row[list(prediction.verdict.classes)] = True
     shares = {kind: float((kinds == kind).mean()) for kind in get_args(VerdictKind)}
     figures = external_metrics(labels, probabilities, present, lab.slides, predictor.threshold) | {
         "verdicts": shares | {"confident_and_wrong": float(((kinds == "sure") & wrong).mean())},
-        "uncertainty": uncertainty_summary(labels, probabilities, prediction_set_thresholds(run), predictor.threshold),
+        "uncertainty": uncertainty_summary(labels, probabilities, told),
     }
     return {"present_codes": [run.codes[k] for k in present], **figures}, scale.scale
 
@@ -150,8 +152,11 @@ def cached_validation(run: Run) -> dict[str, dict[str, Any]]:
         return {}
 
 
+_FIGURES = "external_validation-2"  # another folder whenever other figures are kept: those of before are asked anew
+
+
 def _validation_path(run: Run) -> Path:
-    return paths.cache_root() / "external_validation" / run.dataset / f"{run.name}.json"
+    return paths.cache_root() / _FIGURES / run.dataset / f"{run.name}.json"
 
 
 _CARD_TITLE, _NEXT_CARD_TITLE = "## Other laboratories", "## Limits"

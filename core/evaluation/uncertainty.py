@@ -1,8 +1,8 @@
-"""How far certainty can be trusted: coverage of prediction sets, selective risk, reliability, and their summary.
+"""How far certainty can be trusted: coverage of what is told, selective risk, reliability, and their summary.
 
-Split conformal prediction (Vovk, Gammerman and Shafer 2005), its promise kept for each class on its own (Mondrian:
-Vovk 2012, arXiv:1209.2673) with the score 1 - p(class), which gives the smallest sets (Sadinle, Lei and Wasserman
-2019, arXiv:1609.00451). All are functions of arrays: ``labels`` int (N,), ``probabilities`` float (N, C).
+Sets of classes promise something for each class on its own, by the score p(class), which gives the smallest sets
+(Sadinle, Lei and Wasserman 2019, arXiv:1609.00451); how their thresholds come about and what they promise stands at
+`core.probabilities.class_thresholds`. All are functions of arrays: ``labels`` int (N,), ``probabilities`` float (N, C).
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from core.evaluation.metrics import confidence_bins
-from core.probabilities import NOMINAL_COVERAGE, prediction_sets
+from core.inference.predictor import confidence_threshold, prediction_set_thresholds
+from core.probabilities import NOMINAL_COVERAGE, softmax, spoken_sets
+from core.runs import Run
 
 
 @dataclass(frozen=True)
@@ -92,57 +94,65 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -
     return Reliability(confidence / counts, right / counts, counts, error)
 
 
-MAX_CURVE_POINTS = 200  # of a curve: more can't be seen
+MAX_CURVE_POINTS = 200  # of a curve that is drawn: more can't be seen. No figure is read off it
+TOLERATED_RISK = 0.01  # of the answers that are given may be wrong: what silence buys is told at this
 
 
 def uncertainty_summary(
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    thresholds: np.ndarray,
-    confidence_threshold: float,
-    nominal_coverage: float = NOMINAL_COVERAGE,
+    labels: np.ndarray, probabilities: np.ndarray, told: np.ndarray, nominal_coverage: float = NOMINAL_COVERAGE
 ) -> dict[str, Any]:
     """Figures of ``probabilities`` (N, C) for cells of ``labels`` int (N,), ready for JSON; shares in 0 to 1.
 
-    ``thresholds`` (C,) make the prediction sets, which promise to hold the right class of ``nominal_coverage`` of each
-    class; answers of ``confidence_threshold`` or more are confident. ``reliability``: lists confidence, accuracy,
-    counts, and the calibration ``error``. ``prediction_sets``: ``coverage`` (C, None for a class without cells),
-    ``counts``, ``overall``, ``mean_size``, ``mean_size_by_class`` (C), ``singletons`` (share of sets of one class).
-    ``risk_coverage``: lists coverage, risk, from_probability (thinned to `MAX_CURVE_POINTS`), and the ``area`` under
-    them. ``confident``: share of the cells, ``confident_accuracy``: share right of these.
+    ``told`` bool (N, C): the classes that a person is told of each (`core.probabilities.spoken_sets`), which promise to
+    hold the right one of ``nominal_coverage`` of each class. ``sure``: share of the cells of which one class is told,
+    ``sure_accuracy``: share right of these. ``told``: ``coverage`` (C, None for a class without cells), ``counts``,
+    ``overall``, ``mean_size``, ``mean_size_by_class`` (C). ``reliability``: lists confidence, accuracy, counts, and the
+    calibration ``error``. ``risk_coverage``: lists coverage, risk, from_probability (thinned to `MAX_CURVE_POINTS`);
+    of all cells, not of these points, the ``area`` under them and ``answered``, the largest share of the cells, surest
+    first, of whose answers `TOLERATED_RISK` are wrong at most.
     """
     calibration, selective = reliability(labels, probabilities), risk_coverage(labels, probabilities)
-    held = coverage(labels, prediction_sets(probabilities, thresholds))
-    correct, confident = probabilities.argmax(1) == labels, probabilities.max(1) >= confidence_threshold
+    held, sure = coverage(labels, told), told.sum(axis=1) == 1
+    held_sure = told[np.arange(len(labels)), labels][sure]
+    bearable = selective.coverage[selective.risk <= TOLERATED_RISK]
     last = len(selective.coverage) - 1
     shown = np.unique(np.linspace(0, last, min(MAX_CURVE_POINTS, last + 1)).round().astype(int))
     return {
         "n": len(labels),
         "nominal_coverage": nominal_coverage,
-        "confidence_threshold": float(confidence_threshold),
-        "confident": float(confident.mean()),
-        "confident_accuracy": float(correct[confident].mean()) if confident.any() else None,
+        "sure": held.singleton_fraction,
+        "sure_accuracy": float(held_sure.mean()) if sure.any() else None,
         "reliability": {
             "confidence": _json_floats(calibration.confidence),
             "accuracy": _json_floats(calibration.accuracy),
             "counts": calibration.counts.tolist(),
             "error": calibration.error,
         },
-        "prediction_sets": {
+        "told": {
             "coverage": _json_floats(held.by_class),
             "counts": held.counts.tolist(),
             "overall": held.overall,
             "mean_size_by_class": _json_floats(held.mean_size_by_class),
             "mean_size": held.mean_size,
-            "singletons": held.singleton_fraction,
         },
         "risk_coverage": {
             "coverage": _json_floats(selective.coverage[shown]),
             "risk": _json_floats(selective.risk[shown]),
             "from_probability": _json_floats(selective.from_probability[shown]),
             "area": selective.area,
+            "answered": float(bearable.max(initial=0.0)),
         },
     }
+
+
+def run_uncertainty(run: Run, split: str = "test") -> dict[str, Any]:
+    """`uncertainty_summary` of the answers that ``run`` stored on ``split``: 'test', or 'val', which set the thresholds
+    and had chosen epoch and temperature, and so tells how much better a promise is kept where it was made.
+    """
+    stored = run.predictions(split)
+    probabilities = softmax(stored.logits)
+    told = spoken_sets(probabilities, prediction_set_thresholds(run), confidence_threshold(run))
+    return uncertainty_summary(stored.labels, probabilities, told)
 
 
 def _json_floats(values: np.ndarray) -> list[float | None]:

@@ -1,5 +1,5 @@
 """Compare, uncertainty: does a run know what it doesn't know, on its own test cells and on another laboratory's.
-Reliability, risk against coverage, and what prediction sets hold.
+Reliability, risk against coverage, and how often what is told holds the right class.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,10 @@ import streamlit as st
 from core.datasets import get_dataset
 from core.datasets.pictures import read_dataset_pictures
 from core.evaluation.external import cache_validation, cached_validation, external_datasets, validate_externally
-from core.evaluation.uncertainty import uncertainty_summary
+from core.evaluation.uncertainty import TOLERATED_RISK, run_uncertainty
 from core.formatting import capitalized, listed, of_class, range_text
-from core.inference.predictor import confidence_threshold, prediction_set_thresholds
 from core.inference.scope import spec_for
-from core.probabilities import softmax, wilson_interval
+from core.probabilities import wilson_interval
 from core.progress import Progress
 from core.runs import Run
 from dashboard import cache
@@ -29,8 +28,6 @@ from dashboard.style import error_bar, finish, framed_legend, ground, series_col
 from dashboard.url_state import choice
 
 Figures = Mapping[str, Any]  # of one run on one set of cells: see `core.evaluation.uncertainty.uncertainty_summary`
-
-TARGET = 0.01  # of the answers that are given may be wrong: risk is told at this
 
 
 def reliability_points(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
@@ -54,10 +51,10 @@ def risk_points(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
 
 
 def coverage_points(figures_by_name: Mapping[str, Figures], codes: Sequence[str]) -> pd.DataFrame:
-    """A row for each name and class: held and its interval (%), size (mean classes listed), cells; NaN without any."""
+    """A row for each name and class: held and its interval (%), size (mean classes told), cells; NaN without any."""
     rows = []
     for name, figures in figures_by_name.items():
-        sets = figures["prediction_sets"]
+        sets = figures["told"]
         for code, held, count, size in zip(
             codes, sets["coverage"], sets["counts"], sets["mean_size_by_class"], strict=True
         ):
@@ -70,38 +67,32 @@ def coverage_points(figures_by_name: Mapping[str, Figures], codes: Sequence[str]
 
 
 def uncertainty_table(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
-    """A row a name: cells, calibration error, share sure and right of these, lists, and what silence buys; percent.
+    """A row a name: cells, calibration error, share sure and right of these, what is told, what silence buys; percent.
 
-    ``foreign`` and ``sure_and_wrong`` are NaN where ``figures_by_name`` has no ``verdicts``.
+    ``foreign`` and ``sure_and_wrong`` are NaN where ``figures_by_name`` has no ``verdicts``, ``held_on_val`` where
+    nothing is known of val.
     """
     rows = []
     for name, figures in figures_by_name.items():
-        sets, right = figures["prediction_sets"], figures["confident_accuracy"]
+        told, right = figures["told"], figures["sure_accuracy"]
         verdicts = figures.get("verdicts") or {"out_of_distribution": np.nan, "confident_and_wrong": np.nan}
         rows.append(
             {
                 "name": name,
                 "cells": figures["n"],
                 "error": 100 * figures["reliability"]["error"],
-                "sure": 100 * figures["confident"],
+                "sure": 100 * figures["sure"],
                 "sure_right": None if right is None else 100 * right,
-                "held": 100 * sets["overall"],
-                "lowest": 100 * min(share for share in sets["coverage"] if share is not None),
-                "size": sets["mean_size"],
-                "single": 100 * sets["singletons"],
-                "answered": 100 * share_answered_at(figures),
+                "held": 100 * told["overall"],
+                "held_on_val": 100 * figures.get("held_on_val", np.nan),
+                "lowest": 100 * min(share for share in told["coverage"] if share is not None),
+                "size": told["mean_size"],
+                "answered": 100 * figures["risk_coverage"]["answered"],
                 "foreign": 100 * verdicts["out_of_distribution"],
                 "sure_and_wrong": 100 * verdicts["confident_and_wrong"],
             }
         )
     return pd.DataFrame(rows)
-
-
-def share_answered_at(figures: Figures, target: float = TARGET) -> float:
-    """The largest share of the cells that can be answered with ``target`` of the answers wrong at most, 0 to 1."""
-    risk = figures["risk_coverage"]
-    curve = zip(risk["coverage"], risk["risk"], strict=True)
-    return max((answered for answered, wrong in curve if wrong <= target), default=0.0)
 
 
 def reliability_title(figures_by_name: Mapping[str, Figures]) -> str:
@@ -113,24 +104,24 @@ def reliability_title(figures_by_name: Mapping[str, Figures]) -> str:
 
 def risk_title(figures_by_name: Mapping[str, Figures], unit: str = "cell") -> str:
     """How many cells can be answered with 1 % of the answers wrong, in a line."""
-    shares = [100 * share_answered_at(figures) for figures in figures_by_name.values()]
+    shares = [100 * figures["risk_coverage"]["answered"] for figures in figures_by_name.values()]
     if max(shares) == 0:
-        return f"However few {unit}s are answered, more than {100 * TARGET:.0f} % are wrong"
+        return f"However few {unit}s are answered, more than {100 * TOLERATED_RISK:.0f} % are wrong"
     of = range_text(_percent_text(min(shares)), _percent_text(max(shares)))
-    return f"{of} % of the {unit}s can be answered with {100 * TARGET:.0f} % wrong"
+    return f"{of} % of the {unit}s can be answered with {100 * TOLERATED_RISK:.0f} % wrong"
 
 
 def coverage_title(points: pd.DataFrame, names: Mapping[str, str], nominal: float, unit: str = "cell") -> str:
-    """Which class the short lists hold least often, in a line."""
+    """Of which class what is told holds the right one least often, in a line."""
     counted = points.dropna(subset="held")
     if counted.empty:
         return "Nothing was scored"
     worst = counted.iloc[int(counted["held"].argmin())]
     if worst["held"] == 100:
-        return f"Short lists hold the right class of every {unit}"
+        return f"What is told holds the right class of every {unit}"
     promise = f"{100 * (1 - nominal):.0f} % allowed"
     missed = of_class(names[worst["code"]], unit)
-    return f"Short lists miss {missed} most often: {100 - worst['held']:.1f} % ({promise})"
+    return f"What is told misses {missed} most often: {100 - worst['held']:.1f} % ({promise})"
 
 
 def _percent_text(value: float) -> str:
@@ -190,8 +181,8 @@ def risk_figure(points: pd.DataFrame, *, title: str, unit: str = "cell", dark: b
             "<br>probability from %{customdata:.1f} %<extra></extra>",
         )
     # One wrong answer among the ten surest cells is a tenth: the first twentieth would be all that one sees.
-    high = max(points.loc[points["answered"] >= 5, "wrong"].max(), 1.5 * 100 * TARGET)
-    fig.add_hline(100 * TARGET, line={"color": ground(dark)["quiet"], "width": 1, "dash": "dot"})
+    high = max(points.loc[points["answered"] >= 5, "wrong"].max(), 1.5 * 100 * TOLERATED_RISK)
+    fig.add_hline(100 * TOLERATED_RISK, line={"color": ground(dark)["quiet"], "width": 1, "dash": "dot"})
     fig.update_xaxes(title=f"{unit.capitalize()}s answered, the surest first (%)", range=[-1, 101], zeroline=False)
     fig.update_yaxes(title="Wrong among them (%)", range=[-0.02 * high, 1.05 * high], zeroline=False)
     finish(fig, title=title, height=HEIGHT, dark=dark)
@@ -208,7 +199,7 @@ def coverage_figure(
     unit: str = "cell",
     dark: bool = False,
 ) -> go.Figure:
-    """How often short lists hold the right class (left, with 95 % intervals) and how long they are (right), by class.
+    """How often what is told holds the right class (left, with 95 % intervals), of how many classes (right), by class.
 
     ``points`` is `coverage_points` of `MOST_RUNS` names at most, ``nominal`` the share promised, 0 to 1.
     """
@@ -226,7 +217,7 @@ def coverage_figure(
                 f"%{{customdata[0]:.1f}} to %{{customdata[1]:.1f}}, %{{customdata[2]:,}} {unit}s<extra></extra>",
             }
         )
-        told = f"<b>{name}</b><br>%{{customdata}}: %{{x:.2f}} classes in a list<extra></extra>"
+        told = f"<b>{name}</b><br>%{{customdata}}: %{{x:.2f}} classes told<extra></extra>"
         sizes.append({"x": own["size"], "customdata": titles, "hovertemplate": told})
     promised = {"type": "line", "x0": 100 * nominal, "x1": 100 * nominal, "yref": "paper", "y0": 0, "y1": 1}
     promised["line"] = {"color": ground(dark)["quiet"], "width": 1, "dash": "dot"}
@@ -234,8 +225,8 @@ def coverage_figure(
     low = 100 * nominal - 4 if np.isnan(low) else min(low, 100 * nominal - 2)
     room, longest = 0.02 * (100 - low), np.nanmax([points["size"].max(), 1.2])
     panels = [
-        Panel("Right class in the list (%)", 0, 0.64, {"range": [low - room, 100 + room], "nticks": 6}, held),
-        Panel("Classes in a list", 0.69, 1, {"range": [0.9, longest * 1.08], "nticks": 5, "anchor": "y"}, sizes),
+        Panel("Right class among those told (%)", 0, 0.64, {"range": [low - room, 100 + room], "nticks": 6}, held),
+        Panel("Classes told", 0.69, 1, {"range": [0.9, longest * 1.08], "nticks": 5, "anchor": "y"}, sizes),
     ]
     runs = [name for name, _ in every]
     return class_dots(panels, runs, codes, names, colours, title=title, lines=[promised], dark=dark)
@@ -250,9 +241,10 @@ def _by_name(points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 @st.cache_resource(max_entries=128, show_spinner=False, hash_funcs=cache.BY_VERSION)
 def home_uncertainty(run: Run) -> Figures:
-    """How far the run's certainty can be trusted on its test images, see `uncertainty_summary`."""
-    answers, thresholds = cache.predictions(run), prediction_set_thresholds(run)
-    return uncertainty_summary(answers.labels, softmax(answers.logits), thresholds, confidence_threshold(run))
+    """How far the run's certainty can be trusted on its test images, see `run_uncertainty`, and the share that what is
+    told holds of the val images, ``held_on_val``.
+    """
+    return run_uncertainty(run) | {"held_on_val": run_uncertainty(run, "val")["told"]["overall"]}
 
 
 _HOME = "home"
@@ -260,7 +252,7 @@ _HOME = "home"
 
 @view(":material/help_center: Doubt", order=50, key="doubt")
 def render(context: CompareContext) -> None:
-    """Reliability, risk against coverage, and what short lists hold, of the ticked runs at home or elsewhere."""
+    """Reliability, risk against coverage, and what is told, of the ticked runs at home or elsewhere."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         selected = run_selection(context)
         labs = list(dict.fromkeys(name for run in selected for name in external_datasets(run)))
@@ -333,15 +325,19 @@ def _draw(by_run: Mapping[Run, Figures], place: str, title: str, context: Compar
     held = coverage_points(figures_by_name, codes)
     heading = coverage_title(held, names, nominal, context.unit)
     figure = partial(coverage_figure, held, codes, names, nominal, title=heading, **look)
-    show_figure(figure, held, "short-lists", "short_lists", made_of=key)
-    promise = (
-        f"The lists promise to hold the right class of {100 * nominal:.0f} % of each class's {context.unit}s like "
-        "those of val (conformal prediction for each class: Sadinle, Lei and Wasserman 2019, arXiv:1609.00451)."
+    show_figure(figure, held, "told", "told", made_of=key)
+    units = f"{context.unit}s"
+    told = (
+        "Told is one class where the answer is sure, else a list: the likeliest two and each class whose probability "
+        f"reaches its threshold. One rule takes the thresholds of every run from its val {units}, so that what is told "
+        f"holds the right class of {100 * nominal:.0f} % of each class's {units} like those of val. That is aimed at, "
+        f"not guaranteed: a hundred {units} of a class, or a few, set its threshold, and val had chosen the model's "
+        "epoch and temperature before, so that it keeps the promise a little better itself (see the table)."
     )
     away = f" For {context.unit}s of another laboratory nothing is promised." if place != _HOME else ""
     where = f"{title}, framed as uploads are" if place != _HOME else f"test {context.unit}s of {runs[-1].provenance}"
     counts = listed(sorted({f"{figures['n']:,}" for figures in figures_by_name.values()}))
-    st.caption(f"On {counts} {context.unit}s: {where}. {promise} An unsure answer shows its list.{away}")
+    st.caption(f"On {counts} {context.unit}s: {where}. {told}{away}")
     _table(figures_by_name, context)
 
 
@@ -349,7 +345,6 @@ def _table(figures_by_name: Mapping[str, Figures], context: CompareContext) -> N
     table = uncertainty_table(figures_by_name)
     number = st.column_config.NumberColumn
     units = f"{context.unit}s"
-    thresholds = ", ".join(f"{100 * figures['confidence_threshold']:.0f} %" for figures in figures_by_name.values())
     config = {
         "name": st.column_config.TextColumn("Model", pinned=True),
         "cells": number(capitalized(units), format="localized"),
@@ -357,19 +352,28 @@ def _table(figures_by_name: Mapping[str, Figures], context: CompareContext) -> N
         "sure": number(
             "Sure",
             format="%.1f %%",
-            help=f"Share of the {units} answered with the probability of a sure answer "
-            f"or more ({thresholds}), set on val so that 99.5 % of them are right.",
+            help=f"Share of the {units} of which one class is told: no other reaches its threshold, and its "
+            "probability is one from which 99.5 % of val's answers are right.",
         ),
         "sure_right": number("Right when sure", format="%.2f %%"),
-        "held": number("List holds it", format="%.2f %%", help="Share of short lists that hold the right class."),
-        "lowest": number("Lowest class", format="%.1f %%", help="The class whose lists hold it least often."),
-        "size": number(
-            "Classes in a list", format="%.2f", help="Mean; the model's list for every answer, also sure ones."
+        "held": number(
+            "Told holds it",
+            format="%.2f %%",
+            help=f"Share of the {units} whose right class is among those told, sure answers included.",
         ),
-        "single": number("Lists of one", format="%.1f %%"),
+        "held_on_val": number(
+            "... on val",
+            format="%.2f %%",
+            help="The same of val, which set the thresholds and chose epoch and temperature: what it is above the "
+            "figure beside it, the promise was made too well.",
+        ),
+        "lowest": number(
+            "Lowest class", format="%.1f %%", help="The class of which what is told holds it least often."
+        ),
+        "size": number("Classes told", format="%.2f", help="Mean; a sure answer counts as one."),
         "answered": number(
             "Answered at 1 % wrong",
-            format="%.1f %%",
+            format="%.2f %%",
             help=f"The largest share of the {units}, surest first, of which 1 % of the answers are wrong.",
         ),
         "foreign": number(

@@ -29,7 +29,7 @@ def test_at_home_the_ticked_runs_stand_side_by_side(three):
     table = page.dataframe[0].value
     assert table["name"].tolist() == ["Fair, 64 px", "Good, 64 px"]
     home = home_uncertainty(three[0])
-    assert table["size"].iloc[1] == pytest.approx(home["prediction_sets"]["mean_size"])
+    assert table["size"].iloc[1] == pytest.approx(home["told"]["mean_size"])
     assert "99 % of each class" in texts(page)
     assert not [box for box in page.selectbox if box.key == "cells"]  # there is no laboratory
 

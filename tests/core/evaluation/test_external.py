@@ -92,7 +92,7 @@ def test_verdicts_and_uncertainty_stand_beside_the_figures(lab, make_run):
     assert sum(figures["verdicts"][kind] for kind in ("sure", "unsure", "out_of_distribution")) == pytest.approx(1)
     assert figures["verdicts"]["confident_and_wrong"] == 0
     assert figures["uncertainty"]["n"] == 12
-    assert figures["uncertainty"]["prediction_sets"]["coverage"][:2] == [1, 1]
+    assert figures["uncertainty"]["told"]["coverage"][:2] == [1, 1]
 
 
 def test_what_a_run_was_asked_is_kept_by_laboratory(lab, make_run, capsys):

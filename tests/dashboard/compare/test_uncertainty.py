@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.evaluation.uncertainty import uncertainty_summary
-from core.probabilities import class_thresholds, softmax
+from core.probabilities import class_thresholds, softmax, spoken_sets
 from dashboard.compare.uncertainty import (
     MOST_RUNS,
     coverage_figure,
@@ -16,7 +16,6 @@ from dashboard.compare.uncertainty import (
     risk_figure,
     risk_points,
     risk_title,
-    share_answered_at,
     uncertainty_table,
 )
 
@@ -31,7 +30,8 @@ def figures(seed: int = 0, sharp: float = 4.0, classes: int = 3) -> dict:
     logits[np.arange(2000), labels] += sharp
     probabilities = softmax(logits)
     thresholds = class_thresholds(labels[:1000], probabilities[:1000])
-    return uncertainty_summary(labels[1000:], probabilities[1000:], thresholds, 0.9)
+    told = spoken_sets(probabilities[1000:], thresholds, 0.9)
+    return uncertainty_summary(labels[1000:], probabilities[1000:], told)
 
 
 @pytest.fixture
@@ -57,24 +57,23 @@ def test_risk_ends_at_all_cells_and_the_title_tells_what_one_percent_buys(found)
     for trace, one in zip(fig.data, found.values(), strict=True):
         assert trace.x[-1] == 100
         assert trace.y[-1] == pytest.approx(100 * one["risk_coverage"]["risk"][-1])
-    shares = sorted(100 * share_answered_at(one) for one in found.values())
+    shares = sorted(100 * one["risk_coverage"]["answered"] for one in found.values())
     assert 0 < shares[0] < shares[1]
     assert fig.layout.title.text.startswith(f"{shares[0]:.0f} to ")
 
 
 def test_a_run_that_is_wrong_wherever_it_is_surest_is_told():
     bad = figures()
-    bad["risk_coverage"] |= {"risk": [0.5, 0.6], "coverage": [0.1, 1.0], "from_probability": [0.9, 0.2]}
-    assert share_answered_at(bad) == 0
+    bad["risk_coverage"] |= {"answered": 0.0}
     assert "However few cells" in risk_title({"Bad": bad})
 
 
-def test_short_lists_are_told_by_class(found):
+def test_what_is_told_is_shown_by_class(found):
     points = coverage_points(found, CODES)
     assert len(points) == 6
     title = coverage_title(points, NAMES, 0.99)
     worst = points.loc[points["held"].idxmin()]
-    assert f"miss {NAMES[worst['code']]}s most often" in title
+    assert f"misses {NAMES[worst['code']]}s most often" in title
     assert "1 % allowed" in title
     fig = coverage_figure(points, CODES, NAMES, 0.99, title=title)
     assert sum(len(trace.x) == len(CODES) for trace in fig.data) == 4  # held and size, of two runs
@@ -94,7 +93,8 @@ def test_the_table_says_all_of_it_in_percent(found):
     assert table["cells"].tolist() == [1000, 1000]
     assert table["sure_right"].iloc[0] > 95
     assert (table["lowest"] <= table["held"]).all()
-    assert (table["size"] >= 0.9).all()
+    assert (table["size"] >= 1).all()
+    assert table["held_on_val"].isna().all(), "these have no val"
 
 
 def test_too_many_to_tell_apart_are_refused():
