@@ -31,6 +31,15 @@ def wilson_interval(correct: float, n: float, confidence: float = 0.95) -> tuple
     return float(max(0.0, (centre - spread) / scale)), float(min(1.0, (centre + spread) / scale))
 
 
+def exact_lower_bound(correct: int, n: int, confidence: float = 0.95) -> float:
+    """The lower end of the exact interval (Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404) of ``correct`` out of
+    ``n``: 0 to 1.
+    """
+    from scipy.stats import beta
+
+    return float(beta.ppf((1 - confidence) / 2, correct, n - correct + 1)) if correct else 0.0
+
+
 def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
     """The temperature T that makes softmax(logits / T) likeliest, between 0.05 and 20.
 

@@ -1,24 +1,20 @@
 """Active learning on a laboratory's cells: which cells to ask about, what the answers and the model's own confident
-answers (pseudo-labels) make of the head, and how good it is expected to be.
+answers (pseudo-labels) make of the head.
 
 Query strategy: ten medoids of clusters tell what kinds of cells there are (as in Hacohen, Dekel and Weinshall 2022,
 arXiv:2202.02794); after that the most uncertain cells, spread over their kinds (Zhdanov 2019, arXiv:1901.05954).
 Self-training without any label (Scudder 1965, doi:10.1109/TIT.1965.1053799; class by class as in Zou et al. 2018,
 arXiv:1810.07911) is done only where no class makes up most of the batch, because the commonest class would swallow the
-others; there pseudo-labels speak for rare classes instead. Estimate: cross-validation on the named cells fits one
-temperature (Guo et al. 2017, arXiv:1706.04599); the confidence so corrected, averaged over the cells that nobody named,
-is the share expected to be right (Garg et al. 2022, arXiv:2201.04234, compare such estimates).
+others; there pseudo-labels speak for rare classes instead.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
+from core.adaptation.estimate import PRIOR, AccuracyEstimate, ReliabilityPrior, estimate_accuracy
 from core.adaptation.head import Head, LabCells, LabelledCells, fit_head, untaught_head
-from core.probabilities import wilson_interval
 
 SELF_TRAINING_MIN_CELLS = 100  # cells
 MAJORITY_LIMIT = 0.4  # share of the batch from which on one class is too common
@@ -151,107 +147,6 @@ def _medoids(vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.array(list(dict.fromkeys(nearest[largest_first].tolist())))
 
 
-ESTIMATE_FOLDS = 5
-_MIN_LOG_TEMPERATURE, _MAX_LOG_TEMPERATURE = -1.5, 2.0  # logarithms of the temperature
-_INTERVAL_WEIGHT = 2.0  # answers' worth of an interval's width, by trials on three laboratories
-
-
-@dataclass(frozen=True)
-class AccuracyEstimate:
-    """Share right among all cells of the batch, ``before`` and ``after`` teaching, each with its 95 % interval.
-
-    ``n`` cells were named. ``labels``, ``before_predicted``, ``after_predicted`` int (n,): what these are, and were
-    called before and, each while it was left out (whole slides where they are known), after. ``temperature`` makes the
-    head's confidence true.
-    """
-
-    n: int
-    before: float
-    before_interval: tuple[float, float]
-    after: float
-    after_interval: tuple[float, float]
-    labels: np.ndarray
-    before_predicted: np.ndarray
-    after_predicted: np.ndarray
-    temperature: float
-
-
-def estimate_accuracy(
-    untaught: Head,
-    taught: Head,
-    embeddings: np.ndarray,
-    probabilities: np.ndarray,
-    labelled: np.ndarray,
-    labels: np.ndarray,
-    groups: Sequence[str] | None = None,
-    exemplars: LabelledCells | None = None,
-    pseudo_labels: LabelledCells | None = None,
-    seed: int = 0,
-) -> AccuracyEstimate | None:
-    """Of the batch ``embeddings`` (N, K), ``probabilities`` (N, C), where the cells ``labelled`` int (n,) are
-    ``labels``.
-
-    ``untaught`` and ``taught``: the heads before and after, the latter with ``exemplars`` and ``pseudo_labels`` cells.
-    None below 5 named cells, or all of one group.
-    """
-    if len(labelled) < ESTIMATE_FOLDS:
-        return None
-    folds = _folds([groups[i] for i in labelled] if groups else None, len(labelled), seed)
-    if len(set(folds)) < 2:
-        return None
-    vectors, labelled_probabilities = embeddings[labelled], probabilities[labelled]
-    left_out = np.empty((len(labelled), probabilities.shape[1]))
-    for fold in set(folds):
-        out = folds == fold
-        head = fit_head(untaught, vectors[~out], labelled_probabilities[~out], labels[~out], exemplars, pseudo_labels)
-        left_out[out] = head.probabilities(vectors[out], labelled_probabilities[out])
-    temperature = fit_regularized_temperature(left_out, labels)
-    before = untaught.probabilities(embeddings, probabilities).argmax(1)
-    posterior = apply_temperature(taught.probabilities(embeddings, probabilities), temperature)
-    posterior[labelled] = np.eye(posterior.shape[1])[labels]  # these are known
-    shares = [float(posterior[np.arange(len(before)), predicted].mean()) for predicted in (before, posterior.argmax(1))]
-    intervals = [
-        wilson_interval(share * _INTERVAL_WEIGHT * len(labelled), _INTERVAL_WEIGHT * len(labelled)) for share in shares
-    ]
-    return AccuracyEstimate(
-        len(labelled),
-        shares[0],
-        intervals[0],
-        shares[1],
-        intervals[1],
-        labels,
-        before[labelled],
-        left_out.argmax(1),
-        temperature,
-    )
-
-
-def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities (N, C) with their logarithms divided by ``temperature``."""
-    powered = probabilities ** (1 / temperature)
-    return powered / powered.sum(1, keepdims=True)
-
-
-def fit_regularized_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that makes ``labels`` int (n,) likeliest, drawn slightly towards 1: n is small."""
-    rows = np.arange(len(labels))
-
-    def loss(log: float) -> float:
-        right = apply_temperature(probabilities, float(np.exp(log)))[rows, labels]
-        return float(-np.log(right + 1e-9).sum() + log**2)
-
-    return float(np.exp(minimize_scalar(loss, bounds=(_MIN_LOG_TEMPERATURE, _MAX_LOG_TEMPERATURE), method="bounded").x))
-
-
-def _folds(groups: Sequence[str] | None, count: int, seed: int) -> np.ndarray:
-    """Fold of each of ``count`` cells; a group is never parted."""
-    rng = np.random.default_rng(seed)
-    if groups is None:
-        return rng.permutation(np.arange(count) % ESTIMATE_FOLDS)
-    names, index = np.unique(groups, return_inverse=True)
-    return rng.permutation(np.arange(len(names)) % ESTIMATE_FOLDS)[index]
-
-
 NOT_A_CELL, CANT_SAY = -1, -2  # answers that are no class
 ABSENT_CLASS_ODDS = 0.02  # odds of a class that is said not to occur: seen plainly, it is still found
 
@@ -335,8 +230,8 @@ class ActiveLearner:
             return first_queries(self.cells.embeddings, self.posterior, FIRST_QUERIES, self.seed)
         return next_queries(self.cells.embeddings, self.posterior, queried, QUERIES_PER_ROUND, self.seed)
 
-    def estimate(self) -> AccuracyEstimate | None:
-        """How well the batch is read, before and after; None while too few cells are named."""
+    def estimate(self, prior: ReliabilityPrior = PRIOR) -> AccuracyEstimate | None:
+        """How well the cells that nobody named are read, before and after; None while too few are named."""
         labelled, labels = self.labelled
         cells = self.cells
         extra_cells = self.exemplars, self.pseudo_labels
@@ -349,4 +244,5 @@ class ActiveLearner:
             labels,
             cells.groups,
             *extra_cells,
+            prior=prior,
         )

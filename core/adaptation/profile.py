@@ -15,6 +15,7 @@ from safetensors import safe_open
 
 from core import paths
 from core.adaptation.active import ActiveLearner
+from core.adaptation.estimate import others_text
 from core.adaptation.head import Head
 from core.errors import HemaLensError
 from core.inference.ood import OODDetector, fit_detector
@@ -23,8 +24,9 @@ from core.runs import Run, RunNotFound, find_run
 from core.storage import save_tensors
 
 SUFFIX = ".safetensors"
-_VERSION = 2  # the first is read as well
+_VERSION = 3  # the first and the second are read as well
 _HEAD = ("centre", "spread", "weights", "prior")
+MIN_PROFILE_CELLS, MIN_PROFILE_ANSWERS = 30, 20  # with fewer a profile warns of itself
 _MIN_CELLS_FOR_DETECTOR = 60
 _ABSENT_CLASS_THRESHOLD = 0.05  # probability of a class that the laboratory seems not to have
 _MAX_BYTES = 4 * 2**20  # bytes: a profile takes about 100 kB
@@ -40,9 +42,11 @@ class LabProfile:
 
     ``side``: of the square that is cut round a cell, px of the laboratory's pictures; None where they have the official
     shape. ``codes``: classes of the answers; ``labelled``: how many cells of each were labelled; ``cells``: how many it
-    was fitted on. ``before``, ``after``: estimated shares right with their 95 % intervals, None where there were too
-    few answers. ``confidence_threshold``: top probability from which an answer is sure. ``ood_detector`` tells what is
-    out of distribution.
+    was fitted on. ``before``, ``after``: estimated shares right with their 95 % intervals among the ``unnamed`` cells,
+    which nobody named (in files of older versions among all: None); None where there were too few answers.
+    ``calibration_error``: by how much its confidences are expected to miss the share right, 0 to 1.
+    ``confidence_threshold``: top probability from which an answer is sure. ``ood_detector`` tells what is out of
+    distribution.
     """
 
     name: str
@@ -58,6 +62,28 @@ class LabProfile:
     after: tuple[float, float, float] | None = None
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     ood_detector: OODDetector | None = None
+    unnamed: int | None = None
+    calibration_error: float | None = None
+
+    @property
+    def named(self) -> int:
+        """How many cells a person gave a class."""
+        return sum(self.labelled.values())
+
+    @property
+    def others(self) -> str:
+        """The cells that its estimate is about: 'the other 140', 'cells like them' where all were named."""
+        return others_text(self.unnamed)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What must be said wherever it is shown, a sentence each: that it was made of few cells, or by few answers."""
+        few = []
+        if self.cells < MIN_PROFILE_CELLS:
+            few.append(f"Made of {self.cells} cells only: what it says of itself is rough below {MIN_PROFILE_CELLS}.")
+        if self.named < MIN_PROFILE_ANSWERS:
+            few.append(f"Taught by {self.named} answers only: {MIN_PROFILE_ANSWERS} or more make it reliable.")
+        return tuple(few)
 
 
 def make_profile(name: str, run: Run, learner: ActiveLearner) -> LabProfile:
@@ -77,10 +103,12 @@ def make_profile(name: str, run: Run, learner: ActiveLearner) -> LabProfile:
         head=replace(learner.head, temperature=estimate.temperature) if estimate else learner.head,
         cells=len(learner.cells),
         labelled={code: int(n) for code, n in zip(run.codes, counts, strict=True) if n},
-        confidence_threshold=FALLBACK_CONFIDENCE_THRESHOLD,
+        confidence_threshold=estimate.confidence_threshold if estimate else FALLBACK_CONFIDENCE_THRESHOLD,
         before=accuracies[0],
         after=accuracies[1],
         ood_detector=_fit_profile_detector(learner),
+        unnamed=estimate.unnamed if estimate else None,
+        calibration_error=estimate.calibration_error if estimate else None,
     )
 
 
@@ -179,7 +207,7 @@ def read_profile(path: Path) -> LabProfile:
         if version == 1:
             facts["confidence_threshold"], facts["detector"] = facts.pop("sure_from"), facts.pop("guard", None)
             prefix = "guard."
-        elif version != _VERSION:
+        elif version not in (2, _VERSION):
             raise ValueError("another version of HemaLens wrote it")
         centre, spread, weights, prior = (arrays[f"head.{name}"] for name in _HEAD)
         head = Head(centre, spread, weights, prior, float(facts.pop("temperature")))

@@ -140,7 +140,8 @@ def _facts(
     profile: LabProfile,
     trials: list[Simulation],
 ) -> dict[str, Any]:
-    estimate = {stage: _estimate(getattr(profile, stage)) for stage in ("before", "after")}
+    estimate: dict[str, Any] = {stage: _estimate(getattr(profile, stage)) for stage in ("before", "after")}
+    estimate |= {"named": profile.named, "unnamed": profile.unnamed, "calibration_error": profile.calibration_error}
     return {
         "name": profile.name,
         "run": run.name,
@@ -152,6 +153,8 @@ def _facts(
         "framing": cells.scale.note,
         "labelled": dict(profile.labelled),
         "estimate": estimate,
+        "confidence_threshold": profile.confidence_threshold,
+        "cautions": list(profile.cautions),
         "population": options.sample,
         "query_strategy": options.query,
         "budget": options.budget,
@@ -185,9 +188,12 @@ def _tell(run: Run, pictures: LabPictures, cells: LabCells, profile: LabProfile,
     print(f"  the profile {profile.name!r} was taught by: {labelled}")
     if profile.before and profile.after:
         print(
-            f"  estimated: {profile.before[0]:.0%} right before, {profile.after[0]:.0%} after "
-            f"(95 % interval {profile.after[1]:.0%} to {profile.after[2]:.0%})"
+            f"  estimated of {profile.others}: {profile.before[0]:.0%} right before, {profile.after[0]:.0%} after "
+            f"(95 % interval {profile.after[1]:.0%} to {profile.after[2]:.0%}); confidences miss the share right by "
+            f"{profile.calibration_error:.0%} (calibration error); sure from {profile.confidence_threshold:.0%} on"
         )
+    for caution in profile.cautions:
+        print(f"  note: {caution}")
 
 
 def keep_exemplars(options: argparse.Namespace) -> int:
@@ -205,11 +211,13 @@ def show(options: argparse.Namespace) -> int:
     """A line a profile."""
     stored_profiles = profiles.list_profiles()
     for profile in stored_profiles:
-        right = f"estimated {profile.after[0]:.0%} right" if profile.after else "no estimate"
-        labelled = sum(profile.labelled.values())
+        right = f"estimated {profile.after[0]:.0%} of {profile.others} right" if profile.after else "no estimate"
         print(
-            f"{profile.name}: {profile.cells:,} cells, {labelled} labelled, {right}; {profile.run}; {profile.created}"
+            f"{profile.name}: {profile.cells:,} cells, {profile.named} labelled, {right}; {profile.run}; "
+            f"{profile.created}"
         )
+        for caution in profile.cautions:
+            print(f"  note: {caution}")
     if not stored_profiles:
         print("no laboratory yet: python -m core lab fit NAME FOLDER")
     return 0

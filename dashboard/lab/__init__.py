@@ -12,7 +12,8 @@ from PIL import Image
 from threadpoolctl import threadpool_limits  # one thread: matrices are small here, several would wait for each other
 
 from core.adaptation import head
-from core.adaptation.active import AccuracyEstimate, ActiveLearner
+from core.adaptation.active import ActiveLearner
+from core.adaptation.estimate import AccuracyEstimate
 from core.adaptation.head import LabCells, encode_pictures
 from core.adaptation.profile import LabProfile, ProfileError, make_profile, profile_path, save_profile
 from core.datasets import DatasetSpec, DatasetUnavailable

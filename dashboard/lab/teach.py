@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from core.adaptation.active import CANT_SAY, NOT_A_CELL, AccuracyEstimate
+from core.adaptation.active import CANT_SAY, NOT_A_CELL
+from core.adaptation.estimate import AccuracyEstimate
 from core.datasets import DatasetSpec
 from core.formatting import markdown_text, percent, plural
 from dashboard.lab import ANSWERS_PER_CLASS, LabContext, Laboratory, QuestionRound, crop
@@ -47,13 +48,13 @@ def progress(lab: Laboratory, spec: DatasetSpec) -> None:
 
 
 def estimate_line(estimate: AccuracyEstimate | None) -> str:
-    """'About 92 % of all your cells are read right now (81 to 98 %), before 54 %.'"""
+    """'12 named by you; of the other 140 about 92 % are read right now (81 to 98 %), 54 % before.'"""
     if estimate is None:
         return "How well it reads your cells is estimated after each screen."
     low, high = (100 * v for v in estimate.after_interval)
     return (
-        f"About {percent(estimate.after)} of your cells are read right now (95 % interval {low:.0f} to {high:.0f} %), "
-        f"{percent(estimate.before)} before."
+        f"{estimate.n} named by you; of {estimate.others} about {percent(estimate.after)} are read right now (95 % "
+        f"interval {low:.0f} to {high:.0f} %), {percent(estimate.before)} before."
     )
 
 

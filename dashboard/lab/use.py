@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.adaptation import profile as profiles
-from core.adaptation.active import AccuracyEstimate
+from core.adaptation.estimate import AccuracyEstimate
 from core.adaptation.profile import LabProfile, ProfileError
 from core.datasets import DatasetSpec
 from core.formatting import counted, percent, plural
@@ -199,7 +199,10 @@ def render(context: LabContext) -> None:
     estimate = lab.estimate
     plain, now = lab.learner.cells.probabilities, lab.probabilities
     if estimate is None:
-        st.info("Five answers that name a class are needed to estimate how well it reads.", icon=":material/info:")
+        st.info(
+            "Five answers that name a class are needed to estimate how well it reads.",
+            icon=":material/info:",
+        )
     else:
         with st.container(horizontal=True, gap="medium"):
             for title, share, interval in (
@@ -214,10 +217,19 @@ def render(context: LabContext) -> None:
                     delta_color="off",
                     delta_arrow="off",
                     width=260,
-                    help=f"The share of all your cells that is expected to be right. The {estimate.n} that you named "
-                    "were left out of teaching in turn and then read (cross-validation): that tells how far its "
-                    "confidence in the others may be trusted.",
+                    help=f"The share of {estimate.others} that is expected to be right; the {estimate.n} that you "
+                    "named don't count. They were left out of teaching in turn and then read (cross-validation): that "
+                    "tells how far its confidence in the others may be trusted.",
                 )
+        st.caption(
+            f"{estimate.n} named by you; the figures are of {estimate.others}. Its probabilities miss the share right "
+            f"by about {100 * estimate.calibration_error:.0f} points on average (calibration error); "
+            + (
+                f"it calls itself sure from {percent(estimate.confidence_threshold)} on."
+                if estimate.confidence_threshold < 1
+                else "so few answers don't allow it to call itself sure."
+            )
+        )
         _matrices(estimate, spec)
     show_class_counts(lab, plain, now, spec, key="lab_counts_after")
     changed = np.flatnonzero(plain.argmax(1) != now.argmax(1))

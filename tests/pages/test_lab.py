@@ -215,7 +215,7 @@ def test_what_was_taught_is_shown_kept_and_listed(taught):
     kept = profiles.find_profile("Ward 5")
     assert sum(kept.labelled.values()) == 25
     assert kept.cells == 30
-    assert "**Ward 5** · estimated" in texts(taught)
+    assert "**Ward 5** · 25 named by you; of the other 5 about" in texts(taught)
     assert lab(taught).saved_profile.name == "Ward 5"
 
 
@@ -324,7 +324,7 @@ def test_a_kept_laboratory_answers_on_classify_until_none_does(taught, run):
     page.query_params["profile"] = "Ward 5"
     page.run()
     assert not page.exception
-    assert "Answers as taught by your laboratory **Ward 5**: 25 cells, estimated" in texts(page)
+    assert "Answers as taught by your laboratory **Ward 5**: 25 named by you; of the other 5 about" in texts(page)
     drop(page, *batch(3))
     assert "taught by Ward 5" in page.subheader[0].help
     assert set(page.dataframe[1].value["Class"].str[:2]) == set(TRUTH)
