@@ -7,35 +7,48 @@ field, and what is no smear at all. It looks twice: at the crop that a model wou
 where the crop is only a part of it. Without the file, or where it is broken, the rules answer alone.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
+import onnxruntime as ort
 from PIL import Image
 
 from core.images.crop import Crop, CropSpec
-from core.images.framing import MeasuredPicture
+from core.images.framing import MeasuredPicture, cut_box, unit_by_shape
+from core.storage import cached_file
 
 CellKind = Literal["cell", "blank", "noise", "red_cells", "several_cells", "field", "photograph", "unclear"]
+KINDS: tuple[CellKind, ...] = get_args(CellKind)
+NETWORK_PATH = Path(__file__).resolve().parents[2] / "pretrained" / "cell_check.onnx"
+SIDE = 48  # px: what the network looks at
+INPUT, OUTPUT = "image", "probabilities"
 
-_SENTENCES: dict[str, str] = {
+_SENTENCES: dict[CellKind, str] = {
     "cell": "One cell.",
     "blank": "Nothing is to be seen here: no cell.",
     "noise": "Only noise is to be seen here: no cell.",
     "red_cells": "Only red cells or background are to be seen here: no white cell and no platelet.",
     "several_cells": "Several cells are to be seen here: cut them out, one a picture.",
     "field": "This is a whole microscope field: cut its cells out, one a picture.",
-    "photograph": "This does not look like a smear under a microscope: a photograph, drawing, text or the like.",
+    "photograph": "This does not look like a smear under a microscope, but like a photograph, a drawing or text.",
     "unclear": "Too blurred or too small to tell what it is.",
 }
-# What is wanted of a data set whose pictures are fields; what is wanted of any other is one cell.
+# What is fit for data sets whose pictures are fields; for any other it is one cell.
 _FIELD_KINDS = frozenset({"cell", "several_cells", "field"})
 
-_SIDE = 64  # px: what is looked at
 _MIN_SIDE = 20  # px of a picture or crop: less tells nothing
 _MIN_RANGE = 10.0  # grey levels between the 1st and the 99th percentile of a smoothed channel: less is blank
 _MAX_ROUGHNESS = 0.8  # of the variance that lies between neighbouring pixels; white noise has 1
+_WHOLE_SHARE = 0.9  # of a picture: a crop that holds less leaves a rest to look at
+_MIN_CELL = 0.5  # probability of a cell below which a crop is called none
+# One cell with neighbours is a cell: several cells are told where little speaks for one, and nothing else is likely.
+_MAX_SEVERAL, _MIN_ONE_OR_SEVERAL = 0.9, 0.8
+# As probable must it be that the picture as a whole is none of a cell, whatever the crop shows.
+_MIN_WHOLE: dict[CellKind, float] = {"photograph": 0.9, "noise": 0.9, "field": 0.98, "several_cells": 0.98}
 
 
 @dataclass(frozen=True)
@@ -57,9 +70,7 @@ class CellCheck:
     @property
     def sentence(self) -> str:
         """What it shows, for a person."""
-        if self.is_cell and self.unit == "field":
-            return "Blood cells."
-        return _SENTENCES[self.kind]
+        return "Blood cells." if self.is_cell and self.unit == "field" else _SENTENCES[self.kind]
 
 
 def check_crops(crops: np.ndarray, unit: str = "cell") -> list[CellCheck]:
@@ -67,38 +78,124 @@ def check_crops(crops: np.ndarray, unit: str = "cell") -> list[CellCheck]:
 
     ``unit`` 'cell' or 'field': what is wanted (`DatasetSpec.unit`).
     """
-    return [_by_rules(crop, unit) or CellCheck("field" if unit == "field" else "cell", 1.0, unit) for crop in crops]
+    small = _at_one_size(crops)
+    rules = ["unclear"] * len(crops) if crops.shape[1] < _MIN_SIDE else _by_rules(small)
+    return [_decide(rule, seen, None, unit) for rule, seen in zip(rules, _see(small), strict=True)]
 
 
 def check_pictures(pictures: Sequence[MeasuredPicture], crops: Sequence[Crop], spec: CropSpec) -> list[CellCheck]:
     """What each of ``pictures`` shows, cut out as ``crops`` (their boxes count, not their size) for models of ``spec``.
 
-    Raises `DecodeError` for one whose pixels can't be read.
+    The boxes are looked at anew, at a size of their own, so that the answer is the same for models of all sizes. Raises
+    `DecodeError` for a picture whose pixels can't be read.
     """
-    shown = [CellCheck("unclear", 0.0, spec.unit) if min(picture.shape) < _MIN_SIDE else None for picture in pictures]
-    at_one_size = [_resize(crop.pixels, _SIDE) for crop in crops]
-    checks = check_crops(np.stack(at_one_size), spec.unit) if at_one_size else []
-    return [tiny or check for tiny, check in zip(shown, checks, strict=True)]
+    if not pictures:
+        return []
+    cut = _at_one_size([cut_box(picture.pixels, crop.box) for picture, crop in zip(pictures, crops, strict=True)])
+    # Where the crop is but a part, the rest tells a field, a page, a photograph.
+    partial = [
+        _area(crop.box) < _WHOLE_SHARE * picture.shape[0] * picture.shape[1]
+        for picture, crop in zip(pictures, crops, strict=True)
+    ]
+    wholes = [picture.pixels for picture, part in zip(pictures, partial, strict=True) if part]
+    of_whole = iter(_see(_at_one_size(wholes)) if wholes else ())
+    checks = []
+    for picture, by_rule, seen, part in zip(pictures, _by_rules(cut), _see(cut), partial, strict=True):
+        whole, rule = next(of_whole) if part else None, by_rule
+        height, width = picture.shape
+        if min(height, width) < _MIN_SIDE:
+            rule = "unclear"
+        elif rule is None and spec.unit == "cell" and unit_by_shape(width, height, spec) == "field":
+            rule = _field_or_else(whole)
+        checks.append(_decide(rule, seen, whole, spec.unit))
+    return checks
 
 
-def _by_rules(crop: np.ndarray, unit: str) -> CellCheck | None:
-    """What plainly holds nothing; None for any other."""
-    if crop.shape[0] < _MIN_SIDE:
-        return CellCheck("unclear", 0.0, unit)
-    values = crop.astype(np.float32)
-    smooth = (values[:-1, :-1] + values[1:, :-1] + values[:-1, 1:] + values[1:, 1:]) / 4
-    low, high = np.quantile(smooth.reshape(-1, 3), (0.01, 0.99), axis=0)
-    if float((high - low).max()) < _MIN_RANGE:
-        return CellCheck("blank", 0.0, unit)
-    variance = float(values.var(axis=(0, 1)).sum())
-    between = float((np.diff(values, axis=0).var(axis=(0, 1)) + np.diff(values, axis=1).var(axis=(0, 1))).sum()) / 4
-    if between > _MAX_ROUGHNESS * variance:
-        return CellCheck("noise", 0.0, unit)
-    return None
+def _field_or_else(whole: np.ndarray | None) -> CellKind:
+    """What a picture shaped like a field is: one, unless it is plainly none of a smear."""
+    if whole is None:
+        return "field"
+    seen = dict(zip(KINDS, whole, strict=True))
+    other = max(("photograph", "noise", "blank", "red_cells"), key=seen.__getitem__)
+    return other if seen[other] > 0.5 else "field"
 
 
-def _resize(pixels: np.ndarray, side: int) -> np.ndarray:
-    if pixels.shape[:2] == (side, side):
-        return pixels
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0))
+def _decide(rule: CellKind | None, seen: np.ndarray | None, whole: np.ndarray | None, unit: str) -> CellCheck:
+    """The answer from the ``rule`` that holds (None: none does) and what the network sees in the crop and the whole."""
+    wanted: CellKind = "field" if unit == "field" else "cell"
+    if rule:
+        return CellCheck(rule, 0.0, unit)
+    if seen is None:
+        return CellCheck(wanted, 1.0, unit)
+    of_crop = dict(zip(KINDS, seen.tolist(), strict=True))
+    if unit == "field":
+        score = sum(of_crop[kind] for kind in _FIELD_KINDS)
+        likeliest = max(KINDS, key=lambda kind: of_crop[kind] if kind not in _FIELD_KINDS else score)
+        return CellCheck(wanted if likeliest in _FIELD_KINDS else likeliest, score, unit)
+    score = of_crop["cell"]
+    if whole is not None:
+        of_whole = dict(zip(KINDS, whole.tolist(), strict=True))
+        for kind, least in _MIN_WHOLE.items():
+            if of_whole[kind] >= least:
+                return CellCheck(kind, min(score, of_whole["cell"]), unit)
+    several = of_crop["several_cells"]
+    if score >= _MIN_CELL or (several < _MAX_SEVERAL and score + several >= _MIN_ONE_OR_SEVERAL):
+        return CellCheck("cell", score, unit)
+    return CellCheck(max(KINDS[1:], key=of_crop.__getitem__), score, unit)
+
+
+def _by_rules(crops: np.ndarray) -> list[CellKind | None]:
+    """What plainly holds nothing among ``crops`` uint8 (N, S, S, 3); None for any other."""
+    values = crops.astype(np.float32)
+    smooth = (values[:, :-1, :-1] + values[:, 1:, :-1] + values[:, :-1, 1:] + values[:, 1:, 1:]) / 4
+    ranked = np.sort(smooth.astype(np.uint8).reshape(len(crops), smooth.shape[1] * smooth.shape[2], 3), axis=1)
+    low, high = (ranked[:, round(share * (ranked.shape[1] - 1))].astype(float) for share in (0.01, 0.99))
+    variance = values.var(axis=(1, 2)).sum(1)
+    between = (np.diff(values, axis=1).var(axis=(1, 2)) + np.diff(values, axis=2).var(axis=(1, 2))).sum(1) / 4
+    blank, noise = (high - low).max(1) < _MIN_RANGE, between > _MAX_ROUGHNESS * variance
+    return ["blank" if b else "noise" if n else None for b, n in zip(blank, noise, strict=True)]
+
+
+def _see(crops: np.ndarray) -> np.ndarray | list[None]:
+    """Probabilities float (N, 8) of `KINDS` of ``crops`` uint8 (N, SIDE, SIDE, 3); None each without the network."""
+    network = _network()
+    if network is None:
+        return [None] * len(crops)
+    return network.run([OUTPUT], {INPUT: crops})[0]
+
+
+def _network() -> ort.InferenceSession | None:
+    try:
+        return _open(NETWORK_PATH)
+    except FileNotFoundError:
+        return None
+
+
+@cached_file(maxsize=2)
+def _open(path: Path) -> ort.InferenceSession | None:
+    """The network in ``path``; None where it can't be read or is of another kind."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        kinds = json.loads(session.get_modelmeta().custom_metadata_map["kinds"])
+        seen = session.run([OUTPUT], {INPUT: np.zeros((1, SIDE, SIDE, 3), np.uint8)})[0]
+    except Exception:  # ONNX Runtime raises kinds of its own that derive from Exception only
+        return None
+    fits = kinds == list(KINDS) and seen.shape == (1, len(KINDS)) and bool(np.isfinite(seen).all())
+    return session if fits else None
+
+
+def _at_one_size(pictures: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """``pictures`` uint8 (H, W, 3), each squeezed to a square of `SIDE` px: (N, SIDE, SIDE, 3)."""
+    squeezed = np.empty((len(pictures), SIDE, SIDE, 3), np.uint8)
+    for place, pixels in zip(squeezed, pictures, strict=True):
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        place[:] = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0))
+    return squeezed
+
+
+def _area(box: tuple[int, int, int, int]) -> int:
+    left, top, right, bottom = box
+    return (right - left) * (bottom - top)

@@ -16,12 +16,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from core.formatting import natural_key
-from core.images import crop, red_cells
+from core.formatting import counted, natural_key
+from core.images import crop, red_cells, scale_groups
 from core.images.crop import NEARLY_SQUARE, Crop, CropMode, CropSpec
 from core.images.decode import DecodedPicture, DecodeError, decode, header_shape, read_file
 from core.images.nucleus import WhiteCell, find_white_cell
 from core.images.red_cells import CircleCoverage, RedCellSize, Scale
+from core.images.scale_groups import GroupSize
 
 T = TypeVar("T")
 
@@ -151,6 +152,9 @@ class BatchScale:
 
     ``searches``: whether cells are looked for at all; not where models take whole fields. ``same_domain``: whether all
     pictures have the shapes of one domain; a whole field among crops has another scale and is left to its shape.
+    ``groups``: where the pictures plainly have several scales, what each part of them says and how large things are in
+    it, the largest part first; ``scale`` and ``red_cells`` are then those of the largest part, and the note tells of
+    all.
     """
 
     spec: CropSpec
@@ -159,12 +163,20 @@ class BatchScale:
     min_contrast: float
     searches: bool = True
     same_domain: bool = False
+    groups: tuple[tuple[GroupSize, "BatchScale"], ...] = ()
+
+    @property
+    def note(self) -> str:
+        """At which scale, or scales, the pictures are cut, in words for a person."""
+        return self.scale.note
 
     def window(self, picture: MeasuredPicture) -> CropWindow:
         """Where in ``picture``, of the same laboratory, the frame lies."""
         height, width = picture.shape
         if not self.searches or (not self.same_domain and unit_by_shape(width, height, self.spec) != self.spec.unit):
             return CropWindow()
+        if self.groups and _shape_leaves_doubt(picture, self.spec):
+            return self.groups[scale_groups.nearest(picture, [sizes for sizes, _ in self.groups])][1].window(picture)
         cell = picture.cell(self.red_cells.diameter if self.red_cells else None)
         if cell and cell.contrast < self.min_contrast:
             cell = None
@@ -224,14 +236,48 @@ def measure_batch(
     """
     if spec.stretched or spec.unit != "cell":
         return BatchScale(spec, red_cells.OFFICIAL, None, 0.0, searches=False)
-    pictures = sorted(pictures, key=lambda picture: natural_key(picture.name))
+    pictures, asked = sorted(pictures, key=lambda picture: natural_key(picture.name)), len(pictures)
     same_domain = [p for p in pictures if unit_by_shape(p.shape[1], p.shape[0], spec) == spec.unit]
     pictures, alike = (same_domain, len(same_domain) == len(pictures)) if same_domain else (pictures, True)
-    doubtful = [
-        p
-        for p in pictures
-        if side is not None or p.shape[0] == p.shape[1] or not red_cells.has_official_shape(*p.shape[::-1], spec)
-    ]
+    together = _measure_together(pictures, spec, side, alike)
+    doubtful = [p for p in pictures if _shape_leaves_doubt(p, spec)]
+    parts = scale_groups.split(doubtful) if side is None else [doubtful]
+    if len(parts) > 1:
+        scales = [_measure_together(part, spec, None, True) for part in parts]
+        together = replace(
+            together,
+            scale=replace(scales[0].scale, note=_groups_note(parts, scales)),
+            red_cells=scales[0].red_cells,
+            groups=tuple((scale_groups.size_of(part), scale) for part, scale in zip(parts, scales, strict=True)),
+        )
+    if aside := asked - len(pictures):
+        together = replace(together, scale=replace(together.scale, note=f"{together.note} {_fields_note(aside)}"))
+    return together
+
+
+def _shape_leaves_doubt(picture: MeasuredPicture, spec: CropSpec) -> bool:
+    """Whether the scale of ``picture`` is to be measured: not where few but the parent set's crops have its shape."""
+    height, width = picture.shape
+    return height == width or not red_cells.has_official_shape(width, height, spec)
+
+
+def _groups_note(parts: Sequence[Sequence[MeasuredPicture]], scales: Sequence[BatchScale]) -> str:
+    told = [f"{counted(len(part), 'picture')}: {scale.note}" for part, scale in zip(parts, scales, strict=True)]
+    return f"These pictures have {len(parts)} scales, as of {len(parts)} laboratories or magnifications. " + " ".join(
+        told
+    )
+
+
+def _fields_note(number: int) -> str:
+    verb = "is a whole field" if number == 1 else "are whole fields"
+    return f"{counted(number, 'picture')} among them {verb}: not looked for cells, cut these out one a picture."
+
+
+def _measure_together(
+    pictures: Sequence[MeasuredPicture], spec: CropSpec, side: float | None, alike: bool
+) -> BatchScale:
+    """What ``pictures`` of crops, sorted, say at one scale; ``alike``: whether none but these are in the batch."""
+    doubtful = [p for p in pictures if side is not None or _shape_leaves_doubt(p, spec)]
     measured = red_cells.red_cell_size([p.circle_coverage for p in spread_evenly(doubtful, red_cells.MAX_MEASURED)])
     red_cell = measured.diameter if measured else None
     found = [p.cell(red_cell) for p in spread_evenly(pictures, MAX_SAMPLED)]

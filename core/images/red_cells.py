@@ -144,6 +144,13 @@ def red_cell_size(measures: Sequence[CircleCoverage | None]) -> RedCellSize | No
     return RedCellSize(diameter, spread, int(agrees.sum()), sharpness)
 
 
+def best_diameter(coverage: CircleCoverage) -> float:
+    """The diameter in px at which one picture's ``coverage`` is highest, by the rule of `red_cell_size`."""
+    curve, factor = coverage
+    radius, _ = _peak(curve - np.linspace(curve[0], curve[-1], len(curve)), np.log(_RADII))
+    return float(2 * np.exp(radius) * factor * _CORRECTION)
+
+
 def _peak(curve: np.ndarray, positions: np.ndarray) -> tuple[float, float]:
     """Place and height of the highest point of ``curve``, between its samples by a parabola."""
     k = int(np.clip(curve.argmax(), 1, len(curve) - 2))
