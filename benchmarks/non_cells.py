@@ -1,5 +1,6 @@
 """Drawn pictures that show no cell of a patient, by family: what `benchmarks.cell_check` fits on and measures with."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -8,10 +9,11 @@ from scipy import ndimage
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
-_WORDS = (
+_WORDS = re.split(
+    " ",
     "the cell blood count result patient page total of and in report smear laboratory Monday invoice number value high "
-    "low range dear please find attached table figure 12.5 4,380 07/11 % µl room access system window file edit view"
-).split()
+    "low range dear please find attached table figure 12.5 4,380 07/11 % µl room access system window file edit view",
+)
 _SKIN = np.array([[236, 200, 180], [224, 172, 140], [198, 134, 100], [141, 85, 60], [90, 56, 40]], float)
 
 

@@ -83,7 +83,7 @@ def size_of(pictures: Sequence[Measured]) -> GroupSize:
 
 
 def nearest(picture: Measured, groups: Sequence[GroupSize]) -> int:
-    """Number of the one of ``groups`` that ``picture`` is of: by its shape, and by its sizes where shapes don't tell."""
+    """Number of the one of ``groups`` that ``picture`` is of: by its shape, where that leaves doubt by its sizes."""
     of_shape = [k for k, group in enumerate(groups) if picture.shape in group.shapes]
     if not of_shape:
         side = np.log(min(picture.shape))
