@@ -36,6 +36,8 @@ GATE_MEANS = "gate_means.safetensors"
 IMPORTANCES = "importances.json"
 ROBUSTNESS = "robustness.json"
 OOD = "ood.safetensors"
+ALARM = "alarm.onnx"
+EXTERNAL_CALIBRATION = "external_calibration.json"
 EXTERNAL_VALIDATION = "external_validation.json"
 EXEMPLARS = "exemplars.safetensors"
 CARD = "card.md"
@@ -271,6 +273,16 @@ class Run:
     def ood_path(self) -> Path:
         """The file of its `core.inference.ood.OODDetector`, which trees and combinations don't have."""
         return self._file(OOD)
+
+    @property
+    def alarm_path(self) -> Path:
+        """The file of its `core.inference.alarm.AbnormalCellAlarm`, which need not exist."""
+        return self.path / ALARM
+
+    @property
+    def external_calibration_path(self) -> Path:
+        """The file of its `core.inference.laboratory.ExternalCalibration`, which need not exist."""
+        return self.path / EXTERNAL_CALIBRATION
 
     @property
     def exemplars_path(self) -> Path:

@@ -19,6 +19,7 @@ from core.formatting import capitalized, counted
 from core.images.crop import CropMode
 from core.images.decode import DecodeError, decode
 from core.images.framing import BatchScale, CropWindow, MeasuredPicture, measure_batch, unit_by_shape
+from core.inference.laboratory import Laboratory
 from core.inference.predictor import Prediction, Predictor
 from core.progress import Progress, time_left
 
@@ -128,8 +129,8 @@ class Result:
 
     @property
     def agree(self) -> bool:
-        """Whether all chosen models name the same class."""
-        return len({r.predicted for r in self.predictions}) == 1
+        """Whether all chosen models name the same class; where no cell is there is nothing to agree on."""
+        return not self.lead.is_cell or len({r.predicted for r in self.predictions}) == 1
 
     @property
     def to_check(self) -> bool:
@@ -138,8 +139,13 @@ class Result:
 
     @property
     def no_cell_found(self) -> bool:
-        """True where a white cell was looked for and none found."""
-        return self.lead.cell_missing
+        """True where a white cell was looked for and none found, though the picture seems to show one."""
+        return self.lead.is_cell and self.lead.cell_missing
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether the alarm for abnormal cells is raised by any of the models."""
+        return any(prediction.verdict.alarm.raised for prediction in self.predictions)
 
 
 @dataclass
@@ -361,7 +367,7 @@ class UploadSession:
         if changed:
             cells = [self.cells[i] for i in changed]
             pictures = [MeasuredPicture(cell.pixels, cell.name, cell.notes) for cell in cells]
-            predictions = predictor.stream(pictures, [windows[i] for i in changed])
+            predictions = predictor.stream(pictures, [windows[i] for i in changed], Laboratory())
             answered |= {c.id: p for c, p in zip(cells, predictions, strict=True) if isinstance(p, Prediction)}
         for identity in windows:
             waiting.pop(identity)
@@ -369,12 +375,28 @@ class UploadSession:
     def results(self, predictors: Sequence[Predictor]) -> list[Result]:
         """All cells that every one of ``predictors`` has answered, in the order in which they came."""
         waiting = [self.pending(predictor) for predictor in predictors]
-        answered = [self._predictions[predictor.key] for predictor in predictors]
-        return [
-            Result(cell, tuple(of_one[cell.id] for of_one in answered))
-            for cell in self.cells.values()
-            if not any(cell.id in of_one for of_one in waiting)
-        ]
+        done = [cell for cell in self.cells.values() if not any(cell.id in of_one for of_one in waiting)]
+        decided = [self._decided(predictor, done) for predictor in predictors]
+        return [Result(cell, tuple(of_one[cell.id] for of_one in decided)) for cell in done]
+
+    def laboratory(self, predictor: Predictor) -> Laboratory:
+        """What the uploads that ``predictor`` has answered say together of where they come from."""
+        answered, waiting = self._predictions.get(predictor.key, {}), self.pending(predictor)
+        uploads = (i for i, cell in self.cells.items() if cell.truth is None and i not in waiting)
+        return predictor.laboratory_of(answered[i] for i in uploads)
+
+    def _decided(self, predictor: Predictor, cells: Sequence[UploadedCell]) -> dict[str, Prediction]:
+        """The predictions for ``cells`` by id, with the verdicts that the uploads' laboratory calls for; the samples
+        come from the model's own.
+        """
+        answered = self._predictions[predictor.key]
+        by_id = {}
+        for are_samples in (False, True):
+            part = [cell for cell in cells if (cell.truth is not None) == are_samples]
+            laboratory = Laboratory() if are_samples else self.laboratory(predictor)
+            predictions = predictor.decide_again([answered[cell.id] for cell in part], laboratory)
+            by_id |= {c.id: p for c, p in zip(part, predictions, strict=True) if isinstance(p, Prediction)}
+        return by_id
 
 
 SESSIONS = "classify_trays"

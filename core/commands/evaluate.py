@@ -164,7 +164,7 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
     shares = {kind: f"{share:.1%}" for kind, share in figures["verdicts"].items()}
     print(
         f"  said to a person: sure {shares['sure']}, unsure {shares['unsure']}, "
-        f"foreign {shares['out_of_distribution']}; sure and wrong: {shares['confident_and_wrong']}"
+        f"not a cell {shares['not_a_cell']}; sure and wrong: {shares['confident_and_wrong']}"
     )
     print("       " + "".join(f"{code:>6}" for code in run.codes))
     for code, row in zip(present_codes, figures["confusion"], strict=True):

@@ -14,12 +14,13 @@ from core import runs
 from core.datasets import get_dataset
 from core.datasets.folders import walk_files
 from core.errors import HemaLensError
-from core.formatting import RESEARCH_LINE, listed, milliseconds, natural_key, percent
+from core.formatting import RESEARCH_LINE, milliseconds, natural_key, percent
 from core.images.decode import SUFFIXES, DecodeError
 from core.images.framing import BatchScale, CropWindow, MeasuredPicture
+from core.inference.laboratory import Laboratory
 from core.inference.predictor import Prediction, Predictor
 from core.inference.scope import class_scope_text, on_trusted_split
-from core.inference.serialise import Answered, to_json
+from core.inference.serialise import Answered, remarks, to_json
 from core.runs import Run
 
 DEFAULT_DATASET = "bloodmnist"
@@ -36,7 +37,8 @@ def add_parser(subparsers: Any) -> None:
         help="say the class of pictures of cells, or of whole fields",
         description="Say the class of pictures (of single cells, or of whole fields where a data set teaches them), "
         "with probabilities and milliseconds, and one of three verdicts: sure, unsure (with the classes that it may "
-        "be), or foreign (the picture does not look like those that the model knows). "
+        "be), or not a cell (with what the picture shows instead). Cells that may be abnormal raise an alarm, and a "
+        "batch from another microscope or stain is told. "
         "A file that can't be read gets an error line of its own, the others are still answered; "
         f"the exit status is then 1. {RESEARCH_LINE}",
     )
@@ -77,13 +79,14 @@ def handle(arguments: argparse.Namespace) -> int:
     pictures = [MeasuredPicture(path) for path in expand(arguments.image_path)]
     auto = arguments.framing == "auto"
     scale = predictor.scale(pictures, arguments.side) if auto else _WINDOWS[arguments.framing]
-    predictions = predictor.stream(pictures, scale)
+    laboratory = predictor.sample_laboratory(pictures, scale)
+    predictions = predictor.stream(pictures, scale, laboratory)
     if arguments.json:
         answered = (p if isinstance(p, DecodeError) else Answered((p,)) for p in predictions)
-        document = to_json(answered, [predictor], scale if isinstance(scale, BatchScale) else None)
+        document = to_json(answered, [predictor], [laboratory], scale if isinstance(scale, BatchScale) else None)
         print(json.dumps(document, indent=1, ensure_ascii=False))
         return 1 if any("error" in result for result in document["results"]) else 0
-    return _print_lines(predictor, scale, [picture.name for picture in pictures], predictions)
+    return _print_lines(predictor, scale, laboratory, [picture.name for picture in pictures], predictions)
 
 
 def _predictor(arguments: argparse.Namespace) -> Predictor:
@@ -142,6 +145,7 @@ def expand(patterns: list[str]) -> list[Path]:
 def _print_lines(
     predictor: Predictor,
     scale: BatchScale | CropWindow,
+    laboratory: Laboratory,
     names: list[str],
     predictions: Iterator[Prediction | DecodeError],
 ) -> int:
@@ -161,35 +165,28 @@ def _print_lines(
         print(f"Answers as taught by your laboratory {predictor.name}.")
     if isinstance(scale, BatchScale) and scale.scale.source != "official":
         print(f"Framing: {scale.scale.note}")
+    if note := predictor.laboratory_note(laboratory):
+        print(note)
     print(flush=True)
     for prediction in predictions:
         if isinstance(prediction, DecodeError):
             print(f"error: {printable(str(prediction))}", file=sys.stderr, flush=True)
             status = 1
             continue
-        notes = [*_remarks(prediction, predictor), *prediction.notes]
+        notes = [*remarks(prediction, spec), *prediction.notes]
         order = np.argsort(-prediction.probabilities)[:TOP_CLASSES]
         likeliest = (f"{spec.codes[i]:<3} {percent(prediction.probabilities[i]):>6}" for i in order)
+        probable = "   ".join(likeliest)
+        probable = probable if prediction.is_cell else " " * len(probable)
         winner = spec.classes[order[0]]
+        named = f"{winner.code}  {winner.name}" if prediction.is_cell else ""
         print(
-            f"{printable(prediction.name):<{name_width}}  {winner.code + '  ' + winner.name:<{class_width}}  "
-            f"{prediction.verdict.word:<7}  {'   '.join(likeliest)}  {milliseconds(prediction.milliseconds):>8}"
+            f"{printable(prediction.name):<{name_width}}  {named:<{class_width}}  "
+            f"{prediction.verdict.word:<10}  {probable}  {milliseconds(prediction.milliseconds):>8}"
             + (f"  ({'; '.join(notes)})" if notes else ""),
             flush=True,
         )
     return status
-
-
-def _remarks(prediction: Prediction, predictor: Predictor) -> Iterator[str]:
-    """What a person should know of the answer beside the class."""
-    verdict, spec = prediction.verdict, predictor.spec
-    if prediction.cell_missing:
-        yield "no white cell found: look yourself"
-    if verdict.kind == "unsure":
-        yield f"one of {', '.join(spec.codes[k] for k in verdict.classes)}"
-    elif prediction.is_ood:
-        unusual = f": {listed(verdict.unusual)} unusual" if verdict.unusual else ""
-        yield f"does not look like the {spec.unit}s this model knows{unusual}"
 
 
 def _pixels(text: str) -> float:

@@ -17,6 +17,7 @@ from core.evaluation.metrics import balanced_accuracy
 from core.evaluation.uncertainty import uncertainty_summary
 from core.images.framing import as_picture
 from core.images.red_cells import Scale
+from core.inference.laboratory import Laboratory
 from core.inference.predictor import Prediction, Predictor, VerdictKind
 from core.probabilities import wilson_interval
 from core.progress import Progress, Report, silent
@@ -111,17 +112,19 @@ def validate_externally(run: Run, lab: LabPictures, report: Report = silent) -> 
     labels, present = labels_for_run(lab, run)
     predictor, pictures = Predictor(run), [as_picture(pixels) for pixels in lab.pixels]
     scale, predictions = predictor.scale(pictures), []
-    for prediction in predictor.stream(pictures, scale):
+    for prediction in predictor.stream(pictures, scale, Laboratory()):
         assert isinstance(prediction, Prediction)  # they are decoded already
         predictions.append(prediction)
         report(Progress(len(predictions), len(lab), "asking the model", "picture"))
+    laboratory = predictor.laboratory_of(predictions)
+    predictions = [p for p in predictor.decide_again(predictions, laboratory) if isinstance(p, Prediction)]
     probabilities = np.stack([prediction.probabilities for prediction in predictions])
     wrong = probabilities.argmax(1) != labels
     kinds, told = np.array([prediction.verdict.kind for prediction in predictions]), np.zeros(probabilities.shape, bool)
     for row, prediction in zip(told, predictions, strict=True):
         row[list(prediction.verdict.classes)] = True
     shares = {kind: float((kinds == kind).mean()) for kind in get_args(VerdictKind)}
-    figures = external_metrics(labels, probabilities, present, lab.slides, predictor.threshold) | {
+    figures = external_metrics(labels, probabilities, present, lab.slides, predictor.thresholds_at(laboratory)[1]) | {
         "verdicts": shares | {"confident_and_wrong": float(((kinds == "sure") & wrong).mean())},
         "uncertainty": uncertainty_summary(labels, probabilities, told),
     }

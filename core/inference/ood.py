@@ -147,6 +147,12 @@ class ClassGaussians:
     residual_precision: float
     unit_distance: float = 1.0
 
+    def displacement(self, vectors: np.ndarray) -> np.ndarray:
+        """By how much ``vectors`` (N, K) together lie beside the means of the classes nearest to them: (K,)."""
+        nearest = self.squared_distances(vectors).argmin(1)
+        means = self.means.astype(np.float32)[nearest] * self.scale + self.origin
+        return np.median(vectors - means, axis=0)
+
     def squared_distances(self, vectors: np.ndarray) -> np.ndarray:
         """Squared distance of ``vectors`` (N, K) to the mean of each class, in units of ``unit_distance``: float64 (N,
         c).
@@ -228,6 +234,10 @@ class OODDetector:
     embedding_gaussians: ClassGaussians
     statistics_gaussians: dict[str, ClassGaussians]
     threshold: float
+
+    def own_part(self, embeddings: np.ndarray) -> np.ndarray:
+        """The first numbers of ``embeddings`` (N, K or more), those that it was fitted on: (N, K)."""
+        return embeddings[:, : len(self.embedding_gaussians.origin)]
 
     def ood_score(self, embeddings: np.ndarray, crops: np.ndarray | None = None) -> np.ndarray:
         """How far from the known cells pictures lie, float64 (N,): 1 or more is out of distribution.

@@ -1,11 +1,18 @@
 """The one way from pictures to predictions: a `Predictor` takes bytes, paths or arrays, one, hundreds or a stream, and
-yields a `Prediction` for each: the crop, probabilities, the prediction set, a verdict (sure, unsure, or out of
-distribution), the OOD score and notes.
+yields a `Prediction` for each: the crop, probabilities, and a `Verdict`, which answers what a person must know of it.
+
+Four questions, each answered where it belongs. Is this a cell? A picture tells (`core.images.cell_check`), whatever
+model is asked. Is this laboratory known? All pictures of a batch together tell (`core.inference.laboratory`). Is this
+cell odd among its like? Its distance from the known cells, or from its own batch, tells (`core.inference.ood`). May it
+be abnormal? The alarm tells (`core.inference.alarm`), which no profile silences.
+
+What is measured (`Evidence`) is kept apart from what is said of it, so that verdicts follow when more pictures of a
+batch come in, and nothing is measured twice.
 """
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Literal, Protocol
@@ -13,21 +20,44 @@ from typing import Literal, Protocol
 import numpy as np
 
 from core.datasets.base import DatasetSpec, ImageRows
+from core.formatting import natural_key
+from core.images.cell_check import CellCheck, check_crops, check_pictures
 from core.images.crop import Crop
 from core.images.decode import DecodeError
-from core.images.framing import BatchScale, CropWindow, Picture, as_picture, measure_batch, shape_warning
+from core.images.framing import (
+    MAX_SAMPLED,
+    BatchScale,
+    CropWindow,
+    MeasuredPicture,
+    Picture,
+    as_picture,
+    measure_batch,
+    shape_warning,
+    spread_evenly,
+)
 from core.inference import engine
-from core.inference.ood import InvalidDetector, OODDetector, detector_of, image_statistics, unusual_groups
+from core.inference.alarm import Alarm, alarm_of
+from core.inference.laboratory import (
+    ExternalCalibration,
+    Laboratory,
+    external_calibration_of,
+    judge_laboratory,
+    laboratory_note,
+    ood_scores,
+)
+from core.inference.ood import OODDetector, detector_of, image_statistics, unusual_groups
 from core.inference.scope import spec_for
-from core.probabilities import class_thresholds, prediction_sets, softmax
+from core.probabilities import class_thresholds, softmax, spoken_sets
 from core.progress import Progress, Report, batches, silent
 from core.runs import Run
 
-VerdictKind = Literal["sure", "unsure", "out_of_distribution"]
+VerdictKind = Literal["sure", "unsure", "not_a_cell"]
 
 CONFIDENT_PRECISION = 0.995
 MIN_CONFIDENCE_THRESHOLD = 0.5
 FALLBACK_CONFIDENCE_THRESHOLD = 0.9
+NEVER_SURE = 1.01  # a threshold that no probability reaches: nobody measured what confidence is worth
+CAUTION_FROM = 0.25  # score of the alarm from which, raised or not, no answer is sure
 _MIN_VAL_CELLS = 200
 
 
@@ -36,29 +66,101 @@ class Verdict:
     """How an answer may be said.
 
     ``kind`` 'sure': ``classes`` is the one; 'unsure': ``classes`` is the prediction set, likeliest first, at least the
-    two likeliest; 'out_of_distribution': the picture does not look like the cells that the model knows, ``classes`` are
-    the two nearest in the model's eyes, the nearest first. ``ood_score``: 1 or more is out of distribution, 0 where
-    nothing could be measured. ``unusual``: which of 'colour', 'scale', 'texture' of such a picture are unusual, the
-    most unusual first; () where none of them alone is.
+    two likeliest; 'not_a_cell': ``check`` says what the picture shows instead, ``classes`` is empty. ``alarm``: whether
+    the cell may be abnormal; such a cell is never sure. ``ood_score``: how odd the cell is among its like, 1 or more is
+    odd, and never sure; 0 where nothing could be measured. ``unusual``: which of 'colour', 'scale', 'texture' of an odd
+    one are unusual, the most unusual first; () where none of them alone is.
     """
 
     kind: VerdictKind
     classes: tuple[int, ...]
+    alarm: Alarm = Alarm()
     ood_score: float = 0.0
     unusual: tuple[str, ...] = ()
+    check: CellCheck = CellCheck("cell", 1.0)
 
     @property
     def word(self) -> str:
-        """The kind as a person reads it: 'sure', 'unsure' or 'foreign'."""
-        return "foreign" if self.kind == "out_of_distribution" else self.kind
+        """The kind as a person reads it: 'sure', 'unsure' or 'not a cell'."""
+        return self.kind.replace("_", " ")
+
+    @property
+    def is_cell(self) -> bool:
+        """Whether the picture shows what the model is about: one cell, or a field where it reads fields."""
+        return self.kind != "not_a_cell"
+
+    @property
+    def is_odd(self) -> bool:
+        """Whether the cell does not look like its like."""
+        return self.is_cell and self.ood_score >= 1
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured of N crops, before anything is said of them; a row a crop.
+
+    ``probabilities`` float64 (N, C) as they hold at home; ``checks``: what each picture shows; ``cell_missing`` bool
+    (N,): a white cell was looked for and none found. ``embeddings`` float32 (N, K) and
+    ``statistics`` float32 (N, F): what the run's detector asks for, ``alarm_scores`` float64 (N,): None where nothing
+    does.
+    """
+
+    probabilities: np.ndarray
+    checks: tuple[CellCheck, ...]
+    cell_missing: np.ndarray
+    embeddings: np.ndarray | None = None
+    statistics: np.ndarray | None = None
+    alarm_scores: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def is_cell(self) -> np.ndarray:
+        """Bool (N,): which pictures show what the model is about."""
+        return np.array([check.is_cell for check in self.checks], bool)
+
+    def rows(self, chosen: Sequence[int] | np.ndarray) -> "Evidence":
+        """Those of the crops ``chosen`` (int indexes), in that order."""
+        chosen = np.asarray(chosen, int)
+
+        def part(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[chosen]
+
+        return Evidence(
+            self.probabilities[chosen],
+            tuple(self.checks[i] for i in chosen),
+            self.cell_missing[chosen],
+            part(self.embeddings),
+            part(self.statistics),
+            part(self.alarm_scores),
+        )
+
+    @staticmethod
+    def join(parts: Sequence["Evidence"]) -> "Evidence":
+        """``parts`` of one predictor, one after another; at least one."""
+
+        def joined(values: list[np.ndarray | None]) -> np.ndarray | None:
+            there = [value for value in values if value is not None]
+            return np.concatenate(there) if len(there) == len(values) else None
+
+        return Evidence(
+            np.concatenate([part.probabilities for part in parts]),
+            tuple(check for part in parts for check in part.checks),
+            np.concatenate([part.cell_missing for part in parts]),
+            joined([part.embeddings for part in parts]),
+            joined([part.statistics for part in parts]),
+            joined([part.alarm_scores for part in parts]),
+        )
 
 
 @dataclass(frozen=True)
 class Prediction:
     """What a predictor makes of one picture: what it saw of it (``crop``, cut at ``window``) and its answer.
 
-    ``probabilities`` float64 (C,); ``threshold``: the top probability, 0 to 1, from which it is sure; ``milliseconds``:
-    the picture's share of its batch; ``name`` of the picture and ``notes`` on it, for a person.
+    ``probabilities`` float64 (C,), calibrated for the picture's laboratory; ``threshold``: the top probability from
+    which it is sure, `NEVER_SURE` where nothing is; ``milliseconds``: the picture's share of its batch; ``name`` of the
+    picture and ``notes`` on it, for a person. ``evidence``: what it rests on.
     """
 
     name: str
@@ -68,11 +170,12 @@ class Prediction:
     verdict: Verdict
     threshold: float
     milliseconds: float
+    evidence: Evidence
     notes: tuple[str, ...] = ()
 
     @property
     def predicted(self) -> int:
-        """Index of the likeliest class."""
+        """Index of the likeliest class, if the picture shows a cell."""
         return int(self.probabilities.argmax())
 
     @property
@@ -82,7 +185,7 @@ class Prediction:
 
     @property
     def prediction_set(self) -> tuple[int, ...]:
-        """Classes that it may be, likeliest first; of a picture out of distribution the two nearest."""
+        """Classes that it may be, likeliest first; () where no cell is."""
         return self.verdict.classes
 
     @property
@@ -91,9 +194,9 @@ class Prediction:
         return self.verdict.kind == "sure"
 
     @property
-    def is_ood(self) -> bool:
-        """Whether the picture is out of distribution."""
-        return self.verdict.kind == "out_of_distribution"
+    def is_cell(self) -> bool:
+        """Whether the picture shows a cell: what shows none is in no count, share or chart."""
+        return self.verdict.is_cell
 
     @property
     def cell_missing(self) -> bool:
@@ -111,31 +214,30 @@ class HeadLike(Protocol):
 
 @dataclass(frozen=True)
 class BatchOutput:
-    """Answers for N crops: ``logits`` (N, C), ``probabilities`` float64 (N, C), ``milliseconds`` float64 (N,).
-
-    ``embeddings`` float32 (N, K): where the network puts the crops; None for a run that can't tell.
-    """
+    """Answers for N crops of one laboratory: ``logits`` (N, C), ``milliseconds`` float64 (N,), and the ``evidence``."""
 
     logits: np.ndarray
-    probabilities: np.ndarray
-    embeddings: np.ndarray | None
     milliseconds: np.ndarray
-    _crops: np.ndarray | ImageRows
+    evidence: Evidence
     _predictor: "Predictor"
 
     def __len__(self) -> int:
-        return len(self.probabilities)
+        return len(self.evidence)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Float64 (N, C), as they hold at home."""
+        return self.evidence.probabilities
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """One a crop, made when first asked for."""
-        who = self._predictor
-        return decide_verdicts(who.detector, self.probabilities, self.embeddings, self._crops, who.threshold)
+        """One a crop, made when first asked for, all of them taken for one laboratory's."""
+        return self._predictor.decide(self.evidence, self._predictor.laboratory(self.evidence))[1]
 
 
 class Predictor:
     """``run`` as it is, or with a ``head`` that a laboratory taught it, which brings a ``detector`` (None: nothing is
-    out of distribution) and a ``threshold`` of its own.
+    odd) and a ``threshold`` of its own.
 
     ``side``: of the square to cut out, px of the laboratory's pictures; None where the pictures tell. ``name``: of the
     laboratory's profile, '' for a run as it is, ``version``: which one of that name. Made anew for each piece of work:
@@ -168,18 +270,28 @@ class Predictor:
 
     @property
     def threshold(self) -> float:
-        """The top probability, 0 to 1, from which an answer counts as sure."""
+        """The top probability, 0 to 1, from which an answer counts as sure at the model's own laboratory."""
         return confidence_threshold(self.run) if self._threshold is None else self._threshold
 
     @property
+    def set_thresholds(self) -> np.ndarray:
+        """From which probability on a class belongs into the prediction set there: float (C,)."""
+        return self._detector.set_thresholds if self.head and self._detector else prediction_set_thresholds(self.run)
+
+    @property
     def detector(self) -> OODDetector | None:
-        """What tells pictures that are out of distribution; None where nothing does."""
+        """What tells pictures of another laboratory and odd cells; None where nothing does."""
         return self._detector if self.head else detector_of(self.run)
 
     @property
     def detects_ood(self) -> bool:
-        """Whether it can call a picture out of distribution."""
+        """Whether it can tell another laboratory, and odd cells."""
         return self.detector is not None
+
+    @property
+    def has_alarm(self) -> bool:
+        """Whether it can raise the alarm for abnormal cells."""
+        return alarm_of(self.run) is not None
 
     def load(self) -> None:
         """Get ready now, so that the first answer needn't wait. Raises `EngineError`."""
@@ -197,27 +309,74 @@ class Predictor:
             except DecodeError:  # its pixels are broken, and it knows that from now on
                 continue
 
+    def laboratory(self, evidence: Evidence) -> Laboratory:
+        """What crops of one batch, in the order of their names, say together of where they come from.
+
+        At most `MAX_SAMPLED` of them, evenly spread, are looked at: so many tell as much as all.
+        """
+        sample = evidence.rows(spread_evenly(range(len(evidence)), MAX_SAMPLED))
+        return judge_laboratory(self.detector, sample.embeddings, sample.statistics, sample.is_cell)
+
+    def laboratory_of(self, predictions: Iterable[Prediction]) -> Laboratory:
+        """`laboratory` of the pictures behind ``predictions``, in whatever order they come."""
+        ordered = sorted(predictions, key=lambda prediction: natural_key(prediction.name))
+        sample = spread_evenly(ordered, MAX_SAMPLED)
+        return self.laboratory(Evidence.join([p.evidence for p in sample])) if sample else Laboratory()
+
+    def sample_laboratory(
+        self, pictures: Sequence[Picture], windows: BatchScale | CropWindow, report: Report = silent
+    ) -> Laboratory:
+        """`laboratory_of` from a sample of ``pictures``, before all of them are answered."""
+        measured = sorted((as_picture(p) for p in pictures), key=lambda picture: natural_key(picture.name))
+        sample = spread_evenly([picture for picture in measured if picture.readable], MAX_SAMPLED)
+        found = []
+        for prediction in self.stream(sample, windows, Laboratory()):
+            report(Progress(len(found), len(sample), "asking where the pictures come from", "picture"))
+            found.append(prediction)
+        return self.laboratory_of(p for p in found if isinstance(p, Prediction))
+
+    def laboratory_note(self, laboratory: Laboratory) -> str:
+        """What a person is told of a batch's laboratory; '' where it is known."""
+        return laboratory_note(laboratory, external_calibration_of(self.run), self.spec.unit, self.name)
+
     def predict(
         self, pictures: Sequence[Picture], *, side: float | None = None, report: Report = silent
     ) -> list[Prediction | DecodeError]:
         """Answers for ``pictures``, taken for one laboratory's, each cut at the scale that they show together."""
         measured = [as_picture(picture) for picture in pictures]
         predictions = []
-        for prediction in self.stream(measured, self.scale(measured, side)):
+        for prediction in self.stream(measured, self.scale(measured, side), Laboratory()):
             predictions.append(prediction)
             report(Progress(len(predictions), len(measured), "asking the model", "picture"))
-        return predictions
+        return self.decide_again(predictions)
+
+    def decide_again(
+        self, predictions: Sequence[Prediction | DecodeError], laboratory: Laboratory | None = None
+    ) -> list[Prediction | DecodeError]:
+        """``predictions`` of one batch with the verdicts that its ``laboratory`` (None: what they tell) calls for."""
+        there = [p for p in predictions if isinstance(p, Prediction)]
+        if not there:
+            return list(predictions)
+        laboratory = laboratory or self.laboratory_of(there)
+        probabilities, verdicts, threshold = self.decide(Evidence.join([p.evidence for p in there]), laboratory)
+        renewed = iter(
+            replace(prediction, probabilities=row, verdict=verdict, threshold=threshold)
+            for prediction, row, verdict in zip(there, probabilities, verdicts, strict=True)
+        )
+        return [next(renewed) if isinstance(p, Prediction) else p for p in predictions]
 
     def stream(
         self,
         pictures: Iterable[Picture],
         windows: BatchScale | CropWindow | Iterable[CropWindow],
+        laboratory: Laboratory,
         batch: int = engine.BATCH,
     ) -> Iterator[Prediction | DecodeError]:
         """A `Prediction` for each of ``pictures`` in their order, or the `DecodeError` of one that can't be read.
 
-        ``windows``: where to cut: by a scale that was measured, in one way for all, or in each picture's own. Pictures
-        may be more than memory holds: ``batch`` of them are read at a time. Raises `EngineError`.
+        ``windows``: where to cut: by a scale that was measured, in one way for all, or in each picture's own.
+        ``laboratory``: where they come from (`sample_laboratory`); verdicts can be decided again when more is known.
+        Pictures may be more than memory holds: ``batch`` of them are read at a time. Raises `EngineError`.
         """
         queue = iter(pictures)
         same = windows if isinstance(windows, BatchScale | CropWindow) else None
@@ -231,36 +390,57 @@ class Predictor:
                     cut.append((window, window.crop(picture.pixels, self.run.size, self.spec)))
                 except DecodeError as error:
                     cut.append(error)
-            crops = [entry[1].pixels for entry in cut if not isinstance(entry, DecodeError)]
-            output = self.predict_crops(np.stack(crops), batch) if crops else None
-            threshold, row = self.threshold, 0
-            for picture, entry in zip(group, cut, strict=True):
-                if isinstance(entry, DecodeError):
-                    yield entry
-                    continue
-                assert output is not None  # something was cut
-                window, crop = entry
-                height, width = picture.shape
-                warning = shape_warning(width, height, self.spec)
-                yield Prediction(
-                    picture.name,
-                    crop,
-                    window,
-                    output.probabilities[row],
-                    output.verdicts[row],
-                    threshold,
-                    float(output.milliseconds[row]),
-                    (*picture.notes, warning.rstrip(".")) if warning else picture.notes,
-                )
-                row += 1
+            there = [(p, *entry) for p, entry in zip(group, cut, strict=True) if not isinstance(entry, DecodeError)]
+            answers = iter(self._answers(there, laboratory, batch) if there else ())
+            for entry in cut:
+                yield entry if isinstance(entry, DecodeError) else next(answers)
             for picture in group:
                 picture.release()
+
+    def _answers(
+        self, cut: Sequence[tuple[MeasuredPicture, CropWindow, Crop]], laboratory: Laboratory, batch: int
+    ) -> Iterator[Prediction]:
+        """Predictions for pictures that were cut."""
+        pictures, windows, crops = zip(*cut, strict=True)
+        output = self._measure(
+            np.stack([crop.pixels for crop in crops]),
+            check_pictures(pictures, crops, self.spec),
+            np.array([window.cell_missing for window in windows]),
+            batch,
+        )
+        probabilities, verdicts, threshold = self.decide(output.evidence, laboratory)
+        for row, (picture, window, crop) in enumerate(cut):
+            height, width = picture.shape
+            warning = shape_warning(width, height, self.spec)
+            yield Prediction(
+                picture.name,
+                crop,
+                window,
+                probabilities[row],
+                verdicts[row],
+                threshold,
+                float(output.milliseconds[row]),
+                output.evidence.rows([row]),
+                (*picture.notes, warning.rstrip(".")) if warning else picture.notes,
+            )
 
     def predict_crops(
         self, crops: np.ndarray | ImageRows, batch: int = engine.BATCH, report: Report = silent
     ) -> BatchOutput:
         """Answers for ``crops`` uint8 (N, S, S, 3) of the run's size, ``batch`` at a time. Raises `EngineError`."""
-        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]] = []
+        return self._measure(crops, None, np.zeros(len(crops), bool), batch, report)
+
+    def _measure(
+        self,
+        crops: np.ndarray | ImageRows,
+        checks: Sequence[CellCheck] | None,
+        cell_missing: np.ndarray,
+        batch: int,
+        report: Report = silent,
+    ) -> BatchOutput:
+        """Everything that is measured of ``crops``, whose ``checks`` are made from them where they are None."""
+        detector, alarm = self.detector, alarm_of(self.run)
+        logits, times, parts = [], [], []
         for rows in batches(len(crops), batch, report, unit="image", at_least_one=True):
             images = crops[rows]
             started = time.perf_counter()
@@ -268,21 +448,72 @@ class Predictor:
             if self.head:
                 run_probabilities, vectors = engine.encode(self.run, images)
                 probabilities = self.head.probabilities(vectors, run_probabilities)
-                logits = np.log(probabilities)
+                scores = np.log(probabilities)
             else:
-                logits, vectors = engine.logits_and_embeddings(self.run, images)
-                probabilities = softmax(logits)
+                scores, vectors = engine.logits_and_embeddings(self.run, images, with_deviation=True)
+                probabilities = softmax(scores)
             elapsed = (time.perf_counter() - started) * 1000
-            parts.append((logits, probabilities, vectors, np.full(len(images), elapsed / max(1, len(images)))))
-        embeddings = [part[2] for part in parts if part[2] is not None]
-        return BatchOutput(
-            np.concatenate([part[0] for part in parts]),
-            np.concatenate([part[1] for part in parts]),
-            np.concatenate(embeddings) if embeddings else None,
-            np.concatenate([part[3] for part in parts]),
-            crops,
-            self,
-        )
+            logits.append(scores)
+            times.append(np.full(len(images), elapsed / max(1, len(images))))
+            parts.append(
+                Evidence(
+                    probabilities,
+                    tuple(check_crops(images, self.spec.unit) if checks is None else checks[rows]),
+                    cell_missing[rows],
+                    detector.own_part(vectors) if detector and vectors is not None else None,
+                    image_statistics(images) if detector and detector.statistics_gaussians else None,
+                    alarm.scores(vectors) if alarm and vectors is not None else None,
+                )
+            )
+        return BatchOutput(np.concatenate(logits), np.concatenate(times), Evidence.join(parts), self)
+
+    def decide(self, evidence: Evidence, laboratory: Laboratory) -> tuple[np.ndarray, list[Verdict], float]:
+        """What may be said of crops that all come from ``laboratory``: their probabilities float64 (N, C) as they hold
+        there, a verdict each, and the top probability from which an answer is sure there.
+        """
+        set_thresholds, threshold = self.thresholds_at(laboratory)
+        calibration = self._calibration_at(laboratory)
+        probabilities = calibration.probabilities(evidence.probabilities) if calibration else evidence.probabilities
+        odd = np.zeros(len(evidence))
+        if self.detector and evidence.embeddings is not None:
+            odd = ood_scores(self.detector, evidence.embeddings, evidence.statistics, laboratory)
+        alarm_scores = evidence.alarm_scores
+        cautious = (odd >= 1) | evidence.cell_missing
+        if alarm_scores is not None:
+            cautious |= alarm_scores >= CAUTION_FROM
+        told = spoken_sets(probabilities, set_thresholds, threshold)
+        told[cautious] |= spoken_sets(probabilities[cautious], set_thresholds, NEVER_SURE)
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        verdicts = []
+        for i, check in enumerate(evidence.checks):
+            alarm = Alarm(None if alarm_scores is None else float(alarm_scores[i]))
+            if not check.is_cell:
+                verdicts.append(Verdict("not_a_cell", (), Alarm(None if alarm.score is None else 0.0), check=check))
+                continue
+            classes = tuple(int(k) for k in order[i] if told[i, k])
+            kind: VerdictKind = "sure" if len(classes) == 1 else "unsure"
+            verdicts.append(Verdict(kind, classes, alarm, float(odd[i]), self._unusual(evidence, i, odd[i]), check))
+        return probabilities, verdicts, threshold
+
+    def thresholds_at(self, laboratory: Laboratory) -> tuple[np.ndarray, float]:
+        """At ``laboratory``: from which probability on a class belongs into the prediction set, float (C,), and from
+        which top probability on an answer is sure.
+        """
+        if not laboratory.is_foreign:
+            return self.set_thresholds, self.threshold
+        if calibration := self._calibration_at(laboratory):
+            return np.full(len(self.spec.codes), calibration.set_threshold), calibration.confidence_threshold
+        return self.set_thresholds, NEVER_SURE
+
+    def _calibration_at(self, laboratory: Laboratory) -> ExternalCalibration | None:
+        """What makes probabilities true at ``laboratory``; None at home, where they are, and where nothing does."""
+        return external_calibration_of(self.run) if laboratory.is_foreign and not self.head else None
+
+    def _unusual(self, evidence: Evidence, row: int, odd: float) -> tuple[str, ...]:
+        """In which groups of statistics the odd crop ``row`` is unusual by itself."""
+        if odd < 1 or evidence.statistics is None or self.detector is None:
+            return ()
+        return unusual_groups(self.detector, evidence.statistics[row : row + 1], self.run.size)
 
 
 def confidence_threshold(run: Run) -> float:
@@ -322,61 +553,12 @@ def fit_confidence_threshold(top: np.ndarray, correct: np.ndarray) -> float:
     return float(max(MIN_CONFIDENCE_THRESHOLD, ranked[admissible[-1]]))
 
 
-def decide_verdicts(
-    detector: OODDetector | None,
-    probabilities: np.ndarray,
-    embeddings: np.ndarray | None,
-    crops: np.ndarray | ImageRows | None,
-    confidence_threshold: float,
-) -> list[Verdict]:
-    """A verdict on each of ``probabilities`` (N, C), ``embeddings`` (N, K) and ``crops`` uint8 (N, S, S, 3).
-
-    ``confidence_threshold``: the top probability from which an answer counts as sure. Without a ``detector`` or an
-    embedding there are sure and unsure only, and the prediction set is the two likeliest.
-    """
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    if detector is None or embeddings is None:
-        return [
-            _in_distribution_verdict(row, ranked, (), confidence_threshold)
-            for row, ranked in zip(probabilities, order, strict=True)
-        ]
-    sets = prediction_sets(probabilities, detector.set_thresholds)
-    statistics = image_statistics(crops) if crops is not None and detector.statistics_gaussians else None
-    size = 0 if crops is None else crops.shape[1]
-    ood_scores = detector.ood_score_of(embeddings, statistics)
-    verdicts = []
-    for i, (row, ranked) in enumerate(zip(probabilities, order, strict=True)):
-        if ood_scores[i] >= 1:
-            unusual = unusual_groups(detector, statistics[i : i + 1], size) if statistics is not None else ()
-            verdicts.append(Verdict("out_of_distribution", tuple(ranked[:2].tolist()), float(ood_scores[i]), unusual))
-        else:
-            verdicts.append(
-                _in_distribution_verdict(
-                    row, ranked, np.flatnonzero(sets[i]).tolist(), confidence_threshold, float(ood_scores[i])
-                )
-            )
-    return verdicts
-
-
-def _in_distribution_verdict(
-    row: np.ndarray, ranked: np.ndarray, set_members: Iterable[int], confidence_threshold: float, ood_score: float = 0.0
-) -> Verdict:
-    if row[ranked[0]] >= confidence_threshold:
-        return Verdict("sure", (int(ranked[0]),), ood_score)
-    members = {*set_members, *ranked[:2].tolist()}
-    return Verdict("unsure", tuple(int(k) for k in ranked if k in members), ood_score)
-
-
 def prediction_set_thresholds(run: Run) -> np.ndarray:
     """From which probability on a class belongs into the prediction set of an answer of ``run``: float (C,).
 
-    Its detector's; without one that can be read, from its validation cells, see `class_thresholds`.
+    From its validation cells, see `class_thresholds`.
     """
-    try:
-        detector = detector_of(run)
-    except InvalidDetector:
-        detector = None
-    return detector.set_thresholds if detector else _val_set_thresholds(run, run.version)
+    return _val_set_thresholds(run, run.version)
 
 
 @lru_cache(maxsize=64)

@@ -1,7 +1,7 @@
 """Predictions as JSON and CSV, in one form for the shell and for the pages' downloads: a result a picture and model.
 
-JSON: one document with ``schema_version`` 2; CSV: a row a result, the probabilities in columns. What could not be read
-stands in its place with the reason and what to do.
+JSON: one document with ``schema_version`` 3; CSV: a row a result, the probabilities in columns. What could not be read
+stands in its place with the reason and what to do; where no cell is, the class is empty.
 """
 
 import csv
@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.formatting import RESEARCH_LINE
+from core.datasets.base import DatasetSpec
+from core.formatting import RESEARCH_LINE, listed
 from core.images.decode import DecodeError
 from core.images.framing import BatchScale
+from core.inference.laboratory import Laboratory
 from core.inference.predictor import Prediction, Predictor
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -31,17 +33,20 @@ class Answered:
 
     @property
     def models_agree(self) -> bool | None:
-        """Whether all name one class; None for a single model."""
-        if len(self.predictions) < 2:
+        """Whether all name one class; None for a single model, and where no cell is."""
+        if len(self.predictions) < 2 or not self.predictions[0].is_cell:
             return None
         return len({prediction.predicted for prediction in self.predictions}) == 1
 
 
 def to_json(
-    pictures: Iterable[Answered | DecodeError], predictors: Sequence[Predictor], scale: BatchScale | None = None
+    pictures: Iterable[Answered | DecodeError],
+    predictors: Sequence[Predictor],
+    laboratories: Sequence[Laboratory],
+    scale: BatchScale | None = None,
 ) -> dict[str, Any]:
-    """The document of what ``predictors``, which know the same classes, say of ``pictures``; ``scale``: how these were
-    cut, where one scale was for all.
+    """The document of what ``predictors``, which know the same classes, say of ``pictures``; ``laboratories``: where
+    each takes them to come from; ``scale``: how these were cut, where one scale was for all.
     """
     spec = predictors[0].spec
     return {
@@ -57,11 +62,21 @@ def to_json(
                 "provenance": predictor.run.provenance,
                 "profile": predictor.name or None,
                 "confidence_threshold": round(predictor.threshold, 4),
+                "laboratory": _laboratory(predictor, laboratory),
             }
-            for predictor in predictors
+            for predictor, laboratory in zip(predictors, laboratories, strict=True)
         ],
+        "laboratory": _laboratory(predictors[0], laboratories[0]),
         "scale": _scale(scale),
         "results": [_rounded(result) for result in _results(pictures, predictors)],
+    }
+
+
+def _laboratory(predictor: Predictor, laboratory: Laboratory) -> dict[str, Any]:
+    return {
+        "known": laboratory.known,
+        "score": round(laboratory.score, 4),
+        "note": predictor.laboratory_note(laboratory),
     }
 
 
@@ -82,9 +97,14 @@ def _rounded(result: dict[str, Any]) -> dict[str, Any]:
         return result
     return result | {
         "ood_score": round(result["ood_score"], 4),
+        "alarm": {**result["alarm"], "score": _rounded_score(result["alarm"]["score"])},
         "probabilities": {code: round(p, 6) for code, p in result["probabilities"].items()},
         "milliseconds": round(result["milliseconds"], 3),
     }
+
+
+def _rounded_score(score: float | None) -> float | None:
+    return None if score is None else round(score, 4)
 
 
 def _results(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Predictor]) -> Iterator[dict[str, Any]]:
@@ -101,10 +121,13 @@ def _results(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Pr
                 "file": prediction.name,
                 **origin,
                 "run": predictor.run.name,
-                "class": spec.codes[prediction.predicted],
-                "name": spec.class_names[prediction.predicted],
+                "class": spec.codes[prediction.predicted] if prediction.is_cell else "",
+                "name": spec.class_names[prediction.predicted] if prediction.is_cell else "",
+                "is_cell": prediction.is_cell,
+                "shows": verdict.check.kind,
                 "verdict": verdict.kind,
-                "prediction_set": [spec.codes[k] for k in prediction.prediction_set],
+                "set": [spec.codes[k] for k in prediction.prediction_set],
+                "alarm": {"score": verdict.alarm.score, "raised": verdict.alarm.raised},
                 "ood_score": verdict.ood_score,
                 "unusual": list(verdict.unusual),
                 "models_agree": picture.models_agree,
@@ -115,14 +138,33 @@ def _results(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Pr
                     "note": prediction.crop.note,
                     "cell_found": window.cell is not None if window.searched else None,
                 },
-                "notes": list(prediction.notes),
+                "notes": [*remarks(prediction, spec), *prediction.notes],
             }
+
+
+def remarks(prediction: Prediction, spec: DatasetSpec) -> list[str]:
+    """What a person must know of the answer beside the class, the most urgent first."""
+    verdict = prediction.verdict
+    if not verdict.is_cell:
+        return [verdict.check.sentence.rstrip(".")]
+    said = []
+    if verdict.alarm.raised:
+        said.append("may be abnormal (a blast or another immature cell): look yourself")
+    if prediction.cell_missing:
+        said.append("no white cell found: look yourself")
+    if verdict.kind == "unsure":
+        said.append(f"one of {', '.join(spec.codes[k] for k in verdict.classes)}")
+    if verdict.is_odd:
+        unusual = f": {listed(verdict.unusual)} unusual" if verdict.unusual else ""
+        said.append(f"odd among its like{unusual}")
+    return said
 
 
 def to_csv(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Predictor]) -> str:
     """The same as a table; names that a spreadsheet would take for formulas begin with an apostrophe."""
     by_run = {predictor.run.name: predictor for predictor in predictors}
-    columns = ["file", "class", "name", "verdict", "prediction_set", "ood_score", "unusual", "models_agree"]
+    columns = ["file", "class", "name", "is_cell", "shows", "verdict", "set", "alarm", "alarm_score", "ood_score"]
+    columns += ["unusual", "models_agree"]
     columns += [f"p_{code}" for code in predictors[0].spec.codes]
     columns += ["milliseconds", "model", "trained_on", "profile", "cell_found", "crop", "notes", "error"]
     text = io.StringIO()
@@ -135,7 +177,10 @@ def to_csv(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Pred
             continue
         predictor = by_run[result["run"]]
         row |= {
-            "prediction_set": " ".join(result["prediction_set"]),
+            "is_cell": _yes_no(result["is_cell"]),
+            "set": " ".join(result["set"]),
+            "alarm": _yes_no(result["alarm"]["raised"] if predictor.has_alarm else None),
+            "alarm_score": "" if result["alarm"]["score"] is None else f"{result['alarm']['score']:.3f}",
             "ood_score": f"{result['ood_score']:.3f}",
             "unusual": " ".join(result["unusual"]),
             "models_agree": _yes_no(result["models_agree"]),

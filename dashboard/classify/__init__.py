@@ -33,7 +33,7 @@ _ASKED = {
     ),
     "field": ("whole microscope fields", "Best: the field as the microscope's camera gives it, not cut."),
 }
-GroupKey = int | Literal["foreign", "check"]
+GroupKey = int | Literal["alarm", "check", "not_a_cell"]
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,17 @@ class ClassifyContext:
 
 
 def grouped(results: Sequence[Result]) -> list[tuple[GroupKey, list[Result]]]:
-    """To check first 'foreign' (out of distribution) and 'check', the least sure at the top, then by class index."""
-    ranked = sorted(results, key=lambda r: (r.agree, not r.no_cell_found, r.lead.confidence))
-    foreign = [r for r in ranked if r.lead.is_ood]
+    """First 'alarm' (may be abnormal) and 'check', the least sure at the top, then classes by index, 'not_a_cell'."""
+    ranked = sorted(results, key=lambda r: (r.agree, not r.no_cell_found, not r.lead.verdict.is_odd, r.lead.confidence))
+    cells = [r for r in ranked if r.lead.is_cell]
+    urgent = [r for r in cells if r.is_urgent]
     groups: list[tuple[GroupKey, list[Result]]] = [
-        ("foreign", sorted(foreign, key=lambda r: -r.lead.verdict.ood_score)),
-        ("check", [r for r in ranked if r.to_check and not r.lead.is_ood]),
+        ("alarm", sorted(urgent, key=lambda r: -(r.lead.verdict.alarm.score or 0))),
+        ("check", [r for r in cells if r.to_check and not r.is_urgent]),
     ]
-    for label in sorted({r.lead.predicted for r in results}):
-        groups.append((label, [r for r in ranked if r.lead.predicted == label and not r.to_check]))
+    for label in sorted({r.lead.predicted for r in cells}):
+        groups.append((label, [r for r in cells if r.lead.predicted == label and not r.to_check and not r.is_urgent]))
+    groups.append(("not_a_cell", [r for r in ranked if not r.lead.is_cell]))
     return [(group, of_group) for group, of_group in groups if of_group]
 
 

@@ -11,11 +11,11 @@ from core.formatting import capitalized, listed, markdown_text, milliseconds, pe
 from core.inference.predictor import Predictor
 from dashboard import url_state
 from dashboard.charts import plot
-from dashboard.classify import CHOSEN, MOST_EXPLAINED, PANE, ClassifyContext, choose_cell, lab_link
+from dashboard.classify import CHOSEN, MOST_EXPLAINED, PANE, ClassifyContext, choose_cell
 from dashboard.page import is_dark, open_page
 from dashboard.pickers import short_names
 from dashboard.pictures import enlarge, framed_upload
-from dashboard.session import Prediction, Result, UploadedCell, UploadSession
+from dashboard.session import Result, UploadedCell, UploadSession
 from dashboard.style import PRIMARY, class_colours, finish, ground
 
 SHOWN = 4
@@ -59,7 +59,7 @@ _PICTURE, _BETWEEN = 224, 16
 _BADGES = {
     "sure": ":green-badge[sure]",
     "unsure": ":orange-badge[unsure]",
-    "out_of_distribution": ":violet-badge[foreign]",
+    "not_a_cell": ":gray-badge[not a cell]",
 }
 _DIFFERENCES = {"colour": "the colours", "scale": "the size of things", "texture": "the sharpness or grain"}
 _MODES = {"search": "Round the cell", "auto": "As it fits", "parent": "Centre crop", "whole": "Whole"}
@@ -104,29 +104,33 @@ def _verdict(result: Result, spec: DatasetSpec) -> None:
         badges += " :orange-badge[models disagree]"
     if result.no_cell_found:
         badges += " :orange-badge[no white cell found: look yourself]"
-    if lead.is_ood:
-        nearest = lead.prediction_set[0]
-        st.subheader(f"Nearest to {spec.codes[nearest]}  {spec.class_names[nearest]} {badges}", anchor=False)
-        _out_of_distribution(lead, spec)
+    if not lead.is_cell:
+        st.subheader(f"Not a {spec.unit} {badges}", anchor=False)
+        st.markdown(f"{lead.verdict.check.sentence} It is in no count and no share.")
         return
+    if lead.verdict.is_odd:
+        badges += " :violet-badge[odd]"
+    if result.is_urgent:
+        badges = f":red-badge[may be abnormal] {badges}"
     sure = markdown_text(percent(lead.confidence))
     st.subheader(f"{spec.codes[lead.predicted]}  {spec.class_names[lead.predicted]}, {sure} {badges}", anchor=False)
+    if result.is_urgent:
+        st.error(
+            "This may be an abnormal cell: a blast or another immature cell that no class stands for. Look yourself.",
+            icon=":material/notification_important:",
+        )
     if lead.verdict.kind == "unsure":
         given = {k: markdown_text(percent(lead.probabilities[k])) for k in lead.prediction_set}
         some = [f"**{spec.class_names[k]}** ({probability})" for k, probability in given.items()]
         st.markdown(f"The model is not sure: {' or '.join([', '.join(some[:-1]), some[-1]])}.")
-
-
-def _out_of_distribution(lead: Prediction, spec: DatasetSpec) -> None:
-    """In what the picture differs, and the way to a model that knows such pictures."""
-    off = [_DIFFERENCES[kind] for kind in lead.verdict.unusual]
-    what = f"unusual {'is' if len(off) == 1 else 'are'} {listed(off)}" if off else "no single thing, but all together"
-    st.markdown(
-        f"This does not look like the {spec.unit}s that the model knows: {what}. Don't rely on its class.",
-        help=f"It lies {lead.verdict.ood_score:.1f} times as far from the {spec.unit}s that the model learnt from as "
-        f"99 of 100 of their kind do.",
-    )
-    lab_link()
+    if lead.verdict.is_odd:
+        off = [_DIFFERENCES[kind] for kind in lead.verdict.unusual]
+        what = f": unusual {'is' if len(off) == 1 else 'are'} {listed(off)}" if off else ""
+        st.markdown(
+            f"It does not look like the other {spec.unit}s of its kind{what}.",
+            help=f"It lies {lead.verdict.ood_score:.1f} times as far from the {spec.unit}s that are known here as 99 "
+            "of 100 of their kind do.",
+        )
 
 
 def _pictures(result: Result, predictors: Sequence[Predictor]) -> None:
@@ -151,10 +155,11 @@ def _probability_section(result: Result, predictors: Sequence[Predictor], spec: 
     colours, short = class_colours(spec.codes, dark), short_names([p.run for p in predictors])
     times = []
     for number, (predictor, prediction) in enumerate(zip(predictors, result.predictions, strict=True)):
-        title = "Likeliest classes" + (", if it were one of them" if prediction.is_ood else "")
+        title = "Likeliest classes" + ("" if prediction.is_cell else f", if it were a {spec.unit}")
         if len(predictors) > 1:
             verdict = prediction.verdict.word
-            title = f"{short[predictor.run.name]}: {spec.class_names[prediction.predicted]}, {verdict}"
+            named = f"{spec.class_names[prediction.predicted]}, " if prediction.is_cell else ""
+            title = f"{short[predictor.run.name]}: {named}{verdict}"
         figure = probability_bars(
             prediction.probabilities,
             spec.codes,

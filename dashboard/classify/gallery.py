@@ -164,7 +164,8 @@ def render(context: ClassifyContext) -> None:
     for number, (group, cells) in enumerate(context.groups):
         if isinstance(group, str):
             first = " first" if number == 0 else ""
-            heading, colour = f"To check{first}, {_why_to_check(cells)}: {len(cells)}", ground(dark)["quiet"]
+            heading = f"{_HEADINGS[group].format(first=first, why=_why_to_check(cells), unit=spec.unit)}: {len(cells)}"
+            colour = ground(dark)["quiet"]
         else:
             code = spec.codes[group]
             heading, colour = f"{code}  {spec.class_names[group]}: {len(cells)}", colours[code]
@@ -184,11 +185,17 @@ def render(context: ClassifyContext) -> None:
         )
 
 
+_HEADINGS = {
+    "alarm": "Look at these{first}, may be abnormal",
+    "check": "To check{first}, {why}",
+    "not_a_cell": "Not a {unit}: in no count",
+}
+
+
 def _why_to_check(cells: Sequence[Result]) -> str:
-    """What the ``cells`` of one group to check have: 'foreign', 'unsure', 'unsure or no white cell found'."""
-    if cells[0].lead.is_ood:
-        return "foreign"
+    """What the ``cells`` of the group to check have: 'unsure', 'unsure or no white cell found'."""
     reasons = {
+        "odd": any(a.lead.verdict.is_odd for a in cells),
         "unsure": any(a.lead.verdict.kind == "unsure" for a in cells),
         "models disagree": any(not a.agree for a in cells),
         "no white cell found": any(a.no_cell_found for a in cells),
@@ -198,14 +205,16 @@ def _why_to_check(cells: Sequence[Result]) -> str:
 
 def _gallery_tile(result: Result, spec: DatasetSpec, caption: bool) -> GalleryTile:
     lead, name = result.lead, result.cell.name
-    label, probability = lead.prediction_set[0] if lead.is_ood else lead.predicted, percent(lead.confidence)
+    label, probability = lead.predicted, percent(lead.confidence)
     name = html.escape(name if len(name) <= 40 else name[:37] + "...", quote=False)
-    if lead.is_ood:
-        short_answer = f"like {spec.codes[label]}"
-        hover = f"{name}<br>not like the {spec.unit}s this model knows<br>nearest: {spec.class_names[label]}"
-    else:
-        short_answer = f"{spec.codes[label]} {probability}"
-        hover = f"{name}<br>{spec.class_names[label]}, {probability}" + ("" if lead.sure else ", unsure")
+    if not lead.is_cell:
+        return GalleryTile(result.cell.id, crop_tile(result), f"{name}<br>{lead.verdict.check.sentence}", "")
+    short_answer = f"{spec.codes[label]} {probability}"
+    hover = f"{name}<br>{spec.class_names[label]}, {probability}" + ("" if lead.sure else ", unsure")
+    if result.is_urgent:
+        hover += "<br>may be abnormal: look yourself"
+    if lead.verdict.is_odd:
+        hover += "<br>odd among its like"
     if not result.agree:
         hover += "<br>the models disagree"
     if result.no_cell_found:

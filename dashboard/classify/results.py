@@ -14,6 +14,7 @@ from core.datasets import DatasetSpec, get_dataset
 from core.formatting import capitalized, counted, percent
 from core.images.decode import DecodeError
 from core.images.framing import BatchScale
+from core.inference.laboratory import Laboratory
 from core.inference.predictor import CONFIDENT_PRECISION, Predictor
 from core.inference.serialise import Answered, to_csv, to_json
 from dashboard import cache
@@ -21,8 +22,7 @@ from dashboard.classify import ClassifyContext, forget_choice, lab_link
 from dashboard.pickers import short_names, switch_to
 from dashboard.session import Result, UploadedCell, UploadSession, failed_files, session_of, stats_line
 
-_KINDS = ("sure", "unsure", "out_of_distribution")
-FEWEST_FOR_LABORATORY = 5  # pictures of which most are foreign tell of a laboratory, fewer of themselves
+_KINDS = ("sure", "unsure", "not_a_cell")
 
 
 def render(context: ClassifyContext) -> None:
@@ -36,7 +36,7 @@ def render(context: ClassifyContext) -> None:
         st.caption(news)
     _framing_line(session, context.predictors[0], spec)
     _other_domain_line(session, spec)
-    _other_laboratory_line(context.results, spec)
+    _other_laboratory_line(context)
 
 
 def as_csv(results: Sequence[Result], failures: Sequence[DecodeError], predictors: Sequence[Predictor]) -> bytes:
@@ -44,9 +44,15 @@ def as_csv(results: Sequence[Result], failures: Sequence[DecodeError], predictor
     return to_csv(_answered(results, failures), predictors).encode("utf-8-sig")
 
 
-def as_json(results: Sequence[Result], failures: Sequence[DecodeError], predictors: Sequence[Predictor]) -> bytes:
-    """The same, nested."""
-    return json.dumps(to_json(_answered(results, failures), predictors), indent=1, ensure_ascii=False).encode()
+def as_json(
+    results: Sequence[Result],
+    failures: Sequence[DecodeError],
+    predictors: Sequence[Predictor],
+    laboratories: Sequence[Laboratory],
+) -> bytes:
+    """The same, nested, with where the uploads come from in the eyes of each of ``predictors``."""
+    document = to_json(_answered(results, failures), predictors, laboratories)
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
 def _answered(results: Sequence[Result], failures: Sequence[DecodeError]) -> list[Answered | DecodeError]:
@@ -54,16 +60,18 @@ def _answered(results: Sequence[Result], failures: Sequence[DecodeError]) -> lis
 
 
 def _summary_line(context: ClassifyContext) -> None:
-    """'37 cells: 33 sure, 3 unsure, 1 foreign', and what that means."""
+    """'37 cells: 33 sure, 3 unsure, 1 may be abnormal; 2 pictures show no cell', and what that means."""
     results, lead, unit = context.results, context.predictors[0], context.spec.unit
-    sure, unsure, foreign = (_count_kind(results, kind) for kind in _KINDS)
-    line = f"{counted(len(results), unit)}: {sure} sure, {unsure} unsure"
-    if lead.detects_ood:
-        line += f", {foreign} foreign"
+    sure, unsure, not_a_cell = (_count_kind(results, kind) for kind in _KINDS)
+    line = f"{counted(sure + unsure, unit)}: {sure} sure, {unsure} unsure"
+    if urgent := sum(r.lead.is_cell and r.is_urgent for r in results):
+        line += f", {urgent} may be abnormal"
     if len(context.predictors) > 1:
         line += f", models disagree on {sum(not r.agree for r in results)}"
     if missing := sum(r.no_cell_found for r in results):
         line += f", no white cell found in {missing}"
+    if not_a_cell:
+        line += f"; {counted(not_a_cell, 'picture')} {'shows' if not_a_cell == 1 else 'show'} no {unit}"
     st.subheader(line, anchor=False, width="stretch", help=_what_verdicts_mean(lead, unit))
 
 
@@ -78,8 +86,7 @@ def _what_verdicts_mean(predictor: Predictor, unit: str) -> str:
             f"Sure: as taught by {predictor.name}, the first class gets at least {percent(predictor.threshold)}. All "
             f"this holds for {unit}s of that laboratory; other stains and microscopes can mislead it."
         )
-        foreign_text = f"Foreign: the picture lies farther from that laboratory's {unit}s than 99 of 100 of them do."
-        return f"{text} {foreign_text}" if predictor.detects_ood else text
+        return f"{text} {_ALARM_TEXT}" if predictor.has_alarm else f"{text} {_NO_ALARM_TEXT}"
     calibrated = f"calibrated on validation {unit}s" if "temperature" in run.metrics else "not calibrated"
     text = (
         f"Sure: {run.title} gives its first class at least {percent(predictor.threshold)}. At or above that, its "
@@ -89,9 +96,14 @@ def _what_verdicts_mean(predictor: Predictor, unit: str) -> str:
     if (ece := run.metrics["test"].get("ece")) is not None:
         text += f"; on test {unit}s they were off by {100 * ece:.1f} points on average"
     text += f". All this holds for {unit}s like those; other stains and microscopes can mislead the model."
-    if predictor.detects_ood:
-        return f"{text} Foreign: the picture lies farther from what the model learnt from than 99 of 100 such {unit}s."
-    return f"{text} This model can't tell pictures that are foreign to it."
+    return f"{text} {_ALARM_TEXT}" if predictor.has_alarm else f"{text} {_NO_ALARM_TEXT}"
+
+
+_ALARM_TEXT = (
+    "May be abnormal: an alarm of its own, learnt from blasts, which no confidence and no laboratory's profile "
+    "silences; such a cell is never sure."
+)
+_NO_ALARM_TEXT = "This model has no alarm for abnormal cells."
 
 
 def tables(context: ClassifyContext) -> None:
@@ -100,16 +112,16 @@ def tables(context: ClassifyContext) -> None:
     left, right = st.columns([2, 3], gap="medium")
     with left:
         st.subheader(f"{capitalized(spec.unit)}s by class", anchor=False)
-        rows = []
+        cells, rows = [a for a in results if a.lead.is_cell], []  # what is no cell is in no count and no share
         for number, code in enumerate(spec.codes):
-            mine = [a for a in results if a.lead.predicted == number]
-            share = 100 * len(mine) / len(results)
-            counts = [_count_kind(mine, kind) for kind in _KINDS]
+            mine = [a for a in cells if a.lead.predicted == number]
+            share = 100 * len(mine) / max(1, len(cells))
+            counts = _count_kind(mine, "sure"), _count_kind(mine, "unsure"), sum(a.is_urgent for a in mine)
             rows.append((code, spec.class_names[number], len(mine), *counts, share))
-        columns = ["Code", "Class", f"{capitalized(spec.unit)}s", "Sure", "Unsure", "Foreign", "Share"]
+        columns = ["Code", "Class", f"{capitalized(spec.unit)}s", "Sure", "Unsure", "May be abnormal", "Share"]
         table = pd.DataFrame(rows, columns=columns)
-        if not predictors[0].detects_ood:
-            table = table.drop(columns="Foreign")
+        if not predictors[0].has_alarm:
+            table = table.drop(columns="May be abnormal")
         st.dataframe(
             table,
             hide_index=True,
@@ -142,33 +154,51 @@ def tables(context: ClassifyContext) -> None:
 def _answers_table(context: ClassifyContext) -> pd.DataFrame:
     results, predictors, spec = context.results, context.predictors, context.spec
     short, rows = short_names([p.run for p in predictors]), []
-    any_unsure, any_missing = _count_kind(results, "unsure") > 0, any(r.no_cell_found for r in results)
+    any_unsure = _count_kind(results, "unsure") > 0
+    remarked = any(_why_look(r) for r in results)
     for a in (result for _, of_group in context.groups for result in of_group):
-        row: dict[str, str | float] = {
+        is_cell, label = a.lead.is_cell, a.lead.predicted
+        row: dict[str, str | float | None] = {
             "File": a.cell.name,
-            "Class": f"{spec.codes[a.lead.predicted]}  {spec.class_names[a.lead.predicted]}",
-            "Probability": min(100 * a.lead.confidence, 99.4),  # shown as 99 %: never 100 %
+            "Class": f"{spec.codes[label]}  {spec.class_names[label]}" if is_cell else "",
+            "Probability": min(100 * a.lead.confidence, 99.4) if is_cell else None,  # shown as 99 %: never 100 %
             "Verdict": a.lead.verdict.word,
         }
         if any_unsure:
             unsure = a.lead.verdict.kind == "unsure"
             row["One of"] = ", ".join(spec.codes[k] for k in a.lead.verdict.classes) if unsure else ""
-        if any_missing:
-            row["Look yourself"] = "no white cell found" if a.no_cell_found else ""
+        if remarked:
+            row["Look yourself"] = _why_look(a)
         for predictor, prediction in list(zip(predictors, a.predictions, strict=True))[1:]:
-            row[short[predictor.run.name]] = f"{spec.codes[prediction.predicted]}  {percent(prediction.confidence)}"
+            named = f"{spec.codes[prediction.predicted]}  {percent(prediction.confidence)}"
+            row[short[predictor.run.name]] = named if is_cell else ""
         rows.append(row | {"ms": a.lead.milliseconds})
     return pd.DataFrame(rows)
 
 
+def _why_look(result: Result) -> str:
+    """What makes a person look at the picture itself, in a word or two; '' where nothing does."""
+    if not result.lead.is_cell:
+        return result.lead.verdict.check.sentence.rstrip(".")
+    reasons = {
+        "may be abnormal": result.is_urgent,
+        "no white cell found": result.no_cell_found,
+        "odd among its like": result.lead.verdict.is_odd,
+    }
+    return ", ".join(reason for reason, applies in reasons.items() if applies)
+
+
 def _downloads(context: ClassifyContext) -> None:
     """Results to keep, made when the button is pressed."""
-    failures = list(context.session.failures.values())
+    failures, predictors = list(context.session.failures.values()), context.predictors
+    laboratories = [context.session.laboratory(predictor) for predictor in predictors]
+    csv = partial(as_csv, context.results, failures, predictors)
+    nested = partial(as_json, context.results, failures, predictors, laboratories)
     with st.container(horizontal=True, width="content", gap="small"):
-        for kind, make, mime in (("CSV", as_csv, "text/csv"), ("JSON", as_json, "application/json")):
+        for kind, make, mime in (("CSV", csv, "text/csv"), ("JSON", nested, "application/json")):
             st.download_button(
                 f"Download results ({kind})",
-                data=partial(make, context.results, failures, context.predictors),
+                data=make,
                 file_name=f"hemalens-answers.{kind.lower()}",
                 mime=mime,
                 key=f"classify_{kind.lower()}",
@@ -205,21 +235,14 @@ def _other_domain_line(session: UploadSession, spec: DatasetSpec) -> None:
             )
 
 
-def _other_laboratory_line(results: Sequence[Result], spec: DatasetSpec) -> None:
-    """Say once where most uploads are foreign to the leading model, with the way to one that learns from them."""
-    mine = [a for a in results if a.cell.truth is None]
-    foreign = sum(a.lead.is_ood for a in mine)
-    if len(mine) < FEWEST_FOR_LABORATORY or foreign <= len(mine) / 2:
+def _other_laboratory_line(context: ClassifyContext) -> None:
+    """Say once where the uploads come from another laboratory than the leading model's, with the way to teach it."""
+    lead = context.predictors[0]
+    laboratory = context.session.laboratory(lead)
+    if not laboratory.is_foreign:
         return
-    every = counted(len(mine), "picture")
-    which = f"None of your {every} looks" if foreign == len(mine) else f"{foreign} of your {every} do not look"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.info(
-            f"{which} like the {spec.unit}s that this model knows: another stain, camera or scale can do that. "
-            "Don't rely on their classes.",
-            icon=":material/travel_explore:",
-            width="stretch",
-        )
+        st.info(lead.laboratory_note(laboratory), icon=":material/travel_explore:", width="stretch")
         lab_link()
 
 

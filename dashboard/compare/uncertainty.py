@@ -69,13 +69,13 @@ def coverage_points(figures_by_name: Mapping[str, Figures], codes: Sequence[str]
 def uncertainty_table(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
     """A row a name: cells, calibration error, share sure and right of these, what is told, what silence buys; percent.
 
-    ``foreign`` and ``sure_and_wrong`` are NaN where ``figures_by_name`` has no ``verdicts``, ``held_on_val`` where
+    ``not_a_cell`` and ``sure_and_wrong`` are NaN where ``figures_by_name`` has no ``verdicts``, ``held_on_val`` where
     nothing is known of val.
     """
     rows = []
     for name, figures in figures_by_name.items():
         told, right = figures["told"], figures["sure_accuracy"]
-        verdicts = figures.get("verdicts") or {"out_of_distribution": np.nan, "confident_and_wrong": np.nan}
+        verdicts = figures.get("verdicts") or {"not_a_cell": np.nan, "confident_and_wrong": np.nan}
         rows.append(
             {
                 "name": name,
@@ -88,7 +88,7 @@ def uncertainty_table(figures_by_name: Mapping[str, Figures]) -> pd.DataFrame:
                 "lowest": 100 * min(share for share in told["coverage"] if share is not None),
                 "size": told["mean_size"],
                 "answered": 100 * figures["risk_coverage"]["answered"],
-                "foreign": 100 * verdicts["out_of_distribution"],
+                "not_a_cell": 100 * verdicts.get("not_a_cell", np.nan),
                 "sure_and_wrong": 100 * verdicts["confident_and_wrong"],
             }
         )
@@ -376,11 +376,11 @@ def _table(figures_by_name: Mapping[str, Figures], context: CompareContext) -> N
             format="%.2f %%",
             help=f"The largest share of the {units}, surest first, of which 1 % of the answers are wrong.",
         ),
-        "foreign": number(
-            "Foreign", format="%.1f %%", help=f"Share of the {units} answered as not looking like those it knows."
-        ),
+        "not_a_cell": number("Not a cell", format="%.1f %%", help="Share of the pictures that are told to show none."),
         "sure_and_wrong": number(
-            "Sure and wrong", format="%.1f %%", help=f"Share of all {units}, after the foreign ones were told apart."
+            "Sure and wrong",
+            format="%.1f %%",
+            help=f"Share of all {units}, after pictures that show none were told apart.",
         ),
     }
     order = [column for column in config if not table[column].isna().all()]

@@ -22,12 +22,14 @@ from core.explain.overlay import COLOUR_MAPS, Interpolation
 from core.images.crop import Crop
 from core.images.framing import CropWindow, MeasuredPicture
 from core.inference import engine
+from core.inference.laboratory import Laboratory
 from core.inference.predictor import Prediction, Predictor
 from core.inference.scope import on_trusted_split
 from core.runs import Run
 from dashboard import cache
 from dashboard.explain.selected_cell import SelectedCell, cell_to_explain, own_picture_uploader, upload_error
 from dashboard.pickers import answered_by_line, lab_picker, linked, of_same_classes, run_picker, short_names
+from dashboard.session import session_of
 
 if TYPE_CHECKING:
     from core.explain.gates import StageGates
@@ -137,7 +139,7 @@ def explain_context(spec: DatasetSpec) -> ExplainContext | None:
     explanations, short = [], short_names(installed)
     for predictor in predictors:
         try:
-            prediction = _prediction(predictor, cell)
+            prediction = _prediction(predictor, cell, spec)
         except HemaLensError as error:
             notices.error(str(error), icon=":material/error:")
             continue
@@ -238,16 +240,27 @@ def default_runs(runs: Sequence[Run]) -> list[str]:
     return [run.name for run in chosen[:MOST_MODELS]]
 
 
-def _prediction(predictor: Predictor, cell: SelectedCell) -> Prediction:
-    """What ``predictor`` answers for the cell, cut where Classify cuts it. Raises `EngineError`."""
+def _prediction(predictor: Predictor, cell: SelectedCell, spec: DatasetSpec) -> Prediction:
+    """What ``predictor`` answers for the cell, cut where Classify cuts it, with the verdict that Classify gives.
+
+    A picture of the visitor's own is taken for one of the laboratory whose pictures lie on Classify. Raises
+    `EngineError`.
+    """
 
     def compute() -> Prediction:
-        (answer,) = predictor.stream([MeasuredPicture(cell.pixels, cell.name)], cell.window or CropWindow())
+        pictures = [MeasuredPicture(cell.pixels, cell.name)]
+        (answer,) = predictor.stream(pictures, cell.window or CropWindow(), Laboratory())
         if not isinstance(answer, Prediction):
             raise answer
         return answer
 
-    return _kept(("answer", predictor.key, _digest(cell.pixels), cell.window), compute, "Asking the model")
+    answer = _kept(("answer", predictor.key, _digest(cell.pixels), cell.window), compute, "Asking the model")
+    if cell.linked or cell.truth is not None:  # a sample of the model's own laboratory
+        return answer
+    beside = session_of(spec.name).laboratory(predictor)
+    (decided,) = predictor.decide_again([answer], beside if beside.pictures else None)
+    assert isinstance(decided, Prediction)
+    return decided
 
 
 def grad_cam(explanation: Explanation, earlier: int) -> "tuple[CamMap, CamStage]":

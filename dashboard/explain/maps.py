@@ -14,6 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.errors import HemaLensError
 from core.explain.overlay import overlay
 from core.formatting import capitalized, percent
+from core.inference.serialise import remarks
 from core.runs import Run
 from dashboard import explain
 from dashboard.explain import MOST_MODELS, Drawing, ExplainContext, Explanation
@@ -199,13 +200,11 @@ def map_tile(explanation: Explanation, context: ExplainContext) -> Callable[[], 
             explain.has_occlusion_map(explanation) if occlusion else explain.has_grad_cam(explanation, drawing.earlier)
         ):
             place.image(enlarge(explanation.crop.pixels, SIDE), width="stretch", alt=context.cell.name)
-        nearest = "nearest to " if prediction.is_ood else ""
+        code = context.spec.codes[prediction.predicted]
+        answer = f"{code}, {unbroken(percent(prediction.confidence))}, {prediction.verdict.word}"
         st.markdown(
-            f"**{explanation.full_title}**: {nearest}{context.spec.codes[prediction.prediction_set[0]]}, "
-            f"{unbroken(percent(prediction.confidence))}, {prediction.verdict.word}",
-            help=f"This does not look like the {context.spec.unit}s that the model knows. Don't rely on its class."
-            if prediction.is_ood
-            else None,
+            f"**{explanation.full_title}**: {answer if prediction.is_cell else prediction.verdict.word}",
+            help=". ".join(remarks(prediction, context.spec)) or None,
         )
         tile = _MapTile(explanation, context, box, place, line=st.empty())
 

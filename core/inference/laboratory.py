@@ -1,0 +1,175 @@
+"""A batch's laboratory: does the model know its microscope and stain, and what are its answers worth if it doesn't?
+
+Whether a batch comes from another laboratory is a question about all its pictures together, answered once; it says
+nothing of a single cell there. At another laboratory each cell keeps its likeliest class, with a probability that was
+calibrated on laboratories that no training saw, and is odd only where it is odd among its like: the displacement that
+all cells of the batch share is taken off before a cell's distance is measured.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from core.errors import HemaLensError
+from core.inference.ood import OODDetector
+from core.runs import Run
+from core.storage import cached_file, write_json
+
+UNKNOWN_FROM = 0.3  # share of pictures that don't look like home from which a batch is another laboratory's
+MIN_PICTURES = 5  # with fewer every one of them must look foreign
+MIN_FOR_DISPLACEMENT = 10  # cells: fewer don't tell what all of them share
+
+
+@dataclass(frozen=True)
+class ExternalCalibration:
+    """What the answers of a run are worth at laboratories that no training saw, measured on ``laboratories``.
+
+    ``temperature`` divides the logarithm of the probabilities; from ``confidence_threshold`` on an answer so calibrated
+    is sure; ``set_threshold``: from which probability on a class belongs into the prediction set. ``lowest_accuracy``,
+    ``highest_accuracy``: the share right there, 0 to 1, by laboratory.
+    """
+
+    laboratories: tuple[str, ...]
+    temperature: float
+    confidence_threshold: float
+    set_threshold: float
+    lowest_accuracy: float
+    highest_accuracy: float
+
+    def probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        """``probabilities`` (N, C) of the run as they hold elsewhere, float64 (N, C)."""
+        powered = np.power(np.maximum(probabilities, 1e-12), 1 / self.temperature)
+        return powered / powered.sum(1, keepdims=True)
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, whole or not at all."""
+        write_json(path, asdict(self))
+
+    @staticmethod
+    def load(path: Path) -> "ExternalCalibration":
+        """Read what `save` wrote. Raises `InvalidCalibration`; FileNotFoundError where there is none."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            numbers = {f.name: float(content[f.name]) for f in fields(ExternalCalibration) if f.name != "laboratories"}
+            names = tuple(str(name) for name in content["laboratories"])
+            shares = [value for name, value in numbers.items() if name != "temperature"]
+            if not (0.05 <= numbers["temperature"] <= 20 and all(0 <= share <= 1 for share in shares)):
+                raise ValueError("a number is out of its range")
+            return ExternalCalibration(names, **numbers)
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InvalidCalibration(
+                f"{path} can't be read ({error}). Restore the run's folder, or make it anew: "
+                "python -m core calibrate RUN"
+            ) from error
+
+
+class InvalidCalibration(HemaLensError):
+    """A calibration's file can't be read; the message says what to do."""
+
+
+def external_calibration_of(run: Run) -> ExternalCalibration | None:
+    """That of ``run``, read once; None where nobody measured it. Raises `InvalidCalibration`."""
+    try:
+        return _load_calibration(run.external_calibration_path)
+    except FileNotFoundError:
+        return None
+
+
+@cached_file(maxsize=32)
+def _load_calibration(path: Path) -> ExternalCalibration:
+    return ExternalCalibration.load(path)
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """What a batch of ``pictures`` cells says of where it comes from.
+
+    ``known``: whether its microscope and stain are the model's own (or those of the profile that answers), None where
+    nothing can tell: the run has no detector, or there is no cell. ``score``: share of the pictures that don't look
+    like these, 0 to 1. ``embedding_shift`` (K,), ``statistics_shift`` (F,): what all cells share, None where nothing is
+    taken off; ``inflation``: how many times wider than at home cells lie around it.
+    """
+
+    known: bool | None = None
+    score: float = 0.0
+    pictures: int = 0
+    embedding_shift: np.ndarray | None = None
+    statistics_shift: np.ndarray | None = None
+    inflation: float = 1.0
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is plainly another laboratory than the model's."""
+        return self.known is False
+
+
+def judge_laboratory(
+    detector: OODDetector | None, embeddings: np.ndarray | None, statistics: np.ndarray | None, is_cell: np.ndarray
+) -> Laboratory:
+    """The laboratory of a batch: ``embeddings`` (N, K), ``statistics`` (N, F) as `image_statistics` gives them;
+    ``is_cell`` bool (N,): the others have no say.
+    """
+    if detector is None or embeddings is None or not is_cell.any():
+        return Laboratory(pictures=int(is_cell.sum()))
+    embeddings = embeddings[is_cell]
+    statistics = statistics[is_cell] if statistics is not None else None
+    scores = detector.ood_score_of(embeddings, statistics)
+    share, count = float((scores >= 1).mean()), len(scores)
+    if share < (UNKNOWN_FROM if count >= MIN_PICTURES else 1.0):
+        return Laboratory(True, share, count)
+    if count < MIN_FOR_DISPLACEMENT:
+        return Laboratory(False, share, count)
+    embedding_shift = detector.embedding_gaussians.displacement(embeddings)
+    statistics_shift = (
+        detector.statistics_gaussians["all"].displacement(statistics)
+        if statistics is not None and detector.statistics_gaussians
+        else None
+    )
+    laboratory = Laboratory(False, share, count, embedding_shift, statistics_shift)
+    around = ood_scores(detector, embeddings, statistics, laboratory)
+    return Laboratory(False, share, count, embedding_shift, statistics_shift, float(np.median(around)) / _USUAL_SCORE)
+
+
+_USUAL_SCORE = 0.55  # the median score of home cells
+
+
+def ood_scores(
+    detector: OODDetector, embeddings: np.ndarray, statistics: np.ndarray | None, laboratory: Laboratory
+) -> np.ndarray:
+    """How odd each cell is among its like, float64 (N,): 1 or more is odd.
+
+    At home against the known cells; at another laboratory after what its cells share was taken off, 0 where too few of
+    them tell what that is.
+    """
+    if not laboratory.is_foreign:
+        return detector.ood_score_of(embeddings, statistics)
+    if laboratory.embedding_shift is None:
+        return np.zeros(len(embeddings))
+    if statistics is not None and laboratory.statistics_shift is not None:
+        statistics = statistics - laboratory.statistics_shift
+    return detector.ood_score_of(embeddings - laboratory.embedding_shift, statistics) / laboratory.inflation
+
+
+def laboratory_note(
+    laboratory: Laboratory, calibration: ExternalCalibration | None, unit: str = "cell", taught: str = ""
+) -> str:
+    """What a person is told of it, in one or two sentences; '' where it is known. ``taught``: the profile's name."""
+    if laboratory.known is None:
+        return f"This model can't tell whether these {unit}s come from a microscope and stain like its own."
+    if laboratory.known:
+        return ""
+    count = laboratory.pictures
+    one = count == 1
+    these = "This picture comes" if one else f"These {count:,} pictures come"
+    own = f"that of {taught}" if taught else "the model's"
+    text = f"{these} from another microscope or stain than {own}."
+    if calibration and not taught:
+        low, high = calibration.lowest_accuracy, calibration.highest_accuracy
+        text += f" Elsewhere such {unit}s were named rightly in {100 * low:.0f} to {100 * high:.0f} %"
+    else:
+        text += " How often such pictures are named rightly nobody measured, so no answer is sure"
+    return text + "; teach it with 25 answers."
