@@ -2,10 +2,10 @@
 
 ``python -m benchmarks.ood [RUN] [--labs bccd chula raabin] [--each 100]``
 
-Each row: how well the OOD score tells the images from home test cells (AUROC; next to it what confidence alone would
-tell), and with which verdict they are answered, next to how many were called sure before there was an OOD detector.
-Images of other data sets are framed as uploads are. Home: coverage of the prediction sets by class. What is not on this
-computer is left out and said.
+Each row is taken for one batch: whether it is told to come from another laboratory, how well the OOD score tells the
+images from home test cells (AUROC; next to it what confidence alone would tell), and with which verdict they are
+answered, next to how many have a probability from the confidence threshold on. Images of other data sets are framed as
+uploads are. Home: coverage of what is told, by class. What is not on this computer is left out and said.
 """
 
 import argparse
@@ -25,9 +25,10 @@ from core.evaluation.external import labels_for_run
 from core.evaluation.uncertainty import coverage
 from core.images.decode import decode
 from core.images.framing import crop_batch
+from core.inference.laboratory import Laboratory
 from core.inference.ood import detector_of
-from core.inference.predictor import Prediction, Predictor, Verdict
-from core.probabilities import prediction_sets
+from core.inference.predictor import Evidence, Prediction, Predictor
+from core.probabilities import NOMINAL_COVERAGE, spoken_sets
 from core.runs import Run, default_run, find_run
 
 
@@ -100,34 +101,40 @@ def main() -> None:
     data = get_dataset(run.dataset).load(run.size, run.config["dataset"]["provenance"]["content_hash"])
     home_split = data["test"]
     at_home = predictor.predict_crops(home_split.images)
-    home_scores = [verdict.ood_score for verdict in at_home.verdicts]
+    told = spoken_sets(at_home.probabilities, predictor.set_thresholds, predictor.threshold)
+    sets = coverage(home_split.labels, told)
+    home_scores = detector.ood_score_of(at_home.evidence.embeddings, at_home.evidence.statistics)
     home_top = at_home.probabilities.max(1)
-    sets = coverage(home_split.labels, prediction_sets(at_home.probabilities, detector.set_thresholds))
     rows = []
 
-    def row(name: str, verdicts: list[Verdict], top: np.ndarray) -> None:
-        kinds, scores = [v.kind for v in verdicts], [v.ood_score for v in verdicts]
+    def row(name: str, evidence: Evidence, laboratory: Laboratory) -> None:
+        verdicts = predictor.decide(evidence, laboratory)[1]
+        scores, top = detector.ood_score_of(evidence.embeddings, evidence.statistics), evidence.probabilities.max(1)
         truth = np.repeat([0, 1], [len(home_scores), len(scores)])
         itself = name == "home test"
+        kinds = np.array([verdict.kind for verdict in verdicts])
         rows.append(
             {
                 "pictures": name,
                 "n": len(scores),
+                "another laboratory": laboratory.is_foreign,
                 "AUROC": None if itself else float(roc_auc_score(truth, np.r_[home_scores, scores])),
                 "AUROC by confidence": None if itself else float(roc_auc_score(truth, -np.r_[home_top, top])),
-                "out of distribution %": 100 * float(np.mean([kind == "out_of_distribution" for kind in kinds])),
-                "unsure %": 100 * float(np.mean([kind == "unsure" for kind in kinds])),
-                "sure %": 100 * float(np.mean([kind == "sure" for kind in kinds])),
-                "sure without OOD detector %": 100 * float((top >= predictor.threshold).mean()),
+                "not a cell %": 100 * float((kinds == "not_a_cell").mean()),
+                "odd %": 100 * float(np.mean([verdict.is_odd for verdict in verdicts])),
+                "alarm %": 100 * float(np.mean([verdict.alarm.raised for verdict in verdicts])),
+                "unsure %": 100 * float((kinds == "unsure").mean()),
+                "sure %": 100 * float((kinds == "sure").mean()),
+                "probable %": 100 * float((top >= predictor.threshold).mean()),
                 "median OOD score": float(np.median(scores)),
             }
         )
 
     def crops_row(name: str, crops: np.ndarray) -> None:
-        output = predictor.predict_crops(crops)
-        row(name, output.verdicts, output.probabilities.max(1))
+        evidence = predictor.predict_crops(crops).evidence
+        row(name, evidence, predictor.laboratory(evidence))
 
-    row("home test", at_home.verdicts, home_top)
+    row("home test", at_home.evidence, predictor.laboratory(at_home.evidence))
     for name, crops in non_cell_images(run.size, options.each):
         crops_row(name, crops)
     for name, title in (("all4", "field"), ("bone_marrow", "bone marrow")):
@@ -145,12 +152,12 @@ def main() -> None:
             continue
         predictions = [p for p in predictor.predict(lab.pixels) if isinstance(p, Prediction)]
         right = np.array([p.predicted for p in predictions]) == labels
+        evidence, laboratory = Evidence.join([p.evidence for p in predictions]), predictor.laboratory_of(predictions)
         for how, chosen in (("misread", ~right), ("read right", right)):
             if chosen.any():
-                those = [predictions[k] for k in np.flatnonzero(chosen)]
-                row(f"{name}, {how}", [p.verdict for p in those], np.array([p.confidence for p in those]))
+                row(f"{name}, {how}", evidence.rows(np.flatnonzero(chosen)), laboratory)
     print(
-        f"prediction sets at home: mean size {sets.mean_size:.3f}, one class {sets.singleton_fraction:.1%}, "
+        f"told at home: mean size {sets.mean_size:.3f}, one class {sets.singleton_fraction:.1%}, "
         f"overall {sets.overall:.2%}"
     )
     print("coverage by class: " + ", ".join(f"{c} {v:.2%}" for c, v in zip(run.codes, sets.by_class, strict=True)))
@@ -160,7 +167,7 @@ def main() -> None:
         run=run.name,
         provenance=run.provenance,
         confidence_threshold=predictor.threshold,
-        nominal_coverage=detector.coverage,
+        nominal_coverage=NOMINAL_COVERAGE,
         coverage_by_class=dict(zip(run.codes, sets.by_class.tolist(), strict=True)),
         coverage_overall=sets.overall,
         mean_set_size=sets.mean_size,

@@ -332,5 +332,11 @@ def answered_by_line(predictor: Predictor | None, runs: Sequence[Run]) -> None:
         st.button("Back to none", key="lab_none", type="tertiary", icon=":material/close:", on_click=_none)
 
 
+def problem_lines(predictors: Sequence[Predictor]) -> None:
+    """What is wrong with files beside the models of ``predictors``, and what to do; nothing where all is well."""
+    for problem in dict.fromkeys(problem for predictor in predictors for problem in predictor.problems):
+        st.warning(problem, icon=":material/warning:")
+
+
 def _none() -> None:
     st.session_state[PROFILE_KEY] = _NONE

@@ -5,6 +5,20 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture
+def any_picture_is_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No picture is turned away: for runs that go by colour, and are shown plain squares of it."""
+    from core.images.cell_check import CellCheck
+
+    def check(pictures, unit="cell"):
+        return [CellCheck("cell", 1.0, unit) for _ in pictures]
+
+    monkeypatch.setattr("core.inference.predictor.check_crops", check)
+    monkeypatch.setattr(
+        "core.inference.predictor.check_pictures", lambda pictures, _crops, spec: check(pictures, spec.unit)
+    )
+
+
 @pytest.fixture(scope="session")
 def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder ``<root>/synthetic/<run>`` with a tiny CNN + SE and a tiny CNN + CBAM trained on drawn cells."""

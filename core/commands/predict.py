@@ -79,8 +79,7 @@ def handle(arguments: argparse.Namespace) -> int:
     pictures = [MeasuredPicture(path) for path in expand(arguments.image_path)]
     auto = arguments.framing == "auto"
     scale = predictor.scale(pictures, arguments.side) if auto else _WINDOWS[arguments.framing]
-    laboratory = predictor.sample_laboratory(pictures, scale)
-    predictions = predictor.stream(pictures, scale, laboratory)
+    laboratory, predictions = predictor.answer(pictures, scale)
     if arguments.json:
         answered = (p if isinstance(p, DecodeError) else Answered((p,)) for p in predictions)
         document = to_json(answered, [predictor], [laboratory], scale if isinstance(scale, BatchScale) else None)
@@ -165,6 +164,8 @@ def _print_lines(
         print(f"Answers as taught by your laboratory {predictor.name}.")
     if isinstance(scale, BatchScale) and scale.scale.source != "official":
         print(f"Framing: {scale.scale.note}")
+    for problem in predictor.problems:
+        print(f"Careful: {problem}")
     if note := predictor.laboratory_note(laboratory):
         print(note)
     print(flush=True)

@@ -19,6 +19,7 @@ from core.storage import cached_file
 INPUT, OUTPUT = "embedding", "score"
 RAISED_FROM = 0.5  # score: the graph is scaled so that this is its limit
 _MAX_BYTES = 4 * 2**20
+_MAX_FEATURES = 100_000
 
 
 class InvalidAlarm(HemaLensError):
@@ -53,6 +54,8 @@ class AbnormalCellAlarm:
             if (given.name, made.name) != (INPUT, OUTPUT) or len(given.shape) != 2:
                 raise ValueError(f"it does not take '{INPUT}' and give '{OUTPUT}'")
             self.features = int(given.shape[1])
+            if self.features > _MAX_FEATURES or self.scores(np.zeros((2, self.features), np.float32)).shape != (2,):
+                raise ValueError("it does not give one score a cell")
         except FileNotFoundError:
             raise
         except Exception as error:  # ONNX Runtime raises kinds of its own that derive from Exception only

@@ -227,6 +227,20 @@ def encoder_networks(run: Run) -> tuple[Run, ...]:
     return networks
 
 
+def embedding_size(run: Run) -> int | None:
+    """How many numbers `encode` gives of a cell: mean and deviation of the last map, and the texture; None where the
+    graph does not say. Raises `EngineError`.
+    """
+    sizes = []
+    for network in _members(run) or (run,):
+        shapes = {output.name: output.shape for output in _session(network).get_outputs()}
+        widths = [shapes[name][1] for name in ("features", "features", "texture") if name in shapes]
+        if not widths or not all(isinstance(width, int) for width in widths):
+            return None
+        sizes.append(sum(widths))
+    return sum(sizes)
+
+
 def encode(run: Run, crops: np.ndarray, report: Report = silent) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities float64 (N, C) and embedding float32 (N, K) of ``crops`` uint8 (N, S, S, 3), mean of the views.
 

@@ -60,7 +60,7 @@ class ExternalCalibration:
             return ExternalCalibration(names, **numbers)
         except FileNotFoundError:
             raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise InvalidCalibration(
                 f"{path} can't be read ({error}). Restore the run's folder, or make it anew: "
                 "python -m core calibrate RUN"
@@ -157,7 +157,12 @@ def ood_scores(
 def laboratory_note(
     laboratory: Laboratory, calibration: ExternalCalibration | None, unit: str = "cell", taught: str = ""
 ) -> str:
-    """What a person is told of it, in one or two sentences; '' where it is known. ``taught``: the profile's name."""
+    """What a person is told of it, in one or two sentences; '' where it is known, or there is no cell.
+
+    ``taught``: the profile's name.
+    """
+    if laboratory.known is None and not laboratory.pictures:
+        return ""  # there is no cell to tell it by
     if laboratory.known is None:
         return f"This model can't tell whether these {unit}s come from a microscope and stain like its own."
     if laboratory.known:

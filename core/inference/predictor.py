@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import islice
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -36,16 +36,24 @@ from core.images.framing import (
     spread_evenly,
 )
 from core.inference import engine
-from core.inference.alarm import Alarm, alarm_of
+from core.inference.alarm import AbnormalCellAlarm, Alarm, InvalidAlarm, alarm_of
 from core.inference.laboratory import (
     ExternalCalibration,
+    InvalidCalibration,
     Laboratory,
     external_calibration_of,
     judge_laboratory,
     laboratory_note,
     ood_scores,
 )
-from core.inference.ood import OODDetector, detector_of, image_statistics, unusual_groups
+from core.inference.ood import (
+    InvalidDetector,
+    OODDetector,
+    detector_of,
+    image_statistics,
+    statistic_groups,
+    unusual_groups,
+)
 from core.inference.scope import spec_for
 from core.probabilities import class_thresholds, softmax, spoken_sets
 from core.progress import Progress, Report, batches, silent
@@ -235,6 +243,16 @@ class BatchOutput:
         return self._predictor.decide(self.evidence, self._predictor.laboratory(self.evidence))[1]
 
 
+class _Doubts(NamedTuple):
+    """What a predictor doubts by, None where there is nothing, and what is wrong with the files it lies in."""
+
+    detector: OODDetector | None
+    alarm: AbnormalCellAlarm | None
+    calibration: ExternalCalibration | None
+    problems: tuple[str, ...]
+    is_blind: bool  # a detector or an alarm is there and can't be asked
+
+
 class Predictor:
     """``run`` as it is, or with a ``head`` that a laboratory taught it, which brings a ``detector`` (None: nothing is
     odd) and a ``threshold`` of its own.
@@ -281,7 +299,7 @@ class Predictor:
     @property
     def detector(self) -> OODDetector | None:
         """What tells pictures of another laboratory and odd cells; None where nothing does."""
-        return self._detector if self.head else detector_of(self.run)
+        return self._doubts.detector
 
     @property
     def detects_ood(self) -> bool:
@@ -291,7 +309,69 @@ class Predictor:
     @property
     def has_alarm(self) -> bool:
         """Whether it can raise the alarm for abnormal cells."""
-        return alarm_of(self.run) is not None
+        return self._doubts.alarm is not None
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the files beside the run's graph, what follows and what to do: a line each, for a person.
+
+        The run answers all the same, but says nothing for sure that such a file would have to vouch for.
+        """
+        return self._doubts.problems
+
+    @cached_property
+    def _doubts(self) -> _Doubts:
+        problems, detector, alarm, calibration = [], None, None, None
+        try:
+            detector = self._fitting_detector()
+        except InvalidDetector as error:
+            problems.append(f"{error}. Until then no answer is sure.")
+        try:
+            alarm = self._fitting_alarm()
+        except InvalidAlarm as error:
+            problems.append(f"{error}. Until then no answer is sure.")
+        is_blind = bool(problems)
+        try:
+            calibration = None if self.head else external_calibration_of(self.run)
+        except InvalidCalibration as error:
+            problems.append(f"{error}. Until then no answer is sure at other laboratories.")
+        return _Doubts(detector, alarm, calibration, tuple(problems), is_blind)
+
+    def _fitting_detector(self) -> OODDetector | None:
+        """Raises `InvalidDetector` where it can't be read, or asks for other numbers than the run gives."""
+        detector = self._detector if self.head else detector_of(self.run)
+        if detector is None:
+            return None
+        statistics, size = detector.statistics_gaussians, self._embedding_size
+        known = len(statistic_groups(self.run.size))
+        if (size and len(detector.embedding_gaussians.origin) > size) or (
+            statistics and len(statistics["all"].origin) != known
+        ):
+            raise InvalidDetector(
+                f"the profile {self.name} was taught with another model than {self.run.name}. Teach it anew"
+                if self.head
+                else f"{self.run.ood_path} was made for another run. Make it anew: python -m core ood {self.run.name}"
+            )
+        return detector
+
+    def _fitting_alarm(self) -> AbnormalCellAlarm | None:
+        """Raises `InvalidAlarm` where it can't be read, or asks for other numbers than the run gives."""
+        alarm = alarm_of(self.run)
+        if alarm and alarm.features != self._embedding_size:
+            raise InvalidAlarm(
+                f"{self.run.alarm_path} was made for another run. Make it anew: python -m core alarm {self.run.name}"
+            )
+        return alarm
+
+    @property
+    def _embedding_size(self) -> int | None:
+        """Numbers of the embedding that it looks at; None where there is none, or the graph can't be opened."""
+        if self.run.kind == "combination" and not self.head:
+            return None
+        try:
+            return engine.embedding_size(self.run)
+        except engine.EngineError:
+            return None
 
     def load(self) -> None:
         """Get ready now, so that the first answer needn't wait. Raises `EngineError`."""
@@ -320,8 +400,10 @@ class Predictor:
     def laboratory_of(self, predictions: Iterable[Prediction]) -> Laboratory:
         """`laboratory` of the pictures behind ``predictions``, in whatever order they come."""
         ordered = sorted(predictions, key=lambda prediction: natural_key(prediction.name))
-        sample = spread_evenly(ordered, MAX_SAMPLED)
-        return self.laboratory(Evidence.join([p.evidence for p in sample])) if sample else Laboratory()
+        if not ordered:
+            return Laboratory()
+        found = self.laboratory(Evidence.join([p.evidence for p in spread_evenly(ordered, MAX_SAMPLED)]))
+        return replace(found, pictures=sum(prediction.is_cell for prediction in ordered))
 
     def sample_laboratory(
         self, pictures: Sequence[Picture], windows: BatchScale | CropWindow, report: Report = silent
@@ -331,13 +413,29 @@ class Predictor:
         sample = spread_evenly([picture for picture in measured if picture.readable], MAX_SAMPLED)
         found = []
         for prediction in self.stream(sample, windows, Laboratory()):
-            report(Progress(len(found), len(sample), "asking where the pictures come from", "picture"))
             found.append(prediction)
-        return self.laboratory_of(p for p in found if isinstance(p, Prediction))
+            report(Progress(len(found), len(sample), "asking where the pictures come from", "picture"))
+        laboratory = self.laboratory_of(p for p in found if isinstance(p, Prediction))
+        return replace(laboratory, pictures=laboratory.pictures * len(measured) // max(1, len(sample)))
+
+    def answer(
+        self, pictures: Sequence[Picture], windows: BatchScale | CropWindow
+    ) -> tuple[Laboratory, Iterator[Prediction | DecodeError]]:
+        """Where ``pictures``, taken for one laboratory's, come from, and what `stream` gives of them.
+
+        No more than `MAX_SAMPLED` are answered at once; of more a sample tells first, and the others come as they are
+        asked for, so that there may be more than memory holds.
+        """
+        if len(pictures) > MAX_SAMPLED:
+            laboratory = self.sample_laboratory(pictures, windows)
+            return laboratory, self.stream(pictures, windows, laboratory)
+        predictions = list(self.stream(pictures, windows, Laboratory()))
+        laboratory = self.laboratory_of(p for p in predictions if isinstance(p, Prediction))
+        return laboratory, iter(self.decide_again(predictions, laboratory))
 
     def laboratory_note(self, laboratory: Laboratory) -> str:
         """What a person is told of a batch's laboratory; '' where it is known."""
-        return laboratory_note(laboratory, external_calibration_of(self.run), self.spec.unit, self.name)
+        return laboratory_note(laboratory, self._doubts.calibration, self.spec.unit, self.name)
 
     def predict(
         self, pictures: Sequence[Picture], *, side: float | None = None, report: Report = silent
@@ -439,7 +537,7 @@ class Predictor:
         report: Report = silent,
     ) -> BatchOutput:
         """Everything that is measured of ``crops``, whose ``checks`` are made from them where they are None."""
-        detector, alarm = self.detector, alarm_of(self.run)
+        detector, alarm = self._doubts.detector, self._doubts.alarm
         logits, times, parts = [], [], []
         for rows in batches(len(crops), batch, report, unit="image", at_least_one=True):
             images = crops[rows]
@@ -499,6 +597,8 @@ class Predictor:
         """At ``laboratory``: from which probability on a class belongs into the prediction set, float (C,), and from
         which top probability on an answer is sure.
         """
+        if self._doubts.is_blind:
+            return self.set_thresholds, NEVER_SURE
         if not laboratory.is_foreign:
             return self.set_thresholds, self.threshold
         if calibration := self._calibration_at(laboratory):
@@ -507,7 +607,7 @@ class Predictor:
 
     def _calibration_at(self, laboratory: Laboratory) -> ExternalCalibration | None:
         """What makes probabilities true at ``laboratory``; None at home, where they are, and where nothing does."""
-        return external_calibration_of(self.run) if laboratory.is_foreign and not self.head else None
+        return self._doubts.calibration if laboratory.is_foreign else None
 
     def _unusual(self, evidence: Evidence, row: int, odd: float) -> tuple[str, ...]:
         """In which groups of statistics the odd crop ``row`` is unusual by itself."""

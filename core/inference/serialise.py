@@ -62,7 +62,9 @@ def to_json(
                 "provenance": predictor.run.provenance,
                 "profile": predictor.name or None,
                 "confidence_threshold": round(predictor.threshold, 4),
+                "alarm": predictor.has_alarm,
                 "laboratory": _laboratory(predictor, laboratory),
+                "problems": list(predictor.problems),
             }
             for predictor, laboratory in zip(predictors, laboratories, strict=True)
         ],

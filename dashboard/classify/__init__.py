@@ -16,7 +16,7 @@ from core.inference.scope import on_trusted_split
 from core.runs import Run, preferred_run
 from dashboard import cache
 from dashboard.page import PAGES, link
-from dashboard.pickers import answered_by_line, lab_picker, of_same_classes, run_picker
+from dashboard.pickers import answered_by_line, lab_picker, of_same_classes, problem_lines, run_picker
 from dashboard.samples import Sample, sample_row, samples
 from dashboard.session import Result, UploadSession, failed_table, session_of
 
@@ -110,6 +110,7 @@ def classify_context(spec: DatasetSpec) -> ClassifyContext | None:
     predictors = (taught,) if taught else tuple(Predictor(run) for run in runs)
     for predictor in predictors:  # opened before the first cell comes
         predictor.load()
+    problem_lines(predictors)
     spec = predictors[0].spec
     # Both places stay where they are, filled or not, so that what stands below is replaced and not mixed.
     working, offered = st.empty(), st.empty()

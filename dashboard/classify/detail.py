@@ -115,7 +115,7 @@ def _verdict(result: Result, spec: DatasetSpec) -> None:
     sure = markdown_text(percent(lead.confidence))
     st.subheader(f"{spec.codes[lead.predicted]}  {spec.class_names[lead.predicted]}, {sure} {badges}", anchor=False)
     if result.is_urgent:
-        st.error(
+        st.warning(
             "This may be an abnormal cell: a blast or another immature cell that no class stands for. Look yourself.",
             icon=":material/notification_important:",
         )

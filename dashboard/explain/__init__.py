@@ -28,7 +28,15 @@ from core.inference.scope import on_trusted_split
 from core.runs import Run
 from dashboard import cache
 from dashboard.explain.selected_cell import SelectedCell, cell_to_explain, own_picture_uploader, upload_error
-from dashboard.pickers import answered_by_line, lab_picker, linked, of_same_classes, run_picker, short_names
+from dashboard.pickers import (
+    answered_by_line,
+    lab_picker,
+    linked,
+    of_same_classes,
+    problem_lines,
+    run_picker,
+    short_names,
+)
 from dashboard.session import session_of
 
 if TYPE_CHECKING:
@@ -118,6 +126,7 @@ def explain_context(spec: DatasetSpec) -> ExplainContext | None:
     if not predictors:
         st.info("Choose a model above, and its maps appear here.", icon=":material/visibility:")
         return None
+    problem_lines(predictors)
     spec = predictors[0].spec  # with the classes that these models know
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         choice = _class_choice(spec, notices)

@@ -17,8 +17,10 @@ from core.adaptation.head import encode_pictures
 from core.adaptation.profile import make_profile, save_profile
 from core.cli import main
 from core.commands.predict import expand, printable
-from core.datasets.synthetic import draw_cells
 from tests.fake_datasets import added, fake_spec
+from tests.stub_runs import as_files, foreign_pictures, write_alarm, write_detector
+
+pytestmark = pytest.mark.usefixtures("any_picture_is_a_cell")
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
@@ -88,7 +90,7 @@ def test_json_holds_answers_errors_and_where_they_come_from(run, cells, capsys):
     assert err == ""
     found = json.loads(out)
     (model,) = found["models"]
-    assert found["schema_version"] == 2
+    assert found["schema_version"] == 3
     assert (model["run"], model["provenance"], model["profile"]) == (run.name, "made for tests", None)
     assert 0 < model["confidence_threshold"] <= 1
     assert "Barcelona" in found["domain"]
@@ -97,8 +99,13 @@ def test_json_holds_answers_errors_and_where_they_come_from(run, cells, capsys):
     assert good["class"] == "BA"
     assert good["name"] == "basophil"
     assert good["verdict"] == "sure"
-    assert good["prediction_set"] == ["BA"]
+    assert good["set"] == ["BA"]
+    assert good["is_cell"] is True
     assert (good["ood_score"], good["unusual"]) == (0, [])  # the run has no detector
+    assert good["alarm"] == {"score": None, "raised": False}  # and no alarm
+    assert (model["alarm"], model["problems"]) == (False, [])
+    assert found["laboratory"]["known"] is None
+    assert "can't tell" in found["laboratory"]["note"]
     assert sum(good["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     assert list(good["probabilities"]) == ["BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT"]
     assert good["milliseconds"] > 0
@@ -128,26 +135,37 @@ def test_folders_and_globs_stand_for_their_pictures(cells, monkeypatch):
     assert expand([str(bracketed)]) == [bracketed]
 
 
-def test_a_blank_picture_is_foreign_in_text_and_json(tiny_run, tmp_path, capsys):
-    """A network trained on drawn cells has a detector of its own."""
-    blank, cell = tmp_path / "blank.png", tmp_path / "cell.png"
-    Image.new("RGB", (28, 28), (255, 255, 255)).save(blank)
-    Image.fromarray(draw_cells(np.array([4]), 28, 77)[0]).save(cell)
-    files = ["--model", str(tiny_run.path), "--image-path", str(blank), str(cell)]
+def test_a_broken_alarm_is_told_and_the_files_are_answered(run, cells, capsys):
+    run.alarm_path.write_bytes(b"no graph")
+    assert main(["predict", "--image-path", str(cells / "green.png")]) == 0
+    out = capsys.readouterr().out
+    assert "Careful: " in out
+    assert "core alarm RUN. Until then no answer is sure." in out
+    assert "EO  eosinophil" in out.splitlines()[-1]
+    assert "unsure" in out.splitlines()[-1]
+
+
+def test_another_laboratory_is_told_once_and_in_json(run, tmp_path, capsys):
+    write_detector(run)
+    write_alarm(run, bias=-8.0)
+    for name, data in as_files(foreign_pictures(30)):
+        (tmp_path / name).write_bytes(data)
+    files = ["--framing", "whole", "--image-path", str(tmp_path)]
     assert main(["predict", *files]) == 0
-    first, second = capsys.readouterr().out.splitlines()[-2:]
-    assert "foreign" in first
-    assert "does not look like the cells this model knows: " in first
-    assert "foreign" not in second
+    out = capsys.readouterr().out
+    assert out.count("These 30 pictures come from another microscope or stain than the model's.") == 1
+    assert "may be abnormal (a blast or another immature cell): look yourself" in out
     assert main(["predict", "--json", *files]) == 0
-    strange, known = json.loads(capsys.readouterr().out)["results"]
-    assert strange["verdict"] == "out_of_distribution"
-    assert strange["ood_score"] > 1
-    assert "colour" in strange["unusual"]
-    assert set(strange["unusual"]) <= {"colour", "scale", "texture"}
-    assert len(strange["prediction_set"]) == 2
-    assert known["verdict"] in ("sure", "unsure")
-    assert known["ood_score"] < 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["laboratory"]["known"] is False
+    assert found["laboratory"]["score"] == 1
+    assert "another microscope" in found["laboratory"]["note"]
+    assert {r["verdict"] for r in found["results"]} == {"unsure"}
+    assert {(r["class"], r["alarm"]["raised"]) for r in found["results"]} == {
+        ("BA", False),
+        ("EO", False),
+        ("ERB", True),
+    }
 
 
 def test_an_unsure_answer_names_what_it_may_be(make_run, cells, monkeypatch, capsys):
@@ -302,7 +320,8 @@ def test_all_files_of_a_call_are_cut_at_one_size_round_their_cells(run, tmp_path
 def test_where_no_cell_is_found_that_is_said(run, tmp_path, capsys):
     Image.new("RGB", (360, 363), COLOURS["red"]).save(tmp_path / "empty.png")
     assert main(["predict", "--image-path", str(tmp_path / "empty.png")]) == 0
-    assert "(no white cell found: look yourself)" in capsys.readouterr().out
+    assert "unsure" in (line := capsys.readouterr().out.splitlines()[-1])
+    assert "(no white cell found: look yourself; one of BA, EO)" in line
     assert main(["predict", "--json", "--image-path", str(tmp_path / "empty.png")]) == 0
     crop = json.loads(capsys.readouterr().out)["results"][0]["crop"]
     assert crop["cell_found"] is False

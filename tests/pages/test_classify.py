@@ -13,9 +13,19 @@ from PIL import Image
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
-from core.inference.predictor import Predictor, Verdict
+from core.inference.predictor import Predictor
 from dashboard.classify.results import as_csv, as_json
 from tests.pages.driving import PAGES, TIMEOUT, drop, opened, png, texts
+from tests.stub_runs import (
+    as_files,
+    foreign_pictures,
+    home_pictures,
+    write_alarm,
+    write_calibration,
+    write_detector,
+)
+
+pytestmark = pytest.mark.usefixtures("any_picture_is_a_cell")
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)  # BA, EO and ERB to the stub model
 
@@ -38,7 +48,8 @@ def downloaded(page, make, runs):
     assert {b.label for b in page.get("download_button")} == {"Download results (CSV)", "Download results (JSON)"}
     tray = page.session_state["classify_trays"]["bloodmnist"]
     readers = [Predictor(run) for run in runs]
-    return make(tray.results(readers), list(tray.failures.values()), readers)
+    more = [[tray.laboratory(reader) for reader in readers]] if make is as_json else []
+    return make(tray.results(readers), list(tray.failures.values()), readers, *more)
 
 
 def test_before_anything_there_are_a_drop_zone_and_samples(page):
@@ -203,38 +214,67 @@ def test_a_picture_without_a_cell_says_so_on_the_card_and_in_the_list(page):
     blank = io.BytesIO()
     Image.new("RGB", (360, 363), RED).save(blank, "PNG")
     drop(page, ("blank.png", blank.getvalue()), ("cell.png", png(GREEN)))
-    assert heading(page) == "2 cells: 2 sure, 0 unsure, no white cell found in 1"
+    assert heading(page) == "2 cells: 1 sure, 1 unsure, no white cell found in 1"
     assert "no white cell found: look yourself" in page.subheader[1].value
     assert "No white cell was found here." in texts(page)
     table = page.dataframe[1].value.set_index("File")
     assert table["Look yourself"].to_dict() == {"blank.png": "no white cell found", "cell.png": ""}
 
 
-def test_foreign_cells_come_first_and_say_what_is_off(page, run, monkeypatch):
-    foreign = Verdict("out_of_distribution", (4, 0), 2.5, ("colour", "scale"))
-    monkeypatch.setattr(
-        "core.inference.predictor.decide_verdicts",
-        lambda _detector, rows, *_: [Verdict("sure", (int(k),)) if k else foreign for k in rows.argmax(1)],
-    )
-    monkeypatch.setattr("core.inference.predictor.detector_of", lambda _run: True)
-    drop(page, ("a.png", png(GREEN)), ("b.png", png(RED)))
-    assert heading(page) == "2 cells: 1 sure, 0 unsure, 1 foreign"
-    assert page.subheader[1].value == "Nearest to LY  lymphocyte :violet-badge[foreign]"
-    assert "does not look like the cells that the model knows: unusual are the colours and the size" in texts(page)
-    assert "Adapt HemaLens" not in texts(page)  # no such page here
+def test_what_may_be_abnormal_comes_first_then_the_doubtful(page, run):
+    write_alarm(run)
+    mixed, blue = (156, 128, 126), (0, 0, 255)
+    drop(page, ("a.png", png(GREEN)), ("b.png", png(mixed)), ("c.png", png(blue)), ("d.png", png(RED)))
+    assert heading(page) == "4 cells: 2 sure, 2 unsure, 1 may be abnormal"
+    assert page.subheader[1].value.startswith("ERB  erythroblast")
+    assert ":red-badge[may be abnormal]" in page.subheader[1].value
+    assert "This may be an abnormal cell" in page.warning[0].value
+    counts = page.dataframe[0].value.set_index("Code")
+    assert counts["May be abnormal"].to_dict() == {code: int(code == "ERB") for code in counts.index}
+    assert page.dataframe[1].value["File"].tolist()[:2] == ["c.png", "b.png"]
+    assert page.dataframe[1].value["Look yourself"].tolist() == ["may be abnormal", "", "", ""]
     rows = list(csv.DictReader(io.StringIO(downloaded(page, as_csv, [run]).decode("utf-8-sig"))))
-    assert [(r["verdict"], r["prediction_set"], r["ood_score"], r["unusual"]) for r in rows] == [
-        ("sure", "EO", "0.000", ""),
-        ("out_of_distribution", "LY BA", "2.500", "colour scale"),
-    ]
-    answer = json.loads(downloaded(page, as_json, [run]))["results"][1]
-    assert (answer["verdict"], answer["prediction_set"], answer["ood_score"]) == (
-        "out_of_distribution",
-        ["LY", "BA"],
-        2.5,
-    )
-    drop(page, *((f"{n}.png", png(RED, mark=n + 1)) for n in range(5)))
-    assert "6 of your 7 pictures do not look like the cells that this model knows" in texts(page)
+    assert {r["file"]: (r["verdict"], r["alarm"]) for r in rows} == {
+        "a.png": ("sure", "no"),
+        "b.png": ("unsure", "no"),
+        "c.png": ("unsure", "yes"),
+        "d.png": ("sure", "no"),
+    }
+    answer = json.loads(downloaded(page, as_json, [run]))["results"][2]
+    assert answer["alarm"] == {"score": pytest.approx(1, abs=0.01), "raised": True}
+    assert answer["set"][0] == "ERB"
+
+
+def test_an_odd_cell_says_so_and_comes_before_the_sure(page, run):
+    write_detector(run)
+    pictures = list(home_pictures(40))
+    pictures[7] = np.clip(pictures[7].astype(int) + [0, 40, 90], 0, 255).astype(np.uint8)
+    drop(page, *as_files(pictures))
+    assert "odd among its like" in page.dataframe[1].value.set_index("File").loc["007.png", "Look yourself"]
+    order = page.dataframe[1].value["File"].tolist()
+    assert order.index("007.png") < 3
+    assert "come from another microscope" not in texts(page)
+
+
+def test_another_laboratory_is_told_in_one_line(page, run):
+    write_detector(run)
+    write_calibration(run)
+    drop(page, *as_files(foreign_pictures(30)))
+    (told,) = [i.value for i in page.info if "another microscope" in i.value]
+    assert told.startswith("These 30 pictures come from another microscope or stain than the model's.")
+    assert "72 to 84 %" in told
+    assert "Adapt HemaLens" not in texts(page)  # no such page here
+    assert heading(page) == "30 cells: 30 sure, 0 unsure"
+    found = json.loads(downloaded(page, as_json, [run]))
+    assert found["laboratory"]["known"] is False
+    assert found["models"][0]["laboratory"] == found["laboratory"]
+
+
+def test_a_broken_alarm_is_told_and_the_cells_are_answered(page, run):
+    run.alarm_path.write_bytes(b"no graph")
+    drop(page, ("a.png", png(RED)))
+    assert heading(page) == "1 cell: 0 sure, 1 unsure"
+    assert any("core alarm" in w.value and "no answer is sure" in w.value for w in page.warning)
 
 
 def test_several_models_side_by_side_and_where_they_disagree(run, make_run):

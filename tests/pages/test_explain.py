@@ -11,13 +11,12 @@ import pytest
 from PIL import Image
 
 from core.images.framing import CropWindow
-from core.inference.predictor import Verdict
 from core.runs import list_runs
 from dashboard.explain.maps import labelled
 from dashboard.pictures import as_png
 from dashboard.url_state import HandedImage
 from tests.fake_runs import combined
-from tests.pages.driving import ROOT, drop, opened, png, texts, visited
+from tests.pages.driving import ROOT, opened, texts, visited
 
 
 def maps(page):
@@ -308,22 +307,3 @@ def test_the_frame_of_the_page_needs_no_torch():
         "sys.exit('torch' in sys.modules or 'captum' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-def test_a_picture_that_classify_calls_foreign_is_called_so_here(make_run, tmp_path, monkeypatch):
-    run = make_run(kind="classical")  # no network, so nothing of it but its answers is drawn
-    monkeypatch.setenv("HEMALENS_PRETRAINED", str(run.path.parent.parent))
-    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HEMALENS_DATA", str(tmp_path / "data"))
-    foreign = Verdict("out_of_distribution", (0, 4), 2.5, ("colour",))
-    monkeypatch.setattr(
-        "core.inference.predictor.decide_verdicts",
-        lambda _detector, rows, *_: [Verdict("sure", (int(k),)) if k else foreign for k in rows.argmax(1)],
-    )
-    classify = opened("classify")
-    drop(classify, ("a.png", png((255, 0, 0))))
-    assert classify.subheader[1].value == "Nearest to BA  basophil :violet-badge[foreign]"
-    next(b for b in classify.button if b.label == "Explain this cell").click().run()
-    state = {key: classify.session_state[key] for key in ("_handed_image", "classify_trays", "_kept")}
-    page = opened("explain", state, models=run.name)
-    assert "**Stub, 64 px**: nearest to BA, > 99 %, foreign" in texts(page)

@@ -1,4 +1,4 @@
-"""A run's guard: made with the run, read once, and told where there can be none."""
+"""A run's detector: made with the run, read once, and told where there can be none."""
 
 import os
 
@@ -13,23 +13,27 @@ from core.inference.predictor import Predictor, prediction_set_thresholds
 from core.inference.scope import training_data
 from core.probabilities import class_thresholds, prediction_sets, softmax
 
+pytestmark = pytest.mark.usefixtures("any_picture_is_a_cell")
 
-def test_a_newly_trained_network_has_a_guard_that_keeps_its_own_cells(tiny_run):
+
+def test_a_newly_trained_network_has_a_detector_that_keeps_its_own_cells(tiny_run):
     assert tiny_run.ood_path.stat().st_size < 60_000
     test = get_dataset("synthetic").load(28)["test"]
     found = Predictor(tiny_run).predict_crops(test.images).verdicts
-    assert np.mean([verdict.kind == "out_of_distribution" for verdict in found]) < 0.04
-    held = [
-        label in verdict.classes
-        for verdict, label in zip(found, test.labels, strict=True)
-        if verdict.kind != "out_of_distribution"
-    ]
+    assert np.mean([verdict.is_odd for verdict in found]) < 0.04
+    held = [label in verdict.classes for verdict, label in zip(found, test.labels, strict=True)]
     assert np.mean(held) > 0.95
+
+
+def test_noise_is_another_laboratorys_to_it_and_never_sure(tiny_run):
     strange = np.random.default_rng(0).integers(0, 256, (20, 28, 28, 3), dtype=np.uint8)
-    assert {verdict.kind for verdict in Predictor(tiny_run).predict_crops(strange).verdicts} == {"out_of_distribution"}
+    predictor = Predictor(tiny_run)
+    output = predictor.predict_crops(strange)
+    assert predictor.laboratory(output.evidence).is_foreign
+    assert {verdict.kind for verdict in output.verdicts} == {"unsure"}
 
 
-def test_a_guard_made_again_is_the_same(tiny_run):
+def test_a_detector_made_again_is_the_same(tiny_run):
     before, steps = tiny_run.ood_path.read_bytes(), []
     make_detector(tiny_run, report=steps.append)
     assert tiny_run.ood_path.read_bytes() == before
@@ -58,7 +62,7 @@ def test_without_a_guard_that_can_be_read_val_sets_the_lists(tiny_run):
     assert (own <= found + 0.01).all(), "a cell's worst side asks for longer lists; stored logits are rounded"
 
 
-def test_runs_without_one_have_two_voices(make_run, colour):
+def test_runs_without_one_are_sure_or_unsure(make_run, colour):
     run, images = make_run(), np.stack([colour((255, 0, 0)), colour((128, 128, 128))])
     assert detector_of(run) is None
     assert [verdict.kind for verdict in Predictor(run).predict_crops(images).verdicts] == ["sure", "unsure"]

@@ -1,4 +1,4 @@
-"""Three verdicts: sure, unsure, out of distribution; and the file that tells."""
+"""How odd a cell is, and what is said of it for that; and the file that tells."""
 
 import json
 
@@ -7,8 +7,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from core.datasets.synthetic import draw_cells
-from core.inference.ood import InvalidDetector, OODDetector, fit_detector
-from core.inference.predictor import decide_verdicts
+from core.images.cell_check import CellCheck
+from core.inference import engine
+from core.inference.laboratory import Laboratory
+from core.inference.ood import InvalidDetector, OODDetector, fit_detector, image_statistics
+from core.inference.predictor import Evidence, Predictor
 from core.probabilities import softmax
 
 SIZE = 28
@@ -34,14 +37,41 @@ def known():
     return detector, cells(1500, 2)
 
 
+class AsItIs:
+    """A head that changes nothing, so that a detector of the test's own stands on the run."""
+
+    def probabilities(self, embeddings, probabilities):
+        return probabilities
+
+
+@pytest.fixture
+def decide(make_run, monkeypatch):
+    """A function (detector, probabilities, embeddings, frames, threshold) that gives the verdicts of home cells."""
+    run = make_run(size=SIZE, codes=("BA", "EO", "ERB", "IG"))
+    monkeypatch.setattr(engine, "embedding_size", lambda _run: 12)
+
+    def decide(detector, probabilities, embeddings, frames, threshold):
+        predictor = Predictor(run, head=AsItIs(), detector=detector, threshold=threshold)
+        statistics = image_statistics(frames) if detector and detector.statistics_gaussians else None
+        checks = (CellCheck("cell", 1.0),) * len(probabilities)
+        evidence = Evidence(probabilities, checks, np.zeros(len(probabilities), bool), embeddings, statistics)
+        return predictor.decide(evidence, Laboratory(known=True))[1]
+
+    return decide
+
+
 def share(found, kind: str) -> float:
     return float(np.mean([verdict.kind == kind for verdict in found]))
 
 
-def test_known_cells_are_kept_and_named(known):
+def odd(found) -> float:
+    return float(np.mean([verdict.is_odd for verdict in found]))
+
+
+def test_known_cells_are_kept_and_named(known, decide):
     detector, (embeddings, labels, probabilities, frames) = known
-    found = decide_verdicts(detector, probabilities, embeddings, frames, 0.9)
-    assert share(found, "out_of_distribution") <= 0.025
+    found = decide(detector, probabilities, embeddings, frames, 0.9)
+    assert odd(found) <= 0.025
     assert share(found, "sure") > 0.9
     for verdict, row in zip(found, probabilities, strict=True):
         if verdict.kind == "sure":
@@ -52,18 +82,18 @@ def test_known_cells_are_kept_and_named(known):
     assert np.mean(held) > 0.95
 
 
-def test_a_short_list_has_the_two_likeliest_and_whatever_the_promise_asks(known):
+def test_a_short_list_has_the_two_likeliest_and_whatever_the_promise_asks(known, decide):
     detector, _ = known
     embedding, frame = np.zeros((1, 12), "f4"), draw_cells(np.array([0]), SIZE, 0)
     lenient = OODDetector(np.float32([0.5, 0.01, 0.01, 0.5]), 0.99, detector.embedding_gaussians, {}, 1e9)
     row = np.array([[0.30, 0.05, 0.25, 0.40]])
-    assert decide_verdicts(lenient, row, embedding, frame, 0.9)[0].classes == (3, 0, 2, 1)
+    assert decide(lenient, row, embedding, frame, 0.9)[0].classes == (3, 0, 2, 1)
     strict = OODDetector(np.ones(4, "f4"), 0.99, detector.embedding_gaussians, {}, 1e9)
-    assert decide_verdicts(strict, row, embedding, frame, 0.9)[0].classes == (3, 0)
-    assert decide_verdicts(strict, row, embedding, frame, 0.4)[0].kind == "sure"
+    assert decide(strict, row, embedding, frame, 0.9)[0].classes == (3, 0)
+    assert decide(strict, row, embedding, frame, 0.4)[0].kind == "sure"
 
 
-def test_strange_pictures_are_out_of_distribution_even_where_the_network_takes_them_for_a_cell(known):
+def test_strange_pictures_are_odd_and_unsure_even_where_the_network_takes_them_for_a_cell(known, decide):
     detector, (embeddings, _, probabilities, frames) = known
     rng = np.random.default_rng(3)
     strange = {
@@ -72,47 +102,47 @@ def test_strange_pictures_are_out_of_distribution_even_where_the_network_takes_t
         "inverted": 255 - frames[:20],
     }
     for name, pictures in strange.items():
-        found = decide_verdicts(detector, probabilities[:20], embeddings[:20], pictures, 0.9)
-        assert share(found, "out_of_distribution") == 1, name
+        found = decide(detector, probabilities[:20], embeddings[:20], pictures, 0.9)
+        assert odd(found) == share(found, "unsure") == 1, name
         assert all("colour" in verdict.unusual for verdict in found), name
         assert found[0].classes[0] == probabilities[0].argmax()
 
 
-def test_a_strange_embedding_is_out_of_distribution_too(known):
+def test_a_strange_embedding_is_odd_too(known, decide):
     detector, (embeddings, _, probabilities, frames) = known
-    found = decide_verdicts(detector, probabilities, embeddings + 5, frames, 0.9)
-    assert share(found, "out_of_distribution") == 1
+    found = decide(detector, probabilities, embeddings + 5, frames, 0.9)
+    assert odd(found) == share(found, "unsure") == 1
     assert np.mean([verdict.unusual == () for verdict in found]) > 0.9  # nothing is wrong with the picture
 
 
-def test_colour_scale_and_texture_are_told_apart(known):
+def test_colour_scale_and_texture_are_told_apart(known, decide):
     detector, (embeddings, _, probabilities, frames) = known
     grainy = np.clip(frames + np.random.default_rng(0).normal(0, 12, (*frames.shape[:3], 1)), 0, 255).astype("u1")
     redder = frames.copy()
     redder[..., 1] = redder[..., 1] * 0.6
     for pictures, kind in ((grainy, "texture"), (redder, "colour")):
-        found = decide_verdicts(detector, probabilities, embeddings, pictures, 0.9)
+        found = decide(detector, probabilities, embeddings, pictures, 0.9)
         first = [verdict.unusual[0] for verdict in found if verdict.unusual]
         assert len(first) > 1000
         assert np.mean([kind == one for one in first]) > 0.8, kind
 
 
-def test_without_a_detector_there_are_two_verdicts():
-    found = decide_verdicts(None, np.array([[0.95, 0.03, 0.02], [0.2, 0.5, 0.3]]), None, None, 0.9)
-    assert [(verdict.kind, verdict.classes, verdict.ood_score) for verdict in found] == [
-        ("sure", (0,), 0.0),
-        ("unsure", (1, 2), 0.0),
+def test_without_a_detector_nothing_is_odd(decide):
+    found = decide(None, np.array([[0.95, 0.03, 0.02, 0], [0.2, 0.5, 0.29, 0.01]]), None, None, 0.9)
+    assert [(verdict.kind, verdict.classes[:2], verdict.ood_score, verdict.is_odd) for verdict in found] == [
+        ("sure", (0,), 0.0, False),
+        ("unsure", (1, 2), 0.0, False),
     ]
-    assert decide_verdicts(None, np.zeros((0, 3)), None, None, 0.9) == []
+    assert decide(None, np.zeros((0, 4)), None, None, 0.9) == []
 
 
-def test_fitted_without_pictures_the_embedding_decides(known):
+def test_fitted_without_pictures_the_embedding_decides(known, decide):
     embeddings, labels, probabilities, _ = cells(1000, 0)
     detector = fit_detector(embeddings[:500], labels[:500], embeddings[500:], probabilities[500:], labels[500:])
     assert detector.statistics_gaussians == {}
     assert (detector.ood_score(embeddings[500:]) < 1).mean() >= 0.99
-    found = decide_verdicts(detector, probabilities, embeddings + 5, None, 0.9)
-    assert share(found, "out_of_distribution") == 1
+    found = decide(detector, probabilities, embeddings + 5, None, 0.9)
+    assert odd(found) == share(found, "unsure") == 1
 
 
 def test_few_cells_of_some_classes_are_enough_to_fit():
@@ -150,14 +180,14 @@ def test_a_large_embedding_still_makes_a_small_file(tmp_path):
     assert (detector.ood_score(off_plane, frames[1500:]) >= 1).all()
 
 
-def test_a_detector_comes_back_as_it_was_saved(known, tmp_path):
+def test_a_detector_comes_back_as_it_was_saved(known, decide, tmp_path):
     detector, (embeddings, _, probabilities, frames) = known
     path = tmp_path / "ood.safetensors"
     detector.save(path)
     assert path.stat().st_size < 60_000
     again = OODDetector.load(path)
     assert (again.threshold, again.coverage) == (detector.threshold, detector.coverage)
-    assert decide_verdicts(again, probabilities, embeddings, frames, 0.9) == decide_verdicts(
+    assert decide(again, probabilities, embeddings, frames, 0.9) == decide(
         detector, probabilities, embeddings, frames, 0.9
     )
 

@@ -12,7 +12,7 @@ from core.images import framing
 from core.images.crop import crop_by_shape
 from core.images.decode import DecodeError, decode
 from core.images.framing import CropWindow, MeasuredPicture
-from core.inference import predictor as module
+from core.inference.laboratory import Laboratory
 from core.inference.predictor import (
     FALLBACK_CONFIDENCE_THRESHOLD,
     MIN_CONFIDENCE_THRESHOLD,
@@ -25,6 +25,7 @@ from core.inference.predictor import (
 from core.probabilities import softmax
 
 SPEC = get_dataset("bloodmnist")
+pytestmark = pytest.mark.usefixtures("any_picture_is_a_cell")
 
 
 def png(pixels, mode="RGB", **options):
@@ -58,10 +59,10 @@ def test_a_run_sees_what_its_training_pictures_were_like(make_run, colour):
     predictor.load()
     assert (predictor.side, predictor.name, predictor.detects_ood) == (None, "", False)
     red, grey = colour((255, 0, 0), 363, 360), colour((130, 128, 126), 363, 360)
-    sure, unsure = predictor.stream([red, grey], CropWindow())
+    sure, unsure = predictor.stream([red, grey], CropWindow(), Laboratory())
     assert (sure.crop.pixels == crop_by_shape(red, 64, SPEC).pixels).all()
     assert (sure.predicted, sure.prediction_set, sure.sure, sure.cell_missing) == (0, (0,), True, False)
-    assert (unsure.verdict.kind, unsure.is_ood, len(unsure.prediction_set)) == ("unsure", False, 2)
+    assert (unsure.verdict.kind, unsure.is_cell, len(unsure.prediction_set)) == ("unsure", True, 2)
     assert sure.confidence >= sure.threshold == predictor.threshold > unsure.confidence
 
 
@@ -116,7 +117,7 @@ def test_a_stream_takes_a_batch_at_a_time(make_run, colour):
             taken.append(n)
             yield colour((255, 0, 0), 90, 90)
 
-    stream = Predictor(make_run()).stream(source(), CropWindow(mode="whole"), batch=2)
+    stream = Predictor(make_run()).stream(source(), CropWindow(mode="whole"), Laboratory(), batch=2)
     next(stream)
     assert taken == [0, 1]
     assert len(list(stream)) == 4
@@ -125,20 +126,9 @@ def test_a_stream_takes_a_batch_at_a_time(make_run, colour):
 def test_windows_of_their_own_and_a_shape_of_another_domain(make_run, colour):
     field = colour((0, 255, 0), 600, 800)
     windows = [CropWindow(mode="whole"), CropWindow(side=80)]
-    first, second = Predictor(make_run()).stream([field, field], windows)
+    first, second = Predictor(make_run()).stream([field, field], windows, Laboratory())
     assert (first.crop.box, second.crop.box) == ((100, 0, 700, 600), (360, 260, 440, 340))
     assert "whole microscope field" in first.notes[0]
-
-
-def test_a_detector_tells_what_is_out_of_distribution(make_run, colour, monkeypatch):
-    predictor = Predictor(make_run())
-    monkeypatch.setattr(module, "detector_of", lambda run: object())
-    verdict = module.Verdict("out_of_distribution", (3, 0), 2.0)
-    monkeypatch.setattr(module, "decide_verdicts", lambda *arguments: [verdict])
-    assert predictor.detects_ood
-    (found,) = predictor.predict([colour((0, 255, 0))])
-    assert found.is_ood
-    assert found.verdict.word == "foreign"
 
 
 def test_a_replaced_run_is_asked_anew(make_run):
@@ -205,10 +195,3 @@ def test_equal_probabilities_stand_or_fall_together():
 def test_the_threshold_of_a_run_comes_from_its_validation_cells(make_run):
     assert confidence_threshold(make_run(cells=50)) == FALLBACK_CONFIDENCE_THRESHOLD
     assert confidence_threshold(make_run("chance", cells=1000)) > 0.5
-
-
-def test_answers_bring_the_embedding_along(make_run, colour):
-    images = np.stack([colour((255, 0, 0)), colour((0, 255, 0))] * 40)
-    output = Predictor(make_run()).predict_crops(images)
-    np.testing.assert_allclose(output.embeddings, images[:, 0, 0] / 255, atol=1e-6)
-    assert Predictor(make_run("trees", features=False)).predict_crops(images).embeddings is None

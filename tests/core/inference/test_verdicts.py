@@ -1,0 +1,267 @@
+"""Four questions, one verdict: is it a cell, is the laboratory known, is the cell odd, may it be abnormal?"""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.adaptation.active import ActiveLearner
+from core.adaptation.head import encode_pictures
+from core.adaptation.profile import make_profile, predictor_for
+from core.cli import main
+from core.datasets import get_dataset
+from core.inference import alarm
+from core.inference.laboratory import ExternalCalibration, InvalidCalibration, Laboratory
+from core.inference.predictor import CAUTION_FROM, NEVER_SURE, Predictor
+from core.inference.serialise import Answered, to_csv, to_json
+from tests.stub_runs import NUCLEUS, foreign_pictures, home_pictures, write_alarm, write_calibration, write_detector
+
+BLANK = np.full((64, 64, 3), 240, np.uint8)
+CODES = list(get_dataset("bloodmnist").codes)
+
+
+def reddish(blue):
+    """A picture with a nucleus that the stub takes for BA, ``blue`` (0 to 1) in the mean; the alarm goes by that."""
+    pixels = home_pictures(1)[0]
+    away = (pixels != NUCLEUS).any(2)
+    pixels[away] = [255, 0, round(255 * (blue - (~away).mean()) / away.mean())]
+    return pixels
+
+
+def answer(predictor, pictures):
+    """Its predictions, and the laboratory that they come from."""
+    predictions = predictor.predict(pictures)
+    return predictions, predictor.laboratory_of(predictions)
+
+
+@pytest.fixture
+def taught(make_run, monkeypatch):
+    """A function (run) that gives a predictor with a profile in which red cells were named BA."""
+
+    def make(run):
+        monkeypatch.setenv("HEMALENS_PRETRAINED", str(run.path.parent.parent))
+        monkeypatch.setenv("HEMALENS_CACHE", str(run.path.parent.parent / "cache"))
+        pictures = np.stack([reddish(0.1), np.tile(np.uint8([0, 255, 0]), (64, 64, 1))] * 20)
+        learner = ActiveLearner(encode_pictures(run, pictures, side=64), np.ones(len(run.codes), bool))
+        for cell in range(20):
+            learner = learner.with_answer(cell, run.codes.index("BA" if cell % 2 == 0 else "EO"))
+        return predictor_for(make_profile("ward", run, learner))
+
+    return make
+
+
+def test_a_blank_picture_is_no_cell_whatever_the_run(make_run, taught):
+    for predictor in (Predictor(make_run()), Predictor(make_run("trees", kind="classical")), taught(make_run("net"))):
+        (found,) = predictor.predict([BLANK])
+        assert (found.verdict.kind, found.verdict.check.kind, found.verdict.word) == (
+            "not_a_cell",
+            "blank",
+            "not a cell",
+        )
+        assert (found.is_cell, found.sure, found.prediction_set, found.verdict.is_odd) == (False, False, (), False)
+
+
+def test_no_cell_has_no_class_in_a_file_and_no_say_about_the_laboratory(make_run):
+    predictor = Predictor(make_run())
+    predictions, laboratory = answer(predictor, [BLANK])
+    assert (laboratory.known, laboratory.pictures) == (None, 0)
+    document = to_json([Answered(predictions)], [predictor], [laboratory])
+    (result,) = document["results"]
+    assert (result["class"], result["name"], result["is_cell"], result["verdict"]) == ("", "", False, "not_a_cell")
+    assert (result["set"], result["shows"]) == ([], "blank")
+    assert "Nothing is to be seen here" in result["notes"][0]
+    assert document["laboratory"] == {"known": None, "score": 0.0, "note": ""}
+    (row,) = csv.DictReader(io.StringIO(to_csv([Answered(predictions)], [predictor])))
+    assert (row["class"], row["name"], row["is_cell"], row["verdict"], row["set"]) == ("", "", "no", "not_a_cell", "")
+
+
+def test_the_shell_says_what_shows_no_cell(make_run, tmp_path, capsys):
+    Image.fromarray(BLANK).save(tmp_path / "blank.png")
+    ask = ["predict", "--model", str(make_run().path), "--image-path", str(tmp_path / "blank.png")]
+    assert main(ask) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert "not a cell" in line
+    assert "(Nothing is to be seen here: no cell)" in line
+    assert "%" not in line
+    assert main([*ask, "--json"]) == 0
+    (empty,) = json.loads(capsys.readouterr().out)["results"]
+    assert (empty["class"], empty["is_cell"], empty["verdict"], empty["set"]) == ("", False, "not_a_cell", [])
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+def test_a_raised_alarm_is_never_sure(make_run):
+    run = make_run()
+    plain = Predictor(run).predict([reddish(0.6)])[0]
+    assert (plain.sure, plain.verdict.alarm.score, plain.verdict.alarm.raised) == (True, None, False)
+    write_alarm(run)
+    predictor = Predictor(run)
+    assert predictor.has_alarm
+    calm, raised = predictor.predict([reddish(0.2), reddish(0.6)])
+    assert calm.sure
+    assert calm.verdict.alarm.score < CAUTION_FROM
+    assert (raised.verdict.kind, raised.verdict.alarm.raised, raised.predicted) == ("unsure", True, 0)
+    assert raised.prediction_set[0] == 0
+    assert len(raised.prediction_set) >= 2
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+def test_no_profile_silences_the_alarm(make_run, taught):
+    run = make_run()
+    assert taught(run).predict([reddish(0.6)])[0].sure
+    write_alarm(run)
+    raised = taught(run).predict([reddish(0.6)])[0]
+    assert (raised.verdict.kind, raised.verdict.alarm.raised) == ("unsure", True)
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+def test_a_score_near_the_limit_is_unsure_and_raises_nothing(make_run):
+    run = make_run()
+    write_alarm(run)
+    (near,) = Predictor(run).predict([reddish(0.482)])
+    assert CAUTION_FROM < near.verdict.alarm.score < alarm.RAISED_FROM
+    assert (near.verdict.kind, near.verdict.alarm.raised) == ("unsure", False)
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+def test_an_odd_cell_among_home_cells_is_unsure(make_run):
+    run = make_run()
+    write_detector(run)
+    pictures = list(home_pictures(40))
+    pictures[7] = np.clip(pictures[7].astype(int) + [0, 40, 90], 0, 255).astype(np.uint8)
+    predictions, laboratory = answer(Predictor(run), pictures)
+    assert laboratory.known
+    assert predictions[7].verdict.is_odd
+    assert predictions[7].verdict.kind == "unsure"
+    assert np.mean([p.sure for p in predictions]) > 0.9
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+def test_where_no_white_cell_was_found_nothing_is_sure(make_run):
+    (found,) = Predictor(make_run()).predict([np.tile(np.uint8([255, 0, 0]), (363, 360, 1))])
+    assert (found.cell_missing, found.verdict.kind) == (True, "unsure")
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+def test_another_laboratory_is_told_and_nothing_is_sure_that_nobody_measured(make_run):
+    run = make_run()
+    write_detector(run)
+    predictor = Predictor(run)
+    predictions, laboratory = answer(predictor, foreign_pictures(40))
+    assert (laboratory.known, laboratory.pictures) == (False, 40)
+    assert {p.verdict.kind for p in predictions} == {"unsure"}
+    assert {p.threshold for p in predictions} == {NEVER_SURE}
+    assert [p.predicted for p in predictions[:3]] == [0, 1, 2]  # each keeps its likeliest class
+    note = predictor.laboratory_note(laboratory)
+    assert note.startswith("These 40 pictures come from another microscope or stain")
+    assert "nobody measured" in note
+    home, known = answer(predictor, home_pictures(40, seed=5))
+    assert known.known
+    assert predictor.laboratory_note(known) == ""
+    assert any(p.sure for p in home)
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+def test_at_another_laboratory_probabilities_are_those_that_hold_there(make_run):
+    run = make_run()
+    write_detector(run)
+    write_calibration(run, temperature=2.0, confidence_threshold=0.9)
+    predictor, pictures = Predictor(run), foreign_pictures(40)
+    predictions, laboratory = answer(predictor, pictures)
+    raw = predictor.predict_crops(pictures).probabilities
+    tempered = np.sqrt(raw) / np.sqrt(raw).sum(1, keepdims=True)
+    np.testing.assert_allclose([p.probabilities for p in predictions], tempered)
+    assert {p.threshold for p in predictions} == {0.9}
+    for prediction in predictions:
+        assert prediction.sure == (prediction.confidence >= 0.9 and not prediction.verdict.is_odd)
+    assert {p.sure for p in predictions} == {True}
+    assert "Elsewhere such cells were named rightly in 72 to 84 %" in predictor.laboratory_note(laboratory)
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+def test_a_profile_brings_no_calibration_of_other_laboratories(make_run, taught):
+    run = make_run()
+    write_calibration(run)
+    predictor = taught(run)
+    _, threshold = predictor.thresholds_at(Laboratory(known=False, pictures=20))
+    assert threshold == NEVER_SURE
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+@pytest.mark.parametrize("content", [b"", b"no graph", "other size", "two scores"])
+def test_with_a_broken_alarm_the_run_answers_and_nothing_is_sure(make_run, content):
+    run = make_run()
+    if content == "other size":
+        write_alarm(run, weights=(1, 2, 3))
+    elif content == "two scores":
+        write_alarm(run)
+        run.alarm_path.write_bytes(run.alarm_path.read_bytes().replace(b"score", b"store"))
+    else:
+        run.alarm_path.write_bytes(content)
+    predictor = Predictor(run)
+    predictions, laboratory = answer(predictor, [reddish(0.1)])
+    assert (predictions[0].predicted, predictions[0].verdict.kind, predictor.has_alarm) == (0, "unsure", False)
+    (problem,) = predictor.problems
+    assert "core alarm" in problem
+    assert problem.endswith("Until then no answer is sure.")
+    document = to_json([Answered(predictions)], [predictor], [laboratory])
+    assert document["models"][0]["problems"] == [problem]
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+def test_with_a_broken_detector_the_run_answers_and_nothing_is_sure(make_run):
+    run = make_run()
+    run.ood_path.write_bytes(b"no detector")
+    predictor = Predictor(run)
+    predictions, laboratory = answer(predictor, [reddish(0.1)])
+    assert (predictions[0].predicted, predictions[0].verdict.kind, laboratory.known) == (0, "unsure", None)
+    assert "core ood" in predictor.problems[0]
+
+
+BROKEN_CALIBRATIONS = {
+    "no JSON": "{",
+    "a list": "[]",
+    "a text for a number": {"temperature": "warm"},
+    "NaN": {"temperature": float("nan")},
+    "a huge number": {"temperature": 10**400},
+    "a share above one": {"set_threshold": 3},
+    "too little": {"laboratories": None},
+}
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+@pytest.mark.parametrize("how", BROKEN_CALIBRATIONS)
+def test_with_a_broken_calibration_only_other_laboratories_suffer(make_run, how):
+    run, change = make_run(), BROKEN_CALIBRATIONS[how]
+    write_detector(run)
+    write_calibration(run)
+    content = json.loads(run.external_calibration_path.read_text()) | (change if isinstance(change, dict) else {})
+    run.external_calibration_path.write_text(change if isinstance(change, str) else json.dumps(content))
+    with pytest.raises(InvalidCalibration, match="core calibrate RUN"):
+        ExternalCalibration.load(run.external_calibration_path)
+    predictor = Predictor(run)
+    assert any(p.sure for p in predictor.predict(home_pictures(40, seed=5)))
+    assert {p.verdict.kind for p in predictor.predict(foreign_pictures(40))} == {"unsure"}
+    assert "at other laboratories" in predictor.problems[0]
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+@pytest.mark.parametrize(("pictures", "known"), [(home_pictures, True), (foreign_pictures, False)])
+def test_a_stream_says_what_a_list_says(make_run, pictures, known):
+    """Few pictures, as the shell answers them, and more than are sampled."""
+    run = make_run(size=28)
+    write_detector(run)
+    write_calibration(run)
+    predictor = Predictor(run)
+    for count in (40, 140):
+        batch = list(pictures(count, 28))
+        at_once, laboratory = answer(predictor, batch)
+        of_stream, streamed = predictor.answer(batch, predictor.scale(batch))
+        assert laboratory.known is streamed.known is known
+        assert laboratory.pictures == streamed.pictures == count
+        for one, other in zip(at_once, of_stream, strict=True):
+            assert one.verdict == other.verdict
+            np.testing.assert_array_equal(one.probabilities, other.probabilities)
+        assert predictor.sample_laboratory(batch, predictor.scale(batch)).known is known
