@@ -19,6 +19,7 @@ from tests.core.images.test_framing import smear
 from tests.stub_runs import make_run
 
 __all__ = ["make_run"]
+pytestmark = pytest.mark.usefixtures("any_picture_is_a_cell")
 SPEC = get_dataset("bloodmnist")
 
 

@@ -21,6 +21,7 @@ SPEC = get_dataset("bloodmnist")
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (130, 128, 126)
 NUCLEUS = (60, 0, 255)
 __all__ = ["make_run"]
+pytestmark = pytest.mark.usefixtures("any_picture_is_a_cell")
 
 
 def png(colour, side=64, mark=0):
@@ -188,7 +189,7 @@ def test_files_to_keep(run):
     assert by_file["sample"]["class"] == "EO"
     assert by_file["'@formula.png"]["error"].startswith("this is text")
     assert sum(float(by_file["1.png"][f"p_{c}"]) for c in SPEC.codes) == pytest.approx(1, abs=1e-3)
-    found = json.loads(as_json(answered, failures, [run]))
+    found = json.loads(as_json(answered, failures, [run], [tray.laboratory(run)]))
     assert {result["file"]: result.get("true_class") for result in found["results"]} == {
         "0.png": None,
         "1.png": None,

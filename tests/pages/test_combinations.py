@@ -14,7 +14,7 @@ from tests.stub_runs import make_run
 __all__ = ["make_run"]
 
 
-pytestmark = pytest.mark.usefixtures("root")
+pytestmark = pytest.mark.usefixtures("root", "any_picture_is_a_cell")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from tests.pages.driving import opened, shown, texts
 from tests.stub_runs import make_run
 
 __all__ = ["make_run"]
+pytestmark = pytest.mark.usefixtures("any_picture_is_a_cell")
 
 
 @pytest.fixture(autouse=True)
@@ -203,7 +204,7 @@ def test_a_field_among_cells_is_told_gently_and_moves_to_the_models_of_fields(st
     assert address(page, "dataset") == "smears"
     assert "1 field: 1 sure" in texts(page)
     shown(page.selectbox(key="dataset").set_value("bloodmnist").run())
-    assert "1 cell: 1 sure" in texts(page)
+    assert "1 cell: 0 sure, 1 unsure, no white cell found in 1" in texts(page)
 
 
 def test_models_of_other_classes_are_left_out_of_the_tray(stubs, make_run):

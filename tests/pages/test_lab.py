@@ -8,9 +8,12 @@ from streamlit.testing.v1 import AppTest
 
 from core.adaptation import profile as profiles
 from core.adaptation.active import NOT_A_CELL
+from core.adaptation.profile import find_profile, predictor_for
 from core.formatting import percent
 from core.inference.predictor import Predictor
 from tests.pages.driving import PAGES, TIMEOUT, drop, opened, png, texts
+
+pytestmark = pytest.mark.usefixtures("any_picture_is_a_cell")
 
 RED, GREEN, BLUE = (255, 60, 60), (60, 255, 60), (60, 60, 255)  # BA, EO and ERB to the stub model
 TRUTH = ("LY", "NE", "EO")  # what the person says they are
@@ -360,16 +363,15 @@ def test_explain_answers_as_classify_does_with_a_taught_profile(taught, run, mon
     lab(taught).save_profile("Ward 5", run)
     classify = opened("classify", profile="Ward 5")
     drop(classify, cell(1))
-    (predictions,) = classify.session_state["classify_trays"]["bloodmnist"]._predictions.values()
-    (there,) = predictions.values()
+    session = classify.session_state["classify_trays"]["bloodmnist"]
+    there = session.results([predictor_for(find_profile("Ward 5"))])[0].lead
     click(classify, "Explain this cell")
     state = {key: classify.session_state[key] for key in ("_handed_image", "classify_trays", "_kept")}
     monkeypatch.setattr("dashboard.explain.stage_gates", lambda _explanation: [])  # this run has no layers to read
     explain = opened("explain", state | {"map": "Covering"})
     (here,) = (kept for key, kept in explain.session_state["_explain_maps"].items() if key[0] == "answer")
-    assert here.verdict == there.verdict
     assert here.window == there.window
-    assert (here.probabilities == there.probabilities).all()
+    assert (here.evidence.probabilities == there.evidence.probabilities).all()
     code = CODES[there.predicted]
     assert classify.subheader[1].value.startswith(f"{code}  ")
     said = texts(explain)

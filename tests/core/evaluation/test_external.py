@@ -22,6 +22,7 @@ from core.evaluation.metrics import balanced_accuracy
 from tests.stub_runs import make_run
 
 __all__ = ["make_run"]
+pytestmark = pytest.mark.usefixtures("any_picture_is_a_cell")
 COLOURS = {"baso": (230, 20, 20), "Eosinophils": (20, 230, 20)}
 
 
@@ -89,7 +90,7 @@ def test_the_shell_prints_it_and_gives_json(lab, make_run, tmp_path, monkeypatch
 
 def test_verdicts_and_uncertainty_stand_beside_the_figures(lab, make_run):
     figures, _ = validate_externally(make_run(), read_dataset_pictures(lab))
-    assert sum(figures["verdicts"][kind] for kind in ("sure", "unsure", "out_of_distribution")) == pytest.approx(1)
+    assert sum(figures["verdicts"][kind] for kind in ("sure", "unsure", "not_a_cell")) == pytest.approx(1)
     assert figures["verdicts"]["confident_and_wrong"] == 0
     assert figures["uncertainty"]["n"] == 12
     assert figures["uncertainty"]["told"]["coverage"][:2] == [1, 1]

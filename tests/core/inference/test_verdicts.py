@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.adaptation.active import ActiveLearner
-from core.adaptation.head import encode_pictures
-from core.adaptation.profile import make_profile, predictor_for
 from core.cli import main
-from core.datasets import get_dataset
+from core.images.framing import MAX_SAMPLED, CropWindow
 from core.inference import alarm
 from core.inference.laboratory import ExternalCalibration, InvalidCalibration, Laboratory
 from core.inference.predictor import CAUTION_FROM, NEVER_SURE, Predictor
@@ -20,7 +17,6 @@ from core.inference.serialise import Answered, to_csv, to_json
 from tests.stub_runs import NUCLEUS, foreign_pictures, home_pictures, write_alarm, write_calibration, write_detector
 
 BLANK = np.full((64, 64, 3), 240, np.uint8)
-CODES = list(get_dataset("bloodmnist").codes)
 
 
 def reddish(blue):
@@ -32,28 +28,24 @@ def reddish(blue):
 
 
 def answer(predictor, pictures):
-    """Its predictions, and the laboratory that they come from."""
-    predictions = predictor.predict(pictures)
-    return predictions, predictor.laboratory_of(predictions)
+    """Its predictions for pictures that are framed already, and the laboratory that they come from."""
+    laboratory, predictions = predictor.answer(pictures, CropWindow())
+    return list(predictions), laboratory
 
 
-@pytest.fixture
-def taught(make_run, monkeypatch):
-    """A function (run) that gives a predictor with a profile in which red cells were named BA."""
+class AsItIs:
+    """A head of a laboratory that changes nothing."""
 
-    def make(run):
-        monkeypatch.setenv("HEMALENS_PRETRAINED", str(run.path.parent.parent))
-        monkeypatch.setenv("HEMALENS_CACHE", str(run.path.parent.parent / "cache"))
-        pictures = np.stack([reddish(0.1), np.tile(np.uint8([0, 255, 0]), (64, 64, 1))] * 20)
-        learner = ActiveLearner(encode_pictures(run, pictures, side=64), np.ones(len(run.codes), bool))
-        for cell in range(20):
-            learner = learner.with_answer(cell, run.codes.index("BA" if cell % 2 == 0 else "EO"))
-        return predictor_for(make_profile("ward", run, learner))
-
-    return make
+    def probabilities(self, embeddings, probabilities):
+        return probabilities
 
 
-def test_a_blank_picture_is_no_cell_whatever_the_run(make_run, taught):
+def taught(run):
+    """What answers with a profile."""
+    return Predictor(run, head=AsItIs(), threshold=0.9, name="ward")
+
+
+def test_a_blank_picture_is_no_cell_whatever_the_run(make_run):
     for predictor in (Predictor(make_run()), Predictor(make_run("trees", kind="classical")), taught(make_run("net"))):
         (found,) = predictor.predict([BLANK])
         assert (found.verdict.kind, found.verdict.check.kind, found.verdict.word) == (
@@ -84,7 +76,7 @@ def test_the_shell_says_what_shows_no_cell(make_run, tmp_path, capsys):
     assert main(ask) == 0
     line = capsys.readouterr().out.splitlines()[-1]
     assert "not a cell" in line
-    assert "(Nothing is to be seen here: no cell)" in line
+    assert "(Nothing is to be seen here: no cell; " in line
     assert "%" not in line
     assert main([*ask, "--json"]) == 0
     (empty,) = json.loads(capsys.readouterr().out)["results"]
@@ -108,7 +100,7 @@ def test_a_raised_alarm_is_never_sure(make_run):
 
 
 @pytest.mark.usefixtures("any_picture_is_a_cell")
-def test_no_profile_silences_the_alarm(make_run, taught):
+def test_no_profile_silences_the_alarm(make_run):
     run = make_run()
     assert taught(run).predict([reddish(0.6)])[0].sure
     write_alarm(run)
@@ -129,7 +121,7 @@ def test_a_score_near_the_limit_is_unsure_and_raises_nothing(make_run):
 def test_an_odd_cell_among_home_cells_is_unsure(make_run):
     run = make_run()
     write_detector(run)
-    pictures = list(home_pictures(40))
+    pictures = list(home_pictures(20))
     pictures[7] = np.clip(pictures[7].astype(int) + [0, 40, 90], 0, 255).astype(np.uint8)
     predictions, laboratory = answer(Predictor(run), pictures)
     assert laboratory.known
@@ -149,15 +141,15 @@ def test_another_laboratory_is_told_and_nothing_is_sure_that_nobody_measured(mak
     run = make_run()
     write_detector(run)
     predictor = Predictor(run)
-    predictions, laboratory = answer(predictor, foreign_pictures(40))
-    assert (laboratory.known, laboratory.pictures) == (False, 40)
+    predictions, laboratory = answer(predictor, foreign_pictures(20))
+    assert (laboratory.known, laboratory.pictures) == (False, 20)
     assert {p.verdict.kind for p in predictions} == {"unsure"}
     assert {p.threshold for p in predictions} == {NEVER_SURE}
     assert [p.predicted for p in predictions[:3]] == [0, 1, 2]  # each keeps its likeliest class
     note = predictor.laboratory_note(laboratory)
-    assert note.startswith("These 40 pictures come from another microscope or stain")
+    assert note.startswith("These 20 pictures come from another microscope or stain")
     assert "nobody measured" in note
-    home, known = answer(predictor, home_pictures(40, seed=5))
+    home, known = answer(predictor, home_pictures(20, seed=5))
     assert known.known
     assert predictor.laboratory_note(known) == ""
     assert any(p.sure for p in home)
@@ -168,7 +160,7 @@ def test_at_another_laboratory_probabilities_are_those_that_hold_there(make_run)
     run = make_run()
     write_detector(run)
     write_calibration(run, temperature=2.0, confidence_threshold=0.9)
-    predictor, pictures = Predictor(run), foreign_pictures(40)
+    predictor, pictures = Predictor(run), foreign_pictures(20)
     predictions, laboratory = answer(predictor, pictures)
     raw = predictor.predict_crops(pictures).probabilities
     tempered = np.sqrt(raw) / np.sqrt(raw).sum(1, keepdims=True)
@@ -181,7 +173,7 @@ def test_at_another_laboratory_probabilities_are_those_that_hold_there(make_run)
 
 
 @pytest.mark.usefixtures("any_picture_is_a_cell")
-def test_a_profile_brings_no_calibration_of_other_laboratories(make_run, taught):
+def test_a_profile_brings_no_calibration_of_other_laboratories(make_run):
     run = make_run()
     write_calibration(run)
     predictor = taught(run)
@@ -242,8 +234,8 @@ def test_with_a_broken_calibration_only_other_laboratories_suffer(make_run, how)
     with pytest.raises(InvalidCalibration, match="core calibrate RUN"):
         ExternalCalibration.load(run.external_calibration_path)
     predictor = Predictor(run)
-    assert any(p.sure for p in predictor.predict(home_pictures(40, seed=5)))
-    assert {p.verdict.kind for p in predictor.predict(foreign_pictures(40))} == {"unsure"}
+    assert any(p.sure for p in answer(predictor, home_pictures(20, seed=5))[0])
+    assert {p.verdict.kind for p in answer(predictor, foreign_pictures(20))[0]} == {"unsure"}
     assert "at other laboratories" in predictor.problems[0]
 
 
@@ -255,13 +247,12 @@ def test_a_stream_says_what_a_list_says(make_run, pictures, known):
     write_detector(run)
     write_calibration(run)
     predictor = Predictor(run)
-    for count in (40, 140):
+    for count in (20, MAX_SAMPLED + 10):
         batch = list(pictures(count, 28))
-        at_once, laboratory = answer(predictor, batch)
-        of_stream, streamed = predictor.answer(batch, predictor.scale(batch))
-        assert laboratory.known is streamed.known is known
-        assert laboratory.pictures == streamed.pictures == count
+        at_once = predictor.decide_again(list(predictor.stream(batch, CropWindow(), Laboratory())))
+        laboratory, of_stream = predictor.answer(batch, CropWindow())
+        assert (laboratory.known, laboratory.pictures) == (known, count)
+        assert predictor.sample_laboratory(batch, CropWindow()).known is known
         for one, other in zip(at_once, of_stream, strict=True):
             assert one.verdict == other.verdict
             np.testing.assert_array_equal(one.probabilities, other.probabilities)
-        assert predictor.sample_laboratory(batch, predictor.scale(batch)).known is known
