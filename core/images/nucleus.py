@@ -105,7 +105,7 @@ def stained_parts(pixels: np.ndarray) -> StainedParts | None:
     density = optical_density(small)
     stain = 2 * density[..., 1] - np.minimum(density[..., 0], density[..., 2])
     stain = ndimage.gaussian_filter(stain, _SMOOTHING)
-    thresholds = _three_classes(stain)
+    thresholds = three_class_thresholds(stain)
     if thresholds is None:
         return None
     mask = stain > thresholds[1]
@@ -116,7 +116,7 @@ def stained_parts(pixels: np.ndarray) -> StainedParts | None:
     return StainedParts(density, stain, *thresholds, labels, count, factor)
 
 
-def _three_classes(values: np.ndarray) -> tuple[float, float] | None:
+def three_class_thresholds(values: np.ndarray) -> tuple[float, float] | None:
     """The two thresholds that split ``values`` into the three classes of the greatest variance between them."""
     low, high = np.quantile(values, (0.001, 0.999))
     if high - low < 1e-3:

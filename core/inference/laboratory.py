@@ -14,11 +14,13 @@ import numpy as np
 
 from core.errors import HemaLensError
 from core.inference.ood import OODDetector
+from core.probabilities import softmax
 from core.runs import Run
 from core.storage import cached_file, write_json
 
 UNKNOWN_FROM = 0.3  # share of pictures that don't look like home from which a batch is another laboratory's
 MIN_PICTURES = 5  # with fewer every one of them must look foreign
+PROBABILITY_FLOOR = 1e-4  # no class is impossible elsewhere
 MIN_FOR_DISPLACEMENT = 10  # cells: fewer don't tell what all of them share
 
 
@@ -26,12 +28,15 @@ MIN_FOR_DISPLACEMENT = 10  # cells: fewer don't tell what all of them share
 class ExternalCalibration:
     """What the answers of a run are worth at laboratories that no training saw, measured on ``laboratories``.
 
-    ``temperature`` divides the logarithm of the probabilities; from ``confidence_threshold`` on an answer so calibrated
-    is sure; ``set_threshold``: from which probability on a class belongs into the prediction set. ``lowest_accuracy``,
-    ``highest_accuracy``: the share right there, 0 to 1, by laboratory.
+    ``class_odds`` (C,): how much commoner each class is in an adult's blood than among the cells that the run learnt
+    from, whose counts no blood has and its answers carry; ``temperature`` divides the logarithm of the probabilities so
+    weighed. From ``confidence_threshold`` on an answer so calibrated is sure, where it names the class that the run
+    named before; ``set_threshold``: from which probability on a class belongs into the prediction set.
+    ``lowest_accuracy``, ``highest_accuracy``: the share right there, 0 to 1, by laboratory, each left out of the fit.
     """
 
     laboratories: tuple[str, ...]
+    class_odds: tuple[float, ...]
     temperature: float
     confidence_threshold: float
     set_threshold: float
@@ -40,8 +45,7 @@ class ExternalCalibration:
 
     def probabilities(self, probabilities: np.ndarray) -> np.ndarray:
         """``probabilities`` (N, C) of the run as they hold elsewhere, float64 (N, C)."""
-        powered = np.power(np.maximum(probabilities, 1e-12), 1 / self.temperature)
-        return powered / powered.sum(1, keepdims=True)
+        return softmax((np.log(probabilities + PROBABILITY_FLOOR) + np.log(self.class_odds)) / self.temperature)
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
@@ -52,12 +56,16 @@ class ExternalCalibration:
         """Read what `save` wrote. Raises `InvalidCalibration`; FileNotFoundError where there is none."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            numbers = {f.name: float(content[f.name]) for f in fields(ExternalCalibration) if f.name != "laboratories"}
+            lists = ("laboratories", "class_odds")
+            numbers = {f.name: float(content[f.name]) for f in fields(ExternalCalibration) if f.name not in lists}
             names = tuple(str(name) for name in content["laboratories"])
+            odds = tuple(float(value) for value in content["class_odds"])
             shares = [value for name, value in numbers.items() if name != "temperature"]
             if not (0.05 <= numbers["temperature"] <= 20 and all(0 <= share <= 1 for share in shares)):
                 raise ValueError("a number is out of its range")
-            return ExternalCalibration(names, **numbers)
+            if not odds or not all(1e-6 <= value <= 1e6 for value in odds):
+                raise ValueError("its odds are no odds")
+            return ExternalCalibration(names, odds, **numbers)
         except FileNotFoundError:
             raise
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
@@ -74,9 +82,15 @@ class InvalidCalibration(HemaLensError):
 def external_calibration_of(run: Run) -> ExternalCalibration | None:
     """That of ``run``, read once; None where nobody measured it. Raises `InvalidCalibration`."""
     try:
-        return _load_calibration(run.external_calibration_path)
+        calibration = _load_calibration(run.external_calibration_path)
     except FileNotFoundError:
         return None
+    if len(calibration.class_odds) != len(run.codes):
+        raise InvalidCalibration(
+            f"{run.external_calibration_path} speaks of {len(calibration.class_odds)} classes, the run knows "
+            f"{len(run.codes)}: make it anew: python -m core calibrate {run.name}"
+        )
+    return calibration
 
 
 @cached_file(maxsize=32)

@@ -577,10 +577,14 @@ class Predictor:
             odd = ood_scores(self.detector, evidence.embeddings, evidence.statistics, laboratory)
         alarm_scores = evidence.alarm_scores
         cautious = (odd >= 1) | evidence.cell_missing
+        # Where a specimen's usual counts overrule what the picture says, both are told.
+        overruled = evidence.probabilities.argmax(1) != probabilities.argmax(1)
+        cautious |= overruled
         if alarm_scores is not None:
             cautious |= alarm_scores >= CAUTION_FROM
         told = spoken_sets(probabilities, set_thresholds, threshold)
         told[cautious] |= spoken_sets(probabilities[cautious], set_thresholds, NEVER_SURE)
+        told[overruled, evidence.probabilities[overruled].argmax(1)] = True
         order = np.argsort(-probabilities, axis=1, kind="stable")
         verdicts = []
         for i, check in enumerate(evidence.checks):
