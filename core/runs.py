@@ -438,14 +438,14 @@ def write_run(
             save_tensors(folder / GATE_MEANS, {k: v.astype(np.float16) for k, v in gate_means.items()})
         if importances:
             write_json(folder / IMPORTANCES, importances)
-        if card:
-            (folder / CARD).write_text(card(Run(folder)), encoding="utf-8")
         if export:
             export(folder / ONNX, folder / WEIGHTS)
             if not weights:
                 _pack(folder / ONNX, folder / PACKED_ONNX)
         if complete:
             complete(Run(folder))
+        if card:  # it speaks of what the run then has
+            (folder / CARD).write_text(card(Run(folder)), encoding="utf-8")
         final, former = parent / name, folder.with_name(f"{folder.name}-former")
         if final.exists():
             final.rename(former)  # in one step: no half of it is ever there

@@ -6,8 +6,10 @@ silences it: whoever teaches a laboratory's cells changes what cells are named, 
 one small ONNX graph in the run's folder, from an embedding to a score.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -84,6 +86,20 @@ def alarm_of(run: Run) -> AbnormalCellAlarm | None:
         return _open(run.alarm_path)
     except FileNotFoundError:
         return None
+
+
+def alarm_figures_of(run: Run) -> dict[str, Any]:
+    """What the alarm of ``run`` did on test cells (`core.training.alarm.alarm_figures`); {} where nobody measured it,
+    or what was kept can't be read.
+    """
+    try:
+        figures = json.loads(run.alarm_path.with_suffix(".json").read_text(encoding="utf-8"))
+        shares = [*figures["test"].values(), *figures["left_out"].values()]
+        sound = all(0 <= share["raised"] <= 1 and isinstance(share["cells"], int) for share in shares)
+        sound = sound and all(0 <= area <= 1 for area in figures["auroc"].values()) and isinstance(figures["seed"], int)
+        return figures if sound else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 @cached_file(maxsize=32)

@@ -7,7 +7,7 @@ all cells of the batch share is taken off before a cell's distance is measured.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -127,9 +127,9 @@ def judge_laboratory(
     """The laboratory of a batch: ``embeddings`` (N, K), ``statistics`` (N, F) as `image_statistics` gives them;
     ``is_cell`` bool (N,): the others have no say.
     """
-    if detector is None or embeddings is None or not is_cell.any():
+    if detector is None or not is_cell.any():
         return Laboratory(pictures=int(is_cell.sum()))
-    embeddings = embeddings[is_cell]
+    embeddings = embeddings[is_cell] if embeddings is not None else None
     statistics = statistics[is_cell] if statistics is not None else None
     scores = detector.ood_score_of(embeddings, statistics)
     share, count = float((scores >= 1).mean()), len(scores)
@@ -137,22 +137,23 @@ def judge_laboratory(
         return Laboratory(True, share, count)
     if count < MIN_FOR_DISPLACEMENT:
         return Laboratory(False, share, count)
-    embedding_shift = detector.embedding_gaussians.displacement(embeddings)
+    embedding_shift = (
+        detector.embedding_gaussians.displacement(embeddings)
+        if embeddings is not None and detector.embedding_gaussians
+        else None
+    )
     statistics_shift = (
         detector.statistics_gaussians["all"].displacement(statistics)
         if statistics is not None and detector.statistics_gaussians
         else None
     )
     laboratory = Laboratory(False, share, count, embedding_shift, statistics_shift)
-    around = ood_scores(detector, embeddings, statistics, laboratory)
-    return Laboratory(False, share, count, embedding_shift, statistics_shift, float(np.median(around)) / _USUAL_SCORE)
-
-
-_USUAL_SCORE = 0.55  # the median score of home cells
+    around = float(np.median(ood_scores(detector, embeddings, statistics, laboratory)))
+    return replace(laboratory, inflation=max(1.0, around / detector.usual_score))
 
 
 def ood_scores(
-    detector: OODDetector, embeddings: np.ndarray, statistics: np.ndarray | None, laboratory: Laboratory
+    detector: OODDetector, embeddings: np.ndarray | None, statistics: np.ndarray | None, laboratory: Laboratory
 ) -> np.ndarray:
     """How odd each cell is among its like, float64 (N,): 1 or more is odd.
 
@@ -161,11 +162,14 @@ def ood_scores(
     """
     if not laboratory.is_foreign:
         return detector.ood_score_of(embeddings, statistics)
-    if laboratory.embedding_shift is None:
-        return np.zeros(len(embeddings))
+    if laboratory.embedding_shift is None and laboratory.statistics_shift is None:
+        there = embeddings if embeddings is not None else statistics
+        return np.zeros(0 if there is None else len(there))
+    if embeddings is not None and laboratory.embedding_shift is not None:
+        embeddings = embeddings - laboratory.embedding_shift
     if statistics is not None and laboratory.statistics_shift is not None:
         statistics = statistics - laboratory.statistics_shift
-    return detector.ood_score_of(embeddings - laboratory.embedding_shift, statistics) / laboratory.inflation
+    return detector.ood_score_of(embeddings, statistics) / laboratory.inflation
 
 
 def laboratory_note(

@@ -6,7 +6,8 @@ plainly looks like: the squared distance to the nearest class's mean, measured b
 texture), each against its usual size. A network may squash what it never met into something familiar (a blank picture
 becomes a platelet); image statistics can't, and they say in words what is unusual. The threshold keeps a share of the
 val cells, 99 % by default. All of it is one `OODDetector`, a file of less than 60 kB; it can be fitted from any arrays,
-so that a laboratory's profile can have one of its own.
+so that a laboratory's profile can have one of its own. Runs without an embedding (trees, combinations) have the image
+statistics alone.
 """
 
 import json
@@ -21,7 +22,7 @@ from core.datasets import LoadedDataset, Split
 from core.datasets.base import ImageRows
 from core.errors import HemaLensError
 from core.inference import engine
-from core.inference.engine import TTA_VIEWS, has_embedding, tta_views
+from core.inference.engine import has_embedding
 from core.inference.scope import training_data
 from core.probabilities import NOMINAL_COVERAGE, class_thresholds, softmax
 from core.progress import Progress, Report, batches, silent
@@ -201,7 +202,7 @@ def fit_class_gaussians(vectors: np.ndarray, labels: np.ndarray, shrinkage: floa
 
 IN_DISTRIBUTION_SHARE = 0.99  # share of val that is in distribution
 
-_FILE_VERSION = 2
+_FILE_VERSION = 3  # the second has no `usual`, the first other names
 _FIRST_KEYS = {  # what the first version calls them
     "gaussians": "clouds",
     "threshold": "limit",
@@ -225,54 +226,65 @@ class OODDetector:
     ``set_thresholds`` float32 (C,): from which probability on a class belongs into the prediction set, so that the
     set holds the right class of ``coverage`` of each class's cells (`core.evaluation.uncertainty`).
     ``embedding_gaussians``: where embeddings lie; ``statistics_gaussians``: all of `image_statistics` (first) and each
-    of `STATISTIC_GROUPS`, {} where it was fitted without pictures. A picture whose distance is ``threshold`` or more is
-    out of distribution.
+    of `STATISTIC_GROUPS`, {} where it was fitted without pictures; one of both is there. A picture whose distance is
+    ``threshold`` or more is out of distribution. ``usual_score``: the median score of known cells.
     """
 
     set_thresholds: np.ndarray
     coverage: float
-    embedding_gaussians: ClassGaussians
+    embedding_gaussians: ClassGaussians | None
     statistics_gaussians: dict[str, ClassGaussians]
     threshold: float
+    usual_score: float = 0.55
 
     def own_part(self, embeddings: np.ndarray) -> np.ndarray:
-        """The first numbers of ``embeddings`` (N, K or more), those that it was fitted on: (N, K)."""
-        return embeddings[:, : len(self.embedding_gaussians.origin)]
+        """The first numbers of ``embeddings`` (N, K or more), those that it was fitted on: (N, K), 0 for none."""
+        return embeddings[:, : len(self.embedding_gaussians.origin) if self.embedding_gaussians else 0]
 
-    def ood_score(self, embeddings: np.ndarray, crops: np.ndarray | None = None) -> np.ndarray:
+    def ood_score(self, embeddings: np.ndarray | None, crops: np.ndarray | None = None) -> np.ndarray:
         """How far from the known cells pictures lie, float64 (N,): 1 or more is out of distribution.
 
-        ``embeddings`` (N, K); ``crops`` uint8 (N, S, S, 3) of the size it was fitted on (not needed without
-        ``statistics_gaussians``).
+        ``embeddings`` (N, K), not needed without ``embedding_gaussians``; ``crops`` uint8 (N, S, S, 3) of the size it
+        was fitted on, not needed without ``statistics_gaussians``.
         """
         statistics = image_statistics(crops) if crops is not None and self.statistics_gaussians else None
         return self.ood_score_of(embeddings, statistics)
 
-    def ood_score_of(self, embeddings: np.ndarray, statistics: np.ndarray | None) -> np.ndarray:
+    def ood_score_of(self, embeddings: np.ndarray | None, statistics: np.ndarray | None) -> np.ndarray:
         """As `ood_score`, from what `image_statistics` gives of the crops, None without ``statistics_gaussians``."""
-        total = self.embedding_gaussians.squared_distances(embeddings).min(1)
+        parts = []
+        if self.embedding_gaussians:
+            if embeddings is None:
+                raise ValueError("this detector measures embeddings too: hand them over")
+            parts.append(self.embedding_gaussians.squared_distances(embeddings).min(1))
         if self.statistics_gaussians:
             if statistics is None:
                 raise ValueError("this detector measures pictures too: hand their crops over")
-            total = total + self.statistics_gaussians["all"].squared_distances(statistics).min(1)
-        return np.sqrt(total) / self.threshold
+            parts.append(self.statistics_gaussians["all"].squared_distances(statistics).min(1))
+        return np.sqrt(np.sum(parts, axis=0)) / self.threshold
 
     def to_tensors(self) -> tuple[dict[str, np.ndarray], str]:
         """All that it consists of, for a file that may hold more: arrays by name, and the rest as JSON."""
         arrays, gaussians = {"thresholds": self.set_thresholds}, {}
-        for name, part in {"embedding": self.embedding_gaussians, **self.statistics_gaussians}.items():
+        own = {"embedding": self.embedding_gaussians} if self.embedding_gaussians else {}
+        for name, part in {**own, **self.statistics_gaussians}.items():
             arrays |= {f"{name}.{field}": np.ascontiguousarray(getattr(part, field)) for field in _FIELDS}
             gaussians[name] = {"residual_precision": part.residual_precision, "unit_distance": part.unit_distance}
-        facts = {"version": _FILE_VERSION, "coverage": self.coverage, "threshold": self.threshold}
+        facts = {
+            "version": _FILE_VERSION,
+            "coverage": self.coverage,
+            "threshold": self.threshold,
+            "usual": self.usual_score,
+        }
         return arrays, json.dumps(facts | {"gaussians": gaussians})
 
     @staticmethod
     def from_tensors(arrays: Mapping[str, np.ndarray], text: str) -> "OODDetector":
-        """What `to_tensors` gave, of this version or the first. Raises what broken parts raise: ValueError, KeyError,
-        TypeError.
+        """What `to_tensors` gave, of this version or an earlier one. Raises what broken parts raise: ValueError,
+        KeyError, TypeError.
         """
         facts = json.loads(text)
-        if facts["version"] not in (1, _FILE_VERSION):
+        if facts["version"] not in range(1, _FILE_VERSION + 1):
             raise ValueError(f"version {facts['version']}")
         names = _FIRST_KEYS if facts["version"] == 1 else {key: key for key in _FIRST_KEYS}
         gaussians = {
@@ -283,9 +295,11 @@ class OODDetector:
             )
             for name, numbers in facts[names["gaussians"]].items()
         }
-        embedding = gaussians.pop("embedding")
-        threshold = float(facts[names["threshold"]])
-        return OODDetector(arrays["thresholds"], float(facts["coverage"]), embedding, gaussians, threshold)
+        embedding = gaussians.pop("embedding", None)
+        if embedding is None and not gaussians:
+            raise ValueError("it measures nothing")
+        threshold, usual = float(facts[names["threshold"]]), float(facts.get("usual", OODDetector.usual_score))
+        return OODDetector(arrays["thresholds"], float(facts["coverage"]), embedding, gaussians, threshold, usual)
 
     def save(self, path: Path) -> None:
         """Write it as one safetensors file, whole or not at all."""
@@ -318,9 +332,9 @@ def unusual_groups(detector: OODDetector, statistics: np.ndarray, size: int) -> 
 
 
 def fit_detector(
-    embeddings: np.ndarray,
+    embeddings: np.ndarray | None,
     labels: np.ndarray,
-    val_embeddings: np.ndarray,
+    val_embeddings: np.ndarray | None,
     val_probabilities: np.ndarray,
     val_labels: np.ndarray,
     crops: np.ndarray | ImageRows | None = None,
@@ -334,10 +348,12 @@ def fit_detector(
     Val, cells that nothing was fitted on, sets the thresholds: of each class ``coverage`` get the right class into
     their set, and ``in_distribution_share`` of all are in distribution. ``val_probabilities`` (V, C): the answers that
     sets must hold for. Classes may lack cells among ``labels``. Without ``crops`` (of both or of none) the score
-    rests on the embedding alone.
+    rests on the embedding alone, without ``embeddings`` (of both) on the pictures.
     """
-    embedding = _fit_scaled(embeddings, labels, val_embeddings, _EMBEDDING_SHRINKAGE, in_distribution_share)
-    total = embedding.squared_distances(val_embeddings).min(1)
+    embedding, total = None, np.zeros(len(val_labels))
+    if embeddings is not None and val_embeddings is not None:
+        embedding = _fit_scaled(embeddings, labels, val_embeddings, _EMBEDDING_SHRINKAGE, in_distribution_share)
+        total = embedding.squared_distances(val_embeddings).min(1)
     gaussians: dict[str, ClassGaussians] = {}
     if crops is not None and val_crops is not None:
         statistics, val_statistics, groups = (
@@ -354,12 +370,14 @@ def fit_detector(
             )
         total = total + gaussians["all"].squared_distances(val_statistics).min(1)
     thresholds = class_thresholds(val_labels, val_probabilities, coverage).astype(np.float32)
+    threshold = _conformal_quantile(np.sqrt(total), in_distribution_share)
     return OODDetector(
         np.nextafter(thresholds, np.float32(0)),
         coverage,
         embedding,
         gaussians,
-        _conformal_quantile(np.sqrt(total), in_distribution_share),
+        threshold,
+        float(np.median(np.sqrt(total))) / threshold,
     )
 
 
@@ -383,7 +401,7 @@ MAX_TRAIN_CELLS = 4000  # of the train split: more tell where the classes lie no
 
 
 def detector_of(run: Run) -> OODDetector | None:
-    """The detector of ``run``, read once; None for one without: trees, combinations, runs of older versions.
+    """The detector of ``run``, read once; None for one without, such as runs of older versions.
 
     Raises `InvalidDetector` where the file is broken.
     """
@@ -399,45 +417,38 @@ def _load_detector(path: Path) -> OODDetector:
 
 
 def make_detector(run: Run, data: LoadedDataset | None = None, report: Report = silent) -> OODDetector:
-    """The detector of the network ``run`` from its train and val cells, stored in its folder.
+    """The detector of ``run`` from its train and val cells, stored in its folder.
 
-    ``data`` is the data set that it was trained on, loaded where it isn't given. Raises `HemaLensError` for a run
-    that has no embedding, `DatasetUnavailable` where the very cells are not on this computer.
+    ``data`` is the data set that it was trained on, loaded where it isn't given. Raises `DatasetUnavailable` where the
+    very cells are not on this computer.
     """
-    if not has_embedding(run):
-        raise HemaLensError(
-            f"{run.name} is no single network: only a network puts cells where strange ones can be told. Its answers "
-            "stay sure or unsure; for a combination name one of its members."
-        )
     data = data or training_data(run)
-    train = _evenly_spaced(data["train"], MAX_TRAIN_CELLS)
-    val = data["val"]
-    total, done = len(train) + TTA_VIEWS * len(val), 0
+    train, val = _evenly_spaced(data["train"], MAX_TRAIN_CELLS), data["val"]
+    total, done = len(train) + len(val), 0
 
-    def run_batches(images: np.ndarray | ImageRows) -> tuple[np.ndarray, np.ndarray]:
+    def embeddings(images: np.ndarray | ImageRows) -> np.ndarray | None:
         nonlocal done
-        logits, embeddings = [], []
+        if not has_embedding(run):
+            return None
+        parts = []
         for rows in batches(len(images), engine.BATCH):
-            scores, vectors = engine.logits_and_embeddings(run, images[rows])
-            if vectors is None:
-                raise HemaLensError(
-                    f"the graph of {run.name} has no feature map: train it again, then make its detector"
-                )
-            logits.append(scores)
-            embeddings.append(vectors)
-            done += len(scores)
+            vectors = engine.logits_and_embeddings(run, images[rows])[1]
+            if vectors is None:  # a network that has no map of features
+                return None
+            parts.append(vectors)
+            done += len(vectors)
             report(Progress(done, total, "looking at known cells", "image"))
-        return np.concatenate(logits), np.concatenate(embeddings)
+        return np.concatenate(parts)
 
-    _, embeddings = run_batches(train.images)
-    outputs_by_view = [run_batches(view) for view in tta_views(np.asarray(val.images[:]))]
-    val_embeddings = outputs_by_view[0][1]
-    # A cell has no upright side: each counts as it is read from the side that tells it worst.
-    probabilities = np.stack([softmax(logits) for logits, _ in outputs_by_view])
-    cells = np.arange(len(val))
-    worst_view = probabilities[:, cells, val.labels].argmin(0)
+    probabilities = softmax(run.predictions("val").logits)
     detector = fit_detector(
-        embeddings, train.labels, val_embeddings, probabilities[worst_view, cells], val.labels, train.images, val.images
+        embeddings(train.images),
+        train.labels,
+        embeddings(val.images),
+        probabilities,
+        val.labels,
+        train.images,
+        val.images,
     )
     detector.save(run.ood_path)
     return detector

@@ -573,7 +573,7 @@ class Predictor:
         calibration = self._calibration_at(laboratory)
         probabilities = calibration.probabilities(evidence.probabilities) if calibration else evidence.probabilities
         odd = np.zeros(len(evidence))
-        if self.detector and evidence.embeddings is not None:
+        if self.detector:
             odd = ood_scores(self.detector, evidence.embeddings, evidence.statistics, laboratory)
         alarm_scores = evidence.alarm_scores
         cautious = (odd >= 1) | evidence.cell_missing

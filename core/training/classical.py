@@ -12,6 +12,7 @@ from cachetools import LRUCache
 from core import paths
 from core.datasets import LoadedDataset
 from core.evaluation.importance import permutation_importance
+from core.inference.ood import make_detector
 from core.models import build
 from core.models.classical import ClassicalModel
 from core.models.classical.export import MIN_VOTE_FRACTION, export_forest
@@ -82,6 +83,7 @@ def train_classical(
         predictions=predictions,
         importances=feature_importances(model, val_table, data["val"].labels, config.seed, part(report, 0.9, 0.1)),
         card=lambda run: model_card(run, data.spec),
+        complete=lambda run: make_detector(run, data),
         export=lambda path, weights: path.write_bytes(graph),
     )
 

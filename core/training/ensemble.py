@@ -16,6 +16,7 @@ from core.datasets import get_dataset
 from core.errors import HemaLensError
 from core.inference import engine
 from core.inference.engine import TTA_VIEWS
+from core.inference.ood import make_detector
 from core.models import get_model
 from core.probabilities import fit_temperature, softmax
 from core.progress import Report, batches, part, silent
@@ -103,6 +104,7 @@ def combine(
         metrics=metrics,
         predictions=predictions,
         card=lambda run: model_card(run, data.spec),
+        complete=lambda run: make_detector(run, data),
     )
 
 

@@ -19,6 +19,9 @@ from core.datasets import DatasetSpec, LoadedDataset, UnknownDataset, get_datase
 from core.evaluation.external import validation_section
 from core.evaluation.metrics import score
 from core.explain.gates import class_gate_means
+from core.formatting import listed
+from core.inference.alarm import alarm_figures_of
+from core.inference.laboratory import external_calibration_of
 from core.inference.ood import make_detector
 from core.models import ImageClassifier, get_model
 from core.models.export import export_graph, round_to_stored, stored_tensors
@@ -149,6 +152,7 @@ def model_card(run: Run, spec: DatasetSpec) -> str:
         describe_making(run),
         "",
         *([validation_section(run.external_validation())] if run.external_validation() else []),
+        *_vigilance_section(run, spec),
         "## Limits",
         "",
         "Research use, not a medical device. The figures hold for images made and stained like the training data; "
@@ -194,6 +198,40 @@ def _dataset_lines(data: dict[str, Any], spec: DatasetSpec) -> list[str]:
             f"a {spec.unit} of any other gets one of these all the same."
         )
     return [*lines, ""] if lines else []
+
+
+def _vigilance_section(run: Run, spec: DatasetSpec) -> list[str]:
+    """What the run can tell beside classes: another laboratory, odd cells, abnormal ones."""
+    lines = ["## What it can tell beside the class", ""]
+    lines.append(
+        f"- Another laboratory, and odd {spec.unit}s: "
+        + (
+            "yes, measured against the train and val cells."
+            if run.ood_path.exists()
+            else "no. It was never asked how such pictures look to it, so its answers don't say it."
+        )
+    )
+    calibration = external_calibration_of(run)
+    if calibration:
+        low, high = calibration.lowest_accuracy, calibration.highest_accuracy
+        lines.append(
+            f"- What its answers are worth elsewhere: measured at {listed(calibration.laboratories)}, each left out of "
+            f"the fit in turn; {low:.1%} to {high:.1%} right in an adult's blood."
+        )
+    else:
+        lines.append("- What its answers are worth elsewhere: nobody measured it, so no answer there is sure.")
+    figures = alarm_figures_of(run)
+    if not figures:
+        return [*lines, f"- Abnormal {spec.unit}s: it has no alarm.", ""]
+    areas = "; ".join(f"{name}: AUROC {area:.3f}" for name, area in figures["auroc"].items())
+    lines.append(f"- Abnormal cells: an alarm (seed {figures['seed']}). On test cells, {areas}. It is raised by:")
+    for name, share in figures["test"].items():
+        lines.append(f"  - {share['raised']:.1%} of {share['cells']:,} cells: {name}")
+    for name, share in figures["left_out"].items():
+        lines.append(
+            f"  - {share['raised']:.1%} of {share['cells']:,} normal cells of {name}, while left out of the fit"
+        )
+    return [*lines, ""]
 
 
 def _network_section(run: Run) -> str:
