@@ -8,8 +8,8 @@ granulocytes at home, a class, and so on no side. A small perceptron reads the e
 trained, so every answer of the run stays what it is.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import nn
 
-from core.datasets import DatasetUnavailable, get_dataset
+from core.datasets import DatasetSpec, DatasetUnavailable, get_dataset
 from core.datasets.pictures import read_dataset_pictures
 from core.errors import HemaLensError
 from core.evaluation.external import external_datasets
@@ -28,7 +28,7 @@ from core.evaluation.metrics import auroc
 from core.images.crop import resize_crop
 from core.images.framing import crop_batch, cut_box
 from core.images.nucleus import optical_density, three_class_thresholds
-from core.inference.alarm import INPUT, OUTPUT
+from core.inference.alarm import INPUT, OUTPUT, RAISED_FROM
 from core.inference.engine import logits_and_embeddings
 from core.inference.scope import spec_for, training_data
 from core.progress import Progress, Report, silent
@@ -46,10 +46,11 @@ _FIELD_SHAPE = (224, 299)  # px: the height and width that the squeezed fields o
 _FIELD_SIDE = 56  # px of these that span what a crop spans: red cells are 20 to 22 px across, measured by eye
 _NUCLEUS = (14, 120, 0.45, 2.2)  # px across, square px, filled share of its box, longer side by shorter
 
-_HIDDEN, _MEMBERS, _STEPS, _BATCH = 48, 3, 700, 512
-_NOISE, _DROPOUT, _SMOOTHING, _MAX_DEVIATION = 0.3, 0.4, 0.05, 4.0
-_HOME_SHARE, _LABORATORY_SHARE = 0.994, 0.97  # of normal cells that must stay below the limit: at home, elsewhere
-_CAUTION_SHARE = 0.975  # of normal cells of other laboratories below the score from which nothing is sure
+_HIDDEN, _MEMBERS, _STEPS, _BATCH = 96, 3, 1500, 512
+_NOISE, _DROPOUT, _SMOOTHING, _MAX_DEVIATION = 0.5, 0.4, 0.05, 4.0
+# Of normal cells that must stay below the limit: of the run's own val cells, and of laboratories left out of the fit.
+_HOME_SHARE, _LABORATORY_SHARE = 0.994, 0.96
+_CAUTION_SHARE = 0.93  # of the latter that stay below the score from which nothing is sure
 
 
 @dataclass(frozen=True)
@@ -108,43 +109,45 @@ def gather_sources(run: Run, report: Report = silent) -> tuple[list[Source], lis
     return sources, missing
 
 
+_PARTS = {"train": ("train", "val"), "test": ("test",)}
 Cells = Iterator[tuple[str, list[np.ndarray], bool, str]]
 
 
 def _marrow_cells(run: Run) -> Cells:
     """Blasts, and mature cells of marrow, by the published split; all of one scale, whatever the class."""
-    spec = get_dataset(MARROW)
+    spec, home = get_dataset(MARROW), spec_for(run)
     assert spec.auxiliary_for is not None
     data = spec.load(min((s for s in spec.sizes if s >= 1.5 * run.size), default=max(spec.sizes)))
     for codes, abnormal in ((BLASTS, True), *(((code,), False) for code in MATURE)):
         present = [data.spec.codes.index(code) for code in codes if code in data.spec.codes]
-        for part in ("train", "val", "test"):
-            cells = np.asarray(data[part].images[np.flatnonzero(np.isin(data[part].labels, present))])
+        for part, splits in _PARTS.items():
+            chosen = [data[split].images[np.flatnonzero(np.isin(data[split].labels, present))] for split in splits]
+            cells = np.concatenate(chosen)
             if not len(cells):
                 continue
             sides = [scale * spec.auxiliary_for.crop * cells.shape[1] for scale in _SCALES]
-            crops = [np.stack([_square(cell, side, run) for cell in cells]) for side in sides]
-            yield f"marrow {codes[0]} {part}", crops, abnormal, "test" if part == "test" else "train"
+            crops = [np.stack([_square(cell, side, run.size, home) for cell in cells]) for side in sides]
+            yield f"marrow {codes[0]} {part}", crops, abnormal, part
 
 
 def _field_cells(run: Run) -> Cells:
     """Cells cut out of the fields of ALL, malignant and benign, by the split that keeps neighbours together."""
-    data = get_dataset(FIELDS).load(_FIELD_SHAPE[0])
+    data, home = get_dataset(FIELDS).load(_FIELD_SHAPE[0]), spec_for(run)
     benign = data.spec.codes.index(BENIGN)
-    for part in ("train", "val", "test"):
+    for part, splits in _PARTS.items():
         for abnormal in (True, False):
-            rows = np.flatnonzero((data[part].labels != benign) == abnormal)
+            fields = [data[s].images[i] for s in splits for i in np.flatnonzero((data[s].labels != benign) == abnormal)]
             crops: list[list[np.ndarray]] = [[] for _ in _SCALES]
-            for row in np.random.default_rng(0).permutation(rows):
-                field = np.asarray(Image.fromarray(data[part].images[row]).resize(_FIELD_SHAPE[::-1]))
+            for number in np.random.default_rng(0).permutation(len(fields)):
+                field = np.asarray(Image.fromarray(fields[number]).resize(_FIELD_SHAPE[::-1]))
                 for x, y in _nuclei(field):
                     for of_scale, scale in zip(crops, _SCALES, strict=True):
-                        of_scale.append(_square(field, scale * _FIELD_SIDE, run, (x, y)))
+                        of_scale.append(_square(field, scale * _FIELD_SIDE, run.size, home, (x, y)))
                 if len(crops[0]) >= _MOST_OF_FIELDS:
                     break
             if crops[0]:
                 name = f"ALL {'malignant' if abnormal else 'benign'} {part}"
-                yield name, [np.stack(c) for c in crops], abnormal, "test" if part == "test" else "train"
+                yield name, [np.stack(c) for c in crops], abnormal, part
 
 
 def _nuclei(field: np.ndarray) -> list[tuple[float, float]]:
@@ -171,12 +174,14 @@ def _nuclei(field: np.ndarray) -> list[tuple[float, float]]:
     return found
 
 
-def _square(picture: np.ndarray, side: float, run: Run, middle: tuple[float, float] | None = None) -> np.ndarray:
-    """The square of ``side`` px round ``middle`` (x, y; None: the picture's) as ``run`` sees it."""
+def _square(
+    picture: np.ndarray, side: float, size: int, spec: DatasetSpec, middle: tuple[float, float] | None = None
+) -> np.ndarray:
+    """The square of ``side`` px round ``middle`` (x, y; None: the picture's) as runs of ``spec`` at ``size`` see it."""
     x, y = middle or (picture.shape[1] / 2, picture.shape[0] / 2)
     side = round(side)
     left, top = round(x - side / 2), round(y - side / 2)
-    return resize_crop(cut_box(picture, (left, top, left + side, top + side)), run.size, spec_for(run))
+    return resize_crop(cut_box(picture, (left, top, left + side, top + side)), size, spec)
 
 
 def _zoomed(crops: np.ndarray, scale: float) -> np.ndarray:
@@ -259,25 +264,30 @@ def fit_perceptrons(sources: Sequence[Source], seed: int = 0) -> FittedAlarm:
     return FittedAlarm(centre.astype(np.float32), spread.astype(np.float32), tuple(layers))
 
 
-def fit_alarm(sources: Sequence[Source], seed: int = 0) -> FittedAlarm:
+def fit_alarm(sources: Sequence[Source], seed: int = 0) -> tuple[FittedAlarm, dict[str, float]]:
     """The alarm of ``sources``: learnt from their train parts, its limit set so that normal cells hardly pass it.
 
     What other laboratories' normal cells reach is measured on each of them while it is left out of the fit, where there
-    are two or more.
+    are two or more; the second value is the share of them, by laboratory, that pass the limit then.
     """
     train = [source for source in sources if source.part == "train"]
-    laboratories = normal_laboratories(sources)
+    laboratories, middle = normal_laboratories(sources), len(_SCALES) // 2
     alarm = fit_perceptrons(train, seed)
     home = np.concatenate([alarm.logits(s.views[0]) for s in sources if s.part == "val" and not s.abnormal])
-    left_out = []
+    limit = caution = float(np.quantile(home, _HOME_SHARE))
+    left_out = {}
     for laboratory in laboratories:
         others = [source for source in train if source is not laboratory]
         fitted = fit_perceptrons(others, seed) if len(laboratories) > 1 else alarm
-        left_out.append(fitted.logits(laboratory.views[len(_SCALES) // 2]))
-    limit = max(np.quantile(home, _HOME_SHARE), *(np.quantile(values, _LABORATORY_SHARE) for values in left_out))
-    everywhere = np.concatenate([values[: min(map(len, left_out))] for values in left_out]) if left_out else home
-    caution = min(limit - 0.1, max(np.quantile(home, _CAUTION_SHARE), np.quantile(everywhere, _CAUTION_SHARE)))
-    return FittedAlarm(alarm.centre, alarm.spread, alarm.layers, float(limit), float(np.log(3) / (limit - caution)))
+        left_out[laboratory.name] = fitted.logits(laboratory.views[middle])
+    if left_out:  # each weighs alike
+        ranks = np.linspace(0, 1, 1001)
+        pooled = np.concatenate([np.quantile(values, ranks) for values in left_out.values()])
+        limit = max(limit, float(np.quantile(pooled, _LABORATORY_SHARE)))
+        caution = float(np.quantile(pooled, _CAUTION_SHARE))
+    slope = np.log(3) / max(0.1, limit - caution)  # so that caution's score is a quarter
+    shares = {name: float((values >= limit).mean()) for name, values in left_out.items()}
+    return replace(alarm, limit=limit, slope=float(slope)), shares
 
 
 def normal_laboratories(sources: Sequence[Source]) -> list[Source]:
@@ -288,19 +298,18 @@ def normal_laboratories(sources: Sequence[Source]) -> list[Source]:
 _OWN = ("home", "marrow", "ALL")
 
 
-def alarm_figures(alarm: FittedAlarm, sources: Sequence[Source], seed: int = 0) -> dict[str, Any]:
+def alarm_figures(
+    alarm: FittedAlarm, sources: Sequence[Source], left_out: Mapping[str, float], seed: int = 0
+) -> dict[str, Any]:
     """What ``alarm`` does on test cells, ready for JSON: by source the share that raises it, and AUROCs.
 
-    ``left_out``: the share of a laboratory's normal cells that raise an alarm that was fitted without them.
+    ``left_out``: the shares of laboratories' normal cells that `fit_alarm` gave.
     """
-    train = [source for source in sources if source.part == "train"]
-    test = {s.name: alarm.scores(s.views[len(s.views) // 2]) for s in sources if s.part == "test"}
-    raised = {name: {"raised": float((v >= 0.5).mean()), "cells": len(v)} for name, v in test.items()}
-    left_out = {}
-    for laboratory in normal_laboratories(sources):
-        without = fit_alarm([s for s in sources if s is not laboratory], seed)
-        scores = without.scores(laboratory.views[len(_SCALES) // 2])
-        left_out[laboratory.name] = {"raised": float((scores >= 0.5).mean()), "cells": len(scores)}
+    train, middle = [source for source in sources if source.part == "train"], len(_SCALES) // 2
+    test = {s.name: alarm.scores(s.views[min(middle, len(s.views) - 1)]) for s in sources if s.part == "test"}
+    raised = {name: {"raised": float((v >= RAISED_FROM).mean()), "cells": len(v)} for name, v in test.items()}
+    cells = {laboratory.name: len(laboratory) for laboratory in normal_laboratories(sources)}
+    without = {name: {"raised": share, "cells": cells[name]} for name, share in left_out.items()}
     marrow = [v for name, v in test.items() if name.startswith("marrow") and not name.startswith("marrow BLA")]
     pairs = {
         "marrow: blasts against mature cells": (marrow, "marrow BLA test"),
@@ -312,7 +321,7 @@ def alarm_figures(alarm: FittedAlarm, sources: Sequence[Source], seed: int = 0) 
         if lower and higher in test
     }
     learnt = {source.name: len(source) for source in train}
-    return {"seed": seed, "learnt_from": learnt, "test": raised, "left_out": left_out, "auroc": areas}
+    return {"seed": seed, "learnt_from": learnt, "test": raised, "left_out": without, "auroc": areas}
 
 
 def alarm_graph(alarm: FittedAlarm) -> bytes:
@@ -362,8 +371,8 @@ def alarm_graph(alarm: FittedAlarm) -> bytes:
 def make_alarm(run: Run, report: Report = silent, seed: int = 0) -> tuple[dict[str, Any], list[str]]:
     """Fit the alarm of ``run``, store it and its figures in the run's folder; the figures, and what data is missing."""
     sources, missing = gather_sources(run, report)
-    alarm = fit_alarm(sources, seed)
-    figures = alarm_figures(alarm, sources, seed)
+    alarm, left_out = fit_alarm(sources, seed)
+    figures = alarm_figures(alarm, sources, left_out, seed)
     write_bytes(run.alarm_path, alarm_graph(alarm))
     write_json(run.alarm_path.with_suffix(".json"), figures)
     return figures, missing
