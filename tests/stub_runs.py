@@ -152,9 +152,9 @@ def write_detector(run):
 
 def write_calibration(run, temperature=2.0, confidence_threshold=0.9, set_threshold=0.2):
     """Say what answers of ``run`` are worth at other laboratories."""
-    ExternalCalibration(("a", "b"), temperature, confidence_threshold, set_threshold, 0.72, 0.84).save(
-        run.external_calibration_path
-    )
+    ExternalCalibration(
+        ("a", "b"), (1.0,) * len(run.codes), temperature, confidence_threshold, set_threshold, 0.72, 0.84
+    ).save(run.external_calibration_path)
 
 
 def home_pictures(count, size=64, seed=0):

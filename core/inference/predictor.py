@@ -344,7 +344,8 @@ class Predictor:
             return None
         statistics, size = detector.statistics_gaussians, self._embedding_size
         known = len(statistic_groups(self.run.size))
-        if (size and len(detector.embedding_gaussians.origin) > size) or (
+        embedding = detector.embedding_gaussians
+        if (size and embedding and len(embedding.origin) > size) or (
             statistics and len(statistics["all"].origin) != known
         ):
             raise InvalidDetector(

@@ -203,3 +203,14 @@ def test_a_broken_file_is_told(known, tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InvalidDetector, match="core ood RUN"):
         OODDetector.load(path)
+
+
+def test_without_an_embedding_pictures_alone_tell():
+    _, labels, probabilities, frames = cells(1000, 0)
+    detector = fit_detector(None, labels[:500], None, probabilities[500:], labels[500:], frames[:500], frames[500:])
+    assert (detector.ood_score(None, frames[500:]) < 1).mean() >= 0.98
+    assert (detector.ood_score(None, np.full((3, *frames.shape[1:]), 250, np.uint8)) >= 1).all()
+    again = OODDetector.from_tensors(*detector.to_tensors())
+    np.testing.assert_array_equal(again.ood_score(None, frames), detector.ood_score(None, frames))
+    with pytest.raises(ValueError, match="pictures"):
+        detector.ood_score(None)

@@ -11,7 +11,7 @@ from PIL import Image
 from core.cli import main
 from core.images.framing import MAX_SAMPLED, CropWindow
 from core.inference import alarm
-from core.inference.laboratory import ExternalCalibration, InvalidCalibration, Laboratory
+from core.inference.laboratory import PROBABILITY_FLOOR, ExternalCalibration, InvalidCalibration, Laboratory
 from core.inference.predictor import CAUTION_FROM, NEVER_SURE, Predictor
 from core.inference.serialise import Answered, to_csv, to_json
 from tests.stub_runs import NUCLEUS, foreign_pictures, home_pictures, write_alarm, write_calibration, write_detector
@@ -102,9 +102,10 @@ def test_a_raised_alarm_is_never_sure(make_run):
 @pytest.mark.usefixtures("any_picture_is_a_cell")
 def test_no_profile_silences_the_alarm(make_run):
     run = make_run()
-    assert taught(run).predict([reddish(0.6)])[0].sure
+    head = taught(run).head
+    assert Predictor(run, head=head, threshold=0.5).predict([reddish(0.6)])[0].sure
     write_alarm(run)
-    raised = taught(run).predict([reddish(0.6)])[0]
+    raised = Predictor(run, head=head, threshold=0.5).predict([reddish(0.6)])[0]
     assert (raised.verdict.kind, raised.verdict.alarm.raised) == ("unsure", True)
 
 
@@ -163,7 +164,8 @@ def test_at_another_laboratory_probabilities_are_those_that_hold_there(make_run)
     predictor, pictures = Predictor(run), foreign_pictures(20)
     predictions, laboratory = answer(predictor, pictures)
     raw = predictor.predict_crops(pictures).probabilities
-    tempered = np.sqrt(raw) / np.sqrt(raw).sum(1, keepdims=True)
+    tempered = np.sqrt(raw + PROBABILITY_FLOOR)
+    tempered /= tempered.sum(1, keepdims=True)
     np.testing.assert_allclose([p.probabilities for p in predictions], tempered)
     assert {p.threshold for p in predictions} == {0.9}
     for prediction in predictions:
