@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from core.datasets.synthetic import draw_cells
-from core.inference.ood import InvalidDetector, OODDetector, fit_detector
+from core.inference.ood import InvalidDetector, OODDetector, class_gaussians, fit_class_gaussians, fit_detector
 from core.inference.predictor import decide_verdicts
 from core.probabilities import softmax
 
@@ -173,3 +173,14 @@ def test_a_broken_file_is_told(known, tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InvalidDetector, match="core ood RUN"):
         OODDetector.load(path)
+
+
+def test_class_gaussians_come_back_from_their_moments():
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 3
+    vectors = rng.normal(size=(200, 6)) * np.arange(1, 7) + labels[:, None]
+    fitted = fit_class_gaussians(vectors, labels, 0.05)
+    again = class_gaussians(*fitted.moments())
+    assert again.squared_distances(vectors) == pytest.approx(fitted.squared_distances(vectors), rel=0.02)
+    longer = np.c_[vectors, rng.normal(size=(200, 2))]
+    assert (fitted.squared_distances(longer) == fitted.squared_distances(vectors)).all()
