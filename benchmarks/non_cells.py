@@ -383,6 +383,61 @@ def montage(cells: np.ndarray, rng: np.random.Generator, count: int, size: int) 
     return pictures
 
 
+def composed(cells: np.ndarray, share: float, rng: np.random.Generator, count: int, size: int) -> np.ndarray:
+    """Discs cut round 2 to 6 of ``cells`` uint8 (N, S, S, 3) on their background: uint8 (count, size, size, 3).
+
+    ``share``: of a picture's side, what is cut out round its cell.
+    """
+    y, x = np.mgrid[:size, :size]
+    side, pictures = cells.shape[1], []
+    while len(pictures) < count:
+        background = np.percentile(cells[rng.integers(len(cells))].reshape(-1, 3), 90, axis=0)
+        picture = background + rng.normal(0, 2, (size, size, 1))
+        wanted, placed = int(rng.integers(2, 7)), []
+        radius = {2: 0.27, 3: 0.24}.get(wanted, 0.19) * size * rng.uniform(0.85, 1.1)
+        for _ in range(80):
+            centre = rng.uniform(0.8 * radius, size - 0.8 * radius, 2)
+            if len(placed) == wanted or any(np.hypot(*(centre - other)) < 1.75 * radius for other in placed):
+                continue
+            placed.append(centre)
+            cell = cells[rng.integers(len(cells))].astype(float)
+            cell *= background / np.maximum(np.percentile(cell.reshape(-1, 3), 90, axis=0), 1)
+            rows, columns = (
+                np.clip((at - middle) / radius * 0.36 * share * side + side / 2, 0, side - 1).astype(int)
+                for at, middle in ((y, centre[1]), (x, centre[0]))
+            )
+            inside = np.clip((1 - np.hypot(x - centre[0], y - centre[1]) / radius) / 0.12, 0, 1)[..., None]
+            picture = picture * (1 - inside) + cell[rows, columns] * inside
+        if len(placed) > 1:
+            pictures.append(np.clip(picture, 0, 255).astype(np.uint8))
+    return np.stack(pictures)
+
+
+def with_surroundings(cells: np.ndarray, around: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Each one of ``cells`` uint8 (N, S, S, 3) with crops ``around`` laid about it: uint8 (count, 112, 112, 3).
+
+    ``around`` shows no other white cells (platelets among red cells); the cell's crop spans .43 of the side.
+    """
+    side, pictures = cells.shape[1], []
+    y, x = np.abs(np.mgrid[: 3 * side, : 3 * side] - 1.5 * side + 0.5)
+    inside = np.clip((side / 2 - np.maximum(x, y)) / (side / 16), 0, 1)[..., None]
+    rim = int(0.33 * side)
+    for _ in range(count):
+        cell = cells[rng.integers(len(cells))]
+        background = np.percentile(cell.reshape(-1, 3), 90, axis=0)
+        canvas = np.zeros((3 * side, 3 * side, 3))
+        for row in range(0, 3 * side, side):
+            for column in range(0, 3 * side, side):
+                tile = np.rot90(around[rng.integers(len(around))], int(rng.integers(4))).astype(float)
+                tile *= background / np.percentile(tile.reshape(-1, 3), 90, axis=0)
+                canvas[row : row + side, column : column + side] = tile
+        canvas *= 1 - inside
+        canvas[side : 2 * side, side : 2 * side] += cell * inside[side : 2 * side, side : 2 * side]
+        cut = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8)[rim:-rim, rim:-rim])
+        pictures.append(np.asarray(cut.resize((112, 112))))
+    return np.stack(pictures)
+
+
 def families(count: int, size: int, seed: int = 0) -> Iterator[tuple[str, str, np.ndarray]]:
     """All families: name, the kind that it should be called, pictures uint8 (count, size, size, 3)."""
     for name, (kind, _) in FAMILIES.items():

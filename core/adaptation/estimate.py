@@ -60,7 +60,7 @@ class Reliability:
 
     def chances(self, confidence: np.ndarray) -> np.ndarray:
         """P(right) float64 (G, N) of answers with ``confidence`` (N,), in each of the G cases."""
-        return _logistic(self.intercepts[:, None] + self.slopes[:, None] * _log_odds(confidence))
+        return _logistic(self.intercepts[:, None] + self.slopes[:, None] * log_odds(confidence))
 
     def mean(self, confidence: np.ndarray) -> np.ndarray:
         """Expected P(right) float64 (N,)."""
@@ -75,14 +75,15 @@ def fit_reliability(confidence: np.ndarray, right: np.ndarray, prior: Reliabilit
     a, b, shift = (axis.ravel() for axis in np.meshgrid(at, at[::2], at[::3], indexing="ij"))
     intercepts = prior.intercept + prior.intercept_deviation * a
     slopes = np.maximum(prior.slope + prior.slope_deviation * b, 0.0)
-    scores = intercepts[:, None] + slopes[:, None] * _log_odds(confidence)
+    scores = intercepts[:, None] + slopes[:, None] * log_odds(confidence)
     likelihood = (right * scores - np.logaddexp(0, scores)).sum(1)
     logs = likelihood - (a**2 + b**2 + shift**2) / 2
     weights = np.exp(logs - logs.max())
     return Reliability(intercepts + prior.transfer * shift, slopes, weights / weights.sum())
 
 
-def _log_odds(confidence: np.ndarray) -> np.ndarray:
+def log_odds(confidence: np.ndarray) -> np.ndarray:
+    """Of top probabilities ``confidence`` (N,), which are never taken for surer than a head can show."""
     limited = np.clip(confidence, 1 - _MAX_CONFIDENCE, _MAX_CONFIDENCE)
     return np.log(limited / (1 - limited))
 
@@ -96,10 +97,10 @@ class AccuracyEstimate:
     """Share right among the ``unnamed`` cells of the batch, ``before`` and ``after`` teaching, each with its 95 %
     interval; where all were named, among as many more like them.
 
-    ``n`` cells were named. ``labels``, ``before_predicted``, ``after_predicted`` int (n,): what these are, and were
-    called before and, each while it was left out (whole slides where they are known), after. ``temperature``: what the
-    head's log-probabilities are divided by, so that its mean confidence is the share right. ``calibration_error``: by
-    how much confidences so corrected are expected to miss the share right, on average (0 to 1).
+    ``n`` cells were named. ``labels``, ``before_predicted`` int (n,): what these are, and were called before;
+    ``left_out`` float64 (n, C): what each is read as while it is left out (whole slides where they are known).
+    ``temperature``: what the head's log-probabilities are divided by, so that its mean confidence is the share right.
+    ``calibration_error``: by how much confidences so corrected are expected to miss the share right (0 to 1).
     ``confidence_threshold``: the least of them from which on `SURE_PRECISION` of the answers are right, 1 where none is
     known to do.
     """
@@ -112,10 +113,15 @@ class AccuracyEstimate:
     after_interval: tuple[float, float]
     labels: np.ndarray
     before_predicted: np.ndarray
-    after_predicted: np.ndarray
+    left_out: np.ndarray
     temperature: float
     calibration_error: float
     confidence_threshold: float
+
+    @property
+    def after_predicted(self) -> np.ndarray:
+        """What each named cell is called while it is left out: int (n,)."""
+        return self.left_out.argmax(1)
 
     @property
     def others(self) -> str:
@@ -180,7 +186,7 @@ def estimate_accuracy(
         after_interval,
         labels,
         before[labelled],
-        left_out.argmax(1),
+        left_out,
         temperature,
         float(reliability.weights @ np.abs(reliability.chances(posterior.max(1)) - confidence).mean(1)),
         _sure_from(reliability, posterior.max(1), confidence),

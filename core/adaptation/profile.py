@@ -15,10 +15,11 @@ from safetensors import safe_open
 
 from core import paths
 from core.adaptation.active import ActiveLearner
-from core.adaptation.estimate import others_text
+from core.adaptation.estimate import apply_temperature, others_text
 from core.adaptation.head import Head
+from core.adaptation.oddness import IN_LAB_SHARE, fit_lab_detector
 from core.errors import HemaLensError
-from core.inference.ood import OODDetector, fit_detector
+from core.inference.ood import OODDetector
 from core.inference.predictor import FALLBACK_CONFIDENCE_THRESHOLD, Predictor
 from core.runs import Run, RunNotFound, find_run
 from core.storage import save_tensors
@@ -27,8 +28,6 @@ SUFFIX = ".safetensors"
 _VERSION = 3  # the first and the second are read as well
 _HEAD = ("centre", "spread", "weights", "prior")
 MIN_PROFILE_CELLS, MIN_PROFILE_ANSWERS = 30, 20  # with fewer a profile warns of itself
-_MIN_CELLS_FOR_DETECTOR = 60
-_ABSENT_CLASS_THRESHOLD = 0.05  # probability of a class that the laboratory seems not to have
 _MAX_BYTES = 4 * 2**20  # bytes: a profile takes about 100 kB
 
 
@@ -46,7 +45,7 @@ class LabProfile:
     which nobody named (in files of older versions among all: None); None where there were too few answers.
     ``calibration_error``: by how much its confidences are expected to miss the share right, 0 to 1.
     ``confidence_threshold``: top probability from which an answer is sure. ``ood_detector`` tells what is out of
-    distribution.
+    distribution; ``in_distribution_share`` of the laboratory's own cells are promised not to be.
     """
 
     name: str
@@ -64,6 +63,7 @@ class LabProfile:
     ood_detector: OODDetector | None = None
     unnamed: int | None = None
     calibration_error: float | None = None
+    in_distribution_share: float | None = None
 
     @property
     def named(self) -> int:
@@ -83,6 +83,10 @@ class LabProfile:
             few.append(f"Made of {self.cells} cells only: what it says of itself is rough below {MIN_PROFILE_CELLS}.")
         if self.named < MIN_PROFILE_ANSWERS:
             few.append(f"Taught by {self.named} answers only: {MIN_PROFILE_ANSWERS} or more make it reliable.")
+        if self.ood_detector is None:
+            few.append(
+                "It can't tell odd cells: its model has no detector, and it was made of too few cells for its own."
+            )
         return tuple(few)
 
 
@@ -94,45 +98,28 @@ def make_profile(name: str, run: Run, learner: ActiveLearner) -> LabProfile:
     accuracies: list[tuple[float, float, float] | None] = [None, None]
     if estimate:
         accuracies = [(estimate.before, *estimate.before_interval), (estimate.after, *estimate.after_interval)]
+    head, left_out = learner.head, None
+    if estimate:
+        head = replace(head, temperature=estimate.temperature)
+        left_out = apply_temperature(estimate.left_out, estimate.temperature)
+    posterior = head.probabilities(learner.cells.embeddings, learner.cells.probabilities)
+    detector = fit_lab_detector(run, learner, posterior, left_out)
     return LabProfile(
         name=checked_name(name),
         run=run.name,
         dataset=run.dataset,
         codes=run.codes,
         side=learner.cells.scale.side,
-        head=replace(learner.head, temperature=estimate.temperature) if estimate else learner.head,
+        head=head,
         cells=len(learner.cells),
         labelled={code: int(n) for code, n in zip(run.codes, counts, strict=True) if n},
         confidence_threshold=estimate.confidence_threshold if estimate else FALLBACK_CONFIDENCE_THRESHOLD,
         before=accuracies[0],
         after=accuracies[1],
-        ood_detector=_fit_profile_detector(learner),
+        ood_detector=detector,
+        in_distribution_share=IN_LAB_SHARE if detector else None,
         unnamed=estimate.unnamed if estimate else None,
         calibration_error=estimate.calibration_error if estimate else None,
-    )
-
-
-def _fit_profile_detector(learner: ActiveLearner) -> OODDetector | None:
-    """What is out of distribution here: half of the laboratory's own cells are the measure, half set the threshold."""
-    cells = learner.cells
-    if len(cells) < _MIN_CELLS_FOR_DETECTOR:
-        return None
-    posterior = learner.posterior
-    half = np.random.default_rng(learner.seed).permutation(len(cells)) % 2 == 0
-    detector = fit_detector(
-        cells.embeddings[half],
-        posterior[half].argmax(1),
-        cells.embeddings[~half],
-        posterior[~half],
-        posterior[~half].argmax(1),
-        cells.crops[half],
-        cells.crops[~half],
-    )
-    # A class of which the laboratory has no cell would stand in every prediction set: nothing sets its threshold.
-    is_present = np.isin(np.arange(posterior.shape[1]), posterior[~half].argmax(1))
-    return replace(
-        detector,
-        set_thresholds=np.where(is_present, detector.set_thresholds, _ABSENT_CLASS_THRESHOLD).astype(np.float32),
     )
 
 

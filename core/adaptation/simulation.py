@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 
 from core.adaptation.active import ActiveLearner
+from core.adaptation.estimate import PRIOR, AccuracyEstimate, ReliabilityPrior, apply_temperature
 from core.adaptation.head import LabCells, LabelledCells
-from core.evaluation.metrics import balanced_accuracy
+from core.evaluation.metrics import balanced_accuracy, expected_calibration_error
 from core.progress import Progress, Report, silent
 
 QueryStrategy = Literal["active", "random"]
@@ -17,15 +18,24 @@ Population = Literal["all", "natural"]
 # Shares in the blood of healthy adults, as a differential finds them (Bain 2015, Blood Cells, 5th ed.).
 DIFFERENTIAL = {"NE": 0.60, "LY": 0.30, "MO": 0.06, "EO": 0.03, "BA": 0.01}
 BATCH = 165
+_CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """One repeat: the cells drawn (``batch``), those that were asked about, and figures by stage."""
+    """One repeat: the cells drawn (``batch``), those that were asked about, and figures by stage.
+
+    ``estimate``: what the app tells of itself beside what is true, {} where it tells nothing: ``told``, ``low``,
+    ``high`` and ``true`` share right among the unnamed cells of the batch, ``holds`` (1 where the interval holds it);
+    ``calibration_told`` and ``calibration_true``; ``sure_inside`` and ``sure_outside``, the shares of unnamed cells and
+    of cells outside the batch that are sure, and ``precision_inside``, ``precision_outside`` of these (missing where
+    none is).
+    """
 
     batch: np.ndarray
     queried: np.ndarray
     figures: dict[str, dict[str, float]]
+    estimate: dict[str, float]
 
 
 def draw_differential(
@@ -50,6 +60,7 @@ def simulate(
     population: Population = "all",
     repeats: int = 1,
     exemplars: LabelledCells | None = None,
+    prior: ReliabilityPrior = PRIOR,
     report: Report = silent,
 ) -> list[Simulation]:
     """``repeats`` times: draw a batch of ``cells``, ask about ``budget`` cells (or ``per_class`` of each class, drawn
@@ -58,7 +69,7 @@ def simulate(
     ``labels`` int (N,) of ``codes``. Stages: ``base`` (the run on the frames), ``adapted`` (what is done without any
     label), ``after`` (taught). Each has, on cells of the batch that were not asked about, ``accuracy`` (among the
     laboratory's classes), ``accuracy_all_classes``, ``balanced``, and on cells outside the batch (where it is not all)
-    ``others_balanced``.
+    ``others_balanced``. ``prior``: what the estimates begin with.
     """
     present = np.isin(np.arange(len(codes)), labels)
     simulations = []
@@ -76,7 +87,9 @@ def simulate(
             "after": learner.head.probabilities(cells.embeddings, cells.probabilities),
         }
         figures = {stage: _score(posterior, labels, present, inside, outside) for stage, posterior in stages.items()}
-        simulations.append(Simulation(batch, batch[queried], figures))
+        estimate = learner.estimate(prior)
+        told = _check(estimate, stages["after"], labels, inside, outside) if estimate and len(inside) else {}
+        simulations.append(Simulation(batch, batch[queried], figures, told))
         report(Progress(number + 1, repeats, "repeating with other draws", "draw"))
     return simulations
 
@@ -98,6 +111,46 @@ def summarize_simulations(simulations: Sequence[Simulation]) -> dict[str, dict[s
                 "n": round(float(np.mean([trial.figures[stage][counted] for trial in simulations]))),
             }
     return summary
+
+
+def summarize_estimates(simulations: Sequence[Simulation]) -> dict[str, float]:
+    """Mean of each figure of the estimates over the repeats that have it, ``coverage`` (share of repeats whose interval
+    holds the truth) and ``error`` (told less true); {} where none was told.
+    """
+    told = [trial.estimate for trial in simulations if trial.estimate]
+    names = dict.fromkeys(name for figures in told for name in figures)
+    summary = {name: float(np.mean([t[name] for t in told if name in t])) for name in names}
+    if told:
+        summary["coverage"] = summary.pop("holds")
+        summary["error"] = summary["told"] - summary["true"]
+    return summary
+
+
+def _check(
+    estimate: AccuracyEstimate, posterior: np.ndarray, labels: np.ndarray, inside: np.ndarray, outside: np.ndarray
+) -> dict[str, float]:
+    """What ``estimate`` says against the truth; ``posterior`` (N, C) of all cells, before its temperature."""
+    calibrated = apply_temperature(posterior, estimate.temperature)
+    confidence = calibrated.max(1)
+    right = posterior.argmax(1) == labels
+    low, high = estimate.after_interval
+    true = float(right[inside].mean())
+    figures = {
+        "told": estimate.after,
+        "low": low,
+        "high": high,
+        "true": true,
+        "holds": float(low <= true <= high),
+        "calibration_told": estimate.calibration_error,
+        "calibration_true": expected_calibration_error(labels[inside], calibrated[inside], _CALIBRATION_BINS),
+    }
+    for where, cells in (("inside", inside), ("outside", outside)):
+        sure = cells[confidence[cells] >= estimate.confidence_threshold]
+        if len(cells):
+            figures[f"sure_{where}"] = len(sure) / len(cells)
+        if len(sure):
+            figures[f"precision_{where}"] = float(right[sure].mean())
+    return figures
 
 
 def _teach(

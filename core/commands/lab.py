@@ -13,7 +13,7 @@ from core.adaptation import profile as profiles
 from core.adaptation.active import ActiveLearner
 from core.adaptation.head import LabCells, base_run, encode_pictures, exemplars_of, make_exemplars
 from core.adaptation.profile import LabProfile, make_profile
-from core.adaptation.simulation import Simulation, simulate, summarize_simulations
+from core.adaptation.simulation import Simulation, simulate, summarize_estimates, summarize_simulations
 from core.datasets import get_dataset
 from core.datasets.pictures import UNLABELLED, LabPictures, read_folder_pictures
 from core.errors import HemaLensError
@@ -154,13 +154,14 @@ def _facts(
         "labelled": dict(profile.labelled),
         "estimate": estimate,
         "confidence_threshold": profile.confidence_threshold,
+        "in_distribution_share": profile.in_distribution_share,
         "cautions": list(profile.cautions),
         "population": options.sample,
         "query_strategy": options.query,
         "budget": options.budget,
         "per_class": options.per_class,
         "repeats": len(trials),
-        **(summarize_simulations(trials) if trials else {}),
+        **(summarize_simulations(trials) | {"estimates": summarize_estimates(trials)} if trials else {}),
     }
 
 
@@ -184,6 +185,11 @@ def _tell(run: Run, pictures: LabPictures, cells: LabCells, profile: LabProfile,
                 for name, f in figures.items()
             )
             print(f"    {STAGES[stage]:24} {line}")
+        if told := summarize_estimates(trials):
+            print(
+                f"    told of the unnamed cells {told['told']:.1%} right, true {told['true']:.1%}; the 95 % interval "
+                f"holds it in {told['coverage']:.0%} of the draws"
+            )
     labelled = ", ".join(f"{n} {code}" for code, n in profile.labelled.items()) or "none"
     print(f"  the profile {profile.name!r} was taught by: {labelled}")
     if profile.before and profile.after:

@@ -156,9 +156,9 @@ class ClassGaussians:
 
     def squared_distances(self, vectors: np.ndarray) -> np.ndarray:
         """Squared distance of ``vectors`` (N, K) to the mean of each class, in units of ``unit_distance``: float64 (N,
-        c).
+        c). Numbers after the K-th, such as what `core.inference.engine.encode` adds, say nothing.
         """
-        centred = ((vectors - self.origin) / self.scale).astype(np.float32)
+        centred = ((vectors[:, : len(self.origin)] - self.origin) / self.scale).astype(np.float32)
         directions, distances = self.directions.astype(np.float32), []
         for mean in self.means.astype(np.float32):
             differences = centred - mean
@@ -166,6 +166,14 @@ class ClassGaussians:
             residual = np.maximum((differences**2).sum(1) - (along**2).sum(1), 0)
             distances.append(((along * self.gains) ** 2).sum(1) + self.residual_precision * residual)
         return np.stack(distances, axis=1).astype(np.float64) / self.unit_distance
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Means float64 (c, K) and the covariance float64 (K, K) in the vectors' own units."""
+        scale, axes = self.scale.astype(np.float64), self.directions.astype(np.float64)
+        variances = 1 / self.gains.astype(np.float64) ** 2
+        residual = 1 / self.residual_precision if axes.shape[1] < axes.shape[0] else 0.0
+        correlation = axes * (variances - residual) @ axes.T + residual * np.eye(len(axes))
+        return self.origin + self.means.astype(np.float64) * scale, correlation * np.outer(scale, scale)
 
 
 def fit_class_gaussians(vectors: np.ndarray, labels: np.ndarray, shrinkage: float) -> ClassGaussians:
@@ -185,15 +193,26 @@ def fit_class_gaussians(vectors: np.ndarray, labels: np.ndarray, shrinkage: floa
     scale = np.maximum(spread, max(0.01 * spread.mean(), _MIN_SPREAD)).astype(np.float32)
     within /= scale
     shrinkage = max(shrinkage, numbers / (numbers + count))
-    covariance = (1 - shrinkage) * within.T @ within / count + shrinkage * np.eye(numbers)
-    variances, axes = np.linalg.eigh(covariance)
+    correlation = (1 - shrinkage) * within.T @ within / count + shrinkage * np.eye(numbers)
+    return _gaussians(centres, vectors.mean(0), scale, correlation)
+
+
+def class_gaussians(means: np.ndarray, covariance: np.ndarray) -> ClassGaussians:
+    """Those of classes with ``means`` (c, K) and one ``covariance`` (K, K), positive definite; ``unit_distance`` 1."""
+    scale = np.sqrt(np.diag(covariance)).astype(np.float32)
+    return _gaussians(means, means.mean(0), scale, covariance / np.outer(scale, scale))
+
+
+def _gaussians(means: np.ndarray, origin: np.ndarray, scale: np.ndarray, correlation: np.ndarray) -> ClassGaussians:
+    numbers = len(correlation)
+    variances, axes = np.linalg.eigh(correlation)
     direction_count = min(numbers, max(1, _MAX_DIRECTION_VALUES // numbers))
     residual_variance = float(variances[: numbers - direction_count].mean()) if direction_count < numbers else 1.0
-    origin = vectors.mean(0).astype(np.float32)
+    origin = origin.astype(np.float32)
     return ClassGaussians(
         origin,
         scale,
-        np.clip((centres - origin) / scale, -_MAX_MEAN, _MAX_MEAN).astype(np.float16),
+        np.clip((means - origin) / scale, -_MAX_MEAN, _MAX_MEAN).astype(np.float16),
         np.ascontiguousarray(axes[:, numbers - direction_count :].astype(np.float16)),
         (1 / np.sqrt(variances[numbers - direction_count :])).astype(np.float32),
         1 / residual_variance,

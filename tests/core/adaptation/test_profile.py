@@ -74,7 +74,7 @@ def test_a_file_of_the_second_version_loads(profile, tmp_path):
     with safe_open(path, framework="numpy") as file:
         facts = json.loads(file.metadata()["profile"])
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
-    for newer in ("unnamed", "calibration_error"):
+    for newer in ("unnamed", "calibration_error", "in_distribution_share"):
         del facts[newer]
     save_file(arrays, tmp_path / "second.safetensors", {"profile": json.dumps(facts | {"version": 2})})
     again = profiles.read_profile(tmp_path / "second.safetensors")

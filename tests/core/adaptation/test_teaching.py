@@ -7,7 +7,7 @@ import pytest
 
 from core.adaptation.active import CANT_SAY, FIRST_QUERIES, NOT_A_CELL, QUERIES_PER_ROUND, ActiveLearner
 from core.adaptation.head import fit_head, untaught_head
-from core.adaptation.simulation import draw_differential, simulate, summarize_simulations
+from core.adaptation.simulation import draw_differential, simulate, summarize_estimates, summarize_simulations
 from tests.core.adaptation.drawn_lab import CODES, home_exemplars, made_up
 
 FIVE = {"BA": 30, "EO": 30, "LY": 30, "MO": 30, "NE": 30}
@@ -194,6 +194,11 @@ def test_a_natural_trial_scores_the_other_cells_too():
     trial = simulate(cells, labels, CODES, budget=25, population="natural")[0]
     assert trial.figures["after"]["n_others"] == len(labels) - len(trial.batch)
     assert 0 < trial.figures["after"]["others_balanced"] <= 1
+    told = summarize_estimates([trial])
+    assert told["true"] == trial.figures["after"]["accuracy_all_classes"]
+    assert told["error"] == pytest.approx(told["told"] - told["true"])
+    assert told["coverage"] == (told["low"] <= told["true"] <= told["high"])
+    assert {"sure_inside", "sure_outside", "calibration_told", "calibration_true"} <= set(told)
 
 
 def test_a_budget_of_nothing_only_adapts(lab):
@@ -201,3 +206,4 @@ def test_a_budget_of_nothing_only_adapts(lab):
     trial = simulate(cells, labels, CODES, budget=0)[0]
     assert len(trial.queried) == 0
     assert trial.figures["after"] == trial.figures["adapted"]
+    assert summarize_estimates([trial]) == {}

@@ -219,3 +219,49 @@ def test_fields_and_no_pictures_are_left_alone():
     picture = smear(1)
     batch = framing.crop_batch([picture], fields, 64)
     assert (batch.crops[0].pixels == crop.crop_by_shape(picture, 64, fields).pixels).all()
+
+
+def taken(pictures: list[np.ndarray], name: str) -> list[framing.MeasuredPicture]:
+    return [framing.MeasuredPicture(pixels, f"{name}-{n}") for n, pixels in enumerate(pictures)]
+
+
+def test_two_magnifications_in_one_batch_are_taken_apart():
+    near = taken([smear(n, 90, (200, 200), side=400) for n in range(10)], "near")
+    far = taken([smear(n, 50, (130, 130), side=260, tint=TINTS["blue"]) for n in range(10, 22)], "far")
+    together = framing.measure_batch([*near, *far], SPEC)
+    assert [len(scale.groups) for scale in (together,)] == [2]
+    assert together.note.startswith("These pictures have 2 scales")
+    for pictures in (near, far):
+        alone = framing.measure_batch(pictures, SPEC)
+        assert {together.window(p).side for p in pictures} == {alone.scale.side}
+    # A picture of a shape not seen before is taken for one of the nearest shape's.
+    beside = framing.MeasuredPicture(smear(40, 50, (135, 135), side=270))
+    assert together.window(beside).side == framing.measure_batch(far, SPEC).scale.side
+
+
+def test_two_magnifications_of_one_shape_are_taken_apart():
+    near = taken([smear(n, 96, (150, 150)) for n in range(14)], "near")
+    far = taken([smear(n, 48, (150, 150)) for n in range(14, 28)], "far")
+    together = framing.measure_batch([*near, *far], SPEC)
+    assert len(together.groups) == 2
+    sides = [np.median([together.window(p).side for p in pictures]) for pictures in (near, far)]
+    assert sides[0] == pytest.approx(96 / red_cells.RED_CELL_SHARE, rel=0.15)
+    assert sides[1] == pytest.approx(48 / red_cells.RED_CELL_SHARE, rel=0.15)
+
+
+def test_one_laboratory_is_one_batch_whatever_its_shapes():
+    sizes = (240, 270, 300, 330)
+    many = taken([smear(n, 60, (s / 2, s / 2), side=s) for n in range(12) for s in sizes], "many")
+    assert framing.measure_batch(many, SPEC).groups == ()
+    few = taken([smear(n, 60) for n in range(10)] + [smear(n, 100, (200, 200), side=400) for n in range(3)], "few")
+    assert framing.measure_batch(few, SPEC).groups == ()
+    assert framing.measure_batch([*many, *few], SPEC, side=170).groups == ()
+
+
+def test_whole_fields_among_crops_are_said_and_left_alone():
+    crops = taken([smear(n, 60) for n in range(8)], "crop")
+    field = framing.MeasuredPicture(np.ascontiguousarray(smear(1, 60, (300, 300), side=640)[:480]), "field")
+    batch = framing.measure_batch([*crops, field], SPEC)
+    assert "1 picture among them is a whole field" in batch.note
+    assert batch.window(field) == framing.CropWindow()
+    assert batch.window(crops[0]) == framing.measure_batch(crops, SPEC).window(crops[0])

@@ -10,7 +10,14 @@ from core.datasets.synthetic import draw_cells
 from core.images.cell_check import CellCheck
 from core.inference import engine
 from core.inference.laboratory import Laboratory
-from core.inference.ood import InvalidDetector, OODDetector, fit_detector, image_statistics
+from core.inference.ood import (
+    InvalidDetector,
+    OODDetector,
+    class_gaussians,
+    fit_class_gaussians,
+    fit_detector,
+    image_statistics,
+)
 from core.inference.predictor import Evidence, Predictor
 from core.probabilities import softmax
 
@@ -214,3 +221,14 @@ def test_without_an_embedding_pictures_alone_tell():
     np.testing.assert_array_equal(again.ood_score(None, frames), detector.ood_score(None, frames))
     with pytest.raises(ValueError, match="pictures"):
         detector.ood_score(None)
+
+
+def test_class_gaussians_come_back_from_their_moments():
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 3
+    vectors = rng.normal(size=(200, 6)) * np.arange(1, 7) + labels[:, None]
+    fitted = fit_class_gaussians(vectors, labels, 0.05)
+    again = class_gaussians(*fitted.moments())
+    assert again.squared_distances(vectors) == pytest.approx(fitted.squared_distances(vectors), rel=0.02)
+    longer = np.c_[vectors, rng.normal(size=(200, 2))]
+    assert (fitted.squared_distances(longer) == fitted.squared_distances(vectors)).all()

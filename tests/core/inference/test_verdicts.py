@@ -169,7 +169,7 @@ def test_at_another_laboratory_probabilities_are_those_that_hold_there(make_run)
     np.testing.assert_allclose([p.probabilities for p in predictions], tempered)
     assert {p.threshold for p in predictions} == {0.9}
     for prediction in predictions:
-        assert prediction.sure == (prediction.confidence >= 0.9 and not prediction.verdict.is_odd)
+        assert not prediction.sure or (prediction.confidence >= 0.9 and not prediction.verdict.is_odd)
     assert True in {p.sure for p in predictions}
     assert "Elsewhere such cells were named rightly in 72 to 84 %" in predictor.laboratory_note(laboratory)
 
