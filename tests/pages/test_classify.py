@@ -258,7 +258,7 @@ def test_an_odd_cell_says_so_and_comes_before_the_sure(page, run):
 
 def test_another_laboratory_is_told_in_one_line(page, run):
     write_detector(run)
-    write_calibration(run)
+    write_calibration(run, confidence_threshold=0.5)
     drop(page, *as_files(foreign_pictures(30)))
     (told,) = [i.value for i in page.info if "another microscope" in i.value]
     assert told.startswith("These 30 pictures come from another microscope or stain than the model's.")

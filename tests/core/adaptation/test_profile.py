@@ -12,6 +12,7 @@ from core.adaptation import profile as profiles
 from core.adaptation.active import ActiveLearner
 from core.adaptation.profile import ProfileError, make_profile, predictor_for
 from core.images.framing import CropWindow
+from core.inference.laboratory import Laboratory
 from tests.core.adaptation.drawn_lab import CODES, made_up
 
 
@@ -160,7 +161,7 @@ def test_a_reader_answers_with_what_was_taught(make_run, colour):
     for cell in range(20):  # here the red ones are monocytes
         taught = taught.with_answer(cell, CODES.index("MO") if cell % 2 == 0 else CODES.index("EO"))
     reader = predictor_for(make_profile("reds", run, taught))
-    found = list(reader.stream(frames[:2], CropWindow(side=64)))
+    found = list(reader.stream(frames[:2], CropWindow(side=64), Laboratory()))
     assert [CODES[p.predicted] for p in found] == ["MO", "EO"]
     assert {p.threshold for p in found} == {reader.threshold}
     assert reader.name == "reds"
