@@ -18,7 +18,10 @@ from core.adaptation.head import LabCells, encode_pictures
 from core.adaptation.profile import LabProfile, ProfileError, make_profile, profile_path, save_profile
 from core.datasets import DatasetSpec, DatasetUnavailable
 from core.datasets.tables import map_labels, read_rows
+from core.images.cell_check import check_pictures
+from core.images.crop import Crop
 from core.images.framing import MeasuredPicture, cut_box
+from core.inference.scope import spec_for
 from core.progress import Report, silent
 from core.runs import Run
 from dashboard.session import UploadSession
@@ -54,7 +57,8 @@ class Laboratory:
     ``labels``: what tables and folders say, file to class code; ``slides``: file to slide. ``side``: of the square in
     px, chosen by hand; None measures it. ``present_classes``: codes of the classes that can occur, None for all.
     ``self_training``: whether what the pictures teach without a label is used. ``ids``: of the session's cells that
-    ``learner`` is about, in its order. ``answered_by_hand``: ids of those answered on the page, in that order;
+    ``learner`` is about, in its order; ``no_cells``: names of the pictures that are left out since they are none, and
+    what each shows. ``answered_by_hand``: ids of those answered on the page, in that order;
     ``goal``: how many are to be.
     """
 
@@ -74,7 +78,13 @@ class Laboratory:
     goal: int = ANSWERS_ASKED
     estimate: AccuracyEstimate | None = None
     saved_profile: LabProfile | None = None
+    no_cells: dict[str, str] = field(default_factory=dict)
     _read: tuple[object, ...] = ()
+
+    @property
+    def can_learn(self) -> bool:
+        """Whether there are cells to learn from among the pictures that were read."""
+        return self._learner is not None
 
     @property
     def learner(self) -> ActiveLearner:
@@ -129,12 +139,22 @@ class Laboratory:
         return self._key(run) != self._read
 
     def read_pictures(self, run: Run, report: Report = silent) -> None:
-        """Frame all pictures at one scale and let ``run`` look at them. Answers stay with their cells."""
+        """Frame all pictures at one scale and let ``run`` look at the cells among them. Answers stay with them."""
         key, ids = self._key(run), tuple(self.session.cells)
         pictures = [MeasuredPicture(self.session.cells[i].pixels, self.session.cells[i].name) for i in ids]
         names = [short(self.session.cells[i].name) for i in ids]
         slides = [self.slides.get(name, name) for name in names] if self.slides else None
-        self._begin(run, encode_pictures(run, pictures, slides, self.side, report), ids)
+        cells = encode_pictures(run, pictures, slides, self.side, report)
+        crops = [Crop(pixels, box, "") for pixels, box in zip(cells.crops, cells.boxes or (), strict=True)]
+        checks = check_pictures(pictures, crops, spec_for(run))
+        self.no_cells = {
+            picture.name: check.sentence for picture, check in zip(pictures, checks, strict=True) if not check.is_cell
+        }
+        kept = np.flatnonzero([check.is_cell for check in checks])
+        if len(kept):
+            self._begin(run, cells.subset(kept), tuple(ids[i] for i in kept))
+        else:
+            self._learner, self.ids, self.rounds, self.focus, self.estimate = None, (), [], None, None
         self._read = key
 
     def _key(self, run: Run) -> tuple[object, ...]:

@@ -2,13 +2,15 @@
 to step. A step is a view of this room.
 """
 
+from itertools import islice
+
 import numpy as np
 import streamlit as st
 
 from core.datasets import DatasetSpec
 from core.datasets.synthetic import SPEC as DRAWN
 from core.datasets.synthetic import stain_shift_cells, stain_shift_labels
-from core.formatting import counted
+from core.formatting import counted, markdown_text
 from core.inference.scope import spec_for
 from core.progress import Progress
 from dashboard.cache import base_run
@@ -19,6 +21,7 @@ from dashboard.session import failed_files, failed_table
 
 _LABS, _DROP, _STEP = "labs", "lab_drop", "lab_step"
 SAMPLES = 100
+_NAMED = 6  # pictures that are no cells, the others are counted
 
 
 def lab_context(spec: DatasetSpec) -> LabContext | None:
@@ -53,6 +56,16 @@ def show_step(context: LabContext) -> None:
     if lab.needs_reading(run):
         with ProgressBar(f"Looking for the cell in each of {len(lab.session.cells)} pictures", _reading_line) as bar:
             lab.read_pictures(run, bar)
+    if lab.no_cells:
+        _no_cells(lab)
+    if not lab.can_learn:
+        st.error(
+            "None of these pictures is a single cell, so there is nothing to teach. Cut each cell out of its field, "
+            "one a picture.",
+            icon=":material/error:",
+        )
+        _forget_button(context.spec)
+        return
     _state_line(lab, context.spec, short_names([run])[run.name])
     steps = {step.key: step for step in find_views("dashboard.lab")}
     names = list(steps)
@@ -160,6 +173,29 @@ def _few_drawn() -> np.ndarray:
     return stain_shift_cells(np.array([6, 4, 1, 5, 0, 3]), 96)
 
 
+def _no_cells(lab: Laboratory) -> None:
+    """Which pictures are left out, and what they show."""
+    number, of = len(lab.no_cells), len(lab.session.cells)
+    verb = "is no cell" if number == 1 else "are no cells"
+    st.warning(f"{number} of {counted(of, 'picture')} {verb}: left out.", icon=":material/warning:")
+    lines = [f"**{markdown_text(name)}**: {sentence}" for name, sentence in islice(lab.no_cells.items(), _NAMED)]
+    if number > _NAMED:
+        lines.append(f"and {number - _NAMED} more")
+    st.caption("  \n".join(lines))
+
+
+def _forget_button(spec: DatasetSpec) -> None:
+    st.button(
+        "Begin anew",
+        key="lab_forget",
+        icon=":material/delete_sweep:",
+        type="tertiary",
+        on_click=st.session_state[_LABS].pop,
+        args=(spec.name, None),
+        help="Forget these pictures and answers. Laboratories that you kept stay.",
+    )
+
+
 def _state_line(lab: Laboratory, spec: DatasetSpec, answers_by: str) -> None:
     """How many cells there are, who looks at them, what could not be used; more can be added, or all forgotten."""
     cells = lab.learner.cells
@@ -175,15 +211,7 @@ def _state_line(lab: Laboratory, spec: DatasetSpec, answers_by: str) -> None:
         failed_files(list(lab.session.failures.values()))
         with st.popover("Add pictures", icon=":material/add_photo_alternate:", type="tertiary"):
             _drop_zone(lab, spec)
-        st.button(
-            "Begin anew",
-            key="lab_forget",
-            icon=":material/delete_sweep:",
-            type="tertiary",
-            on_click=st.session_state[_LABS].pop,
-            args=(spec.name, None),
-            help="Forget these pictures and answers. Laboratories that you kept stay.",
-        )
+        _forget_button(spec)
     notes, drop = list(lab.notes), lab.session.stats
     if drop.duplicates:
         notes.append(f"{counted(drop.duplicates, 'picture')} {'was' if drop.duplicates == 1 else 'were'} here already.")

@@ -285,6 +285,8 @@ def _keep(lab: Laboratory, run: Run) -> None:
         else:
             st.rerun()
     if lab.saved_profile:
-        st.caption(f"Kept as {lab.saved_profile.name}: a small file of numbers on this computer, no picture.")
+        share = lab.saved_profile.in_distribution_share
+        promise = f" Of cells like these {percent(share)} or more are not called odd." if share else ""
+        st.caption(f"Kept as {lab.saved_profile.name}: a small file of numbers on this computer, no picture.{promise}")
     if use and lab.saved_profile:
         use_on_classify(lab.saved_profile)

@@ -10,6 +10,7 @@ from core.adaptation import profile as profiles
 from core.adaptation.active import NOT_A_CELL
 from core.adaptation.profile import find_profile, predictor_for
 from core.formatting import percent
+from core.images.cell_check import CellCheck
 from core.inference.predictor import Predictor
 from tests.pages.driving import PAGES, TIMEOUT, drop, opened, png, texts
 
@@ -28,6 +29,16 @@ def cell(i):
 
 def batch(count=30):
     return [cell(i) for i in range(count)]
+
+
+@pytest.fixture(autouse=True)
+def cells_by_colour(monkeypatch):
+    """Coloured squares stand for cells, but black ones are fields."""
+
+    def check(pictures, crops, spec):
+        return [CellCheck("cell" if picture.pixels[-1, -1].any() else "field", 1.0) for picture in pictures]
+
+    monkeypatch.setattr("dashboard.lab.check_pictures", check)
 
 
 @pytest.fixture
@@ -380,3 +391,22 @@ def test_explain_answers_as_classify_does_with_a_taught_profile(taught, run, mon
     assert "Grad-CAM and gates are those of the model beneath" in said
     plain = Predictor(run).predict_crops(there.crop.pixels[None]).probabilities[0]
     assert plain.argmax() != there.predicted  # the model as it is says something else
+
+
+def fields(count):
+    return [(f"field {i}.png", png((0, 0, 0), 100 + i)) for i in range(count)]
+
+
+def test_what_is_no_cell_is_left_out_and_named(page):
+    drop(page, *batch(6), *fields(2))
+    assert [w.value for w in page.warning] == ["2 of 8 pictures are no cells: left out."]
+    assert "field 1.png**: This is a whole microscope field" in texts(page).replace("\\", "")
+    assert len(lab(page).learner.cells) == len(lab(page).ids) == 6
+
+
+def test_fields_alone_are_not_taught(page):
+    drop(page, *fields(3))
+    assert "nothing to teach" in page.error[0].value
+    assert not lab(page).can_learn
+    click(page, "Begin anew")
+    assert not page.error
