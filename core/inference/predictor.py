@@ -65,7 +65,8 @@ CONFIDENT_PRECISION = 0.995
 MIN_CONFIDENCE_THRESHOLD = 0.5
 FALLBACK_CONFIDENCE_THRESHOLD = 0.9
 NEVER_SURE = 1.01  # a threshold that no probability reaches: nobody measured what confidence is worth
-CAUTION_FROM = 0.25  # score of the alarm from which, raised or not, no answer is sure
+PROFILE_SET_THRESHOLD = 0.05  # probability from which a class is named beside another, by what a laboratory taught
+CAUTION_FROM = 0.05  # score of the alarm from which, raised or not, no answer is sure
 _MIN_VAL_CELLS = 200
 
 
@@ -294,7 +295,9 @@ class Predictor:
     @property
     def set_thresholds(self) -> np.ndarray:
         """From which probability on a class belongs into the prediction set there: float (C,)."""
-        return self._detector.set_thresholds if self.head and self._detector else prediction_set_thresholds(self.run)
+        if self.head:  # too few cells were named to tell a threshold for each class
+            return np.full(len(self.spec.codes), PROFILE_SET_THRESHOLD)
+        return prediction_set_thresholds(self.run)
 
     @property
     def detector(self) -> OODDetector | None:

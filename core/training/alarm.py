@@ -39,7 +39,7 @@ MARROW, FIELDS = "bone_marrow", "all4"
 BLASTS, MATURE = ("BLA",), ("EOS", "LYT", "MON", "NGS")
 BENIGN = "BEN"
 
-_SCALES = (0.85, 1.0, 1.18)  # of the square that is cut out
+_SCALES = (0.8, 1.0, 1.25)  # of the square that is cut out: a stranger's scale is measured with an error
 _MOST_HOME = 4000  # of the run's own train cells
 _MOST_OF_FIELDS = 3000  # of each side
 _FIELD_SHAPE = (224, 299)  # px: the height and width that the squeezed fields of ALL had, 4:3
