@@ -5,6 +5,7 @@ Sets of classes promise something for each class on its own, by the score p(clas
 `core.probabilities.class_thresholds`. All are functions of arrays: ``labels`` int (N,), ``probabilities`` float (N, C).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,6 +154,12 @@ def run_uncertainty(run: Run, split: str = "test") -> dict[str, Any]:
     probabilities = softmax(stored.logits)
     told = spoken_sets(probabilities, prediction_set_thresholds(run), confidence_threshold(run))
     return uncertainty_summary(stored.labels, probabilities, told)
+
+
+def lowest_class(figures: Mapping[str, Any], codes: Sequence[str]) -> tuple[float, str]:
+    """The share (0 to 1) and the code of the class that what is told holds least often, of `uncertainty_summary`."""
+    held = zip(figures["told"]["coverage"], codes, strict=True)
+    return min((share, code) for share, code in held if share is not None)
 
 
 def _json_floats(values: np.ndarray) -> list[float | None]:

@@ -18,6 +18,7 @@ from core import __version__
 from core.datasets import DatasetSpec, LoadedDataset, UnknownDataset, get_dataset
 from core.evaluation.external import validation_section
 from core.evaluation.metrics import score
+from core.evaluation.uncertainty import lowest_class, run_uncertainty
 from core.explain.gates import class_gate_means
 from core.formatting import listed
 from core.inference.alarm import alarm_figures_of
@@ -139,6 +140,10 @@ def model_card(run: Run, spec: DatasetSpec) -> str:
         lines.append(f"| {cell.code} {cell.name} | {shown} |")
     lines += [
         "",
+        "## What is told",
+        "",
+        _told_text(run, spec),
+        "",
         "## Data",
         "",
         f"{data['provenance']['label']}, content {data['provenance']['content_hash']}: "
@@ -161,6 +166,22 @@ def model_card(run: Run, spec: DatasetSpec) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _told_text(run: Run, spec: DatasetSpec) -> str:
+    """What a person is told of the test pictures, how often that holds the right class, and what is promised."""
+    test, val = (run_uncertainty(run, split) for split in ("test", "val"))
+    share, lowest = lowest_class(test, spec.codes)
+    right = "" if test["sure_accuracy"] is None else f" ({test['sure_accuracy']:.2%} of these right)"
+    return (
+        f"Of a sure answer one class is told, of any other a list of two or more. Of the test {spec.unit}s "
+        f"{test['sure']:.1%} are sure{right}. What is told holds the right class of {test['told']['overall']:.2%} "
+        f"(lowest class: {lowest}, {share:.2%}) and is {test['told']['mean_size']:.2f} classes long on average. Aimed "
+        f"at is {test['nominal_coverage']:.0%} of each class's {spec.unit}s like those of val, whose answers set the "
+        "thresholds from which a class is told; nothing is guaranteed. Val had chosen the epoch and the temperature "
+        f"before: of its own {spec.unit}s what is told holds {val['told']['overall']:.2%}, and where that is above the "
+        "figure on test, choosing and chance made it so."
+    )
 
 
 def _auxiliary_lines(config: dict[str, Any]) -> list[str]:

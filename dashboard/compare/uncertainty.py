@@ -332,7 +332,7 @@ def _draw(by_run: Mapping[Run, Figures], place: str, title: str, context: Compar
         f"reaches its threshold. One rule takes the thresholds of every run from its val {units}, so that what is told "
         f"holds the right class of {100 * nominal:.0f} % of each class's {units} like those of val. That is aimed at, "
         f"not guaranteed: a hundred {units} of a class, or a few, set its threshold, and val had chosen the model's "
-        "epoch and temperature before, so that it keeps the promise a little better itself (see the table)."
+        "epoch and temperature before, so that it may keep the promise better itself (in the table: '... on val')."
     )
     away = f" For {context.unit}s of another laboratory nothing is promised." if place != _HOME else ""
     where = f"{title}, framed as uploads are" if place != _HOME else f"test {context.unit}s of {runs[-1].provenance}"
@@ -368,7 +368,7 @@ def _table(figures_by_name: Mapping[str, Figures], context: CompareContext) -> N
             "figure beside it, the promise was made too well.",
         ),
         "lowest": number(
-            "Lowest class", format="%.1f %%", help="The class of which what is told holds it least often."
+            "Lowest class", format="%.2f %%", help="The class of which what is told holds it least often."
         ),
         "size": number("Classes told", format="%.2f", help="Mean; a sure answer counts as one."),
         "answered": number(

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.report import published, results_table
+from core.evaluation.uncertainty import run_uncertainty
+from core.report import published, results_table, told_table
 from tests.fake_datasets import CAUTION, added, fake_spec
 from tests.fake_runs import fake_run
 
@@ -48,3 +49,15 @@ def test_figures_published_for_one_data_set_do_not_stand_beside_another(runs):
 def test_a_data_set_that_is_gone_still_has_its_table(runs, monkeypatch):
     added(monkeypatch)
     assert "| random |" in results_table(runs[1:])
+
+
+def test_what_each_run_tells_stands_with_what_it_promises(runs):
+    table = told_table(runs)
+    figures = run_uncertainty(runs[0])
+    row = next(line for line in table.splitlines() if "`cell-64-1`" in line)
+    assert f"| {figures['sure']:.1%} |" in row
+    assert f"| {figures['told']['overall']:.2%} | {run_uncertainty(runs[0], 'val')['told']['overall']:.2%} |" in row
+    assert f"| {figures['told']['mean_size']:.2f} |" in row
+    assert table.index("`cell-64-1`") < table.index("`random-64-1`")
+    assert "nothing is guaranteed" in table
+    assert "of 3 runs each class" in table

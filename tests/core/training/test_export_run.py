@@ -47,3 +47,11 @@ def test_a_data_set_that_comes_split_and_has_no_cautions_says_what_it_always_did
     assert "Split '" not in text
     assert "No patient identities are known" in text
     assert "cells of another laboratory" in text
+
+
+def test_what_is_told_and_promised_stands_on_the_card(tmp_path, spec):
+    text = written(tmp_path, spec)
+    assert "## What is told" in text
+    assert "Of the test fields" in text
+    assert "nothing is guaranteed" in text
+    assert "Val had chosen the epoch" in text
