@@ -24,12 +24,10 @@ from core.inference.ood import (
     image_statistics,
     statistic_groups,
 )
-from core.probabilities import class_thresholds
 from core.runs import Run
 
 IN_LAB_SHARE = 0.95  # of the laboratory's own cells that are in distribution, by trials on three laboratories
 _MIN_CELLS_ALONE = 60  # without a detector of the run's
-_ABSENT_CLASS_THRESHOLD = 0.05  # probability of a class that the laboratory seems not to have
 # By trials on three laboratories: weights, in cells, of what home says beside the laboratory's own.
 _MEAN_WEIGHT = 2.0  # of where a class lies
 _EMBEDDING_WEIGHT, _STATISTICS_WEIGHT = 1000.0, 500.0  # of how they vary
@@ -39,14 +37,11 @@ _LIMIT, _FEW = 3.0, 8.0  # spreads above the mean; so many cells by which few ar
 _MIN_DISTANCE = 1e-6
 
 
-def fit_lab_detector(
-    run: Run, learner: ActiveLearner, posterior: np.ndarray, left_out: np.ndarray | None = None
-) -> OODDetector | None:
+def fit_lab_detector(run: Run, learner: ActiveLearner, posterior: np.ndarray) -> OODDetector | None:
     """What tells cells that are odd in the laboratory of ``learner``, for ``run`` as it taught it.
 
-    ``posterior`` float64 (N, C): its answers; ``left_out`` float64 (n, C): those about the n named cells while these
-    were left out of the teaching. Prediction sets are fitted to both. At any number of cells where the run has a
-    detector; without one None below `_MIN_CELLS_ALONE` cells.
+    ``posterior`` float64 (N, C): its answers. At any number of cells where the run has a detector; without one None
+    below `_MIN_CELLS_ALONE` cells.
     """
     cells = learner.cells
     named, labels = learner.labelled
@@ -56,38 +51,27 @@ def fit_lab_detector(
     used = np.setdiff1d(np.arange(len(cells)), [*no_cell, *cells.missing])
     home = _home_detector(run)
     if home is None or not len(used) or not _fits(home, learner):
-        detector = _fit_alone(learner, used, posterior, predicted)
-    else:
-        detector = _moved(home, cells.embeddings[used], cells.crops[used], predicted[used])
-    if detector is None:
-        return None
-    told = posterior.copy()
-    if left_out is not None:
-        told[named] = left_out
-    thresholds = class_thresholds(predicted[used], told[used])
-    # A class of which the laboratory has no cell would stand in every prediction set: nothing sets its threshold.
-    is_present = np.isin(np.arange(len(thresholds)), predicted[used])
-    thresholds = np.where(is_present, thresholds, _ABSENT_CLASS_THRESHOLD)
-    return replace(detector, set_thresholds=thresholds.astype(np.float32))
+        return _fit_alone(learner, used, predicted)
+    return _moved(home, cells.embeddings[used], cells.crops[used], predicted[used])
 
 
 def _home_detector(run: Run) -> OODDetector | None:
     """The run's own, for a combination that of its first network, whose embedding stands first."""
     try:
-        return detector_of(run) or detector_of(encoder_networks(run)[0])
+        return detector_of(encoder_networks(run)[0])
     except (InvalidDetector, HemaLensError):
         return None
 
 
 def _fits(home: OODDetector, learner: ActiveLearner) -> bool:
     """Whether it knows the learner's classes, and no more numbers than these embeddings have."""
+    if home.embedding_gaussians is None:
+        return False
     classes, numbers = home.embedding_gaussians.means.shape
     return classes == learner.posterior.shape[1] and numbers <= learner.cells.embeddings.shape[1]
 
 
-def _fit_alone(
-    learner: ActiveLearner, used: np.ndarray, posterior: np.ndarray, predicted: np.ndarray
-) -> OODDetector | None:
+def _fit_alone(learner: ActiveLearner, used: np.ndarray, predicted: np.ndarray) -> OODDetector | None:
     """Without home: half of the laboratory's cells are the measure, half set the limit."""
     if len(used) < _MIN_CELLS_ALONE:
         return None
@@ -98,8 +82,6 @@ def _fit_alone(
         cells.embeddings[measure],
         predicted[measure],
         cells.embeddings[rest],
-        posterior[rest],
-        predicted[rest],
         cells.crops[measure],
         cells.crops[rest],
         in_distribution_share=IN_LAB_SHARE,
@@ -108,6 +90,7 @@ def _fit_alone(
 
 def _moved(home: OODDetector, embeddings: np.ndarray, crops: np.ndarray, labels: np.ndarray) -> OODDetector:
     """``home`` at the place of a laboratory's ``embeddings`` (n, K), ``crops`` uint8 (n, S, S, 3), ``labels`` (n,)."""
+    assert home.embedding_gaussians is not None  # it fits
     embedding, distances = _move(home.embedding_gaussians, embeddings, labels, _EMBEDDING_WEIGHT)
     embedding = replace(embedding, unit_distance=float(np.median(distances)))
     total = distances / embedding.unit_distance

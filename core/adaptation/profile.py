@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from core import paths
 from core.adaptation.active import ActiveLearner
-from core.adaptation.estimate import apply_temperature, others_text
+from core.adaptation.estimate import others_text
 from core.adaptation.head import Head
 from core.adaptation.oddness import IN_LAB_SHARE, fit_lab_detector
 from core.errors import HemaLensError
@@ -98,12 +98,9 @@ def make_profile(name: str, run: Run, learner: ActiveLearner) -> LabProfile:
     accuracies: list[tuple[float, float, float] | None] = [None, None]
     if estimate:
         accuracies = [(estimate.before, *estimate.before_interval), (estimate.after, *estimate.after_interval)]
-    head, left_out = learner.head, None
-    if estimate:
-        head = replace(head, temperature=estimate.temperature)
-        left_out = apply_temperature(estimate.left_out, estimate.temperature)
+    head = replace(learner.head, temperature=estimate.temperature) if estimate else learner.head
     posterior = head.probabilities(learner.cells.embeddings, learner.cells.probabilities)
-    detector = fit_lab_detector(run, learner, posterior, left_out)
+    detector = fit_lab_detector(run, learner, posterior)
     return LabProfile(
         name=checked_name(name),
         run=run.name,

@@ -24,7 +24,6 @@ from core.errors import HemaLensError
 from core.inference import engine
 from core.inference.engine import has_embedding
 from core.inference.scope import training_data
-from core.probabilities import NOMINAL_COVERAGE, class_thresholds, softmax
 from core.progress import Progress, Report, batches, silent
 from core.runs import Run
 from core.storage import cached_file, save_tensors
@@ -240,17 +239,13 @@ class InvalidDetector(HemaLensError):
 
 @dataclass(frozen=True)
 class OODDetector:
-    """What is needed to say how firmly an answer of C classes may be given.
+    """What tells known cells from others.
 
-    ``set_thresholds`` float32 (C,): from which probability on a class belongs into the prediction set, so that the
-    set holds the right class of ``coverage`` of each class's cells (`core.evaluation.uncertainty`).
     ``embedding_gaussians``: where embeddings lie; ``statistics_gaussians``: all of `image_statistics` (first) and each
     of `STATISTIC_GROUPS`, {} where it was fitted without pictures; one of both is there. A picture whose distance is
     ``threshold`` or more is out of distribution. ``usual_score``: the median score of known cells.
     """
 
-    set_thresholds: np.ndarray
-    coverage: float
     embedding_gaussians: ClassGaussians | None
     statistics_gaussians: dict[str, ClassGaussians]
     threshold: float
@@ -284,14 +279,14 @@ class OODDetector:
 
     def to_tensors(self) -> tuple[dict[str, np.ndarray], str]:
         """All that it consists of, for a file that may hold more: arrays by name, and the rest as JSON."""
-        arrays, gaussians = {"thresholds": self.set_thresholds}, {}
+        arrays: dict[str, np.ndarray] = {}
+        gaussians = {}
         own = {"embedding": self.embedding_gaussians} if self.embedding_gaussians else {}
         for name, part in {**own, **self.statistics_gaussians}.items():
             arrays |= {f"{name}.{field}": np.ascontiguousarray(getattr(part, field)) for field in _FIELDS}
             gaussians[name] = {"residual_precision": part.residual_precision, "unit_distance": part.unit_distance}
         facts = {
             "version": _FILE_VERSION,
-            "coverage": self.coverage,
             "threshold": self.threshold,
             "usual": self.usual_score,
         }
@@ -318,7 +313,7 @@ class OODDetector:
         if embedding is None and not gaussians:
             raise ValueError("it measures nothing")
         threshold, usual = float(facts[names["threshold"]]), float(facts.get("usual", OODDetector.usual_score))
-        return OODDetector(arrays["thresholds"], float(facts["coverage"]), embedding, gaussians, threshold, usual)
+        return OODDetector(embedding, gaussians, threshold, usual)
 
     def save(self, path: Path) -> None:
         """Write it as one safetensors file, whole or not at all."""
@@ -354,22 +349,19 @@ def fit_detector(
     embeddings: np.ndarray | None,
     labels: np.ndarray,
     val_embeddings: np.ndarray | None,
-    val_probabilities: np.ndarray,
-    val_labels: np.ndarray,
     crops: np.ndarray | ImageRows | None = None,
     val_crops: np.ndarray | ImageRows | None = None,
     *,
-    coverage: float = NOMINAL_COVERAGE,
     in_distribution_share: float = IN_DISTRIBUTION_SHARE,
 ) -> OODDetector:
     """The detector of known cells: ``embeddings`` (M, K), ``labels`` int (M,), ``crops`` uint8 (M, S, S, 3) as framed.
 
-    Val, cells that nothing was fitted on, sets the thresholds: of each class ``coverage`` get the right class into
-    their set, and ``in_distribution_share`` of all are in distribution. ``val_probabilities`` (V, C): the answers that
-    sets must hold for. Classes may lack cells among ``labels``. Without ``crops`` (of both or of none) the score
-    rests on the embedding alone, without ``embeddings`` (of both) on the pictures.
+    Val, cells that nothing was fitted on, sets the threshold: ``in_distribution_share`` of them are in distribution.
+    Without ``crops`` (of both or of none) the score rests on the embedding alone, without ``embeddings`` (of both) on
+    the pictures; one of both must be there. Classes may lack cells among ``labels``.
     """
-    embedding, total = None, np.zeros(len(val_labels))
+    embedding: ClassGaussians | None = None
+    total: np.ndarray | float = 0.0
     if embeddings is not None and val_embeddings is not None:
         embedding = _fit_scaled(embeddings, labels, val_embeddings, _EMBEDDING_SHRINKAGE, in_distribution_share)
         total = embedding.squared_distances(val_embeddings).min(1)
@@ -388,11 +380,8 @@ def fit_detector(
                 statistics[:, part], labels, val_statistics[:, part], _STATISTICS_SHRINKAGE, in_distribution_share
             )
         total = total + gaussians["all"].squared_distances(val_statistics).min(1)
-    thresholds = class_thresholds(val_labels, val_probabilities, coverage).astype(np.float32)
     threshold = _conformal_quantile(np.sqrt(total), in_distribution_share)
     return OODDetector(
-        np.nextafter(thresholds, np.float32(0)),
-        coverage,
         embedding,
         gaussians,
         threshold,
@@ -459,16 +448,7 @@ def make_detector(run: Run, data: LoadedDataset | None = None, report: Report = 
             report(Progress(done, total, "looking at known cells", "image"))
         return np.concatenate(parts)
 
-    probabilities = softmax(run.predictions("val").logits)
-    detector = fit_detector(
-        embeddings(train.images),
-        train.labels,
-        embeddings(val.images),
-        probabilities,
-        val.labels,
-        train.images,
-        val.images,
-    )
+    detector = fit_detector(embeddings(train.images), train.labels, embeddings(val.images), train.images, val.images)
     detector.save(run.ood_path)
     return detector
 

@@ -40,8 +40,6 @@ def run(make_run):
         home.embeddings[measure],
         labels[measure],
         home.embeddings[rest],
-        home.probabilities[rest],
-        labels[rest],
         home.crops[measure],
         home.crops[rest],
     ).save(made.ood_path)
@@ -91,16 +89,3 @@ def test_a_run_without_a_detector_needs_more_cells(make_run):
     many = make_profile("many", run, taught(*laboratory(100)))
     assert many.ood_detector is not None
     assert many.cautions == ()
-
-
-def test_sets_are_fitted_to_what_was_left_out(run):
-    learner = taught(*laboratory(100), answers=40)
-    posterior = learner.posterior
-    wrong = np.full((40, len(CODES)), 0.001)
-    wrong[np.arange(40), (learner.labelled[1] + 1) % len(CODES)] = 0.993
-    shy = fit_lab_detector(run, learner, posterior, wrong).set_thresholds
-    bold = fit_lab_detector(run, learner, posterior).set_thresholds
-    present = np.unique(learner.labelled[1])
-    assert (shy[present] < bold[present]).all()
-    absent = np.setdiff1d(np.arange(len(CODES)), posterior.argmax(1))
-    assert shy[absent] == pytest.approx(0.05)

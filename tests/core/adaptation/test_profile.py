@@ -51,7 +51,7 @@ def test_a_file_of_the_first_version_loads_and_answers_as_it_did(profile, tmp_pa
     parts, text = profile.ood_detector.to_tensors()
     arrays |= {f"guard.{name}": array for name, array in parts.items()}
     new = json.loads(text)
-    old = {"version": 1, "coverage": new["coverage"], "limit": new["threshold"], "clouds": {}}
+    old = {"version": 1, "coverage": 0.99, "limit": new["threshold"], "clouds": {}}
     for name, numbers in new["gaussians"].items():
         old["clouds"][name] = {"rest": numbers["residual_precision"], "usual": numbers["unit_distance"]}
     facts |= {"version": 1, "temperature": profile.head.temperature, "guard": json.dumps(old)}

@@ -39,8 +39,8 @@ def cells(n: int, seed: int):
 def known():
     """A detector, and 1,500 cells like those that it was fitted on."""
     embeddings, labels, _, frames = cells(1000, 0)
-    val_embeddings, val_labels, val_probabilities, val_frames = cells(600, 1)
-    detector = fit_detector(embeddings, labels, val_embeddings, val_probabilities, val_labels, frames, val_frames)
+    val_embeddings, _, _, val_frames = cells(600, 1)
+    detector = fit_detector(embeddings, labels, val_embeddings, frames, val_frames)
     return detector, cells(1500, 2)
 
 
@@ -89,17 +89,6 @@ def test_known_cells_are_kept_and_named(known, decide):
     assert np.mean(held) > 0.95
 
 
-def test_a_short_list_has_the_two_likeliest_and_whatever_the_promise_asks(known, decide):
-    detector, _ = known
-    embedding, frame = np.zeros((1, 12), "f4"), draw_cells(np.array([0]), SIZE, 0)
-    lenient = OODDetector(np.float32([0.5, 0.01, 0.01, 0.5]), 0.99, detector.embedding_gaussians, {}, 1e9)
-    row = np.array([[0.30, 0.05, 0.25, 0.40]])
-    assert decide(lenient, row, embedding, frame, 0.9)[0].classes == (3, 0, 2, 1)
-    strict = OODDetector(np.ones(4, "f4"), 0.99, detector.embedding_gaussians, {}, 1e9)
-    assert decide(strict, row, embedding, frame, 0.9)[0].classes == (3, 0)
-    assert decide(strict, row, embedding, frame, 0.4)[0].kind == "sure"
-
-
 def test_strange_pictures_are_odd_and_unsure_even_where_the_network_takes_them_for_a_cell(known, decide):
     detector, (embeddings, _, probabilities, frames) = known
     rng = np.random.default_rng(3)
@@ -145,7 +134,7 @@ def test_without_a_detector_nothing_is_odd(decide):
 
 def test_fitted_without_pictures_the_embedding_decides(known, decide):
     embeddings, labels, probabilities, _ = cells(1000, 0)
-    detector = fit_detector(embeddings[:500], labels[:500], embeddings[500:], probabilities[500:], labels[500:])
+    detector = fit_detector(embeddings[:500], labels[:500], embeddings[500:])
     assert detector.statistics_gaussians == {}
     assert (detector.ood_score(embeddings[500:]) < 1).mean() >= 0.99
     found = decide(detector, probabilities, embeddings + 5, None, 0.9)
@@ -158,12 +147,7 @@ def test_few_cells_of_some_classes_are_enough_to_fit():
     embeddings = rng.normal(size=(60, 100)).astype("f4")
     labels = np.repeat([0, 2], 30)
     embeddings[labels == 2] += 3
-    probabilities = np.full((60, CLASSES), 0.25)
-    detector = fit_detector(
-        embeddings[::2], labels[::2], embeddings[1::2], probabilities[1::2], labels[1::2], in_distribution_share=0.9
-    )
-    assert (detector.set_thresholds[[1, 3]] == 0).all()  # without cells nothing can be ruled out
-    assert (detector.set_thresholds[[0, 2]] > 0.2).all()
+    detector = fit_detector(embeddings[::2], labels[::2], embeddings[1::2], in_distribution_share=0.9)
     assert (detector.ood_score(embeddings[1::2]) < 1).mean() >= 0.9
     assert (detector.ood_score(rng.normal(size=(20, 100)) * 4) >= 1).all()
 
@@ -175,12 +159,8 @@ def test_a_large_embedding_still_makes_a_small_file(tmp_path):
     embeddings = (rng.normal(size=(2000, 10)) @ basis + 0.1 * rng.normal(size=(2000, 600)) + labels[:, None]).astype(
         "f4"
     )
-    probabilities = np.full((2000, 8), 1 / 8)
     frames = draw_cells(labels, SIZE, 0)
-    detector = fit_detector(
-        embeddings[:1500], labels[:1500], embeddings[1500:], probabilities[1500:], labels[1500:],
-        frames[:1500], frames[1500:],
-    )  # fmt: skip
+    detector = fit_detector(embeddings[:1500], labels[:1500], embeddings[1500:], frames[:1500], frames[1500:])
     detector.save(tmp_path / "ood.safetensors")
     assert (tmp_path / "ood.safetensors").stat().st_size < 80_000
     off_plane = embeddings[1500:] + rng.normal(size=(500, 600))  # off the ten directions in which cells differ
@@ -193,7 +173,7 @@ def test_a_detector_comes_back_as_it_was_saved(known, decide, tmp_path):
     detector.save(path)
     assert path.stat().st_size < 60_000
     again = OODDetector.load(path)
-    assert (again.threshold, again.coverage) == (detector.threshold, detector.coverage)
+    assert (again.threshold, again.usual_score) == (detector.threshold, detector.usual_score)
     assert decide(again, probabilities, embeddings, frames, 0.9) == decide(
         detector, probabilities, embeddings, frames, 0.9
     )
@@ -213,8 +193,8 @@ def test_a_broken_file_is_told(known, tmp_path, content):
 
 
 def test_without_an_embedding_pictures_alone_tell():
-    _, labels, probabilities, frames = cells(1000, 0)
-    detector = fit_detector(None, labels[:500], None, probabilities[500:], labels[500:], frames[:500], frames[500:])
+    _, labels, _, frames = cells(1000, 0)
+    detector = fit_detector(None, labels[:500], None, frames[:500], frames[500:])
     assert (detector.ood_score(None, frames[500:]) < 1).mean() >= 0.98
     assert (detector.ood_score(None, np.full((3, *frames.shape[1:]), 250, np.uint8)) >= 1).all()
     again = OODDetector.from_tensors(*detector.to_tensors())
