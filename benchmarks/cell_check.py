@@ -119,8 +119,9 @@ def main() -> None:
 
         found = cell_check_fit.sources(options.labs, options.fields, options.marrow, options.photos)
         used = {name: source for name, source in found if name not in options.leave_out}
-        network = cell_check_fit.fit(used, options.seed, report=_tell)
-        cell_check_fit.write(network, options.fit, used)
+        seeds = range(options.seed, options.seed + cell_check_fit.NETWORKS)
+        networks = [cell_check_fit.fit(used, seed, report=_tell) for seed in seeds]
+        cell_check_fit.write(networks, options.fit, used)
         cell_check.NETWORK_PATH = options.fit
     folders = options.labs, options.originals, options.marrow, options.fields
     publish("cell_check", list(rows(*folders, options.photos, options.each)), left_out=options.leave_out)

@@ -25,6 +25,7 @@ from core.images.framing import MeasuredPicture, measure_batch
 from core.images.nucleus import find_white_cell
 from core.storage import write_bytes
 
+NETWORKS = 2  # whose answers are averaged: what one takes for a cell by chance the other hardly does
 EXAMPLES, STEPS, BATCH, PEAK_RATE = 64_000, 1000, 160, 0.012
 _CELL_SIDE, _OTHER_SIDE = 112, 72  # px at which sources are kept: cells with surroundings, all others
 _MARROW_SHARE = 0.62  # of a marrow crop's side: what is cut out round its cell
@@ -181,7 +182,7 @@ def sources(
 
 
 def _source(kind: CellKind, pixels: np.ndarray, weight: float, *, share: float = 1.0, **options) -> Source:
-    return Source(kind, pixels, weight, np.tile(np.float32([0.5, 0.5, share]), (len(pixels), 1)), **options)
+    return Source(kind, pixels, weight, np.tile(np.array([0.5, 0.5, share], np.float32), (len(pixels), 1)), **options)
 
 
 def examples(by_name: dict[str, Source], count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -330,14 +331,15 @@ def _block(inside: int, outside: int, stride: int) -> nn.Sequential:
 
 
 class _Graph(nn.Module):
-    """From uint8 (N, SIDE, SIDE, 3) to probabilities."""
+    """From uint8 (N, SIDE, SIDE, 3) to the mean of the networks' probabilities."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, networks: Sequence[Network]) -> None:
         super().__init__()
-        self.network = network
+        self.networks = nn.ModuleList(networks)
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.softmax(self.network(images.permute(0, 3, 1, 2).float()), 1)
+        scores = images.permute(0, 3, 1, 2).float()
+        return torch.stack([torch.softmax(network(scores), 1) for network in self.networks]).mean(0)
 
 
 def fit(
@@ -382,11 +384,11 @@ def _turned(images: Tensor, step: int) -> Tensor:
     return images.transpose(2, 3) if step % 8 > 3 else images
 
 
-def write(network: Network, path: Path, sources_used: Collection[str]) -> None:
-    """Write ``network`` as the graph that `core.images.cell_check` reads."""
+def write(networks: Sequence[Network], path: Path, sources_used: Collection[str]) -> None:
+    """Write ``networks`` as the one graph that `core.images.cell_check` reads, its numbers in float16."""
     temporary = path.with_suffix(".tmp")
     torch.onnx.export(
-        _Graph(network).eval(),
+        _Graph(networks).eval(),
         (torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8),),
         str(temporary),
         input_names=[INPUT],
@@ -395,9 +397,24 @@ def write(network: Network, path: Path, sources_used: Collection[str]) -> None:
         opset_version=17,
         dynamo=False,
     )
-    graph = onnx.load(temporary)
+    model = onnx.load(temporary)
     temporary.unlink()
+    _halve(model.graph)
     for key, value in (("kinds", json.dumps(list(KINDS))), ("sources", json.dumps(sorted(sources_used)))):
-        entry = graph.metadata_props.add()
+        entry = model.metadata_props.add()
         entry.key, entry.value = key, value
-    write_bytes(path, graph.SerializeToString())
+    onnx.checker.check_model(model)
+    write_bytes(path, model.SerializeToString())
+
+
+def _halve(graph: onnx.GraphProto) -> None:
+    """Keep the weights in float16; they are made float32 when the graph is opened."""
+    casts = []
+    for initializer in graph.initializer:
+        if initializer.data_type == onnx.TensorProto.FLOAT and np.prod(initializer.dims) > 1:
+            name, values = initializer.name, onnx.numpy_helper.to_array(initializer)
+            initializer.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+            casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)

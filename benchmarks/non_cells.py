@@ -7,6 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from scipy import ndimage
 
+from core.images.cell_check import CellKind
+
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 _WORDS = re.split(
@@ -313,7 +315,7 @@ def screens(rng: np.random.Generator, size: int) -> np.ndarray:
     return _shrunk(image, size)
 
 
-FAMILIES: dict[str, tuple[str, Draw]] = {
+FAMILIES: dict[str, tuple[CellKind, Draw]] = {
     "blank": ("blank", blank),
     "noise": ("noise", noise),
     **{
@@ -389,11 +391,13 @@ def composed(cells: np.ndarray, share: float, rng: np.random.Generator, count: i
     ``share``: of a picture's side, what is cut out round its cell.
     """
     y, x = np.mgrid[:size, :size]
-    side, pictures = cells.shape[1], []
+    side = cells.shape[1]
+    pictures: list[np.ndarray] = []
     while len(pictures) < count:
         background = np.percentile(cells[rng.integers(len(cells))].reshape(-1, 3), 90, axis=0)
         picture = background + rng.normal(0, 2, (size, size, 1))
-        wanted, placed = int(rng.integers(2, 7)), []
+        wanted = int(rng.integers(2, 7))
+        placed: list[np.ndarray] = []
         radius = {2: 0.27, 3: 0.24}.get(wanted, 0.19) * size * rng.uniform(0.85, 1.1)
         for _ in range(80):
             centre = rng.uniform(0.8 * radius, size - 0.8 * radius, 2)
@@ -438,7 +442,7 @@ def with_surroundings(cells: np.ndarray, around: np.ndarray, rng: np.random.Gene
     return np.stack(pictures)
 
 
-def families(count: int, size: int, seed: int = 0) -> Iterator[tuple[str, str, np.ndarray]]:
+def families(count: int, size: int, seed: int = 0) -> Iterator[tuple[str, CellKind, np.ndarray]]:
     """All families: name, the kind that it should be called, pictures uint8 (count, size, size, 3)."""
     for name, (kind, _) in FAMILIES.items():
         yield name, kind, draw_family(name, count, size, seed)

@@ -149,7 +149,7 @@ def _by_size(pictures: Sequence[M]) -> list[list[M]]:
     if gap < _MIN_BY_SIZE or spread > _MAX_SPREAD or between > _MAX_BETWEEN:
         return [list(pictures)]
     sizes = [size_of([sample[i] for i in part]) for part in (order[:cut], order[cut:])]
-    if _apart(*sizes, float(_MIN_BY_SIZE)) < 1:
+    if _apart(sizes[0], sizes[1], float(_MIN_BY_SIZE)) < 1:
         return [list(pictures)]
     parts: list[list[M]] = [[], []]
     for picture in pictures:

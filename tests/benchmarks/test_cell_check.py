@@ -35,9 +35,9 @@ def test_the_network_is_fitted_alike_from_one_seed_and_read_where_it_was_written
     networks = [fitting.fit(sources, seed=0, steps=6, count=320) for _ in range(2)]
     assert all(torch.equal(a, b) for a, b in zip(*(n.state_dict().values() for n in networks), strict=True))
     path = tmp_path / "network.onnx"
-    fitting.write(networks[0], path, sources)
+    fitting.write(networks[:1], path, sources)
     monkeypatch.setattr(cell_check, "NETWORK_PATH", path)
     crops = cell_check._at_one_size(draw_cells(np.arange(3), 64, 2))
     with torch.no_grad():
         expected = torch.softmax(networks[0](torch.from_numpy(crops).permute(0, 3, 1, 2).float()), 1).numpy()
-    assert np.allclose(cell_check._see(crops), expected, atol=1e-4)
+    assert np.allclose(cell_check._see(crops), expected, atol=1e-3)
