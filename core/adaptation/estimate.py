@@ -228,7 +228,7 @@ def _share(chances: np.ndarray, weights: np.ndarray, cells: int, answers: int) -
     cases = chances[order][np.minimum(np.searchsorted(cumulative, levels), len(order) - 1)]
     counts = np.unique(np.linspace(0, cells, min(cells, 1000) + 1).round().astype(int))
     distribution = binom.cdf(counts[None], cells, cases[:, None]).mean(0)
-    low, high = (counts[min(np.searchsorted(distribution, q), len(counts) - 1)] / cells for q in (0.025, 0.975))
+    low, high = (counts[min(int(np.searchsorted(distribution, q)), len(counts) - 1)] / cells for q in (0.025, 0.975))
     told = min(float(weights @ chances), (answers + 0.5) / (answers + 1))
     low = min(float(low), exact_lower_bound(answers, answers), told)
     return told, (low, max(float(high), told))
