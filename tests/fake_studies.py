@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from core.evaluation.left_out import Area, LeftOutClass, LeftOutStudy
 from core.studies import Study, Trial, list_studies
 
 FACTS = {
@@ -106,3 +107,24 @@ def fake_seeds_study(seeds: int = 5, model: str = "cnn_bn", level: float = 0.95)
 def stored_study(name: str) -> Study:
     """The study of that name, as pages find it."""
     return next(study for study in list_studies() if study.name == name)
+
+
+def fake_left_out_study() -> LeftOutStudy:
+    """Two classes left out, two scores each."""
+
+    def left_out(code: str, area: float, flagged: float) -> LeftOutClass:
+        areas = {"OOD detector": Area(area, area - 0.01, area + 0.005), "energy": Area(0.8, 0.7, 0.85)}
+        return LeftOutClass(code, 40, 300, areas, flagged, 0.012, 0.95, (0.92, 0.97), 120.0)
+
+    return LeftOutStudy(
+        dataset="bloodmnist",
+        size=64,
+        provenance=FACTS["provenance"],
+        train={"model": "cnn_se", "epochs": 5, "seed": 0},
+        parameters=1234,
+        milliseconds={"one": 1.5, "batch": 0.75},
+        machine=FACTS["device"],
+        created=FACTS["created"],
+        scores={"OOD detector": "the detector", "energy": "of the logits"},
+        classes=(left_out("BA", 0.7, 0.1), left_out("ERB", 0.99, 0.5)),
+    )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from core.evaluation.metrics import auroc, pairwise_auroc
+from core.evaluation.metrics import auroc, auroc_interval, pairwise_auroc
 
 
 def test_known_values():
@@ -26,3 +26,20 @@ def test_agrees_with_scikit_learn():
 def test_direction_does_not_matter_and_empty_classes_are_left_out():
     found = pairwise_auroc({"A": np.array([5.0, 6.0]), "B": np.array([1.0, 2.0]), "C": np.array([])})
     assert found == {("A", "B"): 1.0}
+
+
+def test_an_interval_is_as_wide_as_redrawn_cells_vary():
+    rng = np.random.default_rng(0)
+    low, high = rng.normal(size=300), rng.normal(1.5, 1.2, size=80)
+    redrawn = [auroc(rng.choice(low, 300), rng.choice(high, 80)) for _ in range(400)]
+    found = auroc_interval(low, high)
+    assert found[0] < auroc(low, high) < found[1]
+    np.testing.assert_allclose(found, np.quantile(redrawn, [0.025, 0.975]), atol=0.01)
+
+
+def test_the_interval_of_groups_that_do_not_overlap_has_a_width():
+    low, high = np.arange(50.0), np.arange(100.0, 120.0)
+    assert auroc_interval(low, high)[1] == 1
+    assert 0.8 < auroc_interval(low, high)[0] < 0.9
+    assert auroc_interval(high, low)[0] == 0
+    assert auroc_interval(low, np.arange(100.0, 1000.0))[0] > auroc_interval(low, high)[0]

@@ -1,0 +1,267 @@
+"""Does a network that never met a class say of its cells that it does not know them?
+
+A network a class is trained from scratch on BloodMNIST without it and gets its OOD detector from the train and val
+cells of the other classes, as every run does; nothing is chosen on the class that was left out. Then test cells of that
+class are told from test cells of the others: area under the ROC curve (interval: DeLong) of the detector's score and,
+beside it, of plainer ones, the share that the detector flags, accuracy on the known classes, milliseconds a cell on one
+core. Networks lie in ``results/left_out_class`` and are trained once; an interrupted training goes on where it was.
+``python -m benchmarks.left_out_class [CLASS ...] [--keep]`` (``--keep`` writes the file that ships, from which
+``python -m core report`` makes its section; it needs all classes).
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.answering import BATCH, pictures_for
+from benchmarks.inference import alternate
+from benchmarks.reporting import RESULTS, publish
+from core.datasets import LoadedDataset, Split
+from core.datasets.base import content_hash
+from core.evaluation.left_out import Area, LeftOutClass, LeftOutStudy, write_left_out
+from core.evaluation.metrics import auroc, auroc_interval
+from core.inference import engine
+from core.inference.ood import OODDetector, detector_of, image_statistics
+from core.paths import shipped_runs_root
+from core.probabilities import softmax, wilson_interval
+from core.progress import Progress, Report, TerminalBar, silent
+from core.runs import CONFIG, Run
+from core.training.config import TrainConfig
+from core.training.export_run import export_run
+from core.training.loop import fit_network
+from core.training.optim import choose_device, device_name
+
+FOLDER = RESULTS / "left_out_class"
+
+
+def without_class(data: LoadedDataset, code: str) -> LoadedDataset:
+    """``data`` as if class ``code`` did not exist: its cells are in no split, the others keep their order."""
+    left_out = data.spec.codes.index(code)
+    codes = [other for other in data.spec.codes if other != code]
+    splits = {}
+    for name, part in data.splits.items():
+        rows = np.flatnonzero(part.labels != left_out)
+        labels = part.labels[rows]
+        splits[name] = Split(np.asarray(part.images[rows]), labels - (labels > left_out), part.ids[rows])
+    provenance = replace(
+        data.provenance, label=f"{data.provenance.label} without {code}", content_hash=content_hash(splits)
+    )
+    return replace(data, spec=data.spec.with_classes(codes), provenance=provenance, splits=splits)
+
+
+class _Grown(Exception):
+    """The epochs on small pictures are over."""
+
+
+def halved(data: LoadedDataset) -> LoadedDataset:
+    """``data`` with pictures of half the side, each pixel the mean of four."""
+    splits = {}
+    for name, part in data.splits.items():
+        images = np.asarray(part.images)
+        n, side = images.shape[:2]
+        small = images.reshape(n, side // 2, 2, side // 2, 2, 3).mean((2, 4), dtype=np.float32)
+        splits[name] = replace(part, images=np.rint(small).astype(np.uint8))
+    return replace(data, splits=splits)
+
+
+def train_without(
+    config: TrainConfig, known: LoadedDataset, small_epochs: int, folder: Path, report: Report = silent
+) -> Run:
+    """The run of ``config`` on ``known``, under ``folder``: trained, gone on with, or there already.
+
+    The first ``small_epochs`` see pictures of half the side, which takes a third of the time (Howard 2018, DAWNBench).
+    """
+    name = f"{config.run_name(known.provenance.content_hash)}-{small_epochs}"
+    path = folder / known.spec.name / name
+    if (path / CONFIG).exists():
+        return Run(path)
+    device = choose_device(config.device)
+    checkpoint = folder / "checkpoints" / f"{name}.safetensors"
+
+    def until_grown(progress: Progress) -> None:
+        report(progress)
+        if progress.details["finished"] >= small_epochs:
+            raise _Grown
+
+    if small_epochs:
+        with suppress(_Grown):
+            fit_network(config, halved(known), device, checkpoint, until_grown)
+    network, state = fit_network(config, known, device, checkpoint, report)
+    run = export_run(config, name, known, network, state, device, folder)
+    checkpoint.unlink(missing_ok=True)
+    return run
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What ``detector`` reads of N cells: ``logits`` (N, C), ``embeddings`` (N, K), ``statistics`` (N, F)."""
+
+    detector: OODDetector
+    logits: np.ndarray
+    embeddings: np.ndarray
+    statistics: np.ndarray
+
+
+def read_cells(run: Run, crops: np.ndarray) -> Reading:
+    """``crops`` uint8 (N, S, S, 3) as the run is served."""
+    detector = detector_of(run)
+    logits, embeddings = engine.logits_and_embeddings(run, crops)
+    assert detector is not None  # a network of ours has both
+    assert embeddings is not None
+    return Reading(detector, logits, embeddings, image_statistics(crops))
+
+
+# By title: what a person reads of the score, and the score of each cell, float (N,), higher for odder ones.
+SCORES: dict[str, tuple[str, Callable[[Reading], np.ndarray]]] = {
+    "OOD detector": (
+        "the detector that every network ships with: class Gaussians on the embedding and on image statistics",
+        lambda cells: cells.detector.ood_score_of(cells.embeddings, cells.statistics),
+    ),
+    "embedding alone": (
+        "its distance on the embedding",
+        lambda cells: cells.detector.embedding_gaussians.squared_distances(cells.embeddings).min(1),
+    ),
+    "image statistics alone": (
+        "its distance on image statistics, which know no network",
+        lambda cells: cells.detector.statistics_gaussians["all"].squared_distances(cells.statistics).min(1),
+    ),
+    "1 - probability": ("one less the likeliest class's probability", lambda cells: 1 - softmax(cells.logits).max(1)),
+    "energy": (
+        "the negative log of the sum of exponential logits (Liu et al. 2020, arXiv:2010.03759)",
+        lambda cells: -np.logaddexp.reduce(cells.logits, axis=1),
+    ),
+}
+
+
+def measure_class(run: Run, data: LoadedDataset, code: str) -> LeftOutClass:
+    """Test cells of class ``code`` of ``data`` against those of the classes that ``run`` knows."""
+    test, left_out = data["test"], data.spec.codes.index(code)
+    odd = test.labels == left_out
+    cells = read_cells(run, np.asarray(test.images[:]))
+    areas = {}
+    for title, (_, score) in SCORES.items():
+        known_scores, odd_scores = score(cells)[~odd], score(cells)[odd]
+        areas[title] = Area(auroc(known_scores, odd_scores), *auroc_interval(known_scores, odd_scores))
+    flagged = cells.detector.ood_score_of(cells.embeddings, cells.statistics) >= 1
+    known_labels = test.labels[~odd]
+    right = cells.logits[~odd].argmax(1) == known_labels - (known_labels > left_out)
+    return LeftOutClass(
+        code,
+        int(odd.sum()),
+        int((~odd).sum()),
+        areas,
+        float(flagged[odd].mean()),
+        float(flagged[~odd].mean()),
+        float(right.mean()),
+        wilson_interval(int(right.sum()), len(right)),
+        run.metrics["train_seconds"],
+    )
+
+
+def milliseconds_a_cell(run: Run, rounds: int) -> dict[str, float]:
+    """Median processor time of one core, network and detector together: 'one' cell at a time, 'batch' of 64 at once."""
+    detector = detector_of(run)
+    assert detector is not None
+
+    def answer(crops: np.ndarray) -> np.ndarray:
+        _, embeddings = engine.logits_and_embeddings(run, crops)
+        assert embeddings is not None
+        return detector.ood_score(embeddings, crops)
+
+    crops, times = pictures_for(run), {}
+    for key, count, repeats in (("one", 1, rounds), ("batch", BATCH, max(3, rounds // 6))):
+        taken = alternate({"": answer}, np.ascontiguousarray(crops[:count]), repeats, time.process_time)[""]
+        times[key] = statistics.median(taken) / count
+    return times
+
+
+def row(entry: LeftOutClass) -> dict[str, object]:
+    """What is printed of a class."""
+    areas = {title: f"{a.value:.3f} ({a.low:.3f} to {a.high:.3f})" for title, a in entry.areas.items()}
+    return {
+        "left out": entry.code,
+        "cells": entry.cells,
+        **areas,
+        "flagged %": 100 * entry.flagged,
+        "false alarms %": 100 * entry.false_alarms,
+        "accuracy on the others %": 100 * entry.accuracy,
+        "training s": entry.train_seconds,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("classes", nargs="*", metavar="CLASS", help="codes of the classes to leave out (default: all)")
+    parser.add_argument("--dataset", default="bloodmnist")
+    parser.add_argument("--model", default="cnn_se")
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--small-epochs", type=int, default=4, help="of these on pictures of half the side")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the training on a CPU")
+    parser.add_argument("--rounds", type=int, default=30, help="of the measurement of speed")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the networks lie")
+    parser.add_argument("--keep", action="store_true", help="write the file that ships")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    engine.MAX_THREADS = 1
+    config = TrainConfig.for_model(
+        options.model,
+        dataset=options.dataset,
+        size=options.size,
+        epochs=options.epochs,
+        model_arguments={"width": options.width},
+        batch_size=64,  # few epochs: smaller steps, more of them
+        learning_rate=0.2,
+        ema=0.99,  # a longer average would still hold weights of the beginning
+        augment="sharp",  # size is what tells some classes apart: no other one is drawn
+        label_smoothing=0.0,  # it makes logits alike, odd cells' too
+        seed=options.seed,
+        device=options.device,
+    )
+    data = config.load_data()
+    if unknown := set(options.classes) - set(data.spec.codes):
+        parser.error(f"no class is called {', '.join(sorted(unknown))}; there are: {', '.join(data.spec.codes)}")
+    codes = dict.fromkeys(options.classes or data.spec.codes)
+    if options.keep and options.classes:
+        parser.error("what ships has all classes: name none, or leave --keep away")
+    entries, runs = [], []
+    for code in codes:
+        with TerminalBar(f"without {code}") as bar:
+            run = train_without(config, without_class(data, code), options.small_epochs, options.folder, bar)
+        runs.append(run)
+        entries.append(measure_class(run, data, code))
+        print(row(entries[-1]), file=sys.stderr)
+    study = LeftOutStudy(
+        dataset=data.spec.name,
+        size=data.size,
+        provenance=data.provenance.as_json(),
+        train={**config.as_json(), "small_epochs": options.small_epochs},
+        parameters=runs[0].metrics["parameters"],
+        milliseconds=milliseconds_a_cell(runs[0], options.rounds),
+        machine=device_name(torch.device("cpu")),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        scores={title: text for title, (text, _) in SCORES.items()},
+        classes=tuple(entries),
+    )
+    facts = asdict(study)
+    del facts["classes"], facts["machine"]
+    publish("left_out_class", [row(entry) for entry in entries], **facts)
+    if options.keep:
+        print(f"written to {write_left_out(shipped_runs_root(), study)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
