@@ -14,7 +14,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,14 +25,14 @@ from benchmarks.answering import BATCH, pictures_for
 from benchmarks.inference import alternate
 from benchmarks.reporting import RESULTS, publish
 from core.datasets import LoadedDataset, Split
-from core.datasets.base import content_hash
+from core.datasets.base import ImageRows, content_hash
 from core.evaluation.left_out import Area, LeftOutClass, LeftOutStudy, write_left_out
 from core.evaluation.metrics import auroc, auroc_interval
 from core.inference import engine
-from core.inference.ood import OODDetector, detector_of, image_statistics
+from core.inference.ood import ClassGaussians, OODDetector, detector_of, fit_class_gaussians, image_statistics
 from core.paths import shipped_runs_root
 from core.probabilities import softmax, wilson_interval
-from core.progress import Progress, Report, TerminalBar, silent
+from core.progress import Report, TerminalBar, silent
 from core.runs import CONFIG, Run
 from core.training.config import TrainConfig
 from core.training.export_run import export_run
@@ -41,6 +40,7 @@ from core.training.loop import fit_network
 from core.training.optim import choose_device, device_name
 
 FOLDER = RESULTS / "left_out_class"
+TRAIN_CELLS, SHRINKAGE = 2000, 0.01  # for the relative distance
 
 
 def without_class(data: LoadedDataset, code: str) -> LoadedDataset:
@@ -58,10 +58,6 @@ def without_class(data: LoadedDataset, code: str) -> LoadedDataset:
     return replace(data, spec=data.spec.with_classes(codes), provenance=provenance, splits=splits)
 
 
-class _Grown(Exception):
-    """The epochs on small pictures are over."""
-
-
 def halved(data: LoadedDataset) -> LoadedDataset:
     """``data`` with pictures of half the side, each pixel the mean of four."""
     splits = {}
@@ -74,82 +70,132 @@ def halved(data: LoadedDataset) -> LoadedDataset:
 
 
 def train_without(
-    config: TrainConfig, known: LoadedDataset, small_epochs: int, folder: Path, report: Report = silent
+    config: TrainConfig, known: LoadedDataset, folder: Path, half: bool = False, report: Report = silent
 ) -> Run:
     """The run of ``config`` on ``known``, under ``folder``: trained, gone on with, or there already.
 
-    The first ``small_epochs`` see pictures of half the side, which takes a third of the time (Howard 2018, DAWNBench).
+    A network of ``half`` the side averages each picture to it first: a third of the work.
     """
-    name = f"{config.run_name(known.provenance.content_hash)}-{small_epochs}"
+    name = config.run_name(known.provenance.content_hash) + ("-half" if half else "")
     path = folder / known.spec.name / name
     if (path / CONFIG).exists():
         return Run(path)
     device = choose_device(config.device)
     checkpoint = folder / "checkpoints" / f"{name}.safetensors"
-
-    def until_grown(progress: Progress) -> None:
-        report(progress)
-        if progress.details["finished"] >= small_epochs:
-            raise _Grown
-
-    if small_epochs:
-        with suppress(_Grown):
-            fit_network(config, halved(known), device, checkpoint, until_grown)
-    network, state = fit_network(config, known, device, checkpoint, report)
+    network, state = fit_network(config, halved(known) if half else known, device, checkpoint, report)
+    if half:
+        network.balance = torch.nn.AvgPool2d(2)
     run = export_run(config, name, known, network, state, device, folder)
     checkpoint.unlink(missing_ok=True)
     return run
 
 
 @dataclass(frozen=True)
+class RelativeDistance:
+    """How much further from the nearest class than from all cells together: squared Mahalanobis distances, by the
+    spread within the classes and by that of all (Ren et al. 2021, arXiv:2106.09022). What makes any cell unusual, known
+    or not, is thus taken off.
+    """
+
+    classes: ClassGaussians
+    everything: ClassGaussians
+
+    @classmethod
+    def fit(cls, vectors: np.ndarray, labels: np.ndarray) -> "RelativeDistance":
+        """From ``vectors`` (M, K) of known cells with ``labels`` int (M,)."""
+        return cls(
+            fit_class_gaussians(vectors, labels, SHRINKAGE),
+            fit_class_gaussians(vectors, np.zeros_like(labels), SHRINKAGE),
+        )
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        return self.classes.squared_distances(vectors).min(1) - self.everything.squared_distances(vectors)[:, 0]
+
+
+@dataclass(frozen=True)
 class Reading:
-    """What ``detector`` reads of N cells: ``logits`` (N, C), ``embeddings`` (N, K), ``statistics`` (N, F)."""
+    """What ``run`` reads of N cells: ``logits`` (N, C), ``vectors`` (N, K'), the mean of the last feature map, its
+    deviation and an earlier map's texture, and the cells' image ``statistics`` (N, F), None where nobody asks.
+    """
 
     detector: OODDetector
     logits: np.ndarray
-    embeddings: np.ndarray
-    statistics: np.ndarray
+    vectors: np.ndarray
+    statistics: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, run: Run, crops: np.ndarray | ImageRows, statistics: np.ndarray | None = None) -> "Reading":
+        """Of ``crops`` uint8 (N, S, S, 3)."""
+        detector = detector_of(run)
+        logits, vectors = engine.logits_and_embeddings(run, np.asarray(crops[:]), with_deviation=True)
+        assert detector is not None  # a network of ours has both
+        assert vectors is not None
+        return cls(detector, logits, vectors, statistics)
+
+    @property
+    def embeddings(self) -> np.ndarray:
+        """The mean of the last feature map alone, which the detector goes by."""
+        return self.vectors[:, : len(self.detector.embedding_gaussians.origin)]
+
+    @property
+    def energy(self) -> np.ndarray:
+        """The negative log of the sum of exponential logits."""
+        return -np.logaddexp.reduce(self.logits, axis=1)
 
 
-def read_cells(run: Run, crops: np.ndarray) -> Reading:
-    """``crops`` uint8 (N, S, S, 3) as the run is served."""
-    detector = detector_of(run)
-    logits, embeddings = engine.logits_and_embeddings(run, crops)
-    assert detector is not None  # a network of ours has both
-    assert embeddings is not None
-    return Reading(detector, logits, embeddings, image_statistics(crops))
-
-
-# By title: what a person reads of the score, and the score of each cell, float (N,), higher for odder ones.
-SCORES: dict[str, tuple[str, Callable[[Reading], np.ndarray]]] = {
+# By title: what a person reads of the score, and the score float (N,) of cells, higher for odder ones, by the distance
+# that was fitted on train cells and by what is read of val cells, all of known classes.
+Score = Callable[[Reading, RelativeDistance, Reading], np.ndarray]
+SCORES: dict[str, tuple[str, Score]] = {
     "OOD detector": (
-        "the detector that every network ships with: class Gaussians on the embedding and on image statistics",
-        lambda cells: cells.detector.ood_score_of(cells.embeddings, cells.statistics),
+        "the detector that every network ships with, class Gaussians on the embedding and on image statistics",
+        lambda cells, _, __: cells.detector.ood_score_of(cells.embeddings, cells.statistics),
     ),
     "embedding alone": (
         "its distance on the embedding",
-        lambda cells: cells.detector.embedding_gaussians.squared_distances(cells.embeddings).min(1),
+        lambda cells, _, __: cells.detector.embedding_gaussians.squared_distances(cells.embeddings).min(1),
     ),
     "image statistics alone": (
         "its distance on image statistics, which know no network",
-        lambda cells: cells.detector.statistics_gaussians["all"].squared_distances(cells.statistics).min(1),
+        lambda cells, _, __: cells.detector.statistics_gaussians["all"].squared_distances(cells.statistics).min(1),
     ),
-    "1 - probability": ("one less the likeliest class's probability", lambda cells: 1 - softmax(cells.logits).max(1)),
+    "1 - probability": (
+        "one less the likeliest class's probability",
+        lambda cells, _, __: 1 - softmax(cells.logits).max(1),
+    ),
     "energy": (
         "the negative log of the sum of exponential logits (Liu et al. 2020, arXiv:2010.03759)",
-        lambda cells: -np.logaddexp.reduce(cells.logits, axis=1),
+        lambda cells, _, __: cells.energy,
+    ),
+    "relative distance": (
+        "how much further a cell lies from the nearest class than from all cells together, by the last feature map's "
+        "mean and deviation and an earlier one's texture (Ren et al. 2021, arXiv:2106.09022)",
+        lambda cells, distance, _: distance(cells.vectors),
+    ),
+    "relative distance + energy": (
+        "their sum, each in units of its spread on val",
+        lambda cells, distance, val: (
+            distance(cells.vectors) / distance(val.vectors).std() + cells.energy / val.energy.std()
+        ),
     ),
 }
 
 
-def measure_class(run: Run, data: LoadedDataset, code: str) -> LeftOutClass:
-    """Test cells of class ``code`` of ``data`` against those of the classes that ``run`` knows."""
-    test, left_out = data["test"], data.spec.codes.index(code)
+def measure_class(
+    run: Run, test: Split, known: LoadedDataset, code: str, left_out: int, statistics: np.ndarray
+) -> LeftOutClass:
+    """Cells of class ``code``, labelled ``left_out`` in ``test``, against those of the others, which ``run`` was
+    trained on: ``known``. ``statistics``: `image_statistics` of all of ``test``.
+    """
     odd = test.labels == left_out
-    cells = read_cells(run, np.asarray(test.images[:]))
+    train = known["train"]
+    some = np.unique(np.linspace(0, len(train) - 1, min(len(train), TRAIN_CELLS)).astype(int))
+    distance = RelativeDistance.fit(Reading.of(run, train.images[some]).vectors, train.labels[some])
+    cells, val = Reading.of(run, test.images, statistics), Reading.of(run, known["val"].images)
     areas = {}
     for title, (_, score) in SCORES.items():
-        known_scores, odd_scores = score(cells)[~odd], score(cells)[odd]
+        scores = score(cells, distance, val)
+        known_scores, odd_scores = scores[~odd], scores[odd]
         areas[title] = Area(auroc(known_scores, odd_scores), *auroc_interval(known_scores, odd_scores))
     flagged = cells.detector.ood_score_of(cells.embeddings, cells.statistics) >= 1
     known_labels = test.labels[~odd]
@@ -204,8 +250,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dataset", default="bloodmnist")
     parser.add_argument("--model", default="cnn_se")
     parser.add_argument("--width", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--small-epochs", type=int, default=4, help="of these on pictures of half the side")
+    parser.add_argument("--epochs", type=int, default=7)
+    parser.add_argument(
+        "--half", action=argparse.BooleanOptionalAction, default=True, help="networks see half the side (default)"
+    )
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
@@ -236,18 +284,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     codes = dict.fromkeys(options.classes or data.spec.codes)
     if options.keep and options.classes:
         parser.error("what ships has all classes: name none, or leave --keep away")
+    numbers = image_statistics(data["test"].images)
     entries, runs = [], []
     for code in codes:
         with TerminalBar(f"without {code}") as bar:
-            run = train_without(config, without_class(data, code), options.small_epochs, options.folder, bar)
+            known = without_class(data, code)
+            run = train_without(config, known, options.folder, options.half, bar)
         runs.append(run)
-        entries.append(measure_class(run, data, code))
+        entries.append(measure_class(run, data["test"], known, code, data.spec.codes.index(code), numbers))
         print(row(entries[-1]), file=sys.stderr)
     study = LeftOutStudy(
         dataset=data.spec.name,
         size=data.size,
         provenance=data.provenance.as_json(),
-        train={**config.as_json(), "small_epochs": options.small_epochs},
+        train={**config.as_json(), "half": options.half},
         parameters=runs[0].metrics["parameters"],
         milliseconds=milliseconds_a_cell(runs[0], options.rounds),
         machine=device_name(torch.device("cpu")),

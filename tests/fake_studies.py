@@ -120,7 +120,7 @@ def fake_left_out_study() -> LeftOutStudy:
         dataset="bloodmnist",
         size=64,
         provenance=FACTS["provenance"],
-        train={"model": "cnn_se", "epochs": 5, "seed": 0},
+        train={"model": "cnn_se", "epochs": 5, "seed": 0, "half": True},
         parameters=1234,
         milliseconds={"one": 1.5, "batch": 0.75},
         machine=FACTS["device"],

@@ -16,6 +16,7 @@ from core.errors import HemaLensError
 from core.storage import write_json
 
 FILE = "left_out_class.json"
+TIMES = ("one", "batch")
 
 
 class InvalidLeftOut(HemaLensError):
@@ -69,8 +70,9 @@ class LeftOutStudy:
     """All classes of a data set that were left out in turn, by one recipe.
 
     ``provenance``: kind, label and content hash of the whole data set; ``train``: the recipe, as a run's
-    configuration has it; ``parameters`` of a network. ``milliseconds``: of one core for a cell, network and detector
-    together, 'one' at a time and 'batch' of 64. ``scores``: by the title of a score a sentence that says what it is.
+    configuration has it, and whether the networks average each picture to ``half`` its side first; ``parameters`` of a
+    network. ``milliseconds`` of one core for a cell, 'one' at a time and in a 'batch' of 64, network and detector
+    together. ``scores``: by the title of a score what it is.
     """
 
     dataset: str
@@ -90,11 +92,11 @@ class LeftOutStudy:
             raise ValueError(f"{codes} are not classes, each once")
         if any(tuple(entry.areas) != tuple(self.scores) for entry in self.classes):
             raise ValueError("the classes have not the same scores")
-        if not all(math.isfinite(self.milliseconds[key]) and self.milliseconds[key] > 0 for key in ("one", "batch")):
+        if not all(math.isfinite(self.milliseconds[key]) and self.milliseconds[key] > 0 for key in TIMES):
             raise ValueError(f"{dict(self.milliseconds)} are no times")
         if not {"kind", "label", "content_hash"} <= set(self.provenance):
             raise ValueError("the data's provenance is missing")
-        if not {"model", "epochs", "seed"} <= set(self.train):
+        if not {"model", "epochs", "seed", "half"} <= set(self.train):
             raise ValueError("the recipe is missing")
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from benchmarks import left_out_class
-from benchmarks.left_out_class import main, without_class
+from benchmarks.left_out_class import main, train_without, without_class
 from core.datasets import Split, get_dataset
 from core.evaluation.left_out import read_left_out
-from core.training.loop import fit_network
+from core.training.config import TrainConfig
 
 
 def test_a_class_left_out_is_in_no_split_and_the_others_keep_their_names() -> None:
@@ -38,7 +38,7 @@ def line(tmp_path, monkeypatch) -> list[str]:
         data = without_class(data, code)
     few = {name: Split(part.images[:96], part.labels[:96], part.ids[:96]) for name, part in data.splits.items()}
     monkeypatch.setattr(left_out_class.TrainConfig, "load_data", lambda _: replace(data, splits=few))
-    recipe = {"dataset": "synthetic", "size": 28, "width": 8, "epochs": 2, "small-epochs": 1, "device": "cpu"}
+    recipe = {"dataset": "synthetic", "size": 28, "width": 8, "epochs": 1, "device": "cpu"}
     options = {**recipe, "rounds": 1, "threads": 1, "folder": tmp_path / "networks"}
     return [word for key, value in options.items() for word in (f"--{key}", str(value))]
 
@@ -48,7 +48,7 @@ def test_each_class_gets_its_figures_and_is_trained_once(line, tmp_path, monkeyp
     result = tmp_path / "results" / "left_out_class.json"
     first = json.loads(result.read_text())
     assert [row["left out"] for row in first["rows"]] == ["PLT", "ERB"]
-    assert first["train"]["small_epochs"] == 1
+    assert first["train"]["half"] is True
     assert "PLT" in capsys.readouterr().out
 
     def fail(*_) -> None:
@@ -61,26 +61,24 @@ def test_each_class_gets_its_figures_and_is_trained_once(line, tmp_path, monkeyp
         main(["BA", *line])
 
 
-def test_an_interrupted_training_goes_on(line, tmp_path, monkeypatch) -> None:
-    fitted, begun = [], []
+@pytest.mark.parametrize("half", [False, True])
+def test_an_interrupted_training_goes_on(line, tmp_path, half) -> None:
+    config = TrainConfig.for_model("cnn_se", dataset="synthetic", size=28, model_arguments={"width": 8}, epochs=2)
+    known = without_class(config.load_data(), "ERB")
+    reached = []
 
-    def stop_when_grown(config, data, device, checkpoint, report):
-        fitted.append(data["train"].images.shape[1])
-        begun.append(checkpoint.exists())
-        if len(fitted) == 2:
+    def stop_after_one(progress) -> None:
+        reached.append(progress.details["finished"])
+        if reached == [1]:
             raise KeyboardInterrupt
-        return fit_network(config, data, device, checkpoint, report)
 
-    monkeypatch.setattr(left_out_class, "fit_network", stop_when_grown)
     with pytest.raises(KeyboardInterrupt):
-        main(["ERB", *line])
-    assert fitted == [14, 28]  # pictures of half the side come first
-    kept = list((tmp_path / "networks" / "checkpoints").iterdir())
-    assert len(kept) == 1
-    assert begun == [False, True]
-    assert main(["ERB", *line]) == 0
-    assert begun[2:] == [True, True]
-    assert not kept[0].exists()
+        train_without(config, known, tmp_path, half, stop_after_one)
+    run = train_without(config, known, tmp_path, half, stop_after_one)
+    assert reached == [1, 2]
+    assert not list((tmp_path / "checkpoints").iterdir())
+    assert run.codes == known.spec.codes
+    assert run.provenance == known.provenance.label
 
 
 def test_what_ships_has_all_classes(line, tmp_path) -> None:

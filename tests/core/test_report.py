@@ -4,10 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.evaluation.left_out import write_left_out
 from core.evaluation.uncertainty import run_uncertainty
-from core.report import published, results_table, told_table
+from core.report import left_out_table, published, results_table, shipped_left_out, told_table
 from tests.fake_datasets import CAUTION, added, fake_spec
 from tests.fake_runs import fake_run
+from tests.fake_studies import fake_left_out_study
 
 
 @pytest.fixture
@@ -61,3 +63,21 @@ def test_what_each_run_tells_stands_with_what_it_promises(runs):
     assert table.index("`cell-64-1`") < table.index("`random-64-1`")
     assert "nothing is guaranteed" in table
     assert "of 3 runs each class" in table
+
+
+def test_left_out_classes_stand_with_their_intervals_and_what_was_trained():
+    table = left_out_table(fake_left_out_study())
+    assert "| left out | cells | OOD detector | energy | flagged / false alarms |" in table
+    assert "| ERB | 40 | 0.990 (0.980 to 0.995) | 0.800 (0.700 to 0.850) | 50% / 1.2% |" in table
+    assert "| mean | | 0.845 | 0.800 |" in table
+    assert "rebuilt BloodMNIST (own split)" in table
+    assert "5 epochs, seed 0" in table
+    assert "1.5 ms for one cell and 0.75 ms a cell for 64 at once" in table
+
+
+def test_without_figures_of_left_out_classes_the_block_is_empty(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path))
+    assert shipped_left_out() == ""
+    study = fake_left_out_study()
+    write_left_out(tmp_path, study)
+    assert shipped_left_out() == left_out_table(study)
