@@ -33,7 +33,7 @@ ANSWERS, BATCHES, BATCH = 25, 40, 30
 def marrow_pictures(size: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Train and test pictures uint8 (N, S, S, 3) of marrow: mature cells by class here, blasts by an empty code."""
     spec = get_dataset(MARROW)
-    data = spec.load(max(s for s in spec.sizes if s >= 2 * size))
+    data = spec.load(min(s for s in spec.sizes if s >= 2 * size))
     parts: list[dict[str, np.ndarray]] = []
     for splits in (("train", "val"), ("test",)):
         part = {}
