@@ -50,6 +50,12 @@ _MIN_CELL = 0.6  # probability of a cell below which a crop is called none
 _MAX_FLAT, _MIN_CELL_IF_FLAT = 0.35, 0.95
 # One cell with neighbours is a cell: several cells are told where little speaks for one, and nothing else is likely.
 _MAX_SEVERAL, _MIN_ONE_OR_SEVERAL = 0.9, 0.8
+# A cell out of focus is a cell: too blurred is said where nothing else is likely, not where a cell may be it.
+_MAX_BLURRED, _MIN_CELL_IF_BLURRED = 0.95, 0.1
+# Where a nucleus was found by its stain, so little is enough against red cells alone and the like: laboratories unlike
+# all that the network met are told by the stain still.
+_MIN_CELL_IF_FOUND = 0.15
+_STAIN_TELLS: frozenset[CellKind] = frozenset({"red_cells", "several_cells", "unclear"})
 # As probable must it be that the picture as a whole is none of a cell, whatever the crop shows.
 _MIN_WHOLE: dict[CellKind, float] = {"photograph": 0.9, "noise": 0.9, "field": 0.98, "several_cells": 0.98}
 
@@ -86,7 +92,7 @@ def check_crops(crops: np.ndarray, unit: str = "cell") -> list[CellCheck]:
     if crops.shape[1] < _MIN_SIDE:
         rules = ["unclear"] * len(crops)
     flat = _flat_share(small)
-    return [_decide(*of_crop, None, unit) for of_crop in zip(rules, flat, _see(small), strict=True)]
+    return [_decide(*of_crop, None, False, unit) for of_crop in zip(rules, flat, _see(small), strict=True)]
 
 
 def check_pictures(pictures: Sequence[MeasuredPicture], crops: Sequence[Crop], spec: CropSpec) -> list[CellCheck]:
@@ -115,7 +121,7 @@ def check_pictures(pictures: Sequence[MeasuredPicture], crops: Sequence[Crop], s
             rule = "unclear"
         elif rule is None and spec.unit == "cell" and unit_by_shape(width, height, spec) == "field":
             rule = _field_or_else(whole)
-        checks.append(_decide(rule, flat, seen, whole, spec.unit))
+        checks.append(_decide(rule, flat, seen, whole, picture.found_cell is not None, spec.unit))
     return checks
 
 
@@ -130,10 +136,10 @@ def _field_or_else(whole: np.ndarray | None) -> CellKind:
 
 
 def _decide(
-    rule: CellKind | None, flat: float, seen: np.ndarray | None, whole: np.ndarray | None, unit: str
+    rule: CellKind | None, flat: float, seen: np.ndarray | None, whole: np.ndarray | None, found: bool, unit: str
 ) -> CellCheck:
     """The answer from the ``rule`` that holds (None: none does), how ``flat`` the crop is, and what the network sees in
-    the crop and the whole.
+    the crop and the whole; ``found``: whether a nucleus was found by its stain.
     """
     wanted: CellKind = "field" if unit == "field" else "cell"
     if rule:
@@ -154,10 +160,15 @@ def _decide(
     if flat > _MAX_FLAT and score < _MIN_CELL_IF_FLAT:
         others = [kind for kind in KINDS[1:] if kind != "unclear"]
         return CellCheck(max(others, key=of_crop.__getitem__), score, unit)
-    several = of_crop["several_cells"]
-    if score >= _MIN_CELL or (several < _MAX_SEVERAL and score + several >= _MIN_ONE_OR_SEVERAL):
-        return CellCheck("cell", score, unit)
-    return CellCheck(max(KINDS[1:], key=of_crop.__getitem__), score, unit)
+    several, blurred = of_crop["several_cells"], of_crop["unclear"]
+    other = max(KINDS[1:], key=of_crop.__getitem__)
+    is_cell = (
+        score >= _MIN_CELL
+        or (several < _MAX_SEVERAL and score + several >= _MIN_ONE_OR_SEVERAL)
+        or (blurred < _MAX_BLURRED and score >= _MIN_CELL_IF_BLURRED and score + blurred >= _MIN_ONE_OR_SEVERAL)
+        or (found and score >= _MIN_CELL_IF_FOUND and other in _STAIN_TELLS)
+    )
+    return CellCheck("cell" if is_cell else other, score, unit)
 
 
 def _by_rules(crops: np.ndarray) -> list[CellKind | None]:

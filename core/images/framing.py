@@ -102,6 +102,11 @@ class MeasuredPicture:
         """`red_cells.circle_coverage` of its pixels; None where it is too small."""
         return red_cells.circle_coverage(self.pixels)
 
+    @property
+    def found_cell(self) -> WhiteCell | None:
+        """The cell found when one was looked for last; None where none was, or it was not looked for."""
+        return self._cell[1] if self._cell else None
+
     def cell(self, red_cell: float | None) -> WhiteCell | None:
         """`find_white_cell`, kept until another ``red_cell`` is asked about."""
         if self._cell is None or self._cell[0] != red_cell:
