@@ -21,6 +21,7 @@ from core.storage import cached_file, write_json
 UNKNOWN_FROM = 0.3  # share of pictures that don't look like home from which a batch is another laboratory's
 MIN_PICTURES = 5  # with fewer every one of them must look foreign
 PROBABILITY_FLOOR = 1e-4  # no class is impossible elsewhere
+MIN_OF_MIXTURE = 0.1  # share of a batch of two stains from which either side is one
 MIN_FOR_DISPLACEMENT = 10  # cells: fewer don't tell what all of them share
 
 
@@ -105,7 +106,8 @@ class Laboratory:
     ``known``: whether its microscope and stain are the model's own (or those of the profile that answers), None where
     nothing can tell: the run has no detector, or there is no cell. ``score``: share of the pictures that don't look
     like these, 0 to 1. ``embedding_shift`` (K,), ``statistics_shift`` (F,): what all cells share, None where nothing is
-    taken off; ``inflation``: how many times wider than at home cells lie around it.
+    taken off; ``inflation``: how many times wider than at home cells lie around it. ``two_stains``: the cells plainly
+    have two; ``is_mixed``: some of them are home's, so that each cell counts as what it looks like.
     """
 
     known: bool | None = None
@@ -114,6 +116,8 @@ class Laboratory:
     embedding_shift: np.ndarray | None = None
     statistics_shift: np.ndarray | None = None
     inflation: float = 1.0
+    two_stains: bool = False
+    is_mixed: bool = False
 
     @property
     def is_foreign(self) -> bool:
@@ -122,19 +126,30 @@ class Laboratory:
 
 
 def judge_laboratory(
-    detector: OODDetector | None, embeddings: np.ndarray | None, statistics: np.ndarray | None, is_cell: np.ndarray
+    detector: OODDetector | None,
+    embeddings: np.ndarray | None,
+    statistics: np.ndarray | None,
+    is_cell: np.ndarray,
+    two_stains: bool = False,
 ) -> Laboratory:
     """The laboratory of a batch: ``embeddings`` (N, K), ``statistics`` (N, F) as `image_statistics` gives them;
-    ``is_cell`` bool (N,): the others have no say.
+    ``is_cell`` bool (N,): the others have no say; ``two_stains``: whether they plainly have two
+    (`core.images.stains`).
     """
     if detector is None or not is_cell.any():
-        return Laboratory(pictures=int(is_cell.sum()))
+        return Laboratory(pictures=int(is_cell.sum()), two_stains=two_stains)
+    whole = embeddings, statistics
     embeddings = embeddings[is_cell] if embeddings is not None else None
     statistics = statistics[is_cell] if statistics is not None else None
     scores = detector.ood_score_of(embeddings, statistics)
     share, count = float((scores >= 1).mean()), len(scores)
+    if two_stains and MIN_OF_MIXTURE <= share <= 1 - MIN_OF_MIXTURE:
+        foreign = is_cell.copy()
+        foreign[is_cell] = scores >= 1
+        apart = judge_laboratory(detector, *whole, foreign)
+        return replace(apart, score=share, pictures=count, two_stains=True, is_mixed=True)
     if share < (UNKNOWN_FROM if count >= MIN_PICTURES else 1.0):
-        return Laboratory(True, share, count)
+        return Laboratory(True, share, count, two_stains=two_stains)
     if count < MIN_FOR_DISPLACEMENT:
         return Laboratory(False, share, count)
     embedding_shift = (
@@ -147,7 +162,7 @@ def judge_laboratory(
         if statistics is not None and detector.statistics_gaussians
         else None
     )
-    laboratory = Laboratory(False, share, count, embedding_shift, statistics_shift)
+    laboratory = Laboratory(False, share, count, embedding_shift, statistics_shift, two_stains=two_stains)
     around = float(np.median(ood_scores(detector, embeddings, statistics, laboratory)))
     return replace(laboratory, inflation=max(1.0, around / detector.usual_score))
 
@@ -185,11 +200,16 @@ def laboratory_note(
         return f"This model can't tell whether these {unit}s come from a microscope and stain like its own."
     if laboratory.known:
         return ""
+    stains = " They have two stains: use pictures of one at a time." if laboratory.two_stains else ""
     count = laboratory.pictures
-    one = count == 1
-    these = "This picture comes" if one else f"These {count:,} pictures come"
+    these = "This picture comes" if count == 1 else f"These {count:,} pictures come"
     own = f"that of {taught}" if taught else "the model's"
-    text = f"{these} from another microscope or stain than {own}."
+    text = f"{these} from another microscope or stain than {own}.{stains}"
+    if laboratory.is_mixed:
+        text = (
+            f"About {round(laboratory.score * count):,} of these {count:,} pictures come from another microscope or "
+            f"stain than {own}; they were taken apart from the others."
+        )
     if calibration and not taught:
         low, high = calibration.lowest_accuracy, calibration.highest_accuracy
         text += f" Elsewhere such {unit}s were named rightly in {100 * low:.0f} to {100 * high:.0f} %"

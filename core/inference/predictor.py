@@ -35,6 +35,7 @@ from core.images.framing import (
     shape_warning,
     spread_evenly,
 )
+from core.images.stains import stain_groups
 from core.inference import engine
 from core.inference.alarm import AbnormalCellAlarm, Alarm, InvalidAlarm, alarm_of
 from core.inference.laboratory import (
@@ -393,20 +394,24 @@ class Predictor:
             except DecodeError:  # its pixels are broken, and it knows that from now on
                 continue
 
-    def laboratory(self, evidence: Evidence) -> Laboratory:
+    def laboratory(self, evidence: Evidence, two_stains: bool = False) -> Laboratory:
         """What crops of one batch, in the order of their names, say together of where they come from.
 
-        At most `MAX_SAMPLED` of them, evenly spread, are looked at: so many tell as much as all.
+        At most `MAX_SAMPLED` of them, evenly spread, are looked at: so many tell as much as all. ``two_stains``:
+        whether they plainly have two, which the evidence doesn't tell.
         """
         sample = evidence.rows(spread_evenly(range(len(evidence)), MAX_SAMPLED))
-        return judge_laboratory(self.detector, sample.embeddings, sample.statistics, sample.is_cell)
+        return judge_laboratory(self.detector, sample.embeddings, sample.statistics, sample.is_cell, two_stains)
 
     def laboratory_of(self, predictions: Iterable[Prediction]) -> Laboratory:
         """`laboratory` of the pictures behind ``predictions``, in whatever order they come."""
         ordered = sorted(predictions, key=lambda prediction: natural_key(prediction.name))
         if not ordered:
             return Laboratory()
-        found = self.laboratory(Evidence.join([p.evidence for p in spread_evenly(ordered, MAX_SAMPLED)]))
+        sample = spread_evenly(ordered, MAX_SAMPLED)
+        cells = [p.crop.pixels for p in sample if p.is_cell]
+        two_stains = self.spec.unit == "cell" and bool(cells) and stain_groups(np.stack(cells)) is not None
+        found = self.laboratory(Evidence.join([p.evidence for p in sample]), two_stains)
         return replace(found, pictures=sum(prediction.is_cell for prediction in ordered))
 
     def sample_laboratory(
@@ -460,10 +465,10 @@ class Predictor:
         if not there:
             return list(predictions)
         laboratory = laboratory or self.laboratory_of(there)
-        probabilities, verdicts, threshold = self.decide(Evidence.join([p.evidence for p in there]), laboratory)
+        probabilities, verdicts, thresholds = self.decide(Evidence.join([p.evidence for p in there]), laboratory)
         renewed = iter(
-            replace(prediction, probabilities=row, verdict=verdict, threshold=threshold)
-            for prediction, row, verdict in zip(there, probabilities, verdicts, strict=True)
+            replace(prediction, probabilities=row, verdict=verdict, threshold=float(threshold))
+            for prediction, row, verdict, threshold in zip(there, probabilities, verdicts, thresholds, strict=True)
         )
         return [next(renewed) if isinstance(p, Prediction) else p for p in predictions]
 
@@ -510,7 +515,7 @@ class Predictor:
             np.array([window.cell_missing for window in windows]),
             batch,
         )
-        probabilities, verdicts, threshold = self.decide(output.evidence, laboratory)
+        probabilities, verdicts, thresholds = self.decide(output.evidence, laboratory)
         for row, (picture, window, crop) in enumerate(cut):
             height, width = picture.shape
             warning = shape_warning(width, height, self.spec)
@@ -520,7 +525,7 @@ class Predictor:
                 window,
                 probabilities[row],
                 verdicts[row],
-                threshold,
+                float(thresholds[row]),
                 float(output.milliseconds[row]),
                 output.evidence.rows([row]),
                 (*picture.notes, warning.rstrip(".")) if warning else picture.notes,
@@ -569,10 +574,23 @@ class Predictor:
             )
         return BatchOutput(np.concatenate(logits), np.concatenate(times), Evidence.join(parts), self)
 
-    def decide(self, evidence: Evidence, laboratory: Laboratory) -> tuple[np.ndarray, list[Verdict], float]:
+    def decide(self, evidence: Evidence, laboratory: Laboratory) -> tuple[np.ndarray, list[Verdict], np.ndarray]:
         """What may be said of crops that all come from ``laboratory``: their probabilities float64 (N, C) as they hold
-        there, a verdict each, and the top probability from which an answer is sure there.
+        there, a verdict each, and the top probability float64 (N,) from which each answer is sure.
+
+        Of a mixture each counts as home's or another's by what it looks like.
         """
+        if laboratory.is_mixed and self.detector:
+            foreign = self.detector.ood_score_of(evidence.embeddings, evidence.statistics) >= 1
+            probabilities, thresholds = np.empty_like(evidence.probabilities), np.empty(len(evidence))
+            mixed: list[Verdict] = [Verdict("unsure", ())] * len(evidence)
+            for side in (True, False):
+                rows = np.flatnonzero(foreign == side)
+                place = replace(laboratory, known=not side, is_mixed=False)
+                probabilities[rows], verdicts, thresholds[rows] = self.decide(evidence.rows(rows), place)
+                for row, verdict in zip(rows, verdicts, strict=True):
+                    mixed[row] = verdict
+            return probabilities, mixed, thresholds
         set_thresholds, threshold = self.thresholds_at(laboratory)
         calibration = self._calibration_at(laboratory)
         probabilities = calibration.probabilities(evidence.probabilities) if calibration else evidence.probabilities
@@ -599,7 +617,7 @@ class Predictor:
             classes = tuple(int(k) for k in order[i] if told[i, k])
             kind: VerdictKind = "sure" if len(classes) == 1 else "unsure"
             verdicts.append(Verdict(kind, classes, alarm, float(odd[i]), self._unusual(evidence, i, odd[i]), check))
-        return probabilities, verdicts, threshold
+        return probabilities, verdicts, np.full(len(evidence), threshold)
 
     def thresholds_at(self, laboratory: Laboratory) -> tuple[np.ndarray, float]:
         """At ``laboratory``: from which probability on a class belongs into the prediction set, float (C,), and from

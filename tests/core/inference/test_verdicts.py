@@ -11,6 +11,7 @@ from PIL import Image
 from core.cli import main
 from core.images.framing import MAX_SAMPLED, CropWindow
 from core.inference import alarm
+from core.inference import predictor as predictor_module
 from core.inference.laboratory import PROBABILITY_FLOOR, ExternalCalibration, InvalidCalibration, Laboratory
 from core.inference.predictor import CAUTION_FROM, NEVER_SURE, Predictor
 from core.inference.serialise import Answered, to_csv, to_json
@@ -258,3 +259,32 @@ def test_a_stream_says_what_a_list_says(make_run, pictures, known):
         for one, other in zip(at_once, of_stream, strict=True):
             assert one.verdict == other.verdict
             np.testing.assert_array_equal(one.probabilities, other.probabilities)
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+def test_home_and_another_laboratory_in_one_drop_are_taken_apart(make_run, monkeypatch):
+    run = make_run()
+    write_detector(run)
+    write_calibration(run)
+    predictor = Predictor(run)
+    monkeypatch.setattr(predictor_module, "stain_groups", lambda crops: object())
+    own, other = list(home_pictures(30)), list(foreign_pictures(20))
+    alone = predictor.predict(own)
+    together = predictor.predict([*own, *other])
+    laboratory = predictor.laboratory_of(together)
+    assert laboratory.is_mixed
+    assert "About 20 of these 50 pictures come from another microscope" in predictor.laboratory_note(laboratory)
+    assert [p.verdict.kind for p in together[:30]] == [p.verdict.kind for p in alone]
+    np.testing.assert_array_equal(together[0].probabilities, alone[0].probabilities)
+    assert {p.threshold for p in together[30:]} == {predictor.thresholds_at(Laboratory(False))[1]}
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+def test_two_stains_of_other_laboratories_are_said(make_run, monkeypatch):
+    run = make_run()
+    write_detector(run)
+    monkeypatch.setattr(predictor_module, "stain_groups", lambda crops: object())
+    predictor = Predictor(run)
+    laboratory = predictor.laboratory_of(predictor.predict(foreign_pictures(20)))
+    assert not laboratory.is_mixed
+    assert "They have two stains" in predictor.laboratory_note(laboratory)
