@@ -20,7 +20,7 @@ from core.images.crop import CropMode
 from core.images.decode import DecodeError, decode
 from core.images.framing import BatchScale, CropWindow, MeasuredPicture, measure_batch, unit_by_shape
 from core.inference.laboratory import Laboratory
-from core.inference.predictor import Prediction, Predictor
+from core.inference.predictor import Prediction, Predictor, VerdictKind
 from core.progress import Progress, time_left
 
 FIRST = 48  # pictures that are placed while others are unread, at the scale that these show by themselves
@@ -133,9 +133,14 @@ class Result:
         return not self.lead.is_cell or len({r.predicted for r in self.predictions}) == 1
 
     @property
+    def kind(self) -> VerdictKind:
+        """What the leading model says; never 'sure' where any of the models raises the alarm."""
+        return "unsure" if self.lead.sure and self.is_urgent else self.lead.verdict.kind
+
+    @property
     def to_check(self) -> bool:
-        """True where the leading model is not sure, the models disagree, or no white cell was found."""
-        return not self.lead.sure or not self.agree or self.no_cell_found
+        """True where it is not sure, the models disagree, or no white cell was found."""
+        return self.kind != "sure" or not self.agree or self.no_cell_found
 
     @property
     def no_cell_found(self) -> bool:
@@ -145,7 +150,7 @@ class Result:
     @property
     def is_urgent(self) -> bool:
         """Whether the alarm for abnormal cells is raised by any of the models."""
-        return any(prediction.verdict.alarm.raised for prediction in self.predictions)
+        return self.lead.is_cell and any(prediction.verdict.alarm.raised for prediction in self.predictions)
 
 
 @dataclass

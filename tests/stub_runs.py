@@ -147,7 +147,7 @@ def write_detector(run):
     fit_detector(embeddings[half], labels[half], embeddings[~half]).save(run.ood_path)
 
 
-def write_calibration(run, temperature=2.0, confidence_threshold=0.9, set_threshold=0.2):
+def write_calibration(run, temperature=1.25, confidence_threshold=0.9, set_threshold=0.2):
     """Say what answers of ``run`` are worth at other laboratories."""
     ExternalCalibration(
         ("a", "b"), (1.0,) * len(run.codes), temperature, confidence_threshold, set_threshold, 0.72, 0.84

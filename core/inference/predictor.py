@@ -104,6 +104,11 @@ class Verdict:
         """Whether the cell does not look like its like."""
         return self.is_cell and self.ood_score >= 1
 
+    @property
+    def is_near_alarm(self) -> bool:
+        """Whether the alarm is not raised, but so near to it that no answer is sure."""
+        return self.is_cell and not self.alarm.raised and (self.alarm.score or 0) >= CAUTION_FROM
+
 
 @dataclass(frozen=True)
 class Evidence:

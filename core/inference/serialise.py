@@ -152,6 +152,8 @@ def remarks(prediction: Prediction, spec: DatasetSpec) -> list[str]:
     said = []
     if verdict.alarm.raised:
         said.append("may be abnormal (a blast or another immature cell): look yourself")
+    if verdict.is_near_alarm:
+        said.append("a little like an abnormal cell")
     if prediction.cell_missing:
         said.append("no white cell found: look yourself")
     if verdict.kind == "unsure":

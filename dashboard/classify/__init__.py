@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.datasets import DatasetSpec, get_dataset
+from core.inference.laboratory import Laboratory
 from core.inference.predictor import Predictor
 from core.inference.scope import on_trusted_split
 from core.runs import Run, preferred_run
@@ -46,9 +47,14 @@ class ClassifyContext:
     results: tuple[Result, ...]
 
     @cached_property
+    def laboratories(self) -> tuple[Laboratory, ...]:
+        """Where each of the predictors takes the uploads to come from."""
+        return tuple(self.session.laboratory(predictor) for predictor in self.predictors)
+
+    @cached_property
     def groups(self) -> list[tuple[GroupKey, list[Result]]]:
         """The results as `grouped` has them."""
-        return grouped(self.results)
+        return grouped(self.results, by_class=self.laboratories[0].is_foreign)
 
     @cached_property
     def order(self) -> list[str]:
@@ -61,17 +67,22 @@ class ClassifyContext:
         return next(result for result in self.results if result.cell.id == st.session_state[CHOSEN])
 
 
-def grouped(results: Sequence[Result]) -> list[tuple[GroupKey, list[Result]]]:
-    """First 'alarm' (may be abnormal) and 'check', the least sure at the top, then classes by index, 'not_a_cell'."""
-    ranked = sorted(results, key=lambda r: (r.agree, not r.no_cell_found, not r.lead.verdict.is_odd, r.lead.confidence))
+def grouped(results: Sequence[Result], by_class: bool = False) -> list[tuple[GroupKey, list[Result]]]:
+    """First 'alarm' (may be abnormal) and 'check', the least sure at the top, then classes by index, 'not_a_cell'.
+
+    ``by_class``: those to check stand first in their class instead, as where most of another laboratory's would be.
+    """
+    ranked = sorted(
+        results,
+        key=lambda r: (not r.to_check, r.agree, not r.no_cell_found, not r.lead.verdict.is_odd, r.lead.confidence),
+    )
     cells = [r for r in ranked if r.lead.is_cell]
-    urgent = [r for r in cells if r.is_urgent]
-    groups: list[tuple[GroupKey, list[Result]]] = [
-        ("alarm", sorted(urgent, key=lambda r: -(r.lead.verdict.alarm.score or 0))),
-        ("check", [r for r in cells if r.to_check and not r.is_urgent]),
-    ]
+    urgent = sorted((r for r in cells if r.is_urgent), key=lambda r: -(r.lead.verdict.alarm.score or 0))
+    cells = [r for r in cells if not r.is_urgent]
+    check = [] if by_class else [r for r in cells if r.to_check]
+    groups: list[tuple[GroupKey, list[Result]]] = [("alarm", urgent), ("check", check)]
     for label in sorted({r.lead.predicted for r in cells}):
-        groups.append((label, [r for r in cells if r.lead.predicted == label and not r.to_check and not r.is_urgent]))
+        groups.append((label, [r for r in cells if r.lead.predicted == label and (by_class or not r.to_check)]))
     groups.append(("not_a_cell", [r for r in ranked if not r.lead.is_cell]))
     return [(group, of_group) for group, of_group in groups if of_group]
 

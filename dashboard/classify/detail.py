@@ -99,7 +99,7 @@ def render(context: ClassifyContext) -> None:
 
 def _verdict(result: Result, spec: DatasetSpec) -> None:
     lead = result.lead
-    badges = _BADGES[lead.verdict.kind]
+    badges = _BADGES[result.kind]
     if not result.agree:
         badges += " :orange-badge[models disagree]"
     if result.no_cell_found:
@@ -119,6 +119,8 @@ def _verdict(result: Result, spec: DatasetSpec) -> None:
             "This may be an abnormal cell: a blast or another immature cell that no class stands for. Look yourself.",
             icon=":material/notification_important:",
         )
+    elif lead.verdict.is_near_alarm:
+        st.markdown("It is a little like an abnormal cell, so it is not called sure.")
     if lead.verdict.kind == "unsure":
         given = {k: markdown_text(percent(lead.probabilities[k])) for k in lead.prediction_set}
         some = [f"**{spec.class_names[k]}** ({probability})" for k, probability in given.items()]

@@ -169,7 +169,9 @@ def render(context: ClassifyContext) -> None:
         else:
             code = spec.codes[group]
             heading, colour = f"{code}  {spec.class_names[group]}: {len(cells)}", colours[code]
-        tiles = [_gallery_tile(a, spec, caption=isinstance(group, str)) for a in cells]
+            if doubtful := sum(a.to_check for a in cells):
+                heading += ", all to check" if doubtful == len(cells) else f", first {doubtful} to check"
+        tiles = [_gallery_tile(a, spec) for a in cells]
         figure_groups.append(GalleryGroup(heading, colour, tiles))
     figure = gallery_figure(figure_groups, st.session_state[CHOSEN], dark)
     with st.container(height=min(620, int(figure.layout.height) + 34), border=False):
@@ -196,21 +198,21 @@ def _why_to_check(cells: Sequence[Result]) -> str:
     """What the ``cells`` of the group to check have: 'unsure', 'unsure or no white cell found'."""
     reasons = {
         "odd": any(a.lead.verdict.is_odd for a in cells),
-        "unsure": any(a.lead.verdict.kind == "unsure" for a in cells),
+        "unsure": any(a.kind == "unsure" for a in cells),
         "models disagree": any(not a.agree for a in cells),
         "no white cell found": any(a.no_cell_found for a in cells),
     }
     return " or ".join(reason for reason, applies in reasons.items() if applies)
 
 
-def _gallery_tile(result: Result, spec: DatasetSpec, caption: bool) -> GalleryTile:
+def _gallery_tile(result: Result, spec: DatasetSpec) -> GalleryTile:
     lead, name = result.lead, result.cell.name
     label, probability = lead.predicted, percent(lead.confidence)
     name = html.escape(name if len(name) <= 40 else name[:37] + "...", quote=False)
     if not lead.is_cell:
         return GalleryTile(result.cell.id, crop_tile(result), f"{name}<br>{lead.verdict.check.sentence}", "")
     short_answer = f"{spec.codes[label]} {probability}"
-    hover = f"{name}<br>{spec.class_names[label]}, {probability}" + ("" if lead.sure else ", unsure")
+    hover = f"{name}<br>{spec.class_names[label]}, {probability}" + ("" if result.kind == "sure" else ", unsure")
     if result.is_urgent:
         hover += "<br>may be abnormal: look yourself"
     if lead.verdict.is_odd:
@@ -219,7 +221,7 @@ def _gallery_tile(result: Result, spec: DatasetSpec, caption: bool) -> GalleryTi
         hover += "<br>the models disagree"
     if result.no_cell_found:
         hover += "<br>no white cell found: look yourself"
-    return GalleryTile(result.cell.id, crop_tile(result), hover, short_answer if caption else "")
+    return GalleryTile(result.cell.id, crop_tile(result), hover, short_answer if result.to_check else "")
 
 
 def _clicked() -> None:

@@ -15,7 +15,7 @@ from core.formatting import capitalized, counted, percent
 from core.images.decode import DecodeError
 from core.images.framing import BatchScale
 from core.inference.laboratory import Laboratory
-from core.inference.predictor import CONFIDENT_PRECISION, Predictor
+from core.inference.predictor import CONFIDENT_PRECISION, NEVER_SURE, Predictor
 from core.inference.serialise import Answered, to_csv, to_json
 from dashboard import cache
 from dashboard.classify import ClassifyContext, forget_choice, lab_link
@@ -72,31 +72,40 @@ def _summary_line(context: ClassifyContext) -> None:
         line += f", no white cell found in {missing}"
     if not_a_cell:
         line += f"; {counted(not_a_cell, 'picture')} {'shows' if not_a_cell == 1 else 'show'} no {unit}"
-    st.subheader(line, anchor=False, width="stretch", help=_what_verdicts_mean(lead, unit))
+    st.subheader(line, anchor=False, width="stretch", help=_what_verdicts_mean(lead, context.laboratories[0], unit))
 
 
 def _count_kind(results: Sequence[Result], kind: str) -> int:
-    return sum(a.lead.verdict.kind == kind for a in results)
+    return sum(a.kind == kind for a in results)
 
 
-def _what_verdicts_mean(predictor: Predictor, unit: str) -> str:
-    run = predictor.run
-    if predictor.name:
+def _what_verdicts_mean(predictor: Predictor, laboratory: Laboratory, unit: str) -> str:
+    run, (_, threshold) = predictor.run, predictor.thresholds_at(laboratory)
+    if threshold == NEVER_SURE:
+        text = f"Sure: none here, because nobody measured what the answers for such {unit}s are worth."
+    elif laboratory.is_foreign:
         text = (
-            f"Sure: as taught by {predictor.name}, the first class gets at least {percent(predictor.threshold)}. All "
+            f"Sure: {run.title} gives its first class at least {percent(threshold)}. The percentages are those that "
+            "hold at laboratories that no training saw."
+        )
+    elif predictor.name:
+        text = (
+            f"Sure: as taught by {predictor.name}, the first class gets at least {percent(threshold)}. All "
             f"this holds for {unit}s of that laboratory; other stains and microscopes can mislead it."
         )
-        return f"{text} {_ALARM_TEXT}" if predictor.has_alarm else f"{text} {_NO_ALARM_TEXT}"
-    calibrated = f"calibrated on validation {unit}s" if "temperature" in run.metrics else "not calibrated"
-    text = (
-        f"Sure: {run.title} gives its first class at least {percent(predictor.threshold)}. At or above that, its "
-        f"answers on validation {unit}s were right in {CONFIDENT_PRECISION:.1%} of cases. The percentages are "
-        f"{calibrated}"
-    )
-    if (ece := run.metrics["test"].get("ece")) is not None:
-        text += f"; on test {unit}s they were off by {100 * ece:.1f} points on average"
-    text += f". All this holds for {unit}s like those; other stains and microscopes can mislead the model."
-    return f"{text} {_ALARM_TEXT}" if predictor.has_alarm else f"{text} {_NO_ALARM_TEXT}"
+    else:
+        calibrated = f"calibrated on validation {unit}s" if "temperature" in run.metrics else "not calibrated"
+        text = (
+            f"Sure: {run.title} gives its first class at least {percent(threshold)}. At or above that, its "
+            f"answers on validation {unit}s were right in {CONFIDENT_PRECISION:.1%} of cases. The percentages are "
+            f"{calibrated}"
+        )
+        if (ece := run.metrics["test"].get("ece")) is not None:
+            text += f"; on test {unit}s they were off by {100 * ece:.1f} points on average"
+        text += f". All this holds for {unit}s like those; other stains and microscopes can mislead the model."
+    if not predictor.detects_ood:
+        text += f" It can't tell {unit}s of another laboratory, or odd ones, from those that it knows."
+    return f"{text} {_ALARM_TEXT if predictor.has_alarm else _NO_ALARM_TEXT}"
 
 
 _ALARM_TEXT = (
@@ -162,10 +171,10 @@ def _answers_table(context: ClassifyContext) -> pd.DataFrame:
             "File": a.cell.name,
             "Class": f"{spec.codes[label]}  {spec.class_names[label]}" if is_cell else "",
             "Probability": min(100 * a.lead.confidence, 99.4) if is_cell else None,  # shown as 99 %: never 100 %
-            "Verdict": a.lead.verdict.word,
+            "Verdict": a.kind.replace("_", " "),
         }
         if any_unsure:
-            unsure = a.lead.verdict.kind == "unsure"
+            unsure = len(a.lead.verdict.classes) > 1
             row["One of"] = ", ".join(spec.codes[k] for k in a.lead.verdict.classes) if unsure else ""
         if remarked:
             row["Look yourself"] = _why_look(a)
@@ -191,9 +200,8 @@ def _why_look(result: Result) -> str:
 def _downloads(context: ClassifyContext) -> None:
     """Results to keep, made when the button is pressed."""
     failures, predictors = list(context.session.failures.values()), context.predictors
-    laboratories = [context.session.laboratory(predictor) for predictor in predictors]
     csv = partial(as_csv, context.results, failures, predictors)
-    nested = partial(as_json, context.results, failures, predictors, laboratories)
+    nested = partial(as_json, context.results, failures, predictors, context.laboratories)
     with st.container(horizontal=True, width="content", gap="small"):
         for kind, make, mime in (("CSV", csv, "text/csv"), ("JSON", nested, "application/json")):
             st.download_button(
@@ -237,8 +245,7 @@ def _other_domain_line(session: UploadSession, spec: DatasetSpec) -> None:
 
 def _other_laboratory_line(context: ClassifyContext) -> None:
     """Say once where the uploads come from another laboratory than the leading model's, with the way to teach it."""
-    lead = context.predictors[0]
-    laboratory = context.session.laboratory(lead)
+    lead, laboratory = context.predictors[0], context.laboratories[0]
     if not laboratory.is_foreign:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):

@@ -181,7 +181,8 @@ class _MapTile:
         of = {"grad-cam": "Grad-CAM", "covering": "Covering"}[kind]
         who = self.explanation.full_title
         self.place.image(picture, width="stretch", alt=f"{of} of {who} for {self.name}")
-        lines = [f"{who}: {self.code}, {self.given}", method]
+        none = "" if self.explanation.prediction.is_cell else f"not a {self.context.spec.unit}, asked about "
+        lines = [f"{who}: {none}{self.code}, {self.given}", method]
         with self.box:
             keep_button("Download map (PNG)", picture, lines, kind, self.explanation, self.context.cell, self.code)
 
@@ -200,10 +201,8 @@ def map_tile(explanation: Explanation, context: ExplainContext) -> Callable[[], 
             explain.has_occlusion_map(explanation) if occlusion else explain.has_grad_cam(explanation, drawing.earlier)
         ):
             place.image(enlarge(explanation.crop.pixels, SIDE), width="stretch", alt=context.cell.name)
-        code = context.spec.codes[prediction.predicted]
-        answer = f"{code}, {unbroken(percent(prediction.confidence))}, {prediction.verdict.word}"
         st.markdown(
-            f"**{explanation.full_title}**: {answer if prediction.is_cell else prediction.verdict.word}",
+            f"**{explanation.full_title}**: {_answer(explanation, context)}",
             help=". ".join(remarks(prediction, context.spec)) or None,
         )
         tile = _MapTile(explanation, context, box, place, line=st.empty())
@@ -215,6 +214,16 @@ def map_tile(explanation: Explanation, context: ExplainContext) -> Callable[[], 
             tile.line.warning(str(error), icon=":material/warning:")
 
     return draw
+
+
+def _answer(explanation: Explanation, context: ExplainContext) -> str:
+    """'BA, 97 %, sure', with what must be looked at; what a picture shows that is no cell."""
+    prediction = explanation.prediction
+    verdict = prediction.verdict
+    if not verdict.is_cell:
+        return f"not a {context.spec.unit}. {verdict.check.sentence}"
+    code, given = context.spec.codes[prediction.predicted], unbroken(percent(prediction.confidence))
+    return f"{code}, {given}, {verdict.word}{', may be abnormal' if verdict.alarm.raised else ''}"
 
 
 def _draw_grad_cam(tile: _MapTile, drawing: Drawing) -> None:

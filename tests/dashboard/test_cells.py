@@ -4,18 +4,20 @@ import csv
 import io
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from core.datasets import get_dataset
-from core.inference.predictor import Predictor
+from core.images.cell_check import CellCheck
+from core.inference.predictor import Predictor, Verdict
 from dashboard.classify import grouped
 from dashboard.classify.gallery import TILE, crop_tile
 from dashboard.classify.results import as_csv, as_json
 from dashboard.session import BATCH, UploadFraming, UploadSession
-from tests.stub_runs import make_run
+from tests.stub_runs import make_run, write_alarm
 
 SPEC = get_dataset("bloodmnist")
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (130, 128, 126)
@@ -161,6 +163,35 @@ def test_the_wall_begins_with_what_to_check_and_goes_on_by_class(run):
         (0, ["1.png", "4.png"]),
         (1, ["3.png"]),
         (2, ["0.png"]),
+    ]
+
+
+def test_by_class_the_doubtful_stand_first_in_their_class(run):
+    tray = filled(BLUE, RED, (255, 228, 228), GREEN, RED)
+    finish(tray, [run])
+    groups = grouped(tray.results([run]), by_class=True)
+    assert [(number, [a.cell.name for a in cells]) for number, cells in groups] == [
+        (0, ["2.png", "1.png", "4.png"]),
+        (1, ["3.png"]),
+        (2, ["0.png"]),
+    ]
+
+
+def test_any_models_alarm_comes_first_and_what_is_no_cell_last(run, make_run):
+    second = make_run("careful-64-000000")
+    write_alarm(second)
+    tray = filled(GREEN, RED, BLUE)
+    runs = [run, Predictor(second)]
+    finish(tray, runs)
+    results = tray.results(runs)
+    assert results[2].lead.sure
+    assert (results[2].is_urgent, results[2].kind, results[2].to_check) == (True, "unsure", True)
+    blank = replace(results[0].lead, verdict=Verdict("not_a_cell", (), check=CellCheck("blank", 0.0)))
+    groups = grouped([replace(results[0], predictions=(blank, blank)), *results[1:3]])
+    assert [(number, [a.cell.name for a in cells]) for number, cells in groups] == [
+        ("alarm", ["2.png"]),
+        (0, ["1.png"]),
+        ("not_a_cell", ["0.png"]),
     ]
 
 

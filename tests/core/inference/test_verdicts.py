@@ -14,7 +14,7 @@ from core.inference import alarm
 from core.inference import predictor as predictor_module
 from core.inference.laboratory import PROBABILITY_FLOOR, ExternalCalibration, InvalidCalibration, Laboratory
 from core.inference.predictor import CAUTION_FROM, NEVER_SURE, Predictor
-from core.inference.serialise import Answered, to_csv, to_json
+from core.inference.serialise import Answered, remarks, to_csv, to_json
 from tests.stub_runs import NUCLEUS, foreign_pictures, home_pictures, write_alarm, write_calibration, write_detector
 
 BLANK = np.full((64, 64, 3), 240, np.uint8)
@@ -114,9 +114,11 @@ def test_no_profile_silences_the_alarm(make_run):
 def test_a_score_near_the_limit_is_unsure_and_raises_nothing(make_run):
     run = make_run()
     write_alarm(run)
-    (near,) = Predictor(run).predict([reddish(0.482)])
+    predictor = Predictor(run)
+    (near,) = predictor.predict([reddish(0.482)])
     assert CAUTION_FROM < near.verdict.alarm.score < alarm.RAISED_FROM
-    assert (near.verdict.kind, near.verdict.alarm.raised) == ("unsure", False)
+    assert (near.verdict.kind, near.verdict.alarm.raised, near.verdict.is_near_alarm) == ("unsure", False, True)
+    assert remarks(near, predictor.spec)[0] == "a little like an abnormal cell"
 
 
 @pytest.mark.usefixtures("any_picture_is_a_cell")
@@ -161,11 +163,11 @@ def test_another_laboratory_is_told_and_nothing_is_sure_that_nobody_measured(mak
 def test_at_another_laboratory_probabilities_are_those_that_hold_there(make_run):
     run = make_run()
     write_detector(run)
-    write_calibration(run, temperature=2.0, confidence_threshold=0.9)
+    write_calibration(run, temperature=1.25, confidence_threshold=0.9)
     predictor, pictures = Predictor(run), foreign_pictures(20)
     predictions, laboratory = answer(predictor, pictures)
     raw = predictor.predict_crops(pictures).probabilities
-    tempered = np.sqrt(raw + PROBABILITY_FLOOR)
+    tempered = (raw + PROBABILITY_FLOOR) ** 0.8
     tempered /= tempered.sum(1, keepdims=True)
     np.testing.assert_allclose([p.probabilities for p in predictions], tempered)
     assert {p.threshold for p in predictions} == {0.9}
