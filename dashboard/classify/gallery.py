@@ -170,7 +170,8 @@ def render(context: ClassifyContext) -> None:
             code = spec.codes[group]
             heading, colour = f"{code}  {spec.class_names[group]}: {len(cells)}", colours[code]
             if doubtful := sum(a.to_check for a in cells):
-                heading += ", all to check" if doubtful == len(cells) else f", first {doubtful} to check"
+                every = "to check" if len(cells) == 1 else "all to check"
+                heading += f", {every}" if doubtful == len(cells) else f", the first {doubtful} to check"
         tiles = [_gallery_tile(a, spec) for a in cells]
         figure_groups.append(GalleryGroup(heading, colour, tiles))
     figure = gallery_figure(figure_groups, st.session_state[CHOSEN], dark)

@@ -23,6 +23,7 @@ from dashboard.pickers import short_names, switch_to
 from dashboard.session import Result, UploadedCell, UploadSession, failed_files, session_of, stats_line
 
 _KINDS = ("sure", "unsure", "not_a_cell")
+_NO_SMEAR = ("blank", "noise", "photograph")
 
 
 def render(context: ClassifyContext) -> None:
@@ -35,7 +36,7 @@ def render(context: ClassifyContext) -> None:
     if news := stats_line(session.stats):
         st.caption(news)
     _framing_line(session, context.predictors[0], spec)
-    _other_domain_line(session, spec)
+    _other_domain_line(context)
     _other_laboratory_line(context)
 
 
@@ -215,9 +216,14 @@ def _downloads(context: ClassifyContext) -> None:
             )
 
 
-def _other_domain_line(session: UploadSession, spec: DatasetSpec) -> None:
-    """Say gently which uploads are shaped like another domain's, and offer to look at them with a model of it."""
-    others = session.of_other_domain(spec)
+def _other_domain_line(context: ClassifyContext) -> None:
+    """Say gently which uploads are shaped like another domain's, and offer to look at them with a model of it.
+
+    What plainly shows no smear is no other domain's either.
+    """
+    session, spec = context.session, context.spec
+    no_smear = {r.cell.id for r in context.results if r.lead.verdict.check.kind in _NO_SMEAR}
+    others = [cell for cell in session.of_other_domain(spec) if cell.id not in no_smear]
     if not others:
         return
     other = "field" if spec.unit == "cell" else "cell"

@@ -13,6 +13,7 @@ from PIL import Image
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+from core.images.cell_check import CellCheck
 from core.inference.predictor import Predictor
 from dashboard.classify.results import as_csv, as_json
 from tests.pages.driving import PAGES, TIMEOUT, drop, opened, png, texts
@@ -268,6 +269,21 @@ def test_another_laboratory_is_told_in_one_line(page, run):
     found = json.loads(downloaded(page, as_json, [run]))
     assert found["laboratory"]["known"] is False
     assert found["models"][0]["laboratory"] == found["laboratory"]
+
+
+def test_only_what_may_be_a_field_is_offered_to_the_models_of_fields(page, monkeypatch):
+    wide = png(GREEN, width=1024, height=768)
+    drop(page, ("field.png", wide))
+    assert "1 picture (1024 x 768 px) is shaped like a whole microscope field" in texts(page)
+    button(page, "Clear all").click().run()
+    monkeypatch.setattr(
+        "core.inference.predictor.check_pictures",
+        lambda pictures, _crops, spec: [CellCheck("photograph", 0.0, spec.unit) for _ in pictures],
+    )
+    drop(page, ("page.png", wide))
+    assert heading(page) == "0 cells: 0 sure, 0 unsure; 1 picture shows no cell"
+    assert page.subheader[1].value.startswith("Not a cell")
+    assert "microscope field" not in texts(page)
 
 
 def test_a_broken_alarm_is_told_and_the_cells_are_answered(page, run):
