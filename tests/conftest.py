@@ -14,9 +14,8 @@ def any_picture_is_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
         return [CellCheck("cell", 1.0, unit) for _ in pictures]
 
     monkeypatch.setattr("core.inference.predictor.check_crops", check)
-    monkeypatch.setattr(
-        "core.inference.predictor.check_pictures", lambda pictures, _crops, spec: check(pictures, spec.unit)
-    )
+    for module in ("core.inference.predictor", "core.adaptation.head"):
+        monkeypatch.setattr(f"{module}.check_pictures", lambda pictures, _crops, spec: check(pictures, spec.unit))
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,12 @@ from scipy.optimize import minimize
 
 from core.datasets import get_dataset
 from core.errors import HemaLensError
-from core.images.framing import Picture, crop_batch
+from core.images.cell_check import CellCheck, check_pictures
+from core.images.crop import Crop
+from core.images.framing import Picture, as_picture, crop_batch
 from core.images.red_cells import Scale
 from core.inference.engine import encode, encoder_networks
-from core.inference.scope import on_trusted_split, training_data
+from core.inference.scope import on_trusted_split, spec_for, training_data
 from core.progress import Report, silent
 from core.runs import Run, RunNotFound, list_runs
 from core.storage import cached_file, save_tensors
@@ -189,6 +191,14 @@ def encode_pictures(
         batch.missing,
         tuple(f.box for f in batch.crops),
     )
+
+
+def cell_checks(run: Run, pictures: Sequence[Picture], cells: LabCells) -> list[CellCheck]:
+    """What each of ``pictures`` shows, which `encode_pictures` made into ``cells``: who teaches a laboratory shows it
+    cells.
+    """
+    crops = [Crop(pixels, box, "") for pixels, box in zip(cells.crops, cells.boxes or (), strict=True)]
+    return check_pictures([as_picture(picture) for picture in pictures], crops, spec_for(run))
 
 
 EXEMPLARS_PER_CLASS = 40

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from core.adaptation import profile as profiles
 from core.adaptation.active import ActiveLearner
-from core.adaptation.head import LabCells, base_run, encode_pictures, exemplars_of, make_exemplars
+from core.adaptation.head import LabCells, base_run, cell_checks, encode_pictures, exemplars_of, make_exemplars
 from core.adaptation.profile import LabProfile, make_profile
 from core.adaptation.simulation import Simulation, simulate, summarize_estimates, summarize_simulations
 from core.datasets import get_dataset
@@ -86,6 +87,7 @@ def fit(options: argparse.Namespace) -> int:
         pictures = read_folder_pictures(options.folder, spec, options.labels, options.mapping, bar)
     with TerminalBar(options.name) as bar:
         cells = encode_pictures(run, pictures.pixels, pictures.slides, options.side, bar)
+    pictures, cells, left_out = _cells_only(run, pictures, cells)
     labelled = np.flatnonzero(pictures.labels != UNLABELLED)
     limited = options.budget is not None or options.per_class is not None
     if limited and options.budget != 0 and not len(labelled):
@@ -125,17 +127,35 @@ def fit(options: argparse.Namespace) -> int:
         profile = make_profile(options.name, run, learner)
     path = profiles.save_profile(profile)
     if options.json:
-        print(json.dumps(_facts(options, run, pictures, cells, profile, trials), indent=1))
+        print(json.dumps(_facts(options, run, pictures, left_out, cells, profile, trials), indent=1))
     else:
         _tell(run, pictures, cells, profile, trials)
+        for file, sentence in left_out.items():
+            print(f"  left out: {file}: {sentence}")
         print(f"kept in {path}. {RESEARCH_LINE}")
     return 0
+
+
+def _cells_only(run: Run, pictures: LabPictures, cells: LabCells) -> tuple[LabPictures, LabCells, dict[str, str]]:
+    """What shows a cell, or was given a class by a person; and by file what the others show. Raises `HemaLensError`
+    where nothing is left.
+    """
+    checks = cell_checks(run, pictures.pixels, cells)
+    kept = np.flatnonzero([check.is_cell for check in checks] | (pictures.labels != UNLABELLED))
+    left_out = {pictures.files[i]: checks[i].sentence for i in np.setdiff1d(np.arange(len(checks)), kept)}
+    if not len(kept):
+        raise HemaLensError(f"No picture shows a single cell: {next(iter(left_out.values()))} Cut the cells out first.")
+    slides = tuple(pictures.slides[i] for i in kept) if pictures.slides else None
+    files, pixels = tuple(pictures.files[i] for i in kept), tuple(pictures.pixels[i] for i in kept)
+    some = replace(pictures, pixels=pixels, files=files, labels=pictures.labels[kept], slides=slides)
+    return some, cells.subset(kept), left_out
 
 
 def _facts(
     options: argparse.Namespace,
     run: Run,
     pictures: LabPictures,
+    left_out: dict[str, str],
     cells: LabCells,
     profile: LabProfile,
     trials: list[Simulation],
@@ -148,6 +168,7 @@ def _facts(
         "codes": list(run.codes),
         "cells": len(cells),
         "unreadable": pictures.unreadable,
+        "not_a_cell": left_out,
         "no_cell_found": [pictures.files[i] for i in cells.missing],
         "side": profile.side,
         "framing": cells.scale.note,

@@ -14,14 +14,11 @@ from threadpoolctl import threadpool_limits  # one thread: matrices are small he
 from core.adaptation import head
 from core.adaptation.active import ActiveLearner
 from core.adaptation.estimate import AccuracyEstimate
-from core.adaptation.head import LabCells, encode_pictures
+from core.adaptation.head import LabCells, cell_checks, encode_pictures
 from core.adaptation.profile import LabProfile, ProfileError, make_profile, profile_path, save_profile
 from core.datasets import DatasetSpec, DatasetUnavailable
 from core.datasets.tables import map_labels, read_rows
-from core.images.cell_check import check_pictures
-from core.images.crop import Crop
 from core.images.framing import MeasuredPicture, cut_box
-from core.inference.scope import spec_for
 from core.progress import Report, silent
 from core.runs import Run
 from dashboard.session import UploadSession
@@ -145,8 +142,7 @@ class Laboratory:
         names = [short(self.session.cells[i].name) for i in ids]
         slides = [self.slides.get(name, name) for name in names] if self.slides else None
         cells = encode_pictures(run, pictures, slides, self.side, report)
-        crops = [Crop(pixels, box, "") for pixels, box in zip(cells.crops, cells.boxes or (), strict=True)]
-        checks = check_pictures(pictures, crops, spec_for(run))
+        checks = cell_checks(run, pictures, cells)
         self.no_cells = {
             picture.name: check.sentence for picture, check in zip(pictures, checks, strict=True) if not check.is_cell
         }

@@ -78,6 +78,7 @@ def test_options_under_their_former_names(capsys, folder):
     assert (found["population"], found["query_strategy"]) == ("natural", "random")
 
 
+@pytest.mark.usefixtures("any_picture_is_a_cell")
 def test_all_labels_of_a_table_are_used_without_a_budget(capsys, table):
     pictures, labels = table
     status, out, _ = run(capsys, "fit", "ward", pictures, "--labels", labels)
@@ -96,6 +97,20 @@ def test_active_questions_and_so_many_of_each_class(capsys, folder):
         assert json.loads(out)["after"]["accuracy"]["mean"] > 0.95
 
 
+def test_what_shows_no_cell_is_left_out_and_named(capsys, table):
+    """A person's label says that a picture shows one; what nobody labelled must look like it."""
+    pictures, labels = table
+    status, out, _ = run(capsys, "fit", "ward", pictures, "--labels", labels, "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert (found["cells"], len(found["not_a_cell"])) == (20, 20)
+    assert "no cell" in next(iter(found["not_a_cell"].values()))
+    status, _, err = run(capsys, "fit", "ward", pictures, "--budget", 0)
+    assert status == 1
+    assert "No picture shows a single cell" in err
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
 def test_without_labels_it_only_adapts(capsys, table):
     pictures, _ = table
     status, out, _ = run(capsys, "fit", "ward", pictures, "--budget", 0)

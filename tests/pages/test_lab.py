@@ -38,7 +38,7 @@ def cells_by_colour(monkeypatch):
     def check(pictures, crops, spec):
         return [CellCheck("cell" if picture.pixels[-1, -1].any() else "field", 1.0) for picture in pictures]
 
-    monkeypatch.setattr("dashboard.lab.check_pictures", check)
+    monkeypatch.setattr("core.adaptation.head.check_pictures", check)
 
 
 @pytest.fixture
