@@ -290,6 +290,8 @@ def scale_line(scale_of_batch: BatchScale | None, session: UploadSession) -> str
     if scale_of_batch is None:
         return "Your pictures: the scale is being measured."
     scale, red_cells = scale_of_batch.scale, scale_of_batch.red_cells
+    if scale_of_batch.groups:
+        return f"Your pictures: {scale.note[0].lower()}{scale.note[1:]}"
     if scale.source == "given":
         whose = "as you set it" if session.side else "as your laboratory has it"
         return f"Your pictures: squares of {scale.side} px were cut round each cell, {whose}."
