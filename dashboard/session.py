@@ -395,7 +395,7 @@ class UploadSession:
         come from the model's own.
         """
         answered = self._predictions[predictor.key]
-        by_id = {}
+        by_id: dict[str, Prediction] = {}
         for are_samples in (False, True):
             part = [cell for cell in cells if (cell.truth is not None) == are_samples]
             laboratory = Laboratory() if are_samples else self.laboratory(predictor)

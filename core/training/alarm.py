@@ -136,10 +136,11 @@ def _field_cells(run: Run) -> Cells:
     benign = data.spec.codes.index(BENIGN)
     for part, splits in _PARTS.items():
         for abnormal in (True, False):
-            fields = [data[s].images[i] for s in splits for i in np.flatnonzero((data[s].labels != benign) == abnormal)]
+            wanted = [(s, int(i)) for s in splits for i in np.flatnonzero((data[s].labels != benign) == abnormal)]
             crops: list[list[np.ndarray]] = [[] for _ in _SCALES]
-            for number in np.random.default_rng(0).permutation(len(fields)):
-                field = np.asarray(Image.fromarray(fields[number]).resize(_FIELD_SHAPE[::-1]))
+            for number in np.random.default_rng(0).permutation(len(wanted)):
+                split, row = wanted[number]
+                field = np.asarray(Image.fromarray(data[split].images[row]).resize(_FIELD_SHAPE[::-1]))
                 for x, y in _nuclei(field):
                     for of_scale, scale in zip(crops, _SCALES, strict=True):
                         of_scale.append(_square(field, scale * _FIELD_SIDE, run.size, home, (x, y)))
@@ -258,9 +259,8 @@ def fit_perceptrons(sources: Sequence[Source], seed: int = 0) -> FittedAlarm:
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-        first, last = network[0], network[3]
-        arrays = [first.weight.T, first.bias, last.weight.T, last.bias]
-        layers.append(tuple(a.detach().numpy().astype(np.float16).astype(np.float32) for a in arrays))
+        parameters = [p.detach().numpy().astype(np.float16).astype(np.float32) for p in network.parameters()]
+        layers.append((parameters[0].T, parameters[1], parameters[2].T, parameters[3]))
     return FittedAlarm(centre.astype(np.float32), spread.astype(np.float32), tuple(layers))
 
 
@@ -326,7 +326,8 @@ def alarm_figures(
 
 def alarm_graph(alarm: FittedAlarm) -> bytes:
     """The ONNX graph of ``alarm``: ``embedding`` float32 (n, K) to ``score`` float32 (n,), weights as float16."""
-    constants, nodes = {}, []
+    constants: dict[str, np.ndarray] = {}
+    nodes = []
 
     def constant(name: str, values: np.ndarray | float, kind: type = np.float32) -> str:
         constants[name] = np.asarray(values, kind)

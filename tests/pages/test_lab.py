@@ -32,7 +32,7 @@ def batch(count=30):
 
 
 @pytest.fixture(autouse=True)
-def cells_by_colour(monkeypatch):
+def cells_by_colour(monkeypatch, any_picture_is_a_cell):
     """Coloured squares stand for cells, but black ones are fields."""
 
     def check(pictures, crops, spec):

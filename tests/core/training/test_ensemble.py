@@ -126,7 +126,8 @@ def test_it_answers_with_the_mean_probability_of_members_and_views(data, members
 
 def test_its_folder_says_what_it_is_and_nothing_is_stored_twice(data, members):
     run = combine(members[:2], tta_views=8)
-    assert {p.name for p in run.path.iterdir()} == {"config.json", "metrics.json", "predictions.npz", "card.md"}
+    files = {"config.json", "metrics.json", "predictions.npz", "card.md", "ood.safetensors"}
+    assert {p.name for p in run.path.iterdir()} == files
     assert run.title == "Ensemble of 2, 8 views, 28 px"
     assert run.model_bytes == sum(m.model_bytes for m in members[:2]) > 0
     assert run.metrics["parameters"] == 200
