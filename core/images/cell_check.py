@@ -196,6 +196,16 @@ def _see(crops: np.ndarray) -> np.ndarray | list[None]:
     return network.run([OUTPUT], {INPUT: crops})[0]
 
 
+def missing_network() -> str:
+    """What is wrong where the network can't look, so that the rules answer alone, and what to do; '' where it can."""
+    if _network() is not None:
+        return ""
+    return (
+        f"{NETWORK_PATH.name} is missing or can't be read, so pictures that show no cell are hardly noticed. Restore "
+        "HemaLens's folder 'pretrained'"
+    )
+
+
 def _network() -> ort.InferenceSession | None:
     try:
         return _open(NETWORK_PATH)

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from core.formatting import counted
 from core.images.crop import MAX_TIGHT_SIDE, NEARLY_SQUARE, CropSpec, parent_factor
 from core.images.nucleus import WhiteCell, optical_density, reduce, stained_parts
 
@@ -220,9 +221,9 @@ def measured_scale(
         side = float(np.sqrt(side * nuclei)) if nuclei and aided else side
         nuclei_text = " but stand out little, and nuclei have a size too" if aided else ""
         note = (
-            f"Red cells are {red_cell_size.diameter:.0f} px across here (measured in {red_cell_size.pictures} "
-            f"pictures){nuclei_text}, so {side:.0f} px were cut out round each white cell: the scale that the models "
-            "know."
+            f"Red cells are {red_cell_size.diameter:.0f} px across here (measured in "
+            f"{counted(red_cell_size.pictures, 'picture')}){nuclei_text}, so {side:.0f} px were "
+            "cut out round each white cell: the scale that the models know."
         )
         return Scale(round(side), "red cells", note, aided)
     note = (

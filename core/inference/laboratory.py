@@ -212,7 +212,12 @@ def laboratory_note(
         )
     if calibration and not taught:
         low, high = calibration.lowest_accuracy, calibration.highest_accuracy
-        text += f" Elsewhere such {unit}s were named rightly in {100 * low:.0f} to {100 * high:.0f} %"
+        text += (
+            f" Elsewhere such {unit}s, mixed as in an adult's blood, were named rightly in {100 * low:.0f} to "
+            f"{100 * high:.0f} %; teach it with 25 answers."
+        )
+    elif taught:
+        text += " No answer is sure: teach the laboratory that they come from, or choose the model without a profile."
     else:
-        text += " How often such pictures are named rightly nobody measured, so no answer is sure"
-    return text + "; teach it with 25 answers."
+        text += " How often they are named rightly nobody measured, so no answer is sure; teach it with 25 answers."
+    return text

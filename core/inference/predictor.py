@@ -21,7 +21,7 @@ import numpy as np
 
 from core.datasets.base import DatasetSpec, ImageRows
 from core.formatting import natural_key
-from core.images.cell_check import CellCheck, check_crops, check_pictures
+from core.images.cell_check import CellCheck, check_crops, check_pictures, missing_network
 from core.images.crop import Crop
 from core.images.decode import DecodeError
 from core.images.framing import (
@@ -339,6 +339,8 @@ class Predictor:
             alarm = self._fitting_alarm()
         except InvalidAlarm as error:
             problems.append(f"{error}. Until then no answer is sure.")
+        if problem := missing_network():
+            problems.append(f"{problem}. Until then no answer is sure.")
         is_blind = bool(problems)
         try:
             calibration = None if self.head else external_calibration_of(self.run)

@@ -133,7 +133,9 @@ def _results(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Pr
                 "ood_score": verdict.ood_score,
                 "unusual": list(verdict.unusual),
                 "models_agree": picture.models_agree,
-                "probabilities": dict(zip(spec.codes, prediction.probabilities.tolist(), strict=True)),
+                "probabilities": dict(zip(spec.codes, prediction.probabilities.tolist(), strict=True))
+                if prediction.is_cell
+                else {},
                 "milliseconds": prediction.milliseconds,
                 "crop": {
                     "box": list(prediction.crop.box),

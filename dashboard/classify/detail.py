@@ -105,7 +105,7 @@ def _verdict(result: Result, spec: DatasetSpec) -> None:
     if result.no_cell_found:
         badges += " :orange-badge[no white cell found: look yourself]"
     if not lead.is_cell:
-        st.subheader(f"Not a {spec.unit} {badges}", anchor=False)
+        st.subheader(f"Not a {spec.unit}", anchor=False)
         st.markdown(f"{lead.verdict.check.sentence} It is in no count and no share.")
         return
     if lead.verdict.is_odd:
@@ -156,12 +156,13 @@ def _pictures(result: Result, predictors: Sequence[Predictor]) -> None:
 def _probability_section(result: Result, predictors: Sequence[Predictor], spec: DatasetSpec, dark: bool) -> None:
     colours, short = class_colours(spec.codes, dark), short_names([p.run for p in predictors])
     times = []
+    if not result.lead.is_cell:  # then there is no class to draw
+        return
     for number, (predictor, prediction) in enumerate(zip(predictors, result.predictions, strict=True)):
-        title = "Likeliest classes" + ("" if prediction.is_cell else f", if it were a {spec.unit}")
+        title = "Likeliest classes"
         if len(predictors) > 1:
-            verdict = prediction.verdict.word
-            named = f"{spec.class_names[prediction.predicted]}, " if prediction.is_cell else ""
-            title = f"{short[predictor.run.name]}: {named}{verdict}"
+            named = spec.class_names[prediction.predicted]
+            title = f"{short[predictor.run.name]}: {named}, {prediction.verdict.word}"
         figure = probability_bars(
             prediction.probabilities,
             spec.codes,

@@ -174,7 +174,7 @@ def test_at_another_laboratory_probabilities_are_those_that_hold_there(make_run)
     for prediction in predictions:
         assert not prediction.sure or (prediction.confidence >= 0.9 and not prediction.verdict.is_odd)
     assert True in {p.sure for p in predictions}
-    assert "Elsewhere such cells were named rightly in 72 to 84 %" in predictor.laboratory_note(laboratory)
+    assert "were named rightly in 72 to 84 %" in predictor.laboratory_note(laboratory)
 
 
 @pytest.mark.usefixtures("any_picture_is_a_cell")
@@ -290,3 +290,15 @@ def test_two_stains_of_other_laboratories_are_said(make_run, monkeypatch):
     laboratory = predictor.laboratory_of(predictor.predict(foreign_pictures(20)))
     assert not laboratory.is_mixed
     assert "They have two stains" in predictor.laboratory_note(laboratory)
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
+def test_where_the_check_for_cells_is_gone_it_is_said_and_nothing_is_sure(make_run, tmp_path, monkeypatch):
+    run, picture = make_run(), reddish(0.6)
+    assert Predictor(run).predict([picture])[0].sure
+    for broken in (tmp_path / "none.onnx", tmp_path / "broken.onnx"):
+        (tmp_path / "broken.onnx").write_bytes(b"no graph")
+        monkeypatch.setattr("core.images.cell_check.NETWORK_PATH", broken)
+        predictor = Predictor(run)
+        assert "hardly noticed" in predictor.problems[0]
+        assert not predictor.predict([picture])[0].sure
