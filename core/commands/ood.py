@@ -9,9 +9,9 @@ from core.runs import find_run
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "ood",
-        help="let a network tell strange pictures from the cells that it knows",
+        help="let a run tell other laboratories and odd cells from the cells that it knows",
         description=__doc__,
-        epilog="New networks get theirs when they are trained. The cells that the run was trained on must be here.",
+        epilog="New runs get theirs when they are made. The cells that the run was trained on must be here.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="names, their beginnings, or folders of stored runs")
     parser.set_defaults(handler=handle)

@@ -274,7 +274,7 @@ def _groups_note(parts: Sequence[Sequence[MeasuredPicture]], scales: Sequence[Ba
 
 
 def _fields_note(number: int) -> str:
-    verb = "is a whole field" if number == 1 else "are whole fields"
+    verb = "is shaped like a whole field" if number == 1 else "are shaped like whole fields"
     return f"{counted(number, 'picture')} among them {verb}: not looked for cells, cut these out one a picture."
 
 

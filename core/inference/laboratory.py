@@ -151,7 +151,7 @@ def judge_laboratory(
     if share < (UNKNOWN_FROM if count >= MIN_PICTURES else 1.0):
         return Laboratory(True, share, count, two_stains=two_stains)
     if count < MIN_FOR_DISPLACEMENT:
-        return Laboratory(False, share, count)
+        return Laboratory(False, share, count, two_stains=two_stains)
     embedding_shift = (
         detector.embedding_gaussians.displacement(embeddings)
         if embeddings is not None and detector.embedding_gaussians

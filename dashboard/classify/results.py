@@ -50,9 +50,12 @@ def as_json(
     failures: Sequence[DecodeError],
     predictors: Sequence[Predictor],
     laboratories: Sequence[Laboratory],
+    scale: BatchScale | None = None,
 ) -> bytes:
-    """The same, nested, with where the uploads come from in the eyes of each of ``predictors``."""
-    document = to_json(_answered(results, failures), predictors, laboratories)
+    """The same, nested, with where the uploads come from in the eyes of each of ``predictors``, and the ``scale`` at
+    which they were cut.
+    """
+    document = to_json(_answered(results, failures), predictors, laboratories, scale)
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
@@ -202,7 +205,9 @@ def _downloads(context: ClassifyContext) -> None:
     """Results to keep, made when the button is pressed."""
     failures, predictors = list(context.session.failures.values()), context.predictors
     csv = partial(as_csv, context.results, failures, predictors)
-    nested = partial(as_json, context.results, failures, predictors, context.laboratories)
+    session = context.session
+    scale = session.batch_scale(predictors[0]) if session.default_mode == "search" else None
+    nested = partial(as_json, context.results, failures, predictors, context.laboratories, scale)
     with st.container(horizontal=True, width="content", gap="small"):
         for kind, make, mime in (("CSV", csv, "text/csv"), ("JSON", nested, "application/json")):
             st.download_button(
@@ -234,8 +239,8 @@ def _other_domain_line(context: ClassifyContext) -> None:
     these = f"1 picture ({shape}) is" if one else f"{len(others)} pictures ({shape}) are"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.info(
-            f"{these} shaped like {like}, and the models of {spec.title} know {spec.unit}s only: don't rely on what "
-            f"they say of {'it' if one else 'them'}.",
+            f"{these} shaped like {like}, and the models of {spec.title} know {spec.unit}s only: "
+            + ("cut the cells out, one a picture." if other == "field" else "don't rely on what they say."),
             icon=":material/crop_free:",
             width="stretch",
         )

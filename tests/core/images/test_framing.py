@@ -262,6 +262,6 @@ def test_whole_fields_among_crops_are_said_and_left_alone():
     crops = taken([smear(n, 60) for n in range(8)], "crop")
     field = framing.MeasuredPicture(np.ascontiguousarray(smear(1, 60, (300, 300), side=640)[:480]), "field")
     batch = framing.measure_batch([*crops, field], SPEC)
-    assert "1 picture among them is a whole field" in batch.note
+    assert "1 picture among them is shaped like a whole field" in batch.note
     assert batch.window(field) == framing.CropWindow()
     assert batch.window(crops[0]) == framing.measure_batch(crops, SPEC).window(crops[0])
