@@ -146,8 +146,9 @@ def fit_external_calibration(
     """What the answers of ``run`` are worth elsewhere, fitted on ``laboratories``, and by name of each of them what the
     others tell of it: ``accuracy``, ``sure`` (share), ``right_when_sure``, ``error`` (expected calibration error).
 
-    Cells weigh as their class is common in an adult's blood, and all laboratories weigh alike. Raises `HemaLensError` for
-    a run of other classes than a differential's, `DatasetUnavailable` for a laboratory whose classes it doesn't know.
+    Cells weigh as their class is common in an adult's blood, and all laboratories weigh alike.
+    Raises `HemaLensError` for a run of other classes than a differential's, `DatasetUnavailable` for a laboratory whose
+    classes it doesn't know.
     """
     if not set(run.codes) <= set(ADULT_BLOOD):
         raise HemaLensError(
