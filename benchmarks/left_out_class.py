@@ -29,7 +29,14 @@ from core.datasets.base import ImageRows, content_hash
 from core.evaluation.left_out import Area, LeftOutClass, LeftOutStudy, write_left_out
 from core.evaluation.metrics import auroc, auroc_interval
 from core.inference import engine
-from core.inference.ood import ClassGaussians, OODDetector, detector_of, fit_class_gaussians, image_statistics
+from core.inference.ood import (
+    OODDetector,
+    detector_of,
+    energy,
+    image_statistics,
+    make_detector,
+    relative_distances,
+)
 from core.paths import shipped_runs_root
 from core.probabilities import softmax, wilson_interval
 from core.progress import Report, TerminalBar, silent
@@ -40,7 +47,6 @@ from core.training.loop import fit_network
 from core.training.optim import choose_device, device_name
 
 FOLDER = RESULTS / "left_out_class"
-TRAIN_CELLS, SHRINKAGE = 2000, 0.01  # for the relative distance
 
 
 def without_class(data: LoadedDataset, code: str) -> LoadedDataset:
@@ -79,7 +85,10 @@ def train_without(
     name = config.run_name(known.provenance.content_hash) + ("-half" if half else "")
     path = folder / known.spec.name / name
     if (path / CONFIG).exists():
-        return Run(path)
+        run = Run(path)
+        if not (detector := detector_of(run)) or not detector.unknown_class:  # of a former version
+            make_detector(run, known)
+        return run
     device = choose_device(config.device)
     checkpoint = folder / "checkpoints" / f"{name}.safetensors"
     network, state = fit_network(config, halved(known) if half else known, device, checkpoint, report)
@@ -91,113 +100,74 @@ def train_without(
 
 
 @dataclass(frozen=True)
-class RelativeDistance:
-    """How much further from the nearest class than from all cells together: squared Mahalanobis distances, by the
-    spread within the classes and by that of all (Ren et al. 2021, arXiv:2106.09022). What makes any cell unusual, known
-    or not, is thus taken off.
-    """
-
-    classes: ClassGaussians
-    everything: ClassGaussians
-
-    @classmethod
-    def fit(cls, vectors: np.ndarray, labels: np.ndarray) -> "RelativeDistance":
-        """From ``vectors`` (M, K) of known cells with ``labels`` int (M,)."""
-        return cls(
-            fit_class_gaussians(vectors, labels, SHRINKAGE),
-            fit_class_gaussians(vectors, np.zeros_like(labels), SHRINKAGE),
-        )
-
-    def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        return self.classes.squared_distances(vectors).min(1) - self.everything.squared_distances(vectors)[:, 0]
-
-
-@dataclass(frozen=True)
 class Reading:
-    """What ``run`` reads of N cells: ``logits`` (N, C), ``vectors`` (N, K'), the mean of the last feature map, its
-    deviation and an earlier map's texture, and the cells' image ``statistics`` (N, F), None where nobody asks.
-    """
+    """What ``detector`` goes by of N cells: ``logits`` (N, C), ``embeddings`` (N, K) and ``statistics`` (N, F)."""
 
     detector: OODDetector
     logits: np.ndarray
-    vectors: np.ndarray
-    statistics: np.ndarray | None = None
+    embeddings: np.ndarray
+    statistics: np.ndarray
 
     @classmethod
-    def of(cls, run: Run, crops: np.ndarray | ImageRows, statistics: np.ndarray | None = None) -> "Reading":
+    def of(cls, run: Run, crops: np.ndarray | ImageRows, statistics: np.ndarray) -> "Reading":
         """Of ``crops`` uint8 (N, S, S, 3)."""
         detector = detector_of(run)
-        logits, vectors = engine.logits_and_embeddings(run, np.asarray(crops[:]), with_deviation=True)
+        logits, embeddings = engine.logits_and_embeddings(run, np.asarray(crops[:]))
         assert detector is not None  # a network of ours has both
-        assert vectors is not None
-        return cls(detector, logits, vectors, statistics)
+        assert embeddings is not None
+        return cls(detector, logits, embeddings, statistics)
 
     @property
-    def embeddings(self) -> np.ndarray:
-        """The mean of the last feature map alone, which the detector goes by."""
-        return self.vectors[:, : len(self.detector.embedding_gaussians.origin)]
-
-    @property
-    def energy(self) -> np.ndarray:
-        """The negative log of the sum of exponential logits."""
-        return -np.logaddexp.reduce(self.logits, axis=1)
+    def scores(self) -> np.ndarray:
+        """What the detector says at home."""
+        return self.detector.ood_score_of(self.embeddings, self.statistics, energy(self.logits))
 
 
-# By title: what a person reads of the score, and the score float (N,) of cells, higher for odder ones, by the distance
-# that was fitted on train cells and by what is read of val cells, all of known classes.
-Score = Callable[[Reading, RelativeDistance, Reading], np.ndarray]
-SCORES: dict[str, tuple[str, Score]] = {
+# By title: what a person reads of the score, and the score float (N,) of cells, higher for odder ones.
+SCORES: dict[str, tuple[str, Callable[[Reading], np.ndarray]]] = {
     "OOD detector": (
-        "the detector that every network ships with, class Gaussians on the embedding and on image statistics",
-        lambda cells, _, __: cells.detector.ood_score_of(cells.embeddings, cells.statistics),
+        "the detector that every network ships with: relative distance, energy and half the distance, each in units of "
+        "its spread on val, a sum chosen on such figures",
+        lambda cells: cells.scores,
     ),
-    "embedding alone": (
-        "its distance on the embedding",
-        lambda cells, _, __: cells.detector.embedding_gaussians.squared_distances(cells.embeddings).min(1),
+    "distance": (
+        "to the nearest class, by Gaussians on the embedding and on image statistics",
+        lambda cells: cells.detector.ood_score_of(cells.embeddings, cells.statistics),
     ),
     "image statistics alone": (
-        "its distance on image statistics, which know no network",
-        lambda cells, _, __: cells.detector.statistics_gaussians["all"].squared_distances(cells.statistics).min(1),
+        "their part of it, which knows no network",
+        lambda cells: cells.detector.statistics_gaussians["all"].squared_distances(cells.statistics).min(1),
     ),
-    "1 - probability": (
-        "one less the likeliest class's probability",
-        lambda cells, _, __: 1 - softmax(cells.logits).max(1),
+    "relative distance": (
+        "how much further a cell's embedding lies from the nearest class than from all cells together (Ren et al. "
+        "2021, arXiv:2106.09022)",
+        lambda cells: relative_distances(
+            cells.detector.embedding_gaussians, cells.detector.unknown_class.everything, cells.embeddings
+        ),
     ),
     "energy": (
         "the negative log of the sum of exponential logits (Liu et al. 2020, arXiv:2010.03759)",
-        lambda cells, _, __: cells.energy,
+        lambda cells: energy(cells.logits),
     ),
-    "relative distance": (
-        "how much further a cell lies from the nearest class than from all cells together, by the last feature map's "
-        "mean and deviation and an earlier one's texture (Ren et al. 2021, arXiv:2106.09022)",
-        lambda cells, distance, _: distance(cells.vectors),
-    ),
-    "relative distance + energy": (
-        "their sum, each in units of its spread on val",
-        lambda cells, distance, val: (
-            distance(cells.vectors) / distance(val.vectors).std() + cells.energy / val.energy.std()
-        ),
+    "1 - probability": (
+        "one less the likeliest class's probability",
+        lambda cells: 1 - softmax(cells.logits).max(1),
     ),
 }
 
 
-def measure_class(
-    run: Run, test: Split, known: LoadedDataset, code: str, left_out: int, statistics: np.ndarray
-) -> LeftOutClass:
+def measure_class(run: Run, test: Split, code: str, left_out: int, statistics: np.ndarray) -> LeftOutClass:
     """Cells of class ``code``, labelled ``left_out`` in ``test``, against those of the others, which ``run`` was
-    trained on: ``known``. ``statistics``: `image_statistics` of all of ``test``.
+    trained on. ``statistics``: `image_statistics` of all of ``test``.
     """
     odd = test.labels == left_out
-    train = known["train"]
-    some = np.unique(np.linspace(0, len(train) - 1, min(len(train), TRAIN_CELLS)).astype(int))
-    distance = RelativeDistance.fit(Reading.of(run, train.images[some]).vectors, train.labels[some])
-    cells, val = Reading.of(run, test.images, statistics), Reading.of(run, known["val"].images)
+    cells = Reading.of(run, test.images, statistics)
     areas = {}
     for title, (_, score) in SCORES.items():
-        scores = score(cells, distance, val)
+        scores = score(cells)
         known_scores, odd_scores = scores[~odd], scores[odd]
         areas[title] = Area(auroc(known_scores, odd_scores), *auroc_interval(known_scores, odd_scores))
-    flagged = cells.detector.ood_score_of(cells.embeddings, cells.statistics) >= 1
+    flagged = cells.scores >= 1
     known_labels = test.labels[~odd]
     right = cells.logits[~odd].argmax(1) == known_labels - (known_labels > left_out)
     return LeftOutClass(
@@ -215,13 +185,9 @@ def measure_class(
 
 def milliseconds_a_cell(run: Run, rounds: int) -> dict[str, float]:
     """Median processor time of one core, network and detector together: 'one' cell at a time, 'batch' of 64 at once."""
-    detector = detector_of(run)
-    assert detector is not None
 
     def answer(crops: np.ndarray) -> np.ndarray:
-        _, embeddings = engine.logits_and_embeddings(run, crops)
-        assert embeddings is not None
-        return detector.ood_score(embeddings, crops)
+        return Reading.of(run, crops, image_statistics(crops)).scores
 
     crops, times = pictures_for(run), {}
     for key, count, repeats in (("one", 1, rounds), ("batch", BATCH, max(3, rounds // 6))):
@@ -291,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             known = without_class(data, code)
             run = train_without(config, known, options.folder, options.half, bar)
         runs.append(run)
-        entries.append(measure_class(run, data["test"], known, code, data.spec.codes.index(code), numbers))
+        entries.append(measure_class(run, data["test"], code, data.spec.codes.index(code), numbers))
         print(row(entries[-1]), file=sys.stderr)
     study = LeftOutStudy(
         dataset=data.spec.name,

@@ -23,7 +23,7 @@ from safetensors.numpy import load_file
 
 from core import paths
 from core.errors import HemaLensError
-from core.storage import save_tensors, write_json
+from core.storage import cached_file, save_tensors, write_json
 
 CONFIG = "config.json"
 METRICS = "metrics.json"
@@ -306,6 +306,14 @@ class Run:
         return gzip.decompress(path.read_bytes()) if path.name == PACKED_ONNX else str(path)
 
     @property
+    def weights_hash(self) -> str:
+        """A hash of the network's weights, by which files made from its answers know it; '' where it has none."""
+        try:
+            return _content_hash(self.path / WEIGHTS)
+        except FileNotFoundError:
+            return ""
+
+    @property
     def card(self) -> str:
         """Its model card in Markdown, '' where it has none."""
         path = self.path / CARD
@@ -317,6 +325,11 @@ class Run:
         if self.members:
             return sum(member.model_bytes for member in dict.fromkeys(self.members))
         return sum(f.stat().st_size for f in (self.onnx_path, self.path / WEIGHTS) if f.exists())
+
+
+@cached_file(maxsize=64)
+def _content_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def list_runs(dataset: str | None = None, size: int | None = None, *, shipped_only: bool = False) -> list[Run]:

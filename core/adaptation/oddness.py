@@ -104,9 +104,8 @@ def _moved(home: OODDetector, embeddings: np.ndarray, crops: np.ndarray, labels:
             gaussians[name] = replace(moved, unit_distance=float(unit))
             if name == "all":
                 total = total + distances / unit
-    return replace(
-        home, embedding_gaussians=embedding, statistics_gaussians=gaussians, threshold=_limit(np.sqrt(total))
-    )
+    threshold = _limit(np.sqrt(total))
+    return OODDetector(embedding, gaussians, threshold, float(np.median(np.sqrt(total))) / threshold)
 
 
 def _move(

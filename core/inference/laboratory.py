@@ -168,15 +168,19 @@ def judge_laboratory(
 
 
 def ood_scores(
-    detector: OODDetector, embeddings: np.ndarray | None, statistics: np.ndarray | None, laboratory: Laboratory
+    detector: OODDetector,
+    embeddings: np.ndarray | None,
+    statistics: np.ndarray | None,
+    laboratory: Laboratory,
+    energies: np.ndarray | None = None,
 ) -> np.ndarray:
     """How odd each cell is among its like, float64 (N,): 1 or more is odd.
 
-    At home against the known cells; at another laboratory after what its cells share was taken off, 0 where too few of
-    them tell what that is.
+    At home against the known cells and, by their ``energies`` (N,), the known classes; at another laboratory after what
+    its cells share was taken off, 0 where too few of them tell what that is.
     """
     if not laboratory.is_foreign:
-        return detector.ood_score_of(embeddings, statistics)
+        return detector.ood_score_of(embeddings, statistics, energies)
     if laboratory.embedding_shift is None and laboratory.statistics_shift is None:
         there = embeddings if embeddings is not None else statistics
         return np.zeros(0 if there is None else len(there))

@@ -4,8 +4,9 @@ A crop is out of distribution when it lies far from the training cells, in what 
 plainly looks like: the squared distance to the nearest class's mean, measured by the spread within the classes
 (Mahalanobis distance: Lee et al. 2018, arXiv:1807.03888), of the embedding and of image statistics (colour, scale,
 texture), each against its usual size. A network may squash what it never met into something familiar (a blank picture
-becomes a platelet); image statistics can't, and they say in words what is unusual. The threshold keeps a share of the
-val cells, 99 % by default. All of it is one `OODDetector`, a file of less than 60 kB; it can be fitted from any arrays,
+becomes a platelet); image statistics can't, and they say in words what is unusual. A cell of a kind that was never
+taught looks like a cell all the same: `UnknownClass` tells it. The threshold keeps a share of the val cells, 99 % by
+default. All of it is one `OODDetector`, a file of less than 60 kB; it can be fitted from any arrays,
 so that a laboratory's profile can have one of its own. Runs without an embedding (trees, combinations) have the image
 statistics alone.
 """
@@ -218,9 +219,51 @@ def _gaussians(means: np.ndarray, origin: np.ndarray, scale: np.ndarray, correla
     )
 
 
+def energy(logits: np.ndarray) -> np.ndarray:
+    """The negative logarithm of the sum of exponential ``logits`` (N, C), float64 (N,): high where they speak for no
+    class (Liu et al. 2020, arXiv:2010.03759).
+    """
+    return -np.logaddexp.reduce(logits.astype(np.float64), axis=1)
+
+
+@dataclass(frozen=True)
+class UnknownClass:
+    """How much a cell looks like none of the known classes, be it that it looks like no cell at all.
+
+    Added up, each in units of its spread on val: its relative distance, how much further it lies from the nearest class
+    than from all cells together (Ren et al. 2021, arXiv:2106.09022), so that what makes any cell unusual is taken off;
+    its `energy`; and, at half its weight, its plain distance. ``everything``: one Gaussian round all cells, whatever
+    their class. The sum counts 0 at its ``median`` on val, 1 from ``threshold`` above that on.
+    """
+
+    everything: ClassGaussians
+    relative_unit: float
+    energy_unit: float
+    distance_unit: float
+    median: float = 0.0
+    threshold: float = 1.0
+
+    def score(
+        self, classes: ClassGaussians, embeddings: np.ndarray, energies: np.ndarray, distances: np.ndarray
+    ) -> np.ndarray:
+        """Float64 (N,), 1 or more is unknown: ``classes`` of ``embeddings`` (N, K), their ``energies`` and plain
+        ``distances`` (N,).
+        """
+        relative = relative_distances(classes, self.everything, embeddings) / self.relative_unit
+        total = relative + energies / self.energy_unit + 0.5 * distances / self.distance_unit
+        return (total - self.median) / self.threshold
+
+
+def relative_distances(classes: ClassGaussians, everything: ClassGaussians, embeddings: np.ndarray) -> np.ndarray:
+    """Squared distance to the nearest of ``classes`` less that to the one of ``everything``: float64 (N,)."""
+    nearest = classes.squared_distances(embeddings).min(1) * classes.unit_distance
+    return nearest - everything.squared_distances(embeddings)[:, 0] * everything.unit_distance
+
+
 IN_DISTRIBUTION_SHARE = 0.99  # share of val that is in distribution
 
-_FILE_VERSION = 3  # the second has no `usual`, the first other names
+_FILE_VERSION = 4  # the third knows no unknown classes, the second has no `usual`, the first other names
+_EVERYTHING = "everything"
 _FIRST_KEYS = {  # what the first version calls them
     "gaussians": "clouds",
     "threshold": "limit",
@@ -228,6 +271,7 @@ _FIRST_KEYS = {  # what the first version calls them
     "unit_distance": "usual",
 }
 _FIELDS = ("origin", "scale", "means", "directions", "gains")
+_UNKNOWN_CLASS_NUMBERS = ("relative_unit", "energy_unit", "distance_unit", "median", "threshold")
 # How far covariances are drawn towards independence at least, chosen on val and on spoilt copies of it: less, and
 # a home cell that was saved as a JPEG again counts as out of distribution; more, and coarse damage passes.
 _EMBEDDING_SHRINKAGE, _STATISTICS_SHRINKAGE = 0.01, 0.05
@@ -243,13 +287,17 @@ class OODDetector:
 
     ``embedding_gaussians``: where embeddings lie; ``statistics_gaussians``: all of `image_statistics` (first) and each
     of `STATISTIC_GROUPS`, {} where it was fitted without pictures; one of both is there. A picture whose distance is
-    ``threshold`` or more is out of distribution. ``usual_score``: the median score of known cells.
+    ``threshold`` or more is out of distribution. ``usual_score``: the median score of known cells. ``unknown_class``:
+    what tells cells of other kinds, None where nothing does. ``weights_hash``: of the run whose embeddings they are
+    (`core.runs.Run.weights_hash`), '' where nobody wrote it down.
     """
 
     embedding_gaussians: ClassGaussians | None
     statistics_gaussians: dict[str, ClassGaussians]
     threshold: float
     usual_score: float = 0.55
+    unknown_class: UnknownClass | None = None
+    weights_hash: str = ""
 
     def own_part(self, embeddings: np.ndarray) -> np.ndarray:
         """The first numbers of ``embeddings`` (N, K or more), those that it was fitted on: (N, K), 0 for none."""
@@ -264,8 +312,14 @@ class OODDetector:
         statistics = image_statistics(crops) if crops is not None and self.statistics_gaussians else None
         return self.ood_score_of(embeddings, statistics)
 
-    def ood_score_of(self, embeddings: np.ndarray | None, statistics: np.ndarray | None) -> np.ndarray:
-        """As `ood_score`, from what `image_statistics` gives of the crops, None without ``statistics_gaussians``."""
+    def ood_score_of(
+        self, embeddings: np.ndarray | None, statistics: np.ndarray | None, energies: np.ndarray | None = None
+    ) -> np.ndarray:
+        """As `ood_score`, from what `image_statistics` gives of the crops, None without ``statistics_gaussians``.
+
+        With their ``energies`` float (N,) cells that look like cells, but like none of the known classes, are told as
+        well. That holds at home: elsewhere the laboratory itself changes what a network gives.
+        """
         parts = []
         if self.embedding_gaussians:
             if embeddings is None:
@@ -275,13 +329,19 @@ class OODDetector:
             if statistics is None:
                 raise ValueError("this detector measures pictures too: hand their crops over")
             parts.append(self.statistics_gaussians["all"].squared_distances(statistics).min(1))
-        return np.sqrt(np.sum(parts, axis=0)) / self.threshold
+        scores = np.sqrt(np.sum(parts, axis=0)) / self.threshold
+        if not (self.unknown_class and self.embedding_gaussians) or embeddings is None or energies is None:
+            return scores
+        unknown = self.unknown_class.score(self.embedding_gaussians, embeddings, energies, scores)
+        return np.maximum(0, self.usual_score + (1 - self.usual_score) * unknown)  # on the scale of the plain distance
 
     def to_tensors(self) -> tuple[dict[str, np.ndarray], str]:
         """All that it consists of, for a file that may hold more: arrays by name, and the rest as JSON."""
         arrays: dict[str, np.ndarray] = {}
         gaussians = {}
         own = {"embedding": self.embedding_gaussians} if self.embedding_gaussians else {}
+        if self.unknown_class:
+            own[_EVERYTHING] = self.unknown_class.everything
         for name, part in {**own, **self.statistics_gaussians}.items():
             arrays |= {f"{name}.{field}": np.ascontiguousarray(getattr(part, field)) for field in _FIELDS}
             gaussians[name] = {"residual_precision": part.residual_precision, "unit_distance": part.unit_distance}
@@ -289,7 +349,10 @@ class OODDetector:
             "version": _FILE_VERSION,
             "threshold": self.threshold,
             "usual": self.usual_score,
+            "weights": self.weights_hash,
         }
+        if self.unknown_class:
+            facts["unknown_class"] = {name: getattr(self.unknown_class, name) for name in _UNKNOWN_CLASS_NUMBERS}
         return arrays, json.dumps(facts | {"gaussians": gaussians})
 
     @staticmethod
@@ -309,11 +372,17 @@ class OODDetector:
             )
             for name, numbers in facts[names["gaussians"]].items()
         }
-        embedding = gaussians.pop("embedding", None)
+        embedding, everything = gaussians.pop("embedding", None), gaussians.pop(_EVERYTHING, None)
         if embedding is None and not gaussians:
             raise ValueError("it measures nothing")
+        unknown = None
+        if everything:
+            numbers = {name: float(facts["unknown_class"][name]) for name in _UNKNOWN_CLASS_NUMBERS}
+            if not np.isfinite(list(numbers.values())).all() or numbers["threshold"] <= 0:
+                raise ValueError("what tells unknown classes has a number that is none")
+            unknown = UnknownClass(everything, **numbers)
         threshold, usual = float(facts[names["threshold"]]), float(facts.get("usual", OODDetector.usual_score))
-        return OODDetector(embedding, gaussians, threshold, usual)
+        return OODDetector(embedding, gaussians, threshold, usual, unknown, str(facts.get("weights", "")))
 
     def save(self, path: Path) -> None:
         """Write it as one safetensors file, whole or not at all."""
@@ -352,13 +421,15 @@ def fit_detector(
     crops: np.ndarray | ImageRows | None = None,
     val_crops: np.ndarray | ImageRows | None = None,
     *,
+    val_logits: np.ndarray | None = None,
     in_distribution_share: float = IN_DISTRIBUTION_SHARE,
 ) -> OODDetector:
     """The detector of known cells: ``embeddings`` (M, K), ``labels`` int (M,), ``crops`` uint8 (M, S, S, 3) as framed.
 
     Val, cells that nothing was fitted on, sets the threshold: ``in_distribution_share`` of them are in distribution.
     Without ``crops`` (of both or of none) the score rests on the embedding alone, without ``embeddings`` (of both) on
-    the pictures; one of both must be there. Classes may lack cells among ``labels``.
+    the pictures; one of both must be there. With ``val_logits`` (N, C) cells of unknown classes are told too. Classes
+    may lack cells among ``labels``.
     """
     embedding: ClassGaussians | None = None
     total: np.ndarray | float = 0.0
@@ -381,12 +452,15 @@ def fit_detector(
             )
         total = total + gaussians["all"].squared_distances(val_statistics).min(1)
     threshold = _conformal_quantile(np.sqrt(total), in_distribution_share)
-    return OODDetector(
-        embedding,
-        gaussians,
-        threshold,
-        float(np.median(np.sqrt(total))) / threshold,
-    )
+    distances, unknown = np.sqrt(total) / threshold, None
+    if embedding and embeddings is not None and val_embeddings is not None and val_logits is not None:
+        everything = fit_class_gaussians(embeddings, np.zeros(len(embeddings), int), _EMBEDDING_SHRINKAGE)
+        relative, energies = relative_distances(embedding, everything, val_embeddings), energy(val_logits)
+        unknown = UnknownClass(everything, *(max(float(v.std()), _MIN_SPREAD) for v in (relative, energies, distances)))
+        sums = unknown.score(embedding, val_embeddings, energies, distances)
+        median = float(np.median(sums))
+        unknown = replace(unknown, median=median, threshold=_conformal_quantile(sums, in_distribution_share) - median)
+    return OODDetector(embedding, gaussians, threshold, float(np.median(distances)), unknown)
 
 
 def _fit_scaled(
@@ -434,21 +508,24 @@ def make_detector(run: Run, data: LoadedDataset | None = None, report: Report = 
     train, val = _evenly_spaced(data["train"], MAX_TRAIN_CELLS), data["val"]
     total, done = len(train) + len(val), 0
 
-    def embeddings(images: np.ndarray | ImageRows) -> np.ndarray | None:
+    def look(images: np.ndarray | ImageRows) -> tuple[np.ndarray | None, np.ndarray | None]:
         nonlocal done
         if not has_embedding(run):
-            return None
-        parts = []
+            return None, None
+        logits, parts = [], []
         for rows in batches(len(images), engine.BATCH):
-            vectors = engine.logits_and_embeddings(run, images[rows])[1]
+            scores, vectors = engine.logits_and_embeddings(run, images[rows])
             if vectors is None:  # a network that has no map of features
-                return None
+                return None, None
+            logits.append(scores)
             parts.append(vectors)
             done += len(vectors)
             report(Progress(done, total, "looking at known cells", "image"))
-        return np.concatenate(parts)
+        return np.concatenate(logits), np.concatenate(parts)
 
-    detector = fit_detector(embeddings(train.images), train.labels, embeddings(val.images), train.images, val.images)
+    (_, embeddings), (val_logits, val_embeddings) = look(train.images), look(val.images)
+    detector = fit_detector(embeddings, train.labels, val_embeddings, train.images, val.images, val_logits=val_logits)
+    detector = replace(detector, weights_hash=run.weights_hash if detector.embedding_gaussians else "")
     detector.save(run.ood_path)
     return detector
 

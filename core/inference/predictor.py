@@ -51,6 +51,7 @@ from core.inference.ood import (
     InvalidDetector,
     OODDetector,
     detector_of,
+    energy,
     image_statistics,
     statistic_groups,
     unusual_groups,
@@ -116,8 +117,8 @@ class Evidence:
 
     ``probabilities`` float64 (N, C) as they hold at home; ``checks``: what each picture shows; ``cell_missing`` bool
     (N,): a white cell was looked for and none found. ``embeddings`` float32 (N, K) and
-    ``statistics`` float32 (N, F): what the run's detector asks for, ``alarm_scores`` float64 (N,): None where nothing
-    does.
+    ``statistics`` float32 (N, F), ``energies`` float64 (N,): what the run's detector asks for, ``alarm_scores`` float64
+    (N,): None where nothing does.
     """
 
     probabilities: np.ndarray
@@ -126,6 +127,7 @@ class Evidence:
     embeddings: np.ndarray | None = None
     statistics: np.ndarray | None = None
     alarm_scores: np.ndarray | None = None
+    energies: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -149,6 +151,7 @@ class Evidence:
             part(self.embeddings),
             part(self.statistics),
             part(self.alarm_scores),
+            part(self.energies),
         )
 
     @staticmethod
@@ -166,6 +169,7 @@ class Evidence:
             joined([part.embeddings for part in parts]),
             joined([part.statistics for part in parts]),
             joined([part.alarm_scores for part in parts]),
+            joined([part.energies for part in parts]),
         )
 
 
@@ -356,8 +360,11 @@ class Predictor:
         statistics, size = detector.statistics_gaussians, self._embedding_size
         known = len(statistic_groups(self.run.size))
         embedding = detector.embedding_gaussians
-        if (size and embedding and len(embedding.origin) > size) or (
-            statistics and len(statistics["all"].origin) != known
+        stranger = not self.head and detector.weights_hash not in ("", self.run.weights_hash)
+        if (
+            stranger
+            or (size and embedding and len(embedding.origin) > size)
+            or (statistics and len(statistics["all"].origin) != known)
         ):
             raise InvalidDetector(
                 f"the profile {self.name} was taught with another model than {self.run.name}. Teach it anew"
@@ -577,6 +584,7 @@ class Predictor:
                     detector.own_part(vectors) if detector and vectors is not None else None,
                     image_statistics(images) if detector and detector.statistics_gaussians else None,
                     alarm.scores(vectors) if alarm and vectors is not None else None,
+                    energy(scores) if detector and detector.unknown_class and not self.head else None,
                 )
             )
         return BatchOutput(np.concatenate(logits), np.concatenate(times), Evidence.join(parts), self)
@@ -603,7 +611,7 @@ class Predictor:
         probabilities = calibration.probabilities(evidence.probabilities) if calibration else evidence.probabilities
         odd = np.zeros(len(evidence))
         if self.detector:
-            odd = ood_scores(self.detector, evidence.embeddings, evidence.statistics, laboratory)
+            odd = ood_scores(self.detector, evidence.embeddings, evidence.statistics, laboratory, evidence.energies)
         alarm_scores = evidence.alarm_scores
         cautious = (odd >= 1) | evidence.cell_missing
         # Where a specimen's usual counts overrule what the picture says, both are told.
