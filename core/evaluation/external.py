@@ -14,13 +14,13 @@ from core import paths
 from core.datasets import DatasetUnavailable, dataset_names, get_dataset
 from core.datasets.folders import registry_entry
 from core.datasets.pictures import LabPictures
-from core.errors import HemaLensError
 from core.evaluation.metrics import balanced_accuracy
 from core.evaluation.uncertainty import uncertainty_summary
 from core.images.framing import as_picture
 from core.images.red_cells import Scale
 from core.inference.laboratory import ExternalCalibration, Laboratory
 from core.inference.predictor import Prediction, Predictor, VerdictKind
+from core.inference.specimen import ADULT_BLOOD
 from core.probabilities import wilson_interval
 from core.progress import Progress, Report, silent
 from core.runs import CARD, Run, write_external_validation
@@ -133,9 +133,6 @@ def validate_externally(run: Run, lab: LabPictures, report: Report = silent) -> 
     return {"present_codes": [run.codes[k] for k in present], **figures}, scale.scale
 
 
-# Shares in the blood of healthy adults, with what else the models know as it is seldom seen there (Bain 2015, Blood
-# Cells, 5th ed.). Platelets beside a white cell are no cells of a differential.
-ADULT_BLOOD = {"NE": 0.575, "LY": 0.30, "MO": 0.07, "EO": 0.03, "BA": 0.008, "PLT": 0.008, "IG": 0.006, "ERB": 0.003}
 _RIGHT_WHEN_SURE = 0.965  # asked for on the laboratories of the fit, so that others keep 95 %
 _SET_COVERAGE = 0.98
 
@@ -150,12 +147,7 @@ def fit_external_calibration(
     Raises `HemaLensError` for a run of other classes than a differential's, `DatasetUnavailable` for a laboratory whose
     classes it doesn't know.
     """
-    if not set(run.codes) <= set(ADULT_BLOOD):
-        raise HemaLensError(
-            f"{run.name} names other classes than a differential of blood has: there is no usual share."
-        )
-    home = np.bincount(run.predictions("val").labels, minlength=len(run.codes))
-    odds = np.array([ADULT_BLOOD[code] for code in run.codes]) * home.sum() / np.maximum(home, 1)
+    odds = ADULT_BLOOD.odds(run)
     answers = []
     for lab in laboratories:
         labels, _ = labels_for_run(lab, run)
@@ -187,7 +179,7 @@ class _LabAnswers:
     def weights(self, codes: Sequence[str]) -> np.ndarray:
         """Of each cell, so that classes have the shares of an adult's blood; 1 together."""
         counts = np.bincount(self.labels, minlength=len(codes))
-        shares = np.array([ADULT_BLOOD[code] for code in codes])
+        shares = np.array([ADULT_BLOOD.shares[code] for code in codes])
         weights = shares[self.labels] / counts[self.labels]
         return weights / weights.sum()
 

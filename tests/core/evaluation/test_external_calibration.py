@@ -6,8 +6,9 @@ import pytest
 from core.datasets.pictures import LabPictures
 from core.errors import HemaLensError
 from core.evaluation import external
-from core.evaluation.external import ADULT_BLOOD, fit_external_calibration
+from core.evaluation.external import fit_external_calibration
 from core.inference.laboratory import ExternalCalibration, external_calibration_of
+from core.inference.specimen import ADULT_BLOOD
 
 CODES = ("BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT")
 
@@ -23,7 +24,7 @@ def answers(name, seed, sharpness=3.0, count=400):
     return external._LabAnswers(name, labels, scores / scores.sum(1, keepdims=True))
 
 
-ODDS = np.array([ADULT_BLOOD[code] for code in CODES]) * 8
+ODDS = np.array([ADULT_BLOOD.shares[code] for code in CODES]) * 8
 
 
 def test_overconfident_answers_are_tempered_and_sure_ones_are_right():
