@@ -1,6 +1,8 @@
 """How odd a cell is, and what is said of it for that; and the file that tells."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from core.inference.ood import (
     InvalidDetector,
     OODDetector,
     class_gaussians,
+    energy,
     fit_class_gaussians,
     fit_detector,
     image_statistics,
@@ -212,3 +215,47 @@ def test_class_gaussians_come_back_from_their_moments():
     assert again.squared_distances(vectors) == pytest.approx(fitted.squared_distances(vectors), rel=0.02)
     longer = np.c_[vectors, rng.normal(size=(200, 2))]
     assert (fitted.squared_distances(longer) == fitted.squared_distances(vectors)).all()
+
+
+def test_cells_of_a_kind_that_was_never_taught_are_told():
+    """The unknown kind lies between the known ones: no plain distance calls it far."""
+    rng = np.random.default_rng(0)
+    centres = 4 * np.eye(CLASSES, 12)
+
+    def draw(n, place=None):
+        labels = rng.integers(0, CLASSES, n)
+        embeddings = ((centres[labels] if place is None else place) + rng.normal(size=(n, 12))).astype("f4")
+        return embeddings, labels, 3 * embeddings[:, :CLASSES]
+
+    embeddings, labels, _ = draw(1000)
+    val, _, val_logits = draw(1000)
+    detector = fit_detector(embeddings, labels, val, val_logits=val_logits)
+    known, _, logits = draw(2000)
+    unknown, _, unknown_logits = draw(500, centres[:3].mean(0) / 2)
+    assert (detector.ood_score_of(unknown, None) >= 1).mean() < 0.2
+    assert (detector.ood_score_of(unknown, None, energy(unknown_logits)) >= 1).mean() > 0.5
+    at_home = detector.ood_score_of(known, None, energy(logits))
+    assert (at_home >= 1).mean() < 0.025
+    assert np.median(at_home) == pytest.approx(detector.usual_score, abs=0.05)
+    again = OODDetector.from_tensors(*detector.to_tensors())
+    np.testing.assert_allclose(again.ood_score_of(known, None, energy(logits)), at_home)
+    arrays, text = detector.to_tensors()
+    facts = json.loads(text)
+    facts["unknown_class"]["threshold"] = -1
+    with pytest.raises(ValueError, match="none"):
+        OODDetector.from_tensors(arrays, json.dumps(facts))
+
+
+def test_the_detector_of_another_run_is_told(make_run):
+    """Both embeddings have as many numbers, so that only the weights tell."""
+    runs = [make_run(name=f"stub-64-00000{number}") for number in range(2)]
+    for number, run in enumerate(runs):
+        (run.path / "weights.safetensors").write_bytes(bytes([number]))
+        size = engine.embedding_size(run)
+        embeddings = np.random.default_rng(number).normal(size=(100, size)).astype("f4")
+        detector = fit_detector(embeddings, np.arange(100) % 2, embeddings)
+        replace(detector, weights_hash=run.weights_hash).save(run.ood_path)
+    assert not Predictor(runs[0]).problems
+    shutil.copy(runs[1].ood_path, runs[0].ood_path)
+    (problem,) = Predictor(runs[0]).problems
+    assert "made for another run" in problem
