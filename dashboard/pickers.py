@@ -11,10 +11,11 @@ from core.datasets import DatasetSpec, DatasetUnavailable, UnknownDataset, get_d
 from core.formatting import counted, listed
 from core.inference.predictor import Predictor
 from core.inference.scope import on_trusted_split, scope_text
+from core.inference.specimen import ADULT_BLOOD, SPECIMENS, Specimen
 from core.runs import Run, preferred_run
 from dashboard import cache, url_state
 from dashboard.cache import base_run
-from dashboard.url_state import linked
+from dashboard.url_state import choice, linked
 
 
 def external_validation_line(dataset: str) -> str:
@@ -314,6 +315,39 @@ def lab_picker(dataset: str) -> Predictor | None:
     except ProfileError as error:
         st.error(str(error), icon=":material/error:")
         return None
+
+
+SPECIMEN_KEY = "specimen"
+
+
+def specimen_picker(spec: DatasetSpec) -> Specimen | None:
+    """A select box over `SPECIMENS`: what the cells are of; None where nobody said it.
+
+    Nothing is drawn where the models name other classes than a differential has.
+    """
+    if not set(spec.codes) <= set(ADULT_BLOOD.shares):
+        url_state.forget(SPECIMEN_KEY)
+        return None
+    titles = {key: f"Specimen: {specimen.title}" for key, specimen in SPECIMENS.items()}
+    key = choice(
+        SPECIMEN_KEY,
+        "Specimen",
+        {_NONE: "Specimen: not said", **titles},
+        _NONE,
+        "specimen",
+        box=True,
+        width=260,
+        help="Answers are weighed by what such a specimen usually holds, and immature cells in blood are told. Where "
+        "nothing is said: nothing at the model's own laboratory, the blood of an adult elsewhere.",
+    )
+    return SPECIMENS[key] if key else None
+
+
+def specimen_line(specimen: Specimen, is_said: bool) -> str:
+    """'Weighed as blood of an adult, as nobody said otherwise.'; '' where nothing is weighed."""
+    if not specimen.shares:
+        return ""
+    return f"Weighed as {specimen.title}{'' if is_said else ', as nobody said otherwise'}."
 
 
 def answered_by_line(predictor: Predictor | None, runs: Sequence[Run]) -> None:

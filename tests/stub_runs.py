@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from core.inference.laboratory import ExternalCalibration
+from core.inference.laboratory import ExternalCalibration, SpecimenCalibration
 from core.inference.ood import fit_detector
 from core.runs import Run
 
@@ -149,9 +149,8 @@ def write_detector(run):
 
 def write_calibration(run, temperature=1.25, confidence_threshold=0.9, set_threshold=0.2):
     """Say what answers of ``run`` are worth at other laboratories."""
-    ExternalCalibration(
-        ("a", "b"), (1.0,) * len(run.codes), temperature, confidence_threshold, set_threshold, 0.72, 0.84
-    ).save(run.external_calibration_path)
+    part = SpecimenCalibration(temperature, confidence_threshold, set_threshold, 0.72, 0.84)
+    ExternalCalibration(("a", "b"), part, part).save(run.external_calibration_path)
 
 
 def home_pictures(count, size=64, seed=0):

@@ -24,6 +24,7 @@ def handle(options: argparse.Namespace) -> int:
     from core.datasets.pictures import read_dataset_pictures
     from core.errors import HemaLensError
     from core.evaluation.external import external_datasets, fit_external_calibration
+    from core.inference.specimen import SPECIMENS
     from core.progress import TerminalBar
 
     run = find_run(options.run)
@@ -35,13 +36,13 @@ def handle(options: argparse.Namespace) -> int:
     with TerminalBar(run.name) as bar:
         calibration, figures = fit_external_calibration(run, laboratories, bar)
     calibration.save(run.external_calibration_path)
-    for name, of_lab in figures.items():
-        print(
-            f"{name}, left out: right {of_lab['accuracy']:.1%}; sure {of_lab['sure']:.1%}, of these right "
-            f"{of_lab['right_when_sure']:.1%}; calibration error {of_lab['error']:.3f}"
-        )
-    print(
-        f"kept in {run.external_calibration_path}: temperature {calibration.temperature:.2f}, sure from "
-        f"{calibration.confidence_threshold:.2f}"
-    )
+    for key, of_specimen in figures.items():
+        part = getattr(calibration, key)
+        print(f"{SPECIMENS[key].title}: temperature {part.temperature:.2f}, sure from {part.confidence_threshold:.2f}")
+        for name, of_lab in of_specimen.items():
+            print(
+                f"  {name}, left out: right {of_lab['accuracy']:.1%}; sure {of_lab['sure']:.1%}, of these right "
+                f"{of_lab['right_when_sure']:.1%}; calibration error {of_lab['error']:.3f}"
+            )
+    print(f"kept in {run.external_calibration_path}")
     return 0

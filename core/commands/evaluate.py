@@ -12,6 +12,7 @@ from core.errors import HemaLensError
 from core.evaluation.metrics import score
 from core.evaluation.robustness import CORRUPTIONS, TEST_CELLS, evaluate_robustness
 from core.inference.predictor import Predictor
+from core.inference.specimen import ANY_SPECIMEN, SPECIMENS, find_specimen
 from core.progress import TerminalBar
 from core.runs import Predictions, Run, find_run, write_robustness
 
@@ -29,6 +30,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("run", help="a run's name, the beginning of one, or its folder")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--on", metavar="DATASET", help="another laboratory's cells, see `datasets add --maps-to`")
+    parser.add_argument(
+        "--specimen",
+        choices=tuple(SPECIMENS),
+        default=ANY_SPECIMEN.key,
+        help="what these are of: answers are weighed by what it usually holds (default %(default)s: they are not)",
+    )
     mode.add_argument(
         "--corrupted",
         action="store_true",
@@ -50,6 +57,8 @@ def evaluate(options: argparse.Namespace) -> int:
     run = find_run(options.run)
     if options.on:
         return _evaluate_on(run, options)
+    if options.specimen != ANY_SPECIMEN.key:
+        raise HemaLensError("--specimen goes with --on: a run's own cells are scored as they are")
     trained_on = run.config["dataset"]["provenance"]
     data = get_dataset(run.dataset).load(run.size, content_hash=trained_on["content_hash"])
     if list(data.spec.codes) != run.config["dataset"]["codes"]:
@@ -130,9 +139,11 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
 
     with TerminalBar(options.on) as bar:
         lab = read_dataset_pictures(options.on, bar)
-        figures, scale = validate_externally(run, lab, bar)
+        specimen = find_specimen(options.specimen)
+        figures, scale = validate_externally(run, lab, specimen, bar)
     try:
-        cache_validation(run, options.on, figures)
+        if specimen is ANY_SPECIMEN:  # what is compared stands without a specimen's usual counts
+            cache_validation(run, options.on, figures)
     except OSError as error:
         print(f"note: Compare won't show this, the cache can't be written: {error}", file=sys.stderr)
     del figures["uncertainty"]  # curves, for drawing
@@ -147,7 +158,8 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
         print(json.dumps({**facts, **figures}, indent=1))
         return 0
     over = f"over {figures['slides']} slides" if figures["slides"] else "over cells"
-    print(f"{run.name} on {get_dataset(options.on).title}: {figures['n']:,} cells. {scale.note}")
+    weighed = f" Weighed as {specimen.title}." if specimen.shares else ""
+    print(f"{run.name} on {get_dataset(options.on).title}: {figures['n']:,} cells.{weighed} {scale.note}")
     for name, text in (
         ("accuracy", f"all {len(run.codes)} classes"),
         ("accuracy_present_classes", ", ".join(present_codes)),

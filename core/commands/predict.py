@@ -21,6 +21,7 @@ from core.inference.laboratory import Laboratory
 from core.inference.predictor import Prediction, Predictor
 from core.inference.scope import class_scope_text, on_trusted_split
 from core.inference.serialise import Answered, remarks, to_json
+from core.inference.specimen import SPECIMENS, find_specimen
 from core.runs import Run
 
 DEFAULT_DATASET = "bloodmnist"
@@ -55,6 +56,12 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--lab", metavar="NAME", help="answer as your laboratory taught a model, see `lab fit`")
     parser.add_argument("--profile", dest="lab", help=argparse.SUPPRESS, default=argparse.SUPPRESS)  # its former name
+    parser.add_argument(
+        "--specimen",
+        choices=tuple(SPECIMENS),
+        help="what the cells are of: answers are weighed by what it usually holds, immature cells in blood are told "
+        "(default: the profile's; else anything, and at another laboratory than the model's the blood of an adult)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
         "--framing",
@@ -92,8 +99,12 @@ def _predictor(arguments: argparse.Namespace) -> Predictor:
     """A laboratory's, or that of the run that answers, which must be of the data set asked for."""
     if arguments.dataset:
         get_dataset(arguments.dataset)  # `UnknownDataset` names those there are
+    specimen = find_specimen(arguments.specimen) if arguments.specimen else None
     if not arguments.lab:
-        return Predictor(_run(arguments))
+        run = _run(arguments)
+        if specimen:
+            specimen.odds(run)  # which raises where it says nothing of the run's classes
+        return Predictor(run, specimen=specimen)
     from core.adaptation.profile import find_profile, predictor_for
 
     if arguments.model:
@@ -168,6 +179,8 @@ def _print_lines(
         print(f"Careful: {problem}")
     if note := predictor.laboratory_note(laboratory):
         print(note)
+    if (specimen := predictor.specimen_at(laboratory)).shares:
+        print(f"Specimen: {specimen.title}{'' if predictor.specimen else ', as nobody said otherwise (--specimen)'}.")
     print(flush=True)
     for prediction in predictions:
         if isinstance(prediction, DecodeError):

@@ -18,9 +18,9 @@ from core.evaluation.metrics import balanced_accuracy
 from core.evaluation.uncertainty import uncertainty_summary
 from core.images.framing import as_picture
 from core.images.red_cells import Scale
-from core.inference.laboratory import ExternalCalibration, Laboratory
+from core.inference.laboratory import ExternalCalibration, Laboratory, SpecimenCalibration
 from core.inference.predictor import Prediction, Predictor, VerdictKind
-from core.inference.specimen import ADULT_BLOOD
+from core.inference.specimen import ADULT_BLOOD, ANY_SPECIMEN, IMMATURE_ELSEWHERE, Specimen, immature_likelihood
 from core.probabilities import wilson_interval
 from core.progress import Progress, Report, silent
 from core.runs import CARD, Run, write_external_validation
@@ -104,15 +104,19 @@ def labels_for_run(lab: LabPictures, run: Run) -> tuple[np.ndarray, list[int]]:
     return run_index[lab.labels], sorted(run_index[np.unique(lab.labels)].tolist())
 
 
-def validate_externally(run: Run, lab: LabPictures, report: Report = silent) -> tuple[dict[str, Any], Scale]:
+def validate_externally(
+    run: Run, lab: LabPictures, specimen: Specimen = ANY_SPECIMEN, report: Report = silent
+) -> tuple[dict[str, Any], Scale]:
     """Figures of ``run`` on the laboratory's pictures (see `external_metrics`), and the scale they were cut at.
+
+    ``specimen``: what they are said to be of; figures that are compared stand without what is usual in any.
 
     ``present_codes`` are the classes that have readable pictures there, in the run's order: the rows of ``confusion``.
     ``verdicts``: the share of each kind, and ``confident_and_wrong`` of all cells that are called sure and are wrong;
     ``uncertainty``: how far its certainty goes, see `core.evaluation.uncertainty.uncertainty_summary`.
     """
     labels, present = labels_for_run(lab, run)
-    predictor, pictures = Predictor(run), [as_picture(pixels) for pixels in lab.pixels]
+    predictor, pictures = Predictor(run, specimen=specimen), [as_picture(pixels) for pixels in lab.pixels]
     scale, predictions = predictor.scale(pictures), []
     for prediction in predictor.stream(pictures, scale, Laboratory()):
         assert isinstance(prediction, Prediction)  # they are decoded already
@@ -130,7 +134,7 @@ def validate_externally(run: Run, lab: LabPictures, report: Report = silent) -> 
         "verdicts": shares | {"confident_and_wrong": float(((kinds == "sure") & wrong).mean())},
         "uncertainty": uncertainty_summary(labels, probabilities, told),
     }
-    return {"present_codes": [run.codes[k] for k in present], **figures}, scale.scale
+    return {"present_codes": [run.codes[k] for k in present], "specimen": specimen.key, **figures}, scale.scale
 
 
 _RIGHT_WHEN_SURE = 0.965  # asked for on the laboratories of the fit, so that others keep 95 %
@@ -139,15 +143,16 @@ _SET_COVERAGE = 0.98
 
 def fit_external_calibration(
     run: Run, laboratories: Sequence[LabPictures], report: Report = silent
-) -> tuple[ExternalCalibration, dict[str, dict[str, float]]]:
-    """What the answers of ``run`` are worth elsewhere, fitted on ``laboratories``, and by name of each of them what the
-    others tell of it: ``accuracy``, ``sure`` (share), ``right_when_sure``, ``error`` (expected calibration error).
+) -> tuple[ExternalCalibration, dict[str, dict[str, dict[str, float]]]]:
+    """What the answers of ``run`` are worth elsewhere, fitted on ``laboratories``, and by specimen ('blood', 'any') and
+    name of each of them what the others tell of it: ``accuracy``, ``sure`` (share), ``right_when_sure``, ``error``
+    (expected calibration error).
 
-    Cells weigh as their class is common in an adult's blood, and all laboratories weigh alike.
+    Cells weigh as their class is common in an adult's blood, or all classes alike, and all laboratories weigh alike.
     Raises `HemaLensError` for a run of other classes than a differential's, `DatasetUnavailable` for a laboratory whose
     classes it doesn't know.
     """
-    odds = ADULT_BLOOD.odds(run)
+    ADULT_BLOOD.odds(run)  # which raises where it says nothing of the run's classes
     answers = []
     for lab in laboratories:
         labels, _ = labels_for_run(lab, run)
@@ -159,13 +164,19 @@ def fit_external_calibration(
             found.append(prediction.probabilities)
             report(Progress(len(found), len(lab), f"asking about {lab.name}", "picture"))
         answers.append(_LabAnswers(lab.name, labels, np.stack(found)))
-    figures = {}
-    for left_out in answers:
-        others = [lab for lab in answers if lab is not left_out] or answers
-        figures[left_out.name] = _calibration_figures(_calibrate(others, odds, run.codes), left_out, run.codes)
-    accuracies = [of_lab["accuracy"] for of_lab in figures.values()]
-    fitted = _calibrate(answers, odds, run.codes)
-    return replace(fitted, lowest_accuracy=min(accuracies), highest_accuracy=max(accuracies)), figures
+    parts, figures = {}, {}
+    for specimen in (ADULT_BLOOD, ANY_SPECIMEN):
+        of_specimen = {}
+        for left_out in answers:
+            others = [lab for lab in answers if lab is not left_out] or answers
+            of_specimen[left_out.name] = _calibration_figures(
+                _calibrate(others, specimen, run), left_out, specimen, run
+            )
+        accuracies = [of_lab["accuracy"] for of_lab in of_specimen.values()]
+        fitted = _calibrate(answers, specimen, run)
+        parts[specimen.key] = replace(fitted, lowest_accuracy=min(accuracies), highest_accuracy=max(accuracies))
+        figures[specimen.key] = of_specimen
+    return ExternalCalibration(tuple(lab.name for lab in answers), **parts), figures
 
 
 @dataclass(frozen=True)
@@ -176,33 +187,33 @@ class _LabAnswers:
     labels: np.ndarray
     probabilities: np.ndarray
 
-    def weights(self, codes: Sequence[str]) -> np.ndarray:
-        """Of each cell, so that classes have the shares of an adult's blood; 1 together."""
+    def weights(self, specimen: Specimen, codes: Sequence[str]) -> np.ndarray:
+        """Of each cell, so that classes have the shares of ``specimen``, or all alike; 1 together."""
         counts = np.bincount(self.labels, minlength=len(codes))
-        shares = np.array([ADULT_BLOOD.shares[code] for code in codes])
+        shares = np.array([specimen.shares.get(code, 1.0) for code in codes])
         weights = shares[self.labels] / counts[self.labels]
         return weights / weights.sum()
 
 
-def _calibrate(labs: Sequence[_LabAnswers], odds: np.ndarray, codes: tuple[str, ...]) -> ExternalCalibration:
+def _calibrate(labs: Sequence[_LabAnswers], specimen: Specimen, run: Run) -> SpecimenCalibration:
     """Temperature and thresholds of ``labs``, of which each weighs alike."""
     from scipy.optimize import minimize_scalar
 
     labels = np.concatenate([lab.labels for lab in labs])
     plain = np.concatenate([lab.probabilities for lab in labs])
-    weights = np.concatenate([lab.weights(codes) for lab in labs]) / len(labs)
-    names, rows = tuple(lab.name for lab in labs), np.arange(len(labels))
+    weights = np.concatenate([lab.weights(specimen, run.codes) for lab in labs]) / len(labs)
+    rows, odds = np.arange(len(labels)), specimen.odds(run)
 
-    def at(temperature: float) -> ExternalCalibration:
-        return ExternalCalibration(names, tuple(odds.tolist()), temperature, 1.0, 1.0, 0.0, 0.0)
+    def at(temperature: float) -> SpecimenCalibration:
+        return SpecimenCalibration(temperature, 1.0, 1.0, 0.0, 0.0)
 
     def loss(log: float) -> float:
-        return float(-(weights * np.log(at(np.exp(log)).probabilities(plain)[rows, labels])).sum())
+        return float(-(weights * np.log(at(np.exp(log)).probabilities(plain, odds)[rows, labels])).sum())
 
     calibration = at(float(np.exp(minimize_scalar(loss, bounds=(-1.5, 2.0), method="bounded").x)))
-    probabilities = calibration.probabilities(plain)
+    probabilities = calibration.probabilities(plain, odds)
     right = probabilities.argmax(1) == labels
-    top = np.where(probabilities.argmax(1) == plain.argmax(1), probabilities.max(1), 0.0)
+    top = np.where(_may_be_sure(probabilities, plain, specimen, run), probabilities.max(1), 0.0)
     order = np.argsort(-top, kind="stable")
     precision = np.cumsum((weights * right)[order]) / np.cumsum(weights[order])
     kept = np.flatnonzero((precision >= _RIGHT_WHEN_SURE) & (top[order] > 0))
@@ -216,13 +227,25 @@ def _calibrate(labs: Sequence[_LabAnswers], odds: np.ndarray, codes: tuple[str, 
     )
 
 
+def _may_be_sure(probabilities: np.ndarray, plain: np.ndarray, specimen: Specimen, run: Run) -> np.ndarray:
+    """Bool (N,): whether the specimen leaves the class that the picture says, and that is none to look at."""
+    agreed = probabilities.argmax(1) == plain.argmax(1)
+    immature = immature_likelihood(run, plain)
+    if specimen.immature_is_usual or immature is None:
+        return agreed
+    return agreed & (immature < IMMATURE_ELSEWHERE)
+
+
 def _calibration_figures(
-    calibration: ExternalCalibration, lab: _LabAnswers, codes: tuple[str, ...]
+    calibration: SpecimenCalibration, lab: _LabAnswers, specimen: Specimen, run: Run
 ) -> dict[str, float]:
-    weights, probabilities = lab.weights(codes), calibration.probabilities(lab.probabilities)
+    weights, probabilities = (
+        lab.weights(specimen, run.codes),
+        calibration.probabilities(lab.probabilities, specimen.odds(run)),
+    )
     right = probabilities.argmax(1) == lab.labels
-    agreed = probabilities.argmax(1) == lab.probabilities.argmax(1)
-    sure = agreed & (probabilities.max(1) >= calibration.confidence_threshold)
+    may_be = _may_be_sure(probabilities, lab.probabilities, specimen, run)
+    sure = may_be & (probabilities.max(1) >= calibration.confidence_threshold)
     bins = np.minimum((probabilities.max(1) * 15).astype(int), 14)
     gaps = np.bincount(bins, weights * (probabilities.max(1) - right), minlength=15)
     return {
@@ -257,7 +280,7 @@ def cached_validation(run: Run) -> dict[str, dict[str, Any]]:
         return {}
 
 
-_FIGURES = "external_validation-2"  # another folder whenever other figures are kept: those of before are asked anew
+_FIGURES = "external_validation-3"  # another folder whenever other figures are kept: those of before are asked anew
 
 
 def _validation_path(run: Run) -> Path:

@@ -7,13 +7,16 @@ all cells of the batch share is taken off before a cell's distance is measured.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from core.errors import HemaLensError
 from core.inference.ood import OODDetector
+from core.inference.specimen import Specimen
 from core.probabilities import softmax
 from core.runs import Run
 from core.storage import cached_file, write_json
@@ -26,27 +29,41 @@ MIN_FOR_DISPLACEMENT = 10  # cells: fewer don't tell what all of them share
 
 
 @dataclass(frozen=True)
-class ExternalCalibration:
-    """What the answers of a run are worth at laboratories that no training saw, measured on ``laboratories``.
+class SpecimenCalibration:
+    """What answers are worth elsewhere where cells are mixed in one way.
 
-    ``class_odds`` (C,): how much commoner each class is in an adult's blood than among the cells that the run learnt
-    from, whose counts no blood has and its answers carry; ``temperature`` divides the logarithm of the probabilities so
-    weighed. From ``confidence_threshold`` on an answer so calibrated is sure, where it names the class that the run
-    named before; ``set_threshold``: from which probability on a class belongs into the prediction set.
-    ``lowest_accuracy``, ``highest_accuracy``: the share right there, 0 to 1, by laboratory, each left out of the fit.
+    ``temperature`` divides the logarithm of the probabilities. From ``confidence_threshold`` on an answer so calibrated
+    is sure, where it names the class that the run named before; ``set_threshold``: from which probability on a class
+    belongs into the prediction set. ``lowest_accuracy``, ``highest_accuracy``: the share right there, 0 to 1, by
+    laboratory, each left out of the fit.
     """
 
-    laboratories: tuple[str, ...]
-    class_odds: tuple[float, ...]
     temperature: float
     confidence_threshold: float
     set_threshold: float
     lowest_accuracy: float
     highest_accuracy: float
 
-    def probabilities(self, probabilities: np.ndarray) -> np.ndarray:
-        """``probabilities`` (N, C) of the run as they hold elsewhere, float64 (N, C)."""
-        return softmax((np.log(probabilities + PROBABILITY_FLOOR) + np.log(self.class_odds)) / self.temperature)
+    def probabilities(self, probabilities: np.ndarray, odds: np.ndarray) -> np.ndarray:
+        """``probabilities`` (N, C) of the run as they hold elsewhere, weighed by a specimen's ``odds`` (C,): float64
+        (N, C).
+        """
+        return softmax((np.log(probabilities + PROBABILITY_FLOOR) + np.log(odds)) / self.temperature)
+
+
+@dataclass(frozen=True)
+class ExternalCalibration:
+    """What the answers of a run are worth at laboratories that no training saw, measured on ``laboratories``: in
+    ``blood``, by what is usual there, and in ``any`` specimen, where every class is as common.
+    """
+
+    laboratories: tuple[str, ...]
+    blood: SpecimenCalibration
+    any: SpecimenCalibration
+
+    def of(self, specimen: Specimen) -> SpecimenCalibration:
+        """What holds for ``specimen``."""
+        return self.blood if specimen.shares else self.any
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
@@ -57,16 +74,8 @@ class ExternalCalibration:
         """Read what `save` wrote. Raises `InvalidCalibration`; FileNotFoundError where there is none."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            lists = ("laboratories", "class_odds")
-            numbers = {f.name: float(content[f.name]) for f in fields(ExternalCalibration) if f.name not in lists}
             names = tuple(str(name) for name in content["laboratories"])
-            odds = tuple(float(value) for value in content["class_odds"])
-            shares = [value for name, value in numbers.items() if name != "temperature"]
-            if not (0.05 <= numbers["temperature"] <= 20 and all(0 <= share <= 1 for share in shares)):
-                raise ValueError("a number is out of its range")
-            if not odds or not all(1e-6 <= value <= 1e6 for value in odds):
-                raise ValueError("its odds are no odds")
-            return ExternalCalibration(names, odds, **numbers)
+            return ExternalCalibration(names, *(_specimen_calibration(content[key]) for key in ("blood", "any")))
         except FileNotFoundError:
             raise
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
@@ -76,6 +85,14 @@ class ExternalCalibration:
             ) from error
 
 
+def _specimen_calibration(content: Mapping[str, Any]) -> SpecimenCalibration:
+    numbers = {field.name: float(content[field.name]) for field in fields(SpecimenCalibration)}
+    shares = [value for name, value in numbers.items() if name != "temperature"]
+    if not (0.05 <= numbers["temperature"] <= 20 and all(0 <= share <= 1 for share in shares)):
+        raise ValueError("a number is out of its range")
+    return SpecimenCalibration(**numbers)
+
+
 class InvalidCalibration(HemaLensError):
     """A calibration's file can't be read; the message says what to do."""
 
@@ -83,15 +100,9 @@ class InvalidCalibration(HemaLensError):
 def external_calibration_of(run: Run) -> ExternalCalibration | None:
     """That of ``run``, read once; None where nobody measured it. Raises `InvalidCalibration`."""
     try:
-        calibration = _load_calibration(run.external_calibration_path)
+        return _load_calibration(run.external_calibration_path)
     except FileNotFoundError:
         return None
-    if len(calibration.class_odds) != len(run.codes):
-        raise InvalidCalibration(
-            f"{run.external_calibration_path} speaks of {len(calibration.class_odds)} classes, the run knows "
-            f"{len(run.codes)}: make it anew: python -m core calibrate {run.name}"
-        )
-    return calibration
 
 
 @cached_file(maxsize=32)
@@ -192,11 +203,15 @@ def ood_scores(
 
 
 def laboratory_note(
-    laboratory: Laboratory, calibration: ExternalCalibration | None, unit: str = "cell", taught: str = ""
+    laboratory: Laboratory,
+    calibration: ExternalCalibration | None,
+    specimen: Specimen,
+    unit: str = "cell",
+    taught: str = "",
 ) -> str:
     """What a person is told of it, in one or two sentences; '' where it is known, or there is no cell.
 
-    ``taught``: the profile's name.
+    ``specimen``: what the answers are weighed by; ``taught``: the profile's name.
     """
     if laboratory.known is None and not laboratory.pictures:
         return ""  # there is no cell to tell it by
@@ -215,10 +230,11 @@ def laboratory_note(
             f"stain than {own}; they were taken apart from the others."
         )
     if calibration and not taught:
-        low, high = calibration.lowest_accuracy, calibration.highest_accuracy
+        part = calibration.of(specimen)
+        mixed = "mixed as in an adult's blood" if specimen.shares else "as many of each class"
         text += (
-            f" Elsewhere such {unit}s, mixed as in an adult's blood, were named rightly in {100 * low:.0f} to "
-            f"{100 * high:.0f} %; teach it with 25 answers."
+            f" Elsewhere such {unit}s, {mixed}, were named rightly in {100 * part.lowest_accuracy:.0f} to "
+            f"{100 * part.highest_accuracy:.0f} %; teach it with 25 answers."
         )
     elif taught:
         text += " No answer is sure: teach the laboratory that they come from, or choose the model without a profile."

@@ -57,6 +57,15 @@ from core.inference.ood import (
     unusual_groups,
 )
 from core.inference.scope import spec_for
+from core.inference.specimen import (
+    ADULT_BLOOD,
+    ANY_SPECIMEN,
+    IMMATURE_AT_HOME,
+    IMMATURE_ELSEWHERE,
+    Specimen,
+    immature_likelihood,
+    weighed,
+)
 from core.probabilities import class_thresholds, softmax, spoken_sets
 from core.progress import Progress, Report, batches, silent
 from core.runs import Run
@@ -80,7 +89,9 @@ class Verdict:
     two likeliest; 'not_a_cell': ``check`` says what the picture shows instead, ``classes`` is empty. ``alarm``: whether
     the cell may be abnormal; such a cell is never sure. ``ood_score``: how odd the cell is among its like, 1 or more is
     odd, and never sure; 0 where nothing could be measured. ``unusual``: which of 'colour', 'scale', 'texture' of an odd
-    one are unusual, the most unusual first; () where none of them alone is.
+    one are unusual, the most unusual first; () where none of them alone is. ``immature``: whether the picture alone
+    speaks for an immature cell where the specimen usually has none, whatever is named first; such a cell is never sure.
+    ``is_stranger``: in a batch of two stains, whether the cell has the one that the model doesn't know.
     """
 
     kind: VerdictKind
@@ -89,6 +100,13 @@ class Verdict:
     ood_score: float = 0.0
     unusual: tuple[str, ...] = ()
     check: CellCheck = CellCheck("cell", 1.0)
+    immature: bool = False
+    is_stranger: bool = False
+
+    @property
+    def must_be_seen(self) -> bool:
+        """Whether somebody must look at the cell before it counts: it may be abnormal, or is immature in blood."""
+        return self.is_cell and (self.alarm.raised or self.is_near_alarm or self.immature)
 
     @property
     def word(self) -> str:
@@ -118,7 +136,7 @@ class Evidence:
     ``probabilities`` float64 (N, C) as they hold at home; ``checks``: what each picture shows; ``cell_missing`` bool
     (N,): a white cell was looked for and none found. ``embeddings`` float32 (N, K) and
     ``statistics`` float32 (N, F), ``energies`` float64 (N,): what the run's detector asks for, ``alarm_scores`` float64
-    (N,): None where nothing does.
+    (N,): None where nothing does. ``immature`` float64 (N,): `immature_likelihood` of what the run alone says.
     """
 
     probabilities: np.ndarray
@@ -128,6 +146,7 @@ class Evidence:
     statistics: np.ndarray | None = None
     alarm_scores: np.ndarray | None = None
     energies: np.ndarray | None = None
+    immature: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -152,6 +171,7 @@ class Evidence:
             part(self.statistics),
             part(self.alarm_scores),
             part(self.energies),
+            part(self.immature),
         )
 
     @staticmethod
@@ -170,6 +190,7 @@ class Evidence:
             joined([part.statistics for part in parts]),
             joined([part.alarm_scores for part in parts]),
             joined([part.energies for part in parts]),
+            joined([part.immature for part in parts]),
         )
 
 
@@ -270,7 +291,8 @@ class Predictor:
 
     ``side``: of the square to cut out, px of the laboratory's pictures; None where the pictures tell. ``name``: of the
     laboratory's profile, '' for a run as it is, ``version``: which one of that name. Made anew for each piece of work:
-    ``key`` tells then whether the answers are still those of another predictor.
+    ``key`` tells then whether what was measured is still that of another predictor. ``specimen``: what the cells are
+    of; where nobody said it, anything at the model's own laboratory, and the blood of an adult elsewhere.
     """
 
     def __init__(
@@ -283,13 +305,14 @@ class Predictor:
         side: float | None = None,
         name: str = "",
         version: str = "",
+        specimen: Specimen | None = None,
     ) -> None:
-        self.run, self.head, self.side, self.name = run, head, side, name
+        self.run, self.head, self.side, self.name, self.specimen = run, head, side, name, specimen
         self._detector, self._threshold, self._version = detector, threshold, version
 
     @cached_property
     def key(self) -> str:
-        """Changes whenever answers would: with the run's files, and with what was taught."""
+        """Changes whenever what is measured would: with the run's files, and with what was taught."""
         return "|".join(filter(None, (str(self.run.path), self.run.version, self.name, self._version)))
 
     @cached_property
@@ -458,7 +481,14 @@ class Predictor:
 
     def laboratory_note(self, laboratory: Laboratory) -> str:
         """What a person is told of a batch's laboratory; '' where it is known."""
-        return laboratory_note(laboratory, self._doubts.calibration, self.spec.unit, self.name)
+        specimen = self.specimen_at(laboratory)
+        return laboratory_note(laboratory, self._doubts.calibration, specimen, self.spec.unit, self.name)
+
+    def specimen_at(self, laboratory: Laboratory) -> Specimen:
+        """What the cells of a batch from ``laboratory`` are taken to be of."""
+        if self.specimen:
+            return self.specimen
+        return ADULT_BLOOD if self._calibration_at(laboratory) else ANY_SPECIMEN
 
     def predict(
         self, pictures: Sequence[Picture], *, side: float | None = None, report: Report = silent
@@ -572,7 +602,7 @@ class Predictor:
                 scores = np.log(probabilities)
             else:
                 scores, vectors = engine.logits_and_embeddings(self.run, images, with_deviation=True)
-                probabilities = softmax(scores)
+                probabilities = run_probabilities = softmax(scores)
             elapsed = (time.perf_counter() - started) * 1000
             logits.append(scores)
             times.append(np.full(len(images), elapsed / max(1, len(images))))
@@ -585,6 +615,7 @@ class Predictor:
                     image_statistics(images) if detector and detector.statistics_gaussians else None,
                     alarm.scores(vectors) if alarm and vectors is not None else None,
                     energy(scores) if detector and detector.unknown_class and not self.head else None,
+                    immature_likelihood(self.run, run_probabilities),
                 )
             )
         return BatchOutput(np.concatenate(logits), np.concatenate(times), Evidence.join(parts), self)
@@ -604,24 +635,32 @@ class Predictor:
                 place = replace(laboratory, known=not side, is_mixed=False)
                 probabilities[rows], verdicts, thresholds[rows] = self.decide(evidence.rows(rows), place)
                 for row, verdict in zip(rows, verdicts, strict=True):
-                    mixed[row] = verdict
+                    mixed[row] = replace(verdict, is_stranger=side and verdict.is_cell)
             return probabilities, mixed, thresholds
         set_thresholds, threshold = self.thresholds_at(laboratory)
-        calibration = self._calibration_at(laboratory)
-        probabilities = calibration.probabilities(evidence.probabilities) if calibration else evidence.probabilities
+        specimen, plain = self.specimen_at(laboratory), evidence.probabilities
+        if calibration := self._calibration_at(laboratory):
+            probabilities = calibration.of(specimen).probabilities(plain, specimen.odds(self.run))
+        elif specimen.shares and not self.head:  # a laboratory's answers are weighed where they are taught
+            probabilities = weighed(plain, specimen.odds(self.run))
+        else:
+            probabilities = plain
         odd = np.zeros(len(evidence))
         if self.detector:
             odd = ood_scores(self.detector, evidence.embeddings, evidence.statistics, laboratory, evidence.energies)
         alarm_scores = evidence.alarm_scores
-        cautious = (odd >= 1) | evidence.cell_missing
+        immature = np.zeros(len(evidence), bool)
+        if evidence.immature is not None and not specimen.immature_is_usual:
+            immature = evidence.immature >= (IMMATURE_ELSEWHERE if laboratory.is_foreign else IMMATURE_AT_HOME)
+        cautious = (odd >= 1) | evidence.cell_missing | immature
         # Where a specimen's usual counts overrule what the picture says, both are told.
-        overruled = evidence.probabilities.argmax(1) != probabilities.argmax(1)
+        overruled = plain.argmax(1) != probabilities.argmax(1)
         cautious |= overruled
         if alarm_scores is not None:
             cautious |= alarm_scores >= CAUTION_FROM
         told = spoken_sets(probabilities, set_thresholds, threshold)
         told[cautious] |= spoken_sets(probabilities[cautious], set_thresholds, NEVER_SURE)
-        told[overruled, evidence.probabilities[overruled].argmax(1)] = True
+        told[overruled, plain[overruled].argmax(1)] = True
         order = np.argsort(-probabilities, axis=1, kind="stable")
         verdicts = []
         for i, check in enumerate(evidence.checks):
@@ -631,7 +670,8 @@ class Predictor:
                 continue
             classes = tuple(int(k) for k in order[i] if told[i, k])
             kind: VerdictKind = "sure" if len(classes) == 1 else "unsure"
-            verdicts.append(Verdict(kind, classes, alarm, float(odd[i]), self._unusual(evidence, i, odd[i]), check))
+            unusual = self._unusual(evidence, i, odd[i])
+            verdicts.append(Verdict(kind, classes, alarm, float(odd[i]), unusual, check, bool(immature[i])))
         return probabilities, verdicts, np.full(len(evidence), threshold)
 
     def thresholds_at(self, laboratory: Laboratory) -> tuple[np.ndarray, float]:
@@ -643,7 +683,8 @@ class Predictor:
         if not laboratory.is_foreign:
             return self.set_thresholds, self.threshold
         if calibration := self._calibration_at(laboratory):
-            return np.full(len(self.spec.codes), calibration.set_threshold), calibration.confidence_threshold
+            part = calibration.of(self.specimen_at(laboratory))
+            return np.full(len(self.spec.codes), part.set_threshold), part.confidence_threshold
         return self.set_thresholds, NEVER_SURE
 
     def _calibration_at(self, laboratory: Laboratory) -> ExternalCalibration | None:

@@ -69,6 +69,7 @@ def to_json(
             for predictor, laboratory in zip(predictors, laboratories, strict=True)
         ],
         "laboratory": _laboratory(predictors[0], laboratories[0]),
+        "specimen": _specimen(predictors[0], laboratories[0]),
         "scale": _scale(scale),
         "results": [_rounded(result) for result in _results(pictures, predictors)],
     }
@@ -80,6 +81,11 @@ def _laboratory(predictor: Predictor, laboratory: Laboratory) -> dict[str, Any]:
         "score": round(laboratory.score, 4),
         "note": predictor.laboratory_note(laboratory),
     }
+
+
+def _specimen(predictor: Predictor, laboratory: Laboratory) -> dict[str, Any]:
+    specimen = predictor.specimen_at(laboratory)
+    return {"key": specimen.key, "title": specimen.title, "said": predictor.specimen is not None}
 
 
 def _scale(scale: BatchScale | None) -> dict[str, Any] | None:
@@ -132,6 +138,7 @@ def _results(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Pr
                 "alarm": {"score": verdict.alarm.score, "raised": verdict.alarm.raised},
                 "ood_score": verdict.ood_score,
                 "unusual": list(verdict.unusual),
+                "must_be_seen": verdict.must_be_seen,
                 "models_agree": picture.models_agree,
                 "probabilities": dict(zip(spec.codes, prediction.probabilities.tolist(), strict=True))
                 if prediction.is_cell
@@ -156,6 +163,8 @@ def remarks(prediction: Prediction, spec: DatasetSpec) -> list[str]:
         said.append("may be abnormal (a blast or another immature cell): look yourself")
     if verdict.is_near_alarm:
         said.append("a little like an abnormal cell")
+    if verdict.immature:
+        said.append("looks immature, which this specimen seldom is: look yourself")
     if prediction.cell_missing:
         said.append("no white cell found: look yourself")
     if verdict.kind == "unsure":
@@ -163,6 +172,8 @@ def remarks(prediction: Prediction, spec: DatasetSpec) -> list[str]:
     if verdict.is_odd:
         unusual = f": {listed(verdict.unusual)} unusual" if verdict.unusual else ""
         said.append(f"odd among its like{unusual}")
+    if verdict.is_stranger:
+        said.append("of another microscope or stain than the others")
     return said
 
 
@@ -170,7 +181,7 @@ def to_csv(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Pred
     """The same as a table; names that a spreadsheet would take for formulas begin with an apostrophe."""
     by_run = {predictor.run.name: predictor for predictor in predictors}
     columns = ["file", "class", "name", "is_cell", "shows", "verdict", "set", "alarm", "alarm_score", "ood_score"]
-    columns += ["unusual", "models_agree"]
+    columns += ["unusual", "must_be_seen", "models_agree"]
     columns += [f"p_{code}" for code in predictors[0].spec.codes]
     columns += ["milliseconds", "model", "trained_on", "profile", "cell_found", "crop", "notes", "error"]
     text = io.StringIO()
@@ -189,6 +200,7 @@ def to_csv(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Pred
             "alarm_score": "" if result["alarm"]["score"] is None else f"{result['alarm']['score']:.3f}",
             "ood_score": f"{result['ood_score']:.3f}",
             "unusual": " ".join(result["unusual"]),
+            "must_be_seen": _yes_no(result["must_be_seen"]),
             "models_agree": _yes_no(result["models_agree"]),
             "milliseconds": f"{result['milliseconds']:.2f}",
             "model": predictor.run.name,

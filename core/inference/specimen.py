@@ -8,6 +8,7 @@ The specimen says what is named first; what the picture alone says still tells w
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from core.errors import HemaLensError
 from core.runs import Run
 
 IMMATURE = frozenset({"IG", "ERB"})  # in blood somebody must look at them, whatever is named first
+# Of what the picture alone says, the share for immature classes from which on somebody must look. Elsewhere networks
+# take strangers' cells for immature ones more often.
+IMMATURE_AT_HOME, IMMATURE_ELSEWHERE = 0.1, 0.5
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,30 @@ class Specimen:
                 f"{run.name} names other classes than a differential has, so what is usual in {self.title} says "
                 "nothing of them: use the specimen 'any'."
             )
-        home = np.bincount(run.predictions("val").labels, minlength=len(run.codes))
-        return np.array([self.shares[code] for code in run.codes]) * home.sum() / np.maximum(home, 1)
+        return np.array([self.shares[code] for code in run.codes]) / home_shares(run)
+
+
+def home_shares(run: Run) -> np.ndarray:
+    """How common each class of ``run`` is where it learnt, as in val: float (C,), each above 0."""
+    return _home_shares(run, run.version)
+
+
+@lru_cache(maxsize=64)
+def _home_shares(run: Run, version: str) -> np.ndarray:
+    counts = np.maximum(np.bincount(run.predictions("val").labels, minlength=len(run.codes)), 1)
+    shares = counts / counts.sum()
+    shares.setflags(write=False)
+    return shares
+
+
+def immature_likelihood(run: Run, probabilities: np.ndarray) -> np.ndarray | None:
+    """What the pictures alone say for `IMMATURE` classes in the ``probabilities`` (N, C) of ``run``: the share of their
+    likelihood in that of all classes, float64 (N,) in 0 to 1; None for a run that has no such class.
+    """
+    immature = [k for k, code in enumerate(run.codes) if code in IMMATURE]
+    if not immature:
+        return None
+    return weighed(probabilities, 1 / home_shares(run))[:, immature].sum(1)
 
 
 # Of white cells, with erythroblasts beside them, within the reference ranges of the sources; the share of platelets is
@@ -55,6 +81,9 @@ ADULT_BLOOD = Specimen(
     "blood of an adult",
     {"NE": 0.575, "LY": 0.30, "MO": 0.07, "EO": 0.03, "BA": 0.008, "PLT": 0.008, "IG": 0.006, "ERB": 0.003},
     _BAIN,
+)
+ANY_SPECIMEN = Specimen(
+    "any", "anything else", {}, "no usual shares: sorted cells, teaching sets", immature_is_usual=True
 )
 SPECIMENS: dict[str, Specimen] = {
     specimen.key: specimen
@@ -79,7 +108,7 @@ SPECIMENS: dict[str, Specimen] = {
             "within the ranges of Bain 1996, Br J Haematol 94:206, healthy adults",
             immature_is_usual=True,
         ),
-        Specimen("any", "anything else", {}, "no usual shares: sorted cells, teaching sets", immature_is_usual=True),
+        ANY_SPECIMEN,
     )
 }
 

@@ -234,10 +234,13 @@ def _vigilance_section(run: Run, spec: DatasetSpec) -> list[str]:
     )
     calibration = external_calibration_of(run)
     if calibration:
-        low, high = calibration.lowest_accuracy, calibration.highest_accuracy
+        blood, alike = (
+            f"{part.lowest_accuracy:.1%} to {part.highest_accuracy:.1%}"
+            for part in (calibration.blood, calibration.any)
+        )
         lines.append(
             f"- What its answers are worth elsewhere: measured at {listed(calibration.laboratories)}, each left out of "
-            f"the fit in turn; {low:.1%} to {high:.1%} right in an adult's blood."
+            f"the fit in turn; {blood} right in an adult's blood, {alike} where all classes there are as common."
         )
     else:
         lines.append("- What its answers are worth elsewhere: nobody measured it, so no answer there is sure.")

@@ -17,7 +17,15 @@ from core.inference.scope import on_trusted_split
 from core.runs import Run, preferred_run
 from dashboard import cache
 from dashboard.page import PAGES, link
-from dashboard.pickers import answered_by_line, lab_picker, of_same_classes, problem_lines, run_picker
+from dashboard.pickers import (
+    answered_by_line,
+    lab_picker,
+    of_same_classes,
+    problem_lines,
+    run_picker,
+    specimen_line,
+    specimen_picker,
+)
 from dashboard.samples import Sample, sample_row, samples
 from dashboard.session import Result, UploadSession, failed_table, session_of
 
@@ -51,6 +59,12 @@ class ClassifyContext:
         """Where each of the predictors takes the uploads to come from."""
         return tuple(self.session.laboratory(predictor) for predictor in self.predictors)
 
+    @property
+    def specimen_line(self) -> str:
+        """What the leading model's answers are weighed by, '' where by nothing."""
+        lead = self.predictors[0]
+        return specimen_line(lead.specimen_at(self.laboratories[0]), lead.specimen is not None)
+
     @cached_property
     def groups(self) -> list[tuple[GroupKey, list[Result]]]:
         """The results as `grouped` has them."""
@@ -74,7 +88,14 @@ def grouped(results: Sequence[Result], by_class: bool = False) -> list[tuple[Gro
     """
     ranked = sorted(
         results,
-        key=lambda r: (not r.to_check, r.agree, not r.no_cell_found, not r.lead.verdict.is_odd, r.lead.confidence),
+        key=lambda r: (
+            not r.to_check,
+            not r.lead.verdict.must_be_seen,
+            r.agree,
+            not r.no_cell_found,
+            not r.lead.verdict.is_odd,
+            r.lead.confidence,
+        ),
     )
     cells = [r for r in ranked if r.lead.is_cell]
     urgent = sorted((r for r in cells if r.is_urgent), key=lambda r: -(r.lead.verdict.alarm.score or 0))
@@ -101,6 +122,7 @@ def classify_context(spec: DatasetSpec) -> ClassifyContext | None:
         return None
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         drop_zone = st.container(width="stretch")
+        specimen = specimen_picker(spec)
         with st.popover("Models", icon=":material/tune:"):
             taught, runs = _who_answers(spec.name, installed)
         if session.cells or session.failures or session.queue:
@@ -118,7 +140,7 @@ def classify_context(spec: DatasetSpec) -> ClassifyContext | None:
         st.session_state[_DROP] += 1  # a fresh drop zone: the files are in the session now
         forget_choice()
         st.rerun()
-    predictors = (taught,) if taught else tuple(Predictor(run) for run in runs)
+    predictors = (taught,) if taught else tuple(Predictor(run, specimen=specimen) for run in runs)
     for predictor in predictors:  # opened before the first cell comes
         predictor.load()
     problem_lines(predictors)

@@ -108,8 +108,12 @@ def _verdict(result: Result, spec: DatasetSpec) -> None:
         st.subheader(f"Not a {spec.unit}", anchor=False)
         st.markdown(f"{lead.verdict.check.sentence} It is in no count and no share.")
         return
+    if lead.verdict.immature:
+        badges += " :orange-badge[looks immature]"
     if lead.verdict.is_odd:
         badges += " :violet-badge[odd]"
+    if lead.verdict.is_stranger:
+        badges += " :gray-badge[another stain than the others]"
     if result.is_urgent:
         badges = f":red-badge[may be abnormal] {badges}"
     sure = markdown_text(percent(lead.confidence))
@@ -121,6 +125,11 @@ def _verdict(result: Result, spec: DatasetSpec) -> None:
         )
     elif lead.verdict.is_near_alarm:
         st.markdown("It is a little like an abnormal cell, so it is not called sure.")
+    if lead.verdict.immature:
+        st.markdown(
+            "The picture speaks for an immature cell, which this specimen seldom holds: look yourself, whatever is "
+            "named first."
+        )
     if lead.verdict.kind == "unsure":
         given = {k: markdown_text(percent(lead.probabilities[k])) for k in lead.prediction_set}
         some = [f"**{spec.class_names[k]}** ({probability})" for k, probability in given.items()]

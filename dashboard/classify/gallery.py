@@ -198,6 +198,7 @@ _HEADINGS = {
 def _why_to_check(cells: Sequence[Result]) -> str:
     """What the ``cells`` of the group to check have: 'unsure', 'unsure or no white cell found'."""
     reasons = {
+        "immature": any(a.lead.verdict.immature for a in cells),
         "odd": any(a.lead.verdict.is_odd for a in cells),
         "unsure": any(a.kind == "unsure" for a in cells),
         "models disagree": any(not a.agree for a in cells),
@@ -216,6 +217,8 @@ def _gallery_tile(result: Result, spec: DatasetSpec) -> GalleryTile:
     hover = f"{name}<br>{spec.class_names[label]}, {probability}" + ("" if result.kind == "sure" else ", unsure")
     if result.is_urgent:
         hover += "<br>may be abnormal: look yourself"
+    if lead.verdict.immature:
+        hover += "<br>looks immature: look yourself"
     if lead.verdict.is_odd:
         hover += "<br>odd among its like"
     if not result.agree:

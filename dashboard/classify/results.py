@@ -33,6 +33,9 @@ def render(context: ClassifyContext) -> None:
         _summary_line(context)
         failed_files(list(session.failures.values()))
         _downloads(context)
+    if weighed := context.specimen_line:
+        seen = sum(r.lead.verdict.must_be_seen for r in context.results)
+        st.caption(f"{weighed} {counted(seen, spec.unit)} must be seen before they count." if seen else weighed)
     if news := stats_line(session.stats):
         st.caption(news)
     _framing_line(session, context.predictors[0], spec)
@@ -124,7 +127,7 @@ def tables(context: ClassifyContext) -> None:
     spec, results, predictors = context.spec, context.results, context.predictors
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        st.subheader(f"{capitalized(spec.unit)}s by class", anchor=False)
+        st.subheader(f"{capitalized(spec.unit)}s by class", anchor=False, help=context.specimen_line or None)
         cells, rows = [a for a in results if a.lead.is_cell], []  # what is no cell is in no count and no share
         for number, code in enumerate(spec.codes):
             mine = [a for a in cells if a.lead.predicted == number]
@@ -196,7 +199,9 @@ def _why_look(result: Result) -> str:
     reasons = {
         "may be abnormal": result.is_urgent,
         "no white cell found": result.no_cell_found,
+        "looks immature": result.lead.verdict.immature,
         "odd among its like": result.lead.verdict.is_odd,
+        "another stain than the others": result.lead.verdict.is_stranger,
     }
     return ", ".join(reason for reason, applies in reasons.items() if applies)
 

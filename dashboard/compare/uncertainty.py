@@ -284,7 +284,7 @@ def _on_laboratory(runs: Sequence[Run], laboratory: str, context: CompareContext
             with ProgressBar("Reading the pictures", _step_line) as bar:
                 lab = read_dataset_pictures(laboratory, bar)
                 for run in missing:
-                    cache_validation(run, laboratory, validate_externally(run, lab, bar)[0])
+                    cache_validation(run, laboratory, validate_externally(run, lab, report=bar)[0])
             st.rerun()
     asked = {run: figures for run, figures in stored.items() if figures}
     return {run: found["uncertainty"] | {"verdicts": found.get("verdicts")} for run, found in asked.items()}

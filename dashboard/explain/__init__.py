@@ -15,7 +15,7 @@ import streamlit as st
 from cachetools import LRUCache
 from streamlit.delta_generator import DeltaGenerator
 
-from core.datasets import DatasetSpec
+from core.datasets import DatasetSpec, get_dataset
 from core.errors import HemaLensError
 from core.explain.occlusion import OcclusionMap, occlusion
 from core.explain.overlay import COLOUR_MAPS, Interpolation
@@ -36,6 +36,7 @@ from dashboard.pickers import (
     problem_lines,
     run_picker,
     short_names,
+    specimen_picker,
 )
 from dashboard.session import session_of
 
@@ -169,7 +170,7 @@ def _predictors(dataset: str, installed: Sequence[Run]) -> list[Predictor]:
             default=default_runs(on_trusted_split(installed)),
             help="CNN + SE and CNN + CBAM have gates to look at; Grad-CAM reads networks, covering reads every model.",
         )
-        taught = lab_picker(dataset)
+        taught, specimen = lab_picker(dataset), specimen_picker(get_dataset(dataset))
     if taught:
         answered_by_line(taught, [taught.run])
         st.caption(
@@ -180,7 +181,7 @@ def _predictors(dataset: str, installed: Sequence[Run]) -> list[Predictor]:
     if runs:
         runs = of_same_classes(runs)
         answered_by_line(None, runs)
-    return [Predictor(run) for run in runs]
+    return [Predictor(run, specimen=specimen) for run in runs]
 
 
 def _class_choice(spec: DatasetSpec, notices: DeltaGenerator) -> str:
@@ -264,10 +265,11 @@ def _prediction(predictor: Predictor, cell: SelectedCell, spec: DatasetSpec) -> 
         return answer
 
     answer = _kept(("answer", predictor.key, _digest(cell.pixels), cell.window), compute, "Asking the model")
-    if cell.linked or cell.truth is not None:  # a sample of the model's own laboratory
-        return answer
-    beside = session_of(spec.name).laboratory(predictor)
-    (decided,) = predictor.decide_again([answer], beside if beside.pictures else None)
+    beside: Laboratory | None = Laboratory()  # a sample of the model's own
+    if not cell.linked and cell.truth is None:
+        uploads = session_of(spec.name).laboratory(predictor)
+        beside = uploads if uploads.pictures else None
+    (decided,) = predictor.decide_again([answer], beside)
     assert isinstance(decided, Prediction)
     return decided
 

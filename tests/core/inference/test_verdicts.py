@@ -3,18 +3,21 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from core.cli import main
+from core.images.cell_check import CellCheck
 from core.images.framing import MAX_SAMPLED, CropWindow
 from core.inference import alarm
 from core.inference import predictor as predictor_module
 from core.inference.laboratory import PROBABILITY_FLOOR, ExternalCalibration, InvalidCalibration, Laboratory
-from core.inference.predictor import CAUTION_FROM, NEVER_SURE, Predictor
+from core.inference.predictor import CAUTION_FROM, NEVER_SURE, Evidence, Predictor
 from core.inference.serialise import Answered, remarks, to_csv, to_json
+from core.inference.specimen import ADULT_BLOOD, IMMATURE_AT_HOME, IMMATURE_ELSEWHERE, SPECIMENS
 from tests.stub_runs import NUCLEUS, foreign_pictures, home_pictures, write_alarm, write_calibration, write_detector
 
 BLANK = np.full((64, 64, 3), 240, np.uint8)
@@ -167,7 +170,7 @@ def test_at_another_laboratory_probabilities_are_those_that_hold_there(make_run)
     predictor, pictures = Predictor(run), foreign_pictures(20)
     predictions, laboratory = answer(predictor, pictures)
     raw = predictor.predict_crops(pictures).probabilities
-    tempered = (raw + PROBABILITY_FLOOR) ** 0.8
+    tempered = ((raw + PROBABILITY_FLOOR) * ADULT_BLOOD.odds(run)) ** 0.8
     tempered /= tempered.sum(1, keepdims=True)
     np.testing.assert_allclose([p.probabilities for p in predictions], tempered)
     assert {p.threshold for p in predictions} == {0.9}
@@ -224,7 +227,7 @@ BROKEN_CALIBRATIONS = {
     "NaN": {"temperature": float("nan")},
     "a huge number": {"temperature": 10**400},
     "a share above one": {"set_threshold": 3},
-    "too little": {"laboratories": None},
+    "a word": {"confidence_threshold": "high"},
 }
 
 
@@ -234,7 +237,9 @@ def test_with_a_broken_calibration_only_other_laboratories_suffer(make_run, how)
     run, change = make_run(), BROKEN_CALIBRATIONS[how]
     write_detector(run)
     write_calibration(run)
-    content = json.loads(run.external_calibration_path.read_text()) | (change if isinstance(change, dict) else {})
+    content = json.loads(run.external_calibration_path.read_text())
+    if isinstance(change, dict):
+        content["any"] |= change
     run.external_calibration_path.write_text(change if isinstance(change, str) else json.dumps(content))
     with pytest.raises(InvalidCalibration, match="core calibrate RUN"):
         ExternalCalibration.load(run.external_calibration_path)
@@ -279,6 +284,8 @@ def test_home_and_another_laboratory_in_one_drop_are_taken_apart(make_run, monke
     assert [p.verdict.kind for p in together[:30]] == [p.verdict.kind for p in alone]
     np.testing.assert_array_equal(together[0].probabilities, alone[0].probabilities)
     assert {p.threshold for p in together[30:]} == {predictor.thresholds_at(Laboratory(False))[1]}
+    assert [p.verdict.is_stranger for p in together] == [False] * 30 + [True] * 20
+    assert "of another microscope" in remarks(together[30], predictor.spec)[-1]
 
 
 @pytest.mark.usefixtures("any_picture_is_a_cell")
@@ -302,3 +309,59 @@ def test_where_the_check_for_cells_is_gone_it_is_said_and_nothing_is_sure(make_r
         predictor = Predictor(run)
         assert "hardly noticed" in predictor.problems[0]
         assert not predictor.predict([picture])[0].sure
+
+
+def evidence_of(*probabilities, immature=None):
+    """What was measured of cells that show nothing but ``probabilities``."""
+    count = len(probabilities)
+    share = np.array(immature, float) if immature else None
+    return Evidence(np.array(probabilities), (CellCheck("cell", 1.0),) * count, np.zeros(count, bool), immature=share)
+
+
+@pytest.fixture
+def differential_run(make_run):
+    """A run of a differential's classes, each as common where it learnt."""
+    return make_run(codes=("BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT"), cells=800)
+
+
+def test_a_specimen_says_what_is_named_first_and_both_are_told_where_it_overrules(differential_run):
+    plain = np.full(8, 0.01)
+    plain[[3, 6]] = 0.5, 0.44  # an immature granulocyte, or a neutrophil
+    for specimen, named in ((None, 3), (SPECIMENS["any"], 3), (ADULT_BLOOD, 6), (SPECIMENS["marrow"], 6)):
+        predictor = Predictor(differential_run, specimen=specimen)
+        probabilities, (verdict,), _ = predictor.decide(evidence_of(plain), Laboratory(known=True))
+        assert probabilities.argmax() == named
+        assert probabilities.sum() == pytest.approx(1)
+        assert (verdict.kind, set(verdict.classes) >= {3, 6}) == ("unsure", True)
+
+
+def test_an_immature_cell_in_blood_is_never_sure_and_must_be_seen(differential_run):
+    plain = np.full(8, 1e-9)
+    plain[3] = 1 - 7e-9
+    for key, at, must_be_seen in (
+        ("blood", 0.95, True),
+        ("newborn", IMMATURE_AT_HOME, True),
+        ("blood", 0.09, False),
+        ("marrow", 0.95, False),
+        ("any", 0.95, False),
+    ):
+        predictor = Predictor(differential_run, specimen=SPECIMENS[key])
+        evidence = evidence_of(plain, immature=[at])
+        (verdict,) = predictor.decide(evidence, Laboratory(known=True))[1]
+        assert (verdict.immature, verdict.must_be_seen) == (must_be_seen, must_be_seen), key
+        assert verdict.kind == ("unsure" if must_be_seen else "sure"), key
+        (elsewhere,) = predictor.decide(evidence, Laboratory(known=False))[1]
+        assert elsewhere.immature is (must_be_seen and at >= IMMATURE_ELSEWHERE)
+
+
+def test_the_documents_tell_the_specimen_and_what_must_be_seen(differential_run):
+    predictor = Predictor(differential_run, specimen=ADULT_BLOOD)
+    predictions, laboratory = answer(predictor, [reddish(0.1)])
+    (prediction,) = predictions
+    seen = replace(prediction, verdict=replace(prediction.verdict, kind="unsure", classes=(0, 3), immature=True))
+    document = to_json([Answered([seen])], [predictor], [laboratory])
+    assert document["specimen"] == {"key": "blood", "title": "blood of an adult", "said": True}
+    assert document["results"][0]["must_be_seen"] is True
+    assert "look yourself" in document["results"][0]["notes"][0]
+    unsaid = to_json([Answered([prediction])], [Predictor(differential_run)], [laboratory])
+    assert (unsaid["specimen"]["key"], unsaid["specimen"]["said"]) == ("any", False)
