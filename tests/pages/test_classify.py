@@ -14,6 +14,7 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from core.images.cell_check import CellCheck
+from core.inference import engine
 from core.inference.predictor import Predictor
 from dashboard.classify.results import as_csv, as_json
 from tests.pages.driving import PAGES, TIMEOUT, drop, opened, png, texts
@@ -265,10 +266,29 @@ def test_another_laboratory_is_told_in_one_line(page, run):
     assert told.startswith("These 30 pictures come from another microscope or stain than the model's.")
     assert "72 to 84 %" in told
     assert "Adapt HemaLens" not in texts(page)  # no such page here
-    assert heading(page) == "30 cells: 30 sure, 0 unsure"
+    assert heading(page) == "30 cells: 20 sure, 10 unsure"  # blue ones are taken for erythroblasts
+    assert "Weighed as blood of an adult, as nobody said otherwise. 10 cells must be seen" in texts(page)
     found = json.loads(downloaded(page, as_json, [run]))
     assert found["laboratory"]["known"] is False
     assert found["models"][0]["laboratory"] == found["laboratory"]
+
+
+def test_another_specimen_is_answered_without_reading_a_picture_again(page, run, monkeypatch):
+    write_detector(run)
+    write_calibration(run, confidence_threshold=0.5)
+    drop(page, *as_files(foreign_pictures(30)))
+
+    def fail(*_args, **_options):
+        raise AssertionError("a picture was read again")
+
+    for name in ("logits_and_embeddings", "encode"):
+        monkeypatch.setattr(engine, name, fail)
+    page.selectbox(key="specimen").set_value("newborn").run()
+    assert "Weighed as blood of a newborn. 10 cells must be seen" in texts(page)
+    assert heading(page) == "30 cells: 20 sure, 10 unsure"
+    page.selectbox(key="specimen").set_value("any").run()
+    assert heading(page) == "30 cells: 30 sure, 0 unsure"
+    assert "Weighed as" not in texts(page)
 
 
 def test_only_what_may_be_a_field_is_offered_to_the_models_of_fields(page, monkeypatch):
