@@ -341,7 +341,7 @@ def test_an_immature_cell_in_blood_is_never_sure_and_must_be_seen(differential_r
     for key, at, must_be_seen in (
         ("blood", 0.95, True),
         ("newborn", IMMATURE_AT_HOME, True),
-        ("blood", 0.09, False),
+        ("blood", 0.02, False),
         ("marrow", 0.95, False),
         ("any", 0.95, False),
     ):
