@@ -9,7 +9,8 @@ labs holds ``<name>_cells/labels.csv``, those of the originals and of the marrow
 
 ``--fit FILE`` first fits the network on these pictures, on BloodMNIST's train cells and on drawn ones, writes it into
 FILE (the shipped one is ``pretrained/cell_check.onnx``) and measures that one. ``--leave-out NAME ...`` leaves sources
-(families, laboratories, ``LAB_red``, ``LAB_field``) out of the fit: their rows tell how it reads what it never met.
+(families, laboratories, ``LAB_red``, ``LAB_field``, ``LAB_several``, ``LAB_alone``) out of the fit: their rows tell how
+it reads what it never met.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import non_cells
+from benchmarks import cell_groups, non_cells
 from benchmarks.framing import read_lab, read_originals
 from benchmarks.reporting import publish
 from core.datasets import DatasetUnavailable, get_dataset
@@ -30,6 +31,7 @@ from core.images.cell_check import CellCheck, check_crops, check_pictures
 from core.images.framing import MeasuredPicture, measure_batch
 
 Row = dict[str, object]
+_SHARES = (1.0, 1.3, 1.7, 2.2)  # of a cell's size: squares cut out of fields
 
 
 def row(name: str, checks: Sequence[CellCheck], milliseconds: float) -> Row:
@@ -86,15 +88,26 @@ def rows(
             print(f"left out: {error}")
     yield of_crops("cells: drawn", draw_cells(np.arange(160) % 8, 64, 9))
     if originals:
-        yield of_pictures("cells: originals", read_originals(originals).pictures)
+        pictures = read_originals(originals)
+        yield of_pictures("cells: originals", pictures.pictures)
+        white = [
+            p for p, file in zip(pictures.pictures, pictures.files, strict=True) if not file.startswith("PLATELET")
+        ]
+        yield from _laid_together("originals", white, each)
     for folder in sorted(labs.glob("*_cells")) if labs else ():
-        yield of_pictures(f"cells: {folder.name.removesuffix('_cells')}", read_lab(folder).pictures)
+        name, pixels = folder.name.removesuffix("_cells"), read_lab(folder).pictures
+        yield of_pictures(f"cells: {name}", pixels)
+        yield from _laid_together(name, pixels, each)
     for folder in sorted(p for p in marrow.iterdir() if p.is_dir()) if marrow else ():
         paths = cell_check_fit.pictures_under(folder)
         yield of_pictures(f"cells: marrow {folder.name}", [cell_check_fit.read_square(p) for p in paths])
     for family, _, drawn in non_cells.families(each, 64, seed=77):
         yield of_crops(f"none: {family}", drawn)
     for boxes in sorted(fields.glob("*/boxes.csv")) if fields else ():
+        name = boxes.parent.name
+        for share, lone in zip(_SHARES, cell_groups.lone_on_fields(boxes.parent, _SHARES), strict=True):
+            yield of_pictures(f"cells: {name}, cut out of fields {share} times as large", lone)
+        yield of_pictures(f"none: {name}, two cells cut out of fields", cell_groups.pairs_on_fields(boxes.parent))
         windows = cell_check_fit.windows_without_white_cells(boxes.parent, seed=9)
         yield of_crops(f"none: {boxes.parent.name}, red cells only", windows)
         paths = cell_check_fit.pictures_under(boxes.parent)
@@ -102,6 +115,15 @@ def rows(
     for folder in photos:
         windows = cell_check_fit.photograph_windows(cell_check_fit.pictures_under(folder), 8, seed=9)
         yield of_crops(f"none: {folder.name}", windows)
+
+
+def _laid_together(name: str, pixels: Sequence[np.ndarray], each: int) -> Iterator[Row]:
+    """Cells of one laboratory in pictures ``pixels`` laid together: several, and one with pieces of its neighbours."""
+    from benchmarks.cell_check_fit import cell_pictures
+
+    cells, rng = cell_pictures(pixels, 300), np.random.default_rng(99)
+    yield of_pictures(f"none: {name}, several laid together", list(cell_groups.several(cells, rng, each, 300)))
+    yield of_pictures(f"cells: {name}, neighbours cut off", list(cell_groups.alone(cells, rng, each, 240)))
 
 
 def main() -> None:

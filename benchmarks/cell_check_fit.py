@@ -14,9 +14,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks import cell_groups
+from benchmarks.cell_groups import CellPictures
 from benchmarks.framing import read_lab
-from benchmarks.non_cells import FAMILIES, composed, draw_family, montage, with_surroundings
-from core.datasets import get_dataset
+from benchmarks.non_cells import FAMILIES, draw_family, montage, with_surroundings
+from core.datasets import DatasetUnavailable, get_dataset
 from core.datasets.synthetic import draw_cells
 from core.datasets.tables import read_rows
 from core.images.cell_check import INPUT, KINDS, OUTPUT, SIDE, CellKind
@@ -28,6 +30,7 @@ from core.storage import write_bytes
 NETWORKS = 2  # whose answers are averaged: what one takes for a cell by chance the other hardly does
 EXAMPLES, STEPS, BATCH, PEAK_RATE = 64_000, 1000, 160, 0.012
 _CELL_SIDE, _OTHER_SIDE = 112, 72  # px at which sources are kept: cells with surroundings, all others
+_LIKE_CELLS = ("clouds", "balls", "forms", "signs", "gradients")  # drawings that need many examples
 _MARROW_SHARE = 0.62  # of a marrow crop's side: what is cut out round its cell
 _BLURRED_SHARE = 0.05  # of the pictures, blurred until nothing can be told
 # A red cell's diameter on the fields, px; and windows without a white cell are from so many to so many diameters wide.
@@ -128,6 +131,19 @@ def photograph_windows(paths: Sequence[Path], each: int, seed: int = 0, least: f
     return np.stack(windows)
 
 
+def cell_pictures(pictures: Sequence[np.ndarray], side: int) -> CellPictures:
+    """``pictures`` uint8 (H, W, 3) of one laboratory at ``side`` px, with their cells as the framing finds them."""
+    measured = [MeasuredPicture(pixels) for pixels in pictures]
+    batch_scale = measure_batch(measured, get_dataset("bloodmnist"))
+    places = []
+    for picture in measured:
+        window, (height, width) = batch_scale.window(picture), picture.shape
+        left, top, right, bottom = window.crop(picture.pixels, _CELL_SIDE, get_dataset("bloodmnist")).box
+        x, y = (window.cell.x, window.cell.y) if window.cell else ((left + right) / 2, (top + bottom) / 2)
+        places.append((x / width, y / height, min(1.0, (right - left) / width)))
+    return CellPictures(np.stack([squeezed(pixels, side) for pixels in pictures]), np.array(places, np.float32))
+
+
 def sources(
     labs: Path | None, fields: Path | None, marrow: Path | None, photos: Sequence[Path]
 ) -> Iterator[tuple[str, Source]]:
@@ -137,48 +153,56 @@ def sources(
     chosen = np.sort(rng.permutation(len(home))[:5400])
     cells, labels = np.asarray(home.images[chosen]), np.asarray(home.labels)[chosen]
     yield "home", _source("cell", cells, 1500, zoom=(0.72, 1.02), stained=True)
-    around = cells[labels == get_dataset("bloodmnist").codes.index("PLT")]
+    is_platelet = labels == get_dataset("bloodmnist").codes.index("PLT")
+    around = cells[is_platelet]
     wide = with_surroundings(cells, around, rng, 700)
     yield "home_wide", _source("cell", wide, 220, share=0.43, zoom=(0.9, 1.35), surroundings=True, stained=True)
     drawn = np.concatenate([draw_cells(np.arange(160) % 8, 96, seed) for seed in (1, 2)])
     yield "drawn_cells", _source("cell", drawn, 150, stained=True)
-    by_lab: list[tuple[np.ndarray, float]] = [(cells, 1.0)]
+    # A white cell among platelets is one cell: what is told for several is laid together of white cells.
+    white = with_surroundings(cells[~is_platelet], around, rng, 600)
+    by_lab = {"home": _source("cell", white, 0, share=0.43)}
     for folder in sorted(labs.glob("*_cells")) if labs else ():
-        pictures = [MeasuredPicture(pixels) for pixels in read_lab(folder).pictures]
-        batch_scale = measure_batch(pictures, get_dataset("bloodmnist"))
-        places = []
-        for picture in pictures:
-            (height, width), cell = picture.shape, batch_scale.window(picture).cell
-            x, y = (cell.x / width, cell.y / height) if cell else (0.5, 0.5)
-            places.append((x, y, min(1.0, (batch_scale.scale.side or min(height, width)) / width)))
-        pixels = np.stack([squeezed(picture.pixels, _CELL_SIDE) for picture in pictures])
+        cells_there = cell_pictures(read_lab(folder).pictures, _CELL_SIDE)
         name = folder.name.removesuffix("_cells")
-        yield name, Source("cell", pixels, 420, np.array(places, np.float32), (0.72, 1.35), True, True)
-        by_lab.append((pixels, float(np.median(np.array(places)[:, 2]))))
+        by_lab[name] = Source("cell", cells_there.pixels, 420, cells_there.places, (0.72, 1.35), True, True)
+        yield name, by_lab[name]
     if marrow:
         paths = [p for p in pictures_under(marrow) if p.parent.name != "NIF"]
         pixels = np.stack([squeezed(read_square(p), _CELL_SIDE) for p in paths[::2]])
-        yield (
-            "marrow",
-            _source("cell", pixels, 1200, share=_MARROW_SHARE, zoom=(0.72, 1.35), surroundings=True, stained=True),
+        by_lab["marrow"] = _source(
+            "cell", pixels, 1200, share=_MARROW_SHARE, zoom=(0.72, 1.35), surroundings=True, stained=True
         )
-        by_lab.append((pixels, _MARROW_SHARE))
+        yield "marrow", by_lab["marrow"]
     for folder in sorted(p.parent for p in fields.glob("*/boxes.csv")) if fields else ():
+        # Fields of several white cells are for measuring.
+        held_out = {file for file, boxes in cell_groups.white_cell_boxes(folder).items() if len(boxes) > 1}
         red = windows_without_white_cells(folder)
         yield f"{folder.name}_red", _source("red_cells", red, 600, zoom=(0.5, 1.0), stained=True)
-        whole = np.stack([squeezed(read_square(folder / file), 96) for file in _boxes(folder)])
+        whole = np.stack([squeezed(read_square(folder / file), 96) for file in _boxes(folder) if file not in held_out])
         yield f"{folder.name}_field", _source("field", whole, 230, zoom=(0.85, 1.0), stained=True)
+    try:
+        stretched = np.asarray(get_dataset("all4").load(64)["train"].images)
+        yield "all4", _source("field", stretched[::2], 230, zoom=(0.85, 1.0), stained=True)
+    except DatasetUnavailable as error:
+        print(f"left out: {error}")
     for folder in photos:
-        windows = photograph_windows(pictures_under(folder), 8)
+        paths = pictures_under(folder)
+        windows = photograph_windows(paths, max(8, 400 // len(paths)))
         yield folder.name, _source("photograph", windows, min(420, len(windows) / 4), zoom=(0.5, 1.0))
     for family, (kind, _) in FAMILIES.items():
-        drawings = draw_family(family, 900, _OTHER_SIDE, seed=1)
-        weight, least = (140, 0.5) if kind == "photograph" else (280, 0.9)
+        number, weight = (2000, 320) if family in _LIKE_CELLS else (900, 140)
+        drawings = draw_family(family, number, _OTHER_SIDE, seed=1)
+        weight, least = (weight, 0.5) if kind == "photograph" else (280, 0.9)
         yield family, _source(kind, drawings, weight, zoom=(least, 1.0))
-    tiles = [montage(np.stack([squeezed(c, 64) for c in lab[:400]]), rng, 150, 96) for lab, _ in by_lab]
-    yield "montage", _source("several_cells", np.concatenate(tiles), 250, zoom=(0.9, 1.0), stained=True)
-    scattered = [composed(lab, share, rng, 200, 96) for lab, share in by_lab]
-    yield "composed", _source("several_cells", np.concatenate(scattered), 450, zoom=(0.9, 1.0), stained=True)
+    for name, lab in by_lab.items():
+        of_lab = CellPictures(lab.pixels, lab.places)
+        together = cell_groups.several(of_lab, rng, 500)
+        yield f"{name}_several", _source("several_cells", together, 260, zoom=(0.94, 1.0), stained=True)
+        alone = cell_groups.alone(of_lab, rng, 300)
+        yield f"{name}_alone", _source("cell", alone, 200, zoom=(0.96, 1.0), stained=True)
+    tiles = montage(np.stack([squeezed(cell, 64) for cell in cells[:400]]), rng, 300, 96)
+    yield "montage", _source("several_cells", tiles, 150, zoom=(0.9, 1.0), stained=True)
 
 
 def _source(kind: CellKind, pixels: np.ndarray, weight: float, *, share: float = 1.0, **options) -> Source:

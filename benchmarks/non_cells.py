@@ -1,5 +1,6 @@
 """Drawn pictures that show no cell of a patient, by family: what `benchmarks.cell_check` fits on and measures with."""
 
+import io
 import re
 from collections.abc import Callable, Iterator
 
@@ -306,7 +307,10 @@ def screens(rng: np.random.Generator, size: int) -> np.ndarray:
             draw.text((x, y), " ".join(rng.choice(_WORDS, int(rng.integers(1, 9)))), fill=ink, font=font)
         elif kind < 0.75:
             draw.rounded_rectangle(
-                (x, y, x + wide, y + tall), radius=6, fill=accent if rng.random() < 0.3 else panel, outline=ink
+                (x, y, x + wide, y + tall),
+                radius=min(6, tall / 3),
+                fill=accent if rng.random() < 0.3 else panel,
+                outline=ink,
             )
         elif kind < 0.9:
             draw.rectangle((x, y, x + wide, y + 2 * tall), fill=_colour(rng))
@@ -315,13 +319,133 @@ def screens(rng: np.random.Generator, size: int) -> np.ndarray:
     return _shrunk(image, size)
 
 
+def forms(rng: np.random.Generator, size: int) -> np.ndarray:
+    """One disc, ring, square, star, heart or the like on a plain ground, crisp or soft, flat or shaded, in any colours,
+    those of stains among them.
+    """
+    side, kind = 3 * size, rng.integers(8)
+    ground, inner, outer = (tuple(np.clip(c, 0, 255).astype(int).tolist()) for c in _palette(rng, 3))
+    if rng.random() < 0.3:
+        ground = (255, 255, 255)
+    image = Image.new("RGB", (side, side), ground)
+    draw = ImageDraw.Draw(image)
+    x, y = rng.uniform(0.4, 0.6, 2) * side
+    r, turn = rng.uniform(0.12, 0.5) * side, rng.uniform(0, 2 * np.pi)
+    width = int(r * rng.uniform(0.05, 0.5)) if rng.random() < 0.5 else 0
+    box = (x - r, y - r * rng.choice([1, rng.uniform(0.6, 1)]), x + r, y + r)
+    if kind < 3:
+        draw.ellipse(box, fill=inner, outline=outer, width=width)
+        if rng.random() < 0.3:  # another within it, as of an eye
+            part = rng.uniform(0.2, 0.7)
+            dx, dy = rng.uniform(-0.2, 0.2, 2) * r
+            draw.ellipse((x + dx - part * r, y + dy - part * r, x + dx + part * r, y + dy + part * r), fill=outer)
+    elif kind == 3:
+        draw.ellipse(box, outline=inner, width=max(3, int(r * rng.uniform(0.1, 0.6))))
+    elif kind == 4:
+        draw.rounded_rectangle(box, rng.choice([0, 0.2, 0.6]) * r, fill=inner, outline=outer, width=width)
+    elif kind == 5:  # a star or a many-sided form
+        points, depth = int(rng.integers(3, 10)), rng.choice([1.0, rng.uniform(0.3, 0.8)])
+        angles = turn + np.arange(2 * points) * np.pi / points
+        reach = r * np.where(np.arange(2 * points) % 2, depth, 1)
+        draw.polygon([(x + a * np.cos(t), y + a * np.sin(t)) for a, t in zip(reach, angles, strict=True)], fill=inner)
+    elif kind == 6:  # a heart, a flower, a blob: the radius as a wave of the angle
+        t = np.linspace(0, 2 * np.pi, 200)
+        waves = sum(rng.normal(0, 0.25 / k) * np.cos(k * t + rng.uniform(0, 6)) for k in range(1, 6))
+        draw.polygon(
+            list(zip(x + r * (0.8 + waves) * np.cos(t), y + r * (0.8 + waves) * np.sin(t), strict=True)), fill=inner
+        )
+    else:
+        draw.line((x - r, y - r, x + r, y + r), fill=inner, width=max(4, int(0.3 * r)))
+        draw.line((x - r, y + r, x + r, y - r), fill=inner, width=max(4, int(0.3 * r)))
+    pixels = _shrunk(image, size).astype(float)
+    return _printed(rng, pixels, size)
+
+
+def signs(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Icons and emojis: a button with a sign on it, a face, a pin, a bulb, a drop."""
+    side = 3 * size
+    image = Image.new("RGB", (side, side), _colour(rng) if rng.random() < 0.5 else (255, 255, 255))
+    draw, ink, fill = ImageDraw.Draw(image), _colour(rng), _colour(rng)
+    x, y, r, kind = 0.5 * side, 0.5 * side, rng.uniform(0.2, 0.47) * side, rng.integers(4)
+    if kind == 0:  # a face
+        tone = (255, int(rng.uniform(180, 225)), int(rng.uniform(40, 110))) if rng.random() < 0.7 else fill
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=tone, outline=ink, width=int(rng.choice([0, 3])))
+        for at in (-0.38, 0.38):
+            e = rng.uniform(0.08, 0.22) * r
+            draw.ellipse(
+                (x + at * r - e, y - 0.3 * r - 1.4 * e, x + at * r + e, y - 0.3 * r + 1.4 * e), fill=(50, 30, 20)
+            )
+        start = rng.choice([15, 200])
+        mouth = (
+            x - 0.55 * r,
+            y + (0.35 if start == 200 else -0.3) * r,
+            x + 0.55 * r,
+            y + (1.0 if start == 200 else 0.65) * r,
+        )
+        draw.arc(mouth, start, start + 145, fill=(80, 40, 20), width=max(3, int(0.09 * r)))
+    elif kind == 1:  # a button with a sign
+        if rng.random() < 0.5:
+            draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)
+        else:
+            draw.rounded_rectangle((x - r, y - r, x + r, y + r), 0.3 * r, fill=fill)
+        sign = str(rng.choice(list("+?!ixA7@&%#$=<>*")))
+        draw.text((x, y), sign, fill=ink, font=ImageFont.load_default(1.4 * r), anchor="mm")
+    elif kind == 2:  # a drop or a pin
+        draw.polygon([(x, y - 1.1 * r), (x - 0.62 * r, y + 0.2 * r), (x + 0.62 * r, y + 0.2 * r)], fill=fill)
+        draw.ellipse((x - 0.7 * r, y - 0.25 * r, x + 0.7 * r, y + 1.0 * r), fill=fill)
+        draw.ellipse((x - 0.3 * r, y + 0.1 * r, x + 0.3 * r, y + 0.7 * r), fill=ink)
+    else:  # discs in a row or a ring
+        count, around = int(rng.integers(2, 8)), rng.random() < 0.5
+        for k in range(count):
+            angle = 2 * np.pi * k / count
+            px, py = (x + r * np.cos(angle), y + r * np.sin(angle)) if around else (side * (k + 0.5) / count, y)
+            small = rng.uniform(0.1, 0.3) * r
+            draw.ellipse((px - small, py - small, px + small, py + small), fill=fill if rng.random() < 0.7 else ink)
+    return _printed(rng, _shrunk(image, size).astype(float), size)
+
+
+def gradients(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Colours that run into each other, along a line or from one or two places: spots of light, soft balls."""
+    y, x = np.mgrid[:size, :size] / size
+    colours, kind = _palette(rng, 3), rng.integers(3)
+    if kind == 0:
+        angle = rng.uniform(0, 2 * np.pi)
+        level = 0.5 + rng.uniform(0.5, 1.5) * ((x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle))
+    else:
+        level = np.zeros((size, size))
+        for _ in range(kind):
+            far = np.hypot((x - rng.uniform(0.25, 0.75)) * rng.uniform(0.7, 1.4), y - rng.uniform(0.25, 0.75))
+            level = np.maximum(level, np.exp(-((far / rng.uniform(0.1, 0.45)) ** rng.choice([1, 2, 4, 8]))))
+    level, places = np.clip(level, 0, 1), np.array([0, rng.uniform(0.3, 0.7), 1])
+    pixels = np.stack([np.interp(level, places, colours[:, k]) for k in range(3)], -1)
+    return _printed(rng, pixels, size)
+
+
+def _printed(rng: np.random.Generator, pixels: np.ndarray, size: int) -> np.ndarray:
+    """``pixels`` float (size, size, 3) as they are, or shaded, softened, grained, stored as JPEG."""
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    if rng.random() < 0.25:
+        pixels = pixels * (1 + (rng.uniform(-0.5, 0.5) * x + rng.uniform(-0.5, 0.5) * y))[..., None]
+    if rng.random() < 0.35:
+        sigma = rng.uniform(0.4, 2.5) * size / 64
+        pixels = ndimage.gaussian_filter(pixels, (sigma, sigma, 0))
+    if rng.random() < 0.35:
+        pixels = pixels + rng.normal(0, rng.uniform(1, 8), (size, size, int(rng.choice([1, 3]))))
+    pixels = _finish(pixels)
+    if rng.random() < 0.35:
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "JPEG", quality=int(rng.integers(40, 95)))
+        pixels = np.asarray(Image.open(stream))
+    return pixels
+
+
 FAMILIES: dict[str, tuple[CellKind, Draw]] = {
     "blank": ("blank", blank),
     "noise": ("noise", noise),
     **{
         draw.__name__: ("photograph", draw) for draw in (clouds, skin, shapes, stripes, tiles, scenes, portraits, balls)
     },
-    **{draw.__name__: ("photograph", draw) for draw in (text, charts, screens)},
+    **{draw.__name__: ("photograph", draw) for draw in (text, charts, screens, forms, signs, gradients)},
 }
 
 
@@ -383,38 +507,6 @@ def montage(cells: np.ndarray, rng: np.random.Generator, count: int, size: int) 
                 frame.paste(Image.fromarray(cell).resize((64 - gap, 64 - gap)), (64 * i, 64 * j))
         picture[:] = np.asarray(frame.resize((size, size), Image.Resampling.BOX))
     return pictures
-
-
-def composed(cells: np.ndarray, share: float, rng: np.random.Generator, count: int, size: int) -> np.ndarray:
-    """Discs cut round 2 to 6 of ``cells`` uint8 (N, S, S, 3) on their background: uint8 (count, size, size, 3).
-
-    ``share``: of a picture's side, what is cut out round its cell.
-    """
-    y, x = np.mgrid[:size, :size]
-    side = cells.shape[1]
-    pictures: list[np.ndarray] = []
-    while len(pictures) < count:
-        background = np.percentile(cells[rng.integers(len(cells))].reshape(-1, 3), 90, axis=0)
-        picture = background + rng.normal(0, 2, (size, size, 1))
-        wanted = int(rng.integers(2, 7))
-        placed: list[np.ndarray] = []
-        radius = {2: 0.27, 3: 0.24}.get(wanted, 0.19) * size * rng.uniform(0.85, 1.1)
-        for _ in range(80):
-            centre = rng.uniform(0.8 * radius, size - 0.8 * radius, 2)
-            if len(placed) == wanted or any(np.hypot(*(centre - other)) < 1.75 * radius for other in placed):
-                continue
-            placed.append(centre)
-            cell = cells[rng.integers(len(cells))].astype(float)
-            cell *= background / np.maximum(np.percentile(cell.reshape(-1, 3), 90, axis=0), 1)
-            rows, columns = (
-                np.clip((at - middle) / radius * 0.36 * share * side + side / 2, 0, side - 1).astype(int)
-                for at, middle in ((y, centre[1]), (x, centre[0]))
-            )
-            inside = np.clip((1 - np.hypot(x - centre[0], y - centre[1]) / radius) / 0.12, 0, 1)[..., None]
-            picture = picture * (1 - inside) + cell[rows, columns] * inside
-        if len(placed) > 1:
-            pictures.append(np.clip(picture, 0, 255).astype(np.uint8))
-    return np.stack(pictures)
 
 
 def with_surroundings(cells: np.ndarray, around: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:

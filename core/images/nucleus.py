@@ -44,6 +44,11 @@ _CONFIDENCE_OFFSET = -0.6
 # Optical density in blue against that in green. Haemoglobin absorbs blue as strongly as green, the stains of a nucleus
 # hardly: red cells have .3 to 1, 1,400 nuclei in four laboratories .24 at the median and two of them more than this.
 _MAX_BLUE_RATIO = 0.6
+# A second nucleus, against the picture's first: how large at least, how far away in diameters of it (lobes of one lie
+# nearer, mostly), how well it fills its box, how strongly it is stained; and how much of it the border may cut.
+_SECOND_AREA, _SECOND_DISTANCE, _SECOND_FILL, _SECOND_STAIN, _SECOND_CUT = 0.35, 1.1, 0.45, 0.6, 0.5
+_NUCLEI_COMPARED = 4
+_FIRST_GUESS = 1.15  # red-cell diameters by the largest part's: two lobes are taken together, two round nuclei not
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,53 @@ def find_white_cell(pixels: np.ndarray, red_cell: float | None = None) -> WhiteC
         float(mask.sum() * scale**2),
         contrast,
         confidence,
+    )
+
+
+def has_two_nuclei(pixels: np.ndarray) -> bool:
+    """Whether ``pixels`` uint8 (H, W, 3) RGB seem to show the nuclei of two white cells, both mostly in the picture.
+
+    The largest nucleus gives the scale. Lobes far from each other may pass for two, so it takes a second witness.
+    """
+    parts = stained_parts(pixels)
+    if parts is None:
+        return False
+    numbers = np.arange(1, parts.count + 1)
+    mass = ndimage.sum_labels(parts.stain - parts.threshold, parts.labels, numbers)
+    slices = ndimage.find_objects(parts.labels)
+    seeds = [int(seed) for seed in np.argsort(-mass)]
+    areas = np.bincount(parts.labels.ravel(), minlength=parts.count + 1)[1:]
+    unit = _FIRST_GUESS * _diameter(areas[seeds[0]])
+    for _ in range(_NUCLEI_COMPARED):  # of a segmented nucleus its largest lobe is but a part: all are about a red cell
+        unit = _diameter(areas[_grow_group(seeds[0], parts.labels, slices, mass, unit)].sum())
+    nuclei: list[np.ndarray] = []
+    while seeds and len(nuclei) < _NUCLEI_COMPARED:
+        group = [i for i in _grow_group(seeds[0], parts.labels, slices, mass, unit) if i in seeds]
+        seeds = [seed for seed in seeds if seed not in group]
+        nuclei.append(np.isin(parts.labels, np.array(group) + 1))
+    first, *others = nuclei
+    return any(_is_second_nucleus(parts, first, other) for other in others)
+
+
+def _diameter(area: float) -> float:
+    """Of a disc of ``area``."""
+    return float(2 * np.sqrt(area / np.pi))
+
+
+def _is_second_nucleus(parts: StainedParts, first: np.ndarray, other: np.ndarray) -> bool:
+    """Whether ``other`` (h, w) is a nucleus beside that of ``first``, whole or nearly so."""
+    area, whole = float(other.sum()), float(first.sum())
+    places, rows, columns = (np.argwhere(first).mean(0), *np.nonzero(other))
+    away = np.hypot(rows.mean() - places[0], columns.mean() - places[1])
+    cut = other[0].sum() + other[-1].sum() + other[:, 0].sum() + other[:, -1].sum()
+    _, green, blue = parts.density[other].mean(0)
+    return bool(
+        area > _SECOND_AREA * whole
+        and away > _SECOND_DISTANCE * _diameter(whole)
+        and area > _SECOND_FILL * (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+        and parts.stain[other].mean() > _SECOND_STAIN * parts.stain[first].mean()
+        and cut < _SECOND_CUT * np.sqrt(area)
+        and blue < _MAX_BLUE_RATIO * green
     )
 
 

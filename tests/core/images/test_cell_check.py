@@ -72,6 +72,32 @@ def test_what_is_no_cell_is_said_with_its_reason():
     assert checked() == []
 
 
+def in_a_row(*labels: int) -> np.ndarray:
+    """Drawn cells side by side on one ground, 128 px each."""
+    return np.concatenate(list(draw_cells(np.array(labels), 128, 5)), axis=1)
+
+
+@pytest.mark.parametrize("labels", [(6, 4), (3, 6), (1, 5), (0, 4)])
+def test_two_whole_cells_are_several_and_one_with_a_piece_of_another_is_a_cell(labels):
+    both = in_a_row(*labels)
+    assert [check.kind for check in checked(both, both.transpose(1, 0, 2))] == ["several_cells"] * 2
+    assert checked(both[:, : 128 + 40])[0].is_cell
+    assert checked(both[:, 128 - 40 :])[0].is_cell
+
+
+@pytest.mark.parametrize("fill", [(110, 60, 150), (190, 120, 120), (40, 90, 200)])
+@pytest.mark.parametrize("ground", [(255, 255, 255), (240, 222, 214)])
+def test_a_plain_form_is_no_cell(fill, ground):
+    pictures = []
+    for draw_form in (ImageDraw.ImageDraw.ellipse, ImageDraw.ImageDraw.rectangle):
+        for options in ({"fill": fill}, {"outline": fill, "width": 24}):
+            image = Image.new("RGB", (200, 200), ground)
+            draw_form(ImageDraw.Draw(image), (55, 50, 145, 140), **options)
+            pictures.append(np.asarray(image))
+    assert not any(check.is_cell for check in checked(*pictures))
+    assert not any(check.is_cell for check in check_crops(np.stack(pictures)))
+
+
 def test_the_answer_is_the_same_for_models_of_all_sizes():
     cells = draw_cells(np.arange(8), 200, 5)
     spec = get_dataset("bloodmnist")
