@@ -53,7 +53,7 @@ _MAX_FLAT, _MIN_CELL_IF_FLAT = 0.35, 0.95
 # What stands out of a drawing's ground is flat too: of 2,600 cells none had more than .04 of such pixels.
 _MAX_FLAT_FORM, _MIN_FORM, _GREY_LEVELS = 0.12, 60, 12
 # One cell with neighbours is a cell: several cells are told where little speaks for one, and nothing else is likely.
-_MAX_SEVERAL, _MIN_ONE_OR_SEVERAL = 0.9, 0.8
+_MAX_SEVERAL, _MIN_ONE_OR_SEVERAL = 0.9, 0.9
 # A cell out of focus is a cell: too blurred is said where nothing else is likely, not where a cell may be it.
 _MAX_BLURRED, _MIN_CELL_IF_BLURRED = 0.95, 0.1
 # Where a nucleus was found by its stain, so little is enough against red cells alone and the like: laboratories unlike
@@ -63,7 +63,7 @@ _STAIN_TELLS: frozenset[CellKind] = frozenset({"red_cells", "several_cells", "un
 # As probable must it be that the picture as a whole is none of a cell, whatever the crop shows.
 _MIN_WHOLE: dict[CellKind, float] = {"photograph": 0.9, "noise": 0.9}
 # That it shows several cells, or a field, is believed from here on; less is enough where two nuclei were found in it.
-_MIN_SEVERAL, _MIN_SEVERAL_IF_TWO_NUCLEI = 0.85, 0.3
+_MIN_SEVERAL, _MIN_SEVERAL_IF_TWO_NUCLEI = 0.9, 0.2
 
 
 @dataclass(frozen=True)

