@@ -29,6 +29,7 @@ T = TypeVar("T")
 MAX_SAMPLED = 128  # so many cells tell as much as all
 _MIN_CONTRAST_SHARE = 0.3  # of the batch's usual contrast: the palest of 1,400 nuclei in four laboratories had .4
 _MIN_CELLS = 8
+_ENOUGH_RED_CELLS = 24  # pictures
 
 
 class MeasuredPicture:
@@ -283,7 +284,9 @@ def _measure_together(
 ) -> BatchScale:
     """What ``pictures`` of crops, sorted, say at one scale; ``alike``: whether none but these are in the batch."""
     doubtful = [p for p in pictures if side is not None or _shape_leaves_doubt(p, spec)]
-    measured = red_cells.red_cell_size([p.circle_coverage for p in spread_evenly(doubtful, red_cells.MAX_MEASURED)])
+    sample = spread_evenly(doubtful, red_cells.MAX_MEASURED)
+    few = sample if len(sample) < _ENOUGH_RED_CELLS else []  # of more pictures the red cells are beyond doubt
+    measured = red_cells.red_cell_size([p.circle_coverage for p in sample], [p.cell(None) for p in few])
     red_cell = measured.diameter if measured else None
     found = [p.cell(red_cell) for p in spread_evenly(pictures, MAX_SAMPLED)]
     contrasts = [cell.contrast for cell in found if cell]

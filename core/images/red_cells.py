@@ -9,7 +9,8 @@ the true radius the votes of a whole circle meet in one place; elsewhere they sc
 
 A red cell spans the same share of a crop everywhere, so its diameter gives the side. Where red cells can't be measured,
 the nuclei do nearly as well: how far they reach, median over a batch, is the same share of the right crop in four
-laboratories, within 5 %.
+laboratories, within 5 %. In a few pictures circles of another size may stand out by chance, half a red cell or two
+side by side: there the nuclei say which size is likely.
 """
 
 from collections.abc import Sequence
@@ -117,10 +118,13 @@ def _borders(dark: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndar
     return x[ridge].astype(float), y[ridge].astype(float), dx[ridge], dy[ridge]
 
 
-def red_cell_size(measures: Sequence[CircleCoverage | None]) -> RedCellSize | None:
+def red_cell_size(
+    measures: Sequence[CircleCoverage | None], nuclei: Sequence[WhiteCell | None] = ()
+) -> RedCellSize | None:
     """The diameter at which the pictures' mean coverage is highest, against what scattered votes give.
 
-    ``measures`` are those of `circle_coverage` for pictures of one physical scale. None where no size stands out.
+    ``measures`` are those of `circle_coverage` for pictures of one physical scale; ``nuclei``: their white cells, whose
+    size says where red cells of few pictures are likely to be. None where no size stands out.
     """
     measured = [m for m in measures if m is not None]
     if not measured:
@@ -133,7 +137,9 @@ def red_cell_size(measures: Sequence[CircleCoverage | None]) -> RedCellSize | No
     # Small circles are completed by chance more often: by a straight line from a curve's first value to its last.
     mean = curves.mean(0)
     excess = curves - np.linspace(mean[0], mean[-1], len(mean))
-    peak, sharpness = _peak(excess.mean(0), logs)
+    unlikely = _unlikeliness(logs + np.log(2 * median_factor * _CORRECTION / RED_CELL_SHARE), nuclei)
+    peak, _ = _peak(excess.mean(0) - unlikely / (_COVERAGE_WEIGHT * len(measured)), logs)
+    sharpness = float(np.interp(peak, logs, excess.mean(0)))
     if sharpness < _MIN_SHARPNESS:
         return None
     picture_peaks = np.array([_peak(c, logs)[0] for c in excess])
@@ -143,6 +149,23 @@ def red_cell_size(measures: Sequence[CircleCoverage | None]) -> RedCellSize | No
     diameter = float(2 * np.exp(peak) * median_factor * _CORRECTION)
     spread = diameter * float(np.std(picture_peaks[agrees]) / np.sqrt(agrees.sum()))
     return RedCellSize(diameter, spread, int(agrees.sum()), sharpness)
+
+
+def _unlikeliness(sides: np.ndarray, nuclei: Sequence[WhiteCell | None]) -> np.ndarray:
+    """By how much the ``nuclei`` speak against each of ``sides`` (logarithms of px) of the square to cut out, as a
+    negative log-likelihood without its constant.
+    """
+    reach = [_reach(cell) for cell in nuclei if cell]
+    if not reach:
+        return np.zeros(len(sides))
+    spread = np.hypot(_NUCLEUS_SPREAD / np.sqrt(len(reach)), _KIND_SPREAD)
+    away = (sides - np.log(np.median(reach) / NUCLEUS_SHARE)) / spread
+    return 0.5 * np.minimum(away**2, _MOST_UNLIKELY)
+
+
+def _reach(cell: WhiteCell) -> float:
+    left, top, right, bottom = cell.nucleus_box
+    return max(right - left, bottom - top)
 
 
 def best_diameter(coverage: CircleCoverage) -> float:
@@ -168,6 +191,10 @@ RED_CELL_SHARE = 75 / 200
 # How far the nuclei reach (the longer side of the box of all lobes), median over a batch, as a share of the frame.
 NUCLEUS_SHARE = 0.59
 _MIN_NUCLEI = 5
+# Deviation of the logarithm of a nucleus's reach from cell to cell, and of the median of many of one kind; and how much
+# a full circle in one picture counts beside that, by single pictures of three laboratories.
+_NUCLEUS_SPREAD, _KIND_SPREAD, _MOST_UNLIKELY, _COVERAGE_WEIGHT = 0.25, 0.15, 9.0, 12.0
+_FEW_NUCLEI_SHARE = 0.3  # of the say that fewer nuclei than these have beside red cells that stand out little
 _MAX_DISAGREEMENT = 1.45  # red cells whose size differs by more from what the nuclei say has measured something else
 _LOW_SHARPNESS = 0.4  # red cells that stand out less than this are averaged with what the nuclei say
 # Crops shaped like the originals are cut otherwise only where the red cells say so beyond doubt.
@@ -217,8 +244,11 @@ def measured_scale(
     if _cut_out_already(shapes, found):
         return Scale(None, "whole", "The cells are cut out already, at about the right scale: used whole.")
     if side and red_cell_size:
-        aided = bool(nuclei) and red_cell_size.sharpness < _LOW_SHARPNESS
-        side = float(np.sqrt(side * nuclei)) if nuclei and aided else side
+        few = nucleus_side(cells, least=1)
+        aided = bool(few) and red_cell_size.sharpness < _LOW_SHARPNESS
+        if few and aided:
+            share = 0.5 if nuclei else _FEW_NUCLEI_SHARE
+            side = float(side ** (1 - share) * few**share)
         nuclei_text = " but stand out little, and nuclei have a size too" if aided else ""
         note = (
             f"Red cells are {red_cell_size.diameter:.0f} px across here (measured in "
@@ -233,10 +263,10 @@ def measured_scale(
     return Scale(round(found), "nuclei", note)
 
 
-def nucleus_side(cells: Sequence[WhiteCell | None]) -> float | None:
-    """The side in px at which the nuclei are as large as usual; None from fewer than 5 cells."""
-    reach = [max(f.nucleus_box[2] - f.nucleus_box[0], f.nucleus_box[3] - f.nucleus_box[1]) for f in cells if f]
-    return float(np.median(reach)) / NUCLEUS_SHARE if len(reach) >= _MIN_NUCLEI else None
+def nucleus_side(cells: Sequence[WhiteCell | None], least: int = _MIN_NUCLEI) -> float | None:
+    """The side in px at which the nuclei are as large as usual; None from fewer than ``least`` cells."""
+    reach = [_reach(cell) for cell in cells if cell]
+    return float(np.median(reach)) / NUCLEUS_SHARE if len(reach) >= least else None
 
 
 def has_official_shape(width: int, height: int, spec: CropSpec) -> bool:
