@@ -138,11 +138,12 @@ def red_cell_size(
     mean = curves.mean(0)
     excess = curves - np.linspace(mean[0], mean[-1], len(mean))
     unlikely = _unlikeliness(logs + np.log(2 * median_factor * _CORRECTION / RED_CELL_SHARE), nuclei)
-    peak, _ = _peak(excess.mean(0) - unlikely / (_COVERAGE_WEIGHT * len(measured)), logs)
+    excess_if_likely = excess - unlikely / (_COVERAGE_WEIGHT * len(measured))
+    peak, _ = _peak(excess_if_likely.mean(0), logs)
     sharpness = float(np.interp(peak, logs, excess.mean(0)))
     if sharpness < _MIN_SHARPNESS:
         return None
-    picture_peaks = np.array([_peak(c, logs)[0] for c in excess])
+    picture_peaks = np.array([_peak(c, logs)[0] for c in excess_if_likely])
     agrees = np.abs(picture_peaks - peak) < np.log(1.2)
     if agrees.mean() < _MIN_AGREEING_SHARE:
         return None
@@ -194,9 +195,9 @@ _MIN_NUCLEI = 5
 # Deviation of the logarithm of a nucleus's reach from cell to cell, and of the median of many of one kind; and how much
 # a full circle in one picture counts beside that, by single pictures of three laboratories.
 _NUCLEUS_SPREAD, _KIND_SPREAD, _MOST_UNLIKELY, _COVERAGE_WEIGHT = 0.25, 0.15, 9.0, 12.0
-_FEW_NUCLEI_SHARE = 0.3  # of the say that fewer nuclei than these have beside red cells that stand out little
+_NUCLEI_SHARE = 0.35  # of the say that nuclei have beside red cells that stand out little
 _MAX_DISAGREEMENT = 1.45  # red cells whose size differs by more from what the nuclei say has measured something else
-_LOW_SHARPNESS = 0.4  # red cells that stand out less than this are averaged with what the nuclei say
+_LOW_SHARPNESS = 0.4  # beside red cells that stand out less than this the nuclei have a say
 # Crops shaped like the originals are cut otherwise only where the red cells say so beyond doubt.
 _MIN_SCALE_DIFFERENCE = 0.12
 _MIN_PICTURES = 8
@@ -230,25 +231,23 @@ def measured_scale(
     shapes: Sequence[tuple[int, int]], cells: Sequence[WhiteCell | None], red_cell_size: RedCellSize | None
 ) -> Scale:
     """The scale of pictures of ``shapes`` (height, width) from their red cells, else from the nuclei ``cells``."""
-    nuclei = nucleus_side(cells)
+    nuclei, few_nuclei = nucleus_side(cells), nucleus_side(cells, least=1)
     side = red_cell_size.diameter / RED_CELL_SHARE if red_cell_size else None
     if side and nuclei and abs(np.log(side / nuclei)) > np.log(_MAX_DISAGREEMENT):
         side = None
-    found = side or nuclei
+    found = side or few_nuclei
     if not found:
         return Scale(
             None,
             "whole",
-            "The scale is not known: too few cells, and no red cells to measure. Each picture was framed by its shape.",
+            "The scale is not known: no nucleus and no red cells to measure. Each picture was framed by its shape.",
         )
     if _cut_out_already(shapes, found):
         return Scale(None, "whole", "The cells are cut out already, at about the right scale: used whole.")
     if side and red_cell_size:
-        few = nucleus_side(cells, least=1)
-        aided = bool(few) and red_cell_size.sharpness < _LOW_SHARPNESS
-        if few and aided:
-            share = 0.5 if nuclei else _FEW_NUCLEI_SHARE
-            side = float(side ** (1 - share) * few**share)
+        aided = bool(few_nuclei) and red_cell_size.sharpness < _LOW_SHARPNESS
+        if few_nuclei and aided:
+            side = float(side ** (1 - _NUCLEI_SHARE) * few_nuclei**_NUCLEI_SHARE)
         nuclei_text = " but stand out little, and nuclei have a size too" if aided else ""
         note = (
             f"Red cells are {red_cell_size.diameter:.0f} px across here (measured in "
@@ -256,10 +255,9 @@ def measured_scale(
             "cut out round each white cell: the scale that the models know."
         )
         return Scale(round(side), "red cells", note, aided)
-    note = (
-        f"The red cells can't be measured here. Nuclei are as large as usual when {found:.0f} px are cut out round "
-        "each cell: look whether the frames seem right."
-    )
+    many = f"Nuclei are as large as usual when {found:.0f} px are cut out round each cell"
+    one = f"The nucleus is as large as most when {found:.0f} px are cut out round it, but nuclei differ"
+    note = f"The red cells can't be measured here. {many if nuclei else one}: look whether the frames seem right."
     return Scale(round(found), "nuclei", note)
 
 
@@ -280,16 +278,22 @@ def has_official_shape(width: int, height: int, spec: CropSpec) -> bool:
 def is_official(width: int, height: int, red_cell_size: RedCellSize | None, spec: CropSpec) -> bool:
     """Whether a picture has an official shape, and the red cells don't prove that it has another scale all the same.
 
-    A shape off the square needs no second witness: few crops but the parent set's are 3 px off it.
+    A shape off the square needs no second witness: few crops but the parent set's are 3 px off it. Against a published
+    size it takes several pictures; a square as large as the parent set's crops may come from anywhere.
     """
     if not has_official_shape(width, height, spec):
         return False
-    if width != height or red_cell_size is None or red_cell_size.pictures < _MIN_PICTURES:
+    if width != height or red_cell_size is None:
+        return True
+    few = red_cell_size.pictures < _MIN_PICTURES
+    if few and width in spec.sizes:
         return True
     factor = parent_factor(width, height, spec.parent_side) if spec.parent_side else None
     expected_diameter = RED_CELL_SHARE * (spec.parent_crop * factor if spec.parent_crop and factor else height)
     log_ratio = abs(np.log(red_cell_size.diameter / expected_diameter))
     relative_error = red_cell_size.standard_error / red_cell_size.diameter
+    if few:
+        return bool(log_ratio <= _MIN_SCALE_DIFFERENCE / 2)
     return bool(log_ratio <= max(_MIN_SCALE_DIFFERENCE, _STANDARD_ERRORS * relative_error))
 
 

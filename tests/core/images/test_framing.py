@@ -205,6 +205,37 @@ def test_without_red_cells_the_nuclei_give_the_scale():
     assert by_nuclei.scale.side == pytest.approx(200, rel=0.3)  # drawn nuclei are not real ones
 
 
+def test_one_cell_is_cut_about_as_among_its_like():
+    pictures = [smear(n, 60, tint=TINTS["blue"]) for n in range(16)]
+    together = framing.crop_batch(pictures, SPEC, 64).scale
+    alone = [framing.crop_batch([picture], SPEC, 64).scale for picture in pictures]
+    assert {scale.source for scale in alone} <= {"red cells", "nuclei"}
+    assert np.mean([abs(np.log(scale.side / together.side)) < 0.25 for scale in alone]) > 0.9
+
+
+def test_where_circles_of_two_sizes_stand_out_the_nucleus_says_which_are_red_cells():
+    """Half a red cell, or two side by side, may complete a circle as well as the red cell itself."""
+    (picture,) = (framing.as_picture(smear(3, 72)),)
+    cell = picture.cell(None)
+    true = np.log(red_cells.nucleus_side([cell], least=1) * red_cells.RED_CELL_SHARE / (2 * red_cells._CORRECTION))
+    logs = np.log(red_cells._RADII)
+    curve = 0.2 + 0.30 * np.exp(-(((logs - true) / 0.1) ** 2)) + 0.34 * np.exp(-(((logs - true + 0.69) / 0.1) ** 2))
+    measure = (curve, 1.0)
+    blind, seeing = red_cells.red_cell_size([measure]), red_cells.red_cell_size([measure], [cell])
+    assert blind.diameter == pytest.approx(seeing.diameter / 2, rel=0.1)
+    assert np.log(seeing.diameter / (2 * red_cells._CORRECTION)) == pytest.approx(true, abs=0.05)
+    many = red_cells.red_cell_size([measure] * 60, [cell])  # what so many pictures show is believed
+    assert many.diameter == pytest.approx(blind.diameter, rel=0.05)
+
+
+def test_one_square_picture_as_large_as_the_originals_may_come_from_anywhere():
+    (scale,) = {framing.crop_batch([smear(2, 100, (180, 180), side=360)], SPEC, 64).scale}
+    assert scale.source == "red cells"
+    assert scale.side == pytest.approx(267, rel=0.2)
+    published = np.asarray(Image.fromarray(smear(2, 100, (180, 180), side=360)).resize((224, 224)))
+    assert framing.crop_batch([published], SPEC, 64).scale == red_cells.OFFICIAL
+
+
 def test_a_picture_without_a_cell_says_so_and_is_framed_in_the_middle():
     pictures = [smear(n, 60) for n in range(8)] + [np.full((300, 300, 3), 220, np.uint8)]
     batch = framing.crop_batch(pictures, SPEC, 64)
