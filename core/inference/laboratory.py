@@ -32,9 +32,9 @@ MIN_FOR_DISPLACEMENT = 10  # cells: fewer don't tell what all of them share
 class SpecimenCalibration:
     """What answers are worth elsewhere where cells are mixed in one way.
 
-    ``temperature`` divides the logarithm of the probabilities. From ``confidence_threshold`` on an answer so calibrated
-    is sure, where it names the class that the run named before; ``set_threshold``: from which probability on a class
-    belongs into the prediction set. ``lowest_accuracy``, ``highest_accuracy``: the share right there, 0 to 1, by
+    ``temperature`` divides the logarithm of the run's probabilities, which are too sure elsewhere, before a specimen
+    weighs them. From ``confidence_threshold`` on an answer so calibrated is sure, where it names the class that the run
+    named before; ``set_threshold``: from which probability on a class belongs into the prediction set. ``lowest_accuracy``, ``highest_accuracy``: the share right there, 0 to 1, by
     laboratory, each left out of the fit.
     """
 
@@ -48,7 +48,7 @@ class SpecimenCalibration:
         """``probabilities`` (N, C) of the run as they hold elsewhere, weighed by a specimen's ``odds`` (C,): float64
         (N, C).
         """
-        return softmax((np.log(probabilities + PROBABILITY_FLOOR) + np.log(odds)) / self.temperature)
+        return softmax(np.log(probabilities + PROBABILITY_FLOOR) / self.temperature + np.log(odds))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from core.runs import Run
 IMMATURE = frozenset({"IG", "ERB"})  # in blood somebody must look at them, whatever is named first
 # Of what the picture alone says, the share for immature classes from which on somebody must look. Elsewhere networks
 # take strangers' cells for immature ones more often.
-IMMATURE_AT_HOME, IMMATURE_ELSEWHERE = 0.03, 0.5
+IMMATURE_AT_HOME, IMMATURE_ELSEWHERE = 0.03, 0.6
 
 
 @dataclass(frozen=True)
