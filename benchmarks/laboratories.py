@@ -3,7 +3,8 @@
 For each folder ``<name>_cells`` (labels.csv with the columns file, label and, where known, slide) below ``--labs``: the
 share of cells that each run names rightly among the laboratory's classes and among all, then what teaching gains, the
 questions chosen by the app or at random, on the whole folder and on drawn natural differentials. The labels answer the
-questions; only cells that were not asked about are scored. Then how many home cells a profile of five classes still
+questions; only cells that were not asked about are scored, and natural differentials are said to be the blood of an
+adult. Then how many home cells a profile of five classes still
 reads. ``python -m benchmarks.laboratories [RUN ...] [--labs DIR] [--repeats 10]``; the last RUN is the one that is
 taught (default: the one made for it).
 """
@@ -24,6 +25,7 @@ from core.datasets.pictures import read_folder_pictures
 from core.evaluation.external import store_validation
 from core.inference.engine import encode
 from core.inference.scope import training_data
+from core.inference.specimen import ADULT_BLOOD, ANY_SPECIMEN
 from core.runs import Run, find_run
 
 STAGES: tuple[tuple[Population, int, QueryStrategy], ...] = (
@@ -116,6 +118,7 @@ def _adapted(
         strategy=choose,
         repeats=repeats,
         exemplars=exemplars_of(run),
+        odds=(ADULT_BLOOD if draw == "natural" else ANY_SPECIMEN).odds(run),
     )
     figures, rows = summarize_simulations(trials), []
     for stage in ("base", "adapted", "after") if choose == "active" and budget == 25 else ("after",):
@@ -126,7 +129,7 @@ def _adapted(
             "right": right["mean"],
             "sd": right["sd"],
             "worst": right["worst"],
-            "all classes": figures[stage]["accuracy_all_classes"]["mean"],
+            "all classes": figures[stage]["accuracy_eight"]["mean"],
             "cells": right["n"],
         }
         if stage != "base":

@@ -1,10 +1,11 @@
 """Is what a profile says of itself true? The share right that it tells, its interval, calibration, what it calls sure,
 and what it calls odd, on laboratories whose labels it never saw.
 
-For each folder ``<name>_cells`` (labels.csv) below ``--labs``: ``--repeats`` drawn natural differentials, 25 and 50
-answers, the questions chosen by the app or at random. Told and true are of the batch's cells that nobody named;
-'outside' are the laboratory's other cells. What estimates begin with (`ReliabilityPrior`) is fitted without the
-laboratory that is measured. ``python -m benchmarks.profile_estimates [RUN] [--labs DIR] [--repeats 10]``
+For each folder ``<name>_cells`` (labels.csv) below ``--labs``: ``--repeats`` drawn natural differentials, said to be
+the blood of an adult, 25 and 50 answers, the questions chosen by the app or at random. Told and true are of the batch's
+cells that nobody named; 'outside' are the laboratory's other cells. What estimates begin with (`ReliabilityPrior`) is
+fitted without the laboratory that is measured. ``python -m benchmarks.profile_estimates [RUN] [--labs DIR] [--repeats
+10]``
 """
 
 import argparse
@@ -17,13 +18,13 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from benchmarks.reporting import publish
+from benchmarks.specimen import Laboratory, encoded_laboratory
 from core.adaptation.active import ActiveLearner
 from core.adaptation.estimate import PRIOR, ReliabilityPrior, log_odds
-from core.adaptation.head import LabCells, LabelledCells, base_run, encode_pictures, exemplars_of
+from core.adaptation.head import LabCells, LabelledCells, base_run, exemplars_of
 from core.adaptation.oddness import fit_lab_detector
 from core.adaptation.simulation import QueryStrategy, Simulation, simulate, summarize_estimates
-from core.datasets import get_dataset
-from core.datasets.pictures import read_folder_pictures
+from core.inference.specimen import ADULT_BLOOD
 from core.runs import Run, find_run
 
 ANSWERS = (25, 50)
@@ -40,7 +41,6 @@ COLUMNS = (
     "sure_outside",
     "precision_outside",
 )
-Laboratory = tuple[LabCells, np.ndarray]
 
 
 def main() -> None:
@@ -50,10 +50,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10)
     options = parser.parse_args()
     run = find_run(options.run, "bloodmnist") if options.run else base_run("bloodmnist")
-    laboratories: dict[str, Laboratory] = {}
-    for folder in sorted(options.labs.glob("*_cells")):
-        pictures = read_folder_pictures(folder, get_dataset(run.dataset), folder / "labels.csv")
-        laboratories[folder.name.removesuffix("_cells")] = encode_pictures(run, pictures.pixels), pictures.labels
+    laboratories = {
+        folder.name.removesuffix("_cells"): encoded_laboratory(run, folder)
+        for folder in sorted(options.labs.glob("*_cells"))
+    }
     with threadpool_limits(1):  # matrices are small here, several threads would wait for each other
         rows = measure(run, laboratories, options.repeats)
     publish("profile_estimates", rows, taught=run.name, repeats=options.repeats)
@@ -78,6 +78,7 @@ def measure(run: Run, laboratories: dict[str, Laboratory], repeats: int) -> list
                     population="natural",
                     repeats=repeats,
                     exemplars=exemplars,
+                    odds=ADULT_BLOOD.odds(run),
                     prior=prior,
                 )
                 of_all += trials
@@ -106,7 +107,7 @@ def _odd_shares(
     for trial in trials:
         numbers = {int(cell): i for i, cell in enumerate(trial.batch)}
         answers = tuple((numbers[int(cell)], int(labels[cell])) for cell in trial.queried)
-        learner = ActiveLearner(cells.subset(trial.batch), present, answers, exemplars)
+        learner = ActiveLearner(cells.subset(trial.batch), present, answers, exemplars).of_specimen(ADULT_BLOOD, run)
         detector = fit_lab_detector(run, learner, learner.posterior)
         outside = np.setdiff1d(np.arange(len(labels)), trial.batch)
         if detector and len(outside):
@@ -130,10 +131,14 @@ def _outcomes(
             population="natural",
             repeats=draws,
             exemplars=exemplars,
+            odds=ADULT_BLOOD.odds(run),
+            prior=None,
         ):
             numbers = {int(cell): i for i, cell in enumerate(trial.batch)}
             answers = tuple((numbers[int(cell)], int(labels[cell])) for cell in trial.queried)
-            learner = ActiveLearner(cells.subset(trial.batch), present, answers, exemplars)
+            learner = ActiveLearner(cells.subset(trial.batch), present, answers, exemplars).of_specimen(
+                ADULT_BLOOD, run
+            )
             unnamed = np.setdiff1d(np.arange(len(trial.batch)), learner.labelled[0])
             posterior = learner.posterior[unnamed]
             odds.append(log_odds(posterior.max(1)))

@@ -5,7 +5,12 @@ Query strategy: ten medoids of clusters tell what kinds of cells there are (as i
 arXiv:2202.02794); after that the most uncertain cells, spread over their kinds (Zhdanov 2019, arXiv:1901.05954).
 Self-training without any label (Scudder 1965, doi:10.1109/TIT.1965.1053799; class by class as in Zou et al. 2018,
 arXiv:1810.07911) is done only where no class makes up most of the batch, because the commonest class would swallow the
-others; there pseudo-labels speak for rare classes instead.
+others; there pseudo-labels and moved exemplars speak for rare classes instead.
+
+Where the specimen is known the run's answers are weighed by its odds, before teaching and after. Before, by a power of
+them above 1: elsewhere a run is surer than it is right, so what its answers say counts for less beside what is usual.
+The labelled cells were chosen and are balanced by class, so that they are nearer to equal shares than the specimen is:
+half of the odds (their root) is taken for theirs while the head is fitted.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +19,9 @@ from functools import cached_property
 import numpy as np
 
 from core.adaptation.estimate import PRIOR, AccuracyEstimate, ReliabilityPrior, estimate_accuracy
-from core.adaptation.head import Head, LabCells, LabelledCells, fit_head, untaught_head
+from core.adaptation.head import Head, LabCells, LabelledCells, fit_head, move_exemplars, untaught_head
+from core.inference.specimen import ANY_SPECIMEN, Specimen
+from core.runs import Run
 
 SELF_TRAINING_MIN_CELLS = 100  # cells
 MAJORITY_LIMIT = 0.4  # share of the batch from which on one class is too common
@@ -149,6 +156,8 @@ def _medoids(vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 NOT_A_CELL, CANT_SAY = -1, -2  # answers that are no class
 ABSENT_CLASS_ODDS = 0.02  # odds of a class that is said not to occur: seen plainly, it is still found
+# Powers of the specimen's odds, by trials on three laboratories: before teaching, in the fit, after it.
+UNTAUGHT_POWER, _LABELLED_POWER, _TAUGHT_POWER = 1.5, 0.5, 1.0
 
 
 @dataclass(frozen=True)
@@ -157,7 +166,8 @@ class ActiveLearner:
     class or `NOT_A_CELL` or `CANT_SAY`, in the order given. Each answer makes a new object (`with_answer`,
     `without_last_answer`).
 
-    ``self_trains``: whether what the cells teach without a label is used, where there is something.
+    ``self_trains``: whether what the cells teach without a label is used, where there is something. ``specimen``: what
+    the cells are of, with its ``odds`` (C,) for the run (`of_specimen`), None where nothing is known of it.
     """
 
     cells: LabCells
@@ -166,6 +176,12 @@ class ActiveLearner:
     exemplars: LabelledCells | None = None
     seed: int = 0
     self_trains: bool = True
+    specimen: Specimen = ANY_SPECIMEN
+    odds: np.ndarray | None = None
+
+    def of_specimen(self, specimen: Specimen, run: Run) -> "ActiveLearner":
+        """With cells of ``specimen``, read by ``run``. Raises `HemaLensError` where it says nothing of its classes."""
+        return replace(self, specimen=specimen, odds=specimen.odds(run))
 
     def with_answer(self, cell: int, answer: int) -> "ActiveLearner":
         """With one more answer; an earlier one about the same cell is replaced."""
@@ -183,16 +199,21 @@ class ActiveLearner:
         return np.array([c for c, _ in class_answers], int), np.array([a for _, a in class_answers], int)
 
     @property
-    def prior(self) -> np.ndarray:
-        """Odds (C,) with which each class occurs. A class that an answer named does occur."""
-        present = self.present_classes.copy()
-        present[self.labelled[1]] = True
-        return np.where(present, 1.0, ABSENT_CLASS_ODDS)
+    def _occurring(self) -> np.ndarray:
+        """Which classes occur, bool (C,). One that an answer named does."""
+        occurring = self.present_classes.copy()
+        occurring[self.labelled[1]] = True
+        return occurring
+
+    def prior(self, power: float = UNTAUGHT_POWER) -> np.ndarray:
+        """Odds (C,) with which each class occurs, against the cells that the run learnt from."""
+        occurring = np.where(self._occurring, 1.0, ABSENT_CLASS_ODDS)
+        return occurring if self.odds is None else occurring * self.odds**power
 
     @cached_property
     def untaught_head(self) -> Head:
-        """The head before teaching and adapting: the run's answers, with the classes that occur."""
-        return untaught_head(self.cells.embeddings, self.prior)
+        """The head before teaching and adapting: the run's answers, with the classes that occur and the specimen."""
+        return untaught_head(self.cells.embeddings, self.prior())
 
     @cached_property
     def self_training(self) -> SelfTraining:
@@ -205,14 +226,40 @@ class ActiveLearner:
         chosen, labels = self.labelled
         if not len(chosen):
             return self.self_training.head if self.self_trains else self.untaught_head
-        embeddings, probabilities = self.cells.embeddings[chosen], self.cells.probabilities[chosen]
-        return fit_head(self.untaught_head, embeddings, probabilities, labels, self.exemplars, self.pseudo_labels)
+        return self._taught(chosen, labels)
+
+    def _taught(self, chosen: np.ndarray, labels: np.ndarray) -> Head:
+        """The head that the cells ``chosen`` int (n,) with ``labels`` int (n,) teach."""
+        cells = self.cells
+        head = fit_head(
+            replace(self.untaught_head, prior=self.prior(_LABELLED_POWER)),
+            cells.embeddings[chosen],
+            cells.probabilities[chosen],
+            labels,
+            self.exemplars,
+            self.moved_exemplars,
+            self.pseudo_labels,
+        )
+        return replace(head, prior=self.prior(_TAUGHT_POWER))
+
+    @cached_property
+    def _untaught(self) -> np.ndarray:
+        return self.untaught_head.probabilities(self.cells.embeddings, self.cells.probabilities)
+
+    @cached_property
+    def moved_exemplars(self) -> LabelledCells | None:
+        """The exemplars of the classes that occur, where the laboratory's cells lie; None where no class makes up most
+        of the batch: there answers find them all.
+        """
+        if self.exemplars is None or majority_share(self._untaught) <= MAJORITY_LIMIT:
+            return None
+        of_occurring = self.exemplars.subset(self._occurring[self.exemplars.labels])
+        return move_exemplars(of_occurring, self.cells.embeddings, self._untaught.argmax(1))
 
     @cached_property
     def pseudo_labels(self) -> LabelledCells:
         """Cells that speak for the classes that were hardly named, labelled by the model itself."""
-        cells = self.cells
-        predicted = self.untaught_head.probabilities(cells.embeddings, cells.probabilities)
+        cells, predicted = self.cells, self._untaught
         queried = np.array([cell for cell, _ in self.answers], int)
         rows = select_pseudo_labels(predicted, queried, self.labelled[1], self.present_classes)
         return LabelledCells(cells.embeddings[rows], cells.probabilities[rows], predicted[rows].argmax(1))
@@ -232,17 +279,14 @@ class ActiveLearner:
 
     def estimate(self, prior: ReliabilityPrior = PRIOR) -> AccuracyEstimate | None:
         """How well the cells that nobody named are read, before and after; None while too few are named."""
-        labelled, labels = self.labelled
         cells = self.cells
-        extra_cells = self.exemplars, self.pseudo_labels
         return estimate_accuracy(
             self.untaught_head,
             self.head,
+            self._taught,
             cells.embeddings,
             cells.probabilities,
-            labelled,
-            labels,
+            *self.labelled,
             cells.groups,
-            *extra_cells,
             prior=prior,
         )

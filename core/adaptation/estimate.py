@@ -9,13 +9,13 @@ beside them, and the interval holds what is left open: the relation, how far the
 chance among so many cells.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binom
 
-from core.adaptation.head import Head, LabelledCells, fit_head
+from core.adaptation.head import Head
 from core.probabilities import exact_lower_bound
 
 ESTIMATE_FOLDS = 10
@@ -139,20 +139,20 @@ def others_text(unnamed: int | None) -> str:
 def estimate_accuracy(
     untaught: Head,
     taught: Head,
+    teach: Callable[[np.ndarray, np.ndarray], Head],
     embeddings: np.ndarray,
     probabilities: np.ndarray,
     labelled: np.ndarray,
     labels: np.ndarray,
     groups: Sequence[str] | None = None,
-    exemplars: LabelledCells | None = None,
-    pseudo_labels: LabelledCells | None = None,
     prior: ReliabilityPrior = PRIOR,
     seed: int = 0,
 ) -> AccuracyEstimate | None:
     """Of the batch ``embeddings`` (N, K), ``probabilities`` (N, C), where the cells ``labelled`` int (n,) are
     ``labels``.
 
-    ``untaught`` and ``taught``: the heads before and after, the latter with ``exemplars`` and ``pseudo_labels`` cells.
+    ``untaught`` and ``taught``: the heads before and after; ``teach``: the latter from some of the named cells, int
+    (m,) indexes and int (m,) classes.
     None below `MIN_ESTIMATE_ANSWERS` named cells, or all of one group.
     """
     if len(labelled) < MIN_ESTIMATE_ANSWERS:
@@ -164,8 +164,7 @@ def estimate_accuracy(
     left_out = np.empty((len(labelled), probabilities.shape[1]))
     for fold in set(folds):
         out = folds == fold
-        head = fit_head(untaught, vectors[~out], labelled_probabilities[~out], labels[~out], exemplars, pseudo_labels)
-        left_out[out] = head.probabilities(vectors[out], labelled_probabilities[out])
+        left_out[out] = teach(labelled[~out], labels[~out]).probabilities(vectors[out], labelled_probabilities[out])
     reliability = fit_reliability(left_out.max(1), left_out.argmax(1) == labels, prior)
     before = untaught.probabilities(embeddings, probabilities).argmax(1)
     others = np.setdiff1d(np.arange(len(embeddings)), labelled)

@@ -4,7 +4,9 @@ fitted on, the run it begins at, and the exemplars that keep it from forgetting.
 log p'(c | x) = log p(c | x) + z V_c + const, where z is the embedding in the laboratory's own units. V is fitted to the
 labelled cells by penalised maximum likelihood (Le Cessie and van Houwelingen 1992, doi:10.2307/2347628), with V = 0,
 the run as it is, as what nothing speaks against: a class that the laboratory never labelled stays the run's. Cells of
-the run's own laboratory, with known classes, are exemplars in the fit: what was learnt once stays.
+the run's own laboratory, with known classes, are exemplars in the fit: what was learnt once stays. They are so a second
+time at the place where the laboratory's cells lie, the less the more cells of their class were labelled: there they
+keep a class that hardly anybody named from being given away to the others.
 """
 
 from collections.abc import Sequence
@@ -30,6 +32,8 @@ from core.storage import cached_file, save_tensors
 L2_PENALTY = 0.03  # on V, found by how three laboratories are read
 CLASS_BALANCE = 0.5  # 0: each labelled cell counts alike; 1: each class
 EXEMPLAR_WEIGHT = 2.0  # weight of all exemplars, in that of all labelled cells
+MEAN_WEIGHT = 2.0  # in cells, of where home says that a class lies, beside what the laboratory's own cells say
+_MOVED_TEMPERATURE = 3.0  # away from home a run isn't as sure of its exemplars as it is at home
 PSEUDO_LABEL_WEIGHT = 0.7  # weight of a cell that nobody named, in that of a labelled one
 PROBABILITY_FLOOR = 1e-4  # no class is impossible
 MAX_DEVIATION = 4.0  # spreads: further away an embedding counts no more
@@ -38,11 +42,17 @@ _MAX_ITERATIONS = 100
 
 @dataclass(frozen=True)
 class LabelledCells:
-    """M cells beside the labelled ones: ``embeddings`` (M, K), ``probabilities`` (M, C), ``labels`` int (M,)."""
+    """M cells beside the labelled ones: ``embeddings`` (M, K), ``probabilities`` (M, C), which need not sum to 1,
+    ``labels`` int (M,).
+    """
 
     embeddings: np.ndarray
     probabilities: np.ndarray
     labels: np.ndarray
+
+    def subset(self, chosen: np.ndarray) -> "LabelledCells":
+        """Those that are ``chosen``, int indexes or bool (M,)."""
+        return LabelledCells(self.embeddings[chosen], self.probabilities[chosen], self.labels[chosen])
 
 
 @dataclass(frozen=True)
@@ -89,34 +99,68 @@ def untaught_head(embeddings: np.ndarray, prior: np.ndarray) -> Head:
     return Head(centre.astype(np.float32), spread.astype(np.float32), weights, prior.astype(np.float32))
 
 
+def moved_means(means: np.ndarray, vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Where classes lie in a laboratory, float64 (C, K): home's ``means`` (C, K) moved by the mean shift of its cells
+    ``vectors`` (n, K) with ``labels`` int (n,), each class that was seen there the further by what its own cells say.
+    """
+    counts = np.bincount(labels, minlength=len(means)).astype(float)
+    own = means.astype(np.float64)
+    for label in np.flatnonzero(counts):
+        own[label] = vectors[labels == label].mean(0)
+    trust = counts / (counts + MEAN_WEIGHT)
+    moved = means + (trust @ (own - means)) / max(trust.sum(), 1e-9)
+    return moved + trust[:, None] * (own - moved)
+
+
+def move_exemplars(exemplars: LabelledCells, embeddings: np.ndarray, predicted: np.ndarray) -> LabelledCells:
+    """``exemplars`` as they might look in the laboratory of ``embeddings`` (N, K), ``predicted`` int (N,)."""
+    classes = exemplars.probabilities.shape[1]
+    means = np.zeros((classes, embeddings.shape[1]))
+    for label in set(exemplars.labels):
+        means[label] = exemplars.embeddings[exemplars.labels == label].mean(0)
+    shift = moved_means(means, embeddings, predicted) - means
+    return LabelledCells(
+        exemplars.embeddings + shift[exemplars.labels],
+        (exemplars.probabilities + PROBABILITY_FLOOR) ** (1 / _MOVED_TEMPERATURE),
+        exemplars.labels,
+    )
+
+
 def fit_head(
     start: Head,
     embeddings: np.ndarray,
     probabilities: np.ndarray,
     labels: np.ndarray,
     exemplars: LabelledCells | None = None,
+    moved_exemplars: LabelledCells | None = None,
     pseudo_labels: LabelledCells | None = None,
     penalty: float = L2_PENALTY,
 ) -> Head:
     """``start`` taught by labelled cells: ``embeddings`` (n, K), ``probabilities`` (n, C), ``labels`` int (n,).
 
-    ``exemplars``: cells of the run's own laboratory; ``pseudo_labels``: of this one, whose labels are the run's.
+    ``exemplars``: cells of the run's own laboratory, ``moved_exemplars`` as `move_exemplars` gives them;
+    ``pseudo_labels``: cells of this one, whose labels are the run's. The start's prior is that of the labelled cells
+    and of these.
     """
-    z = head_inputs(embeddings, start.centre, start.spread)
-    offset = np.log(probabilities + PROBABILITY_FLOOR) + np.log(start.prior)
     counts = np.bincount(labels, minlength=len(start.prior))
     weight = 1 / counts[labels] ** CLASS_BALANCE
     weight *= len(labels) / weight.sum()
-    # The exemplars weigh together a share of the labelled cells, so that neither drowns the other.
-    weighted_sets = (
-        [(exemplars, EXEMPLAR_WEIGHT * len(labels) / len(exemplars.labels))] if exemplars is not None else []
+    parts = [(LabelledCells(embeddings, probabilities, labels), weight, start.prior)]
+    for cells in (exemplars, moved_exemplars):
+        if cells is not None:
+            # The exemplars weigh together a share of the labelled cells, so that neither drowns the other.
+            weight = np.full(len(cells.labels), EXEMPLAR_WEIGHT * len(labels) / len(cells.labels))
+            if cells is moved_exemplars:
+                weight /= 1 + counts[cells.labels]
+            parts.append((cells, weight, np.ones(len(start.prior))))
+    if pseudo_labels is not None:
+        parts.append((pseudo_labels, np.full(len(pseudo_labels.labels), PSEUDO_LABEL_WEIGHT), start.prior))
+    z = np.concatenate([head_inputs(cells.embeddings, start.centre, start.spread) for cells, _, _ in parts])
+    offset = np.concatenate(
+        [np.log(cells.probabilities + PROBABILITY_FLOOR) + np.log(prior) for cells, _, prior in parts]
     )
-    weighted_sets += [(pseudo_labels, PSEUDO_LABEL_WEIGHT)] if pseudo_labels is not None else []
-    for cells, cell_weight in weighted_sets:
-        z = np.r_[z, head_inputs(cells.embeddings, start.centre, start.spread)]
-        offset = np.r_[offset, np.log(cells.probabilities + PROBABILITY_FLOOR) + np.log(start.prior)]
-        weight = np.r_[weight, np.full(len(cells.labels), cell_weight)]
-        labels = np.r_[labels, cells.labels]
+    weight = np.concatenate([part for _, part, _ in parts])
+    labels = np.concatenate([cells.labels for cells, _, _ in parts])
     shape = start.weights.shape
     truth = np.eye(shape[1])[labels]
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from core.adaptation.active import NOT_A_CELL, ActiveLearner
+from core.adaptation.head import moved_means
 from core.errors import HemaLensError
 from core.inference.engine import encoder_networks
 from core.inference.ood import (
@@ -29,7 +30,6 @@ from core.runs import Run
 IN_LAB_SHARE = 0.95  # of the laboratory's own cells that are in distribution, by trials on three laboratories
 _MIN_CELLS_ALONE = 60  # without a detector of the run's
 # By trials on three laboratories: weights, in cells, of what home says beside the laboratory's own.
-_MEAN_WEIGHT = 2.0  # of where a class lies
 _EMBEDDING_WEIGHT, _STATISTICS_WEIGHT = 1000.0, 500.0  # of how they vary
 _FOLDS = 10
 _SPREAD, _SPREAD_WEIGHT = 0.25, 20.0  # of the logarithms of distances, and its weight in cells
@@ -129,13 +129,7 @@ def _pooled(
     means: np.ndarray, covariance: np.ndarray, vectors: np.ndarray, labels: np.ndarray, weight: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where classes (c, K) lie and how they vary (K, K) by home's ``means`` and ``covariance`` and by ``vectors``."""
-    counts = np.bincount(labels, minlength=len(means)).astype(float)
-    own = means.copy()
-    for label in np.flatnonzero(counts):
-        own[label] = vectors[labels == label].mean(0)
-    trust = counts / (counts + _MEAN_WEIGHT)
-    moved = means + (trust @ (own - means)) / max(trust.sum(), 1e-9)
-    moved += trust[:, None] * (own - moved)
+    moved = moved_means(means, vectors, labels)
     residuals = vectors - moved[labels]
     return moved, (weight * covariance + residuals.T @ residuals) / (weight + len(vectors))
 

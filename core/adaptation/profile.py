@@ -21,11 +21,12 @@ from core.adaptation.oddness import IN_LAB_SHARE, fit_lab_detector
 from core.errors import HemaLensError
 from core.inference.ood import OODDetector
 from core.inference.predictor import FALLBACK_CONFIDENCE_THRESHOLD, Predictor
+from core.inference.specimen import ANY_SPECIMEN, find_specimen
 from core.runs import Run, RunNotFound, find_run
 from core.storage import save_tensors
 
 SUFFIX = ".safetensors"
-_VERSION = 3  # the first and the second are read as well
+_VERSION = 4  # all before it are read as well
 _HEAD = ("centre", "spread", "weights", "prior")
 MIN_PROFILE_CELLS, MIN_PROFILE_ANSWERS = 30, 20  # with fewer a profile warns of itself
 _MAX_BYTES = 4 * 2**20  # bytes: a profile takes about 100 kB
@@ -44,6 +45,7 @@ class LabProfile:
     was fitted on. ``before``, ``after``: estimated shares right with their 95 % intervals among the ``unnamed`` cells,
     which nobody named (in files of older versions among all: None); None where there were too few answers.
     ``calibration_error``: by how much its confidences are expected to miss the share right, 0 to 1.
+    ``specimen``: key of what its cells are of, by which its answers are weighed ('any' in files of older versions).
     ``confidence_threshold``: top probability from which an answer is sure. ``ood_detector`` tells what is out of
     distribution; ``in_distribution_share`` of the laboratory's own cells are promised not to be.
     """
@@ -64,6 +66,7 @@ class LabProfile:
     unnamed: int | None = None
     calibration_error: float | None = None
     in_distribution_share: float | None = None
+    specimen: str = ANY_SPECIMEN.key
 
     @property
     def named(self) -> int:
@@ -115,6 +118,7 @@ def make_profile(name: str, run: Run, learner: ActiveLearner) -> LabProfile:
         after=accuracies[1],
         ood_detector=detector,
         in_distribution_share=IN_LAB_SHARE if detector else None,
+        specimen=learner.specimen.key,
         unnamed=estimate.unnamed if estimate else None,
         calibration_error=estimate.calibration_error if estimate else None,
     )
@@ -191,7 +195,7 @@ def read_profile(path: Path) -> LabProfile:
         if version == 1:
             facts["confidence_threshold"], facts["detector"] = facts.pop("sure_from"), facts.pop("guard", None)
             prefix = "guard."
-        elif version not in (2, _VERSION):
+        elif version not in range(2, _VERSION + 1):
             raise ValueError("another version of HemaLens wrote it")
         centre, spread, weights, prior = (arrays[f"head.{name}"] for name in _HEAD)
         head = Head(centre, spread, weights, prior, float(facts.pop("temperature")))
@@ -203,6 +207,7 @@ def read_profile(path: Path) -> LabProfile:
         for key in ("before", "after"):
             facts[key] = tuple(facts[key]) if facts[key] else None
         checked_name(facts["name"])
+        find_specimen(facts.get("specimen", ANY_SPECIMEN.key))
         if head.weights.shape != (len(head.centre) + 1, len(facts["codes"])) or not np.isfinite(head.weights).all():
             raise ValueError("its numbers don't fit together")
         return LabProfile(head=head, ood_detector=detector, **facts)
@@ -267,4 +272,5 @@ def predictor_for(profile: LabProfile) -> Predictor:
         side=profile.side,
         name=profile.name,
         version=profile.created,
+        specimen=find_specimen(profile.specimen),
     )

@@ -1,15 +1,16 @@
 """How much teaching gains, simulated on a laboratory whose cells all have labels, which answer the queries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from core.adaptation.active import ActiveLearner
+from core.adaptation.active import UNTAUGHT_POWER, ActiveLearner
 from core.adaptation.estimate import PRIOR, AccuracyEstimate, ReliabilityPrior, apply_temperature
 from core.adaptation.head import LabCells, LabelledCells
 from core.evaluation.metrics import balanced_accuracy, expected_calibration_error
+from core.inference.specimen import weighed
 from core.progress import Progress, Report, silent
 
 QueryStrategy = Literal["active", "random"]
@@ -23,7 +24,8 @@ _CALIBRATION_BINS = 10
 
 @dataclass(frozen=True)
 class Simulation:
-    """One repeat: the cells drawn (``batch``), those that were asked about, and figures by stage.
+    """One repeat: the cells drawn (``batch``), those that were asked about, figures by stage, and what all cells of the
+    laboratory are called then among all classes (``predicted``, int (N,) by stage).
 
     ``estimate``: what the app tells of itself beside what is true, {} where it tells nothing: ``told``, ``low``,
     ``high`` and ``true`` share right among the unnamed cells of the batch, ``holds`` (1 where the interval holds it);
@@ -36,14 +38,19 @@ class Simulation:
     queried: np.ndarray
     figures: dict[str, dict[str, float]]
     estimate: dict[str, float]
+    predicted: dict[str, np.ndarray]
 
 
 def draw_differential(
-    labels: np.ndarray, codes: Sequence[str], rng: np.random.Generator, size: int = BATCH
+    labels: np.ndarray,
+    codes: Sequence[str],
+    rng: np.random.Generator,
+    size: int = BATCH,
+    shares: Mapping[str, float] = DIFFERENTIAL,
 ) -> np.ndarray:
-    """Indexes of about ``size`` cells in the proportions of `DIFFERENTIAL`, as far as there are enough of a class."""
+    """Indexes of about ``size`` cells in the proportions ``shares``, as far as there are enough of a class."""
     drawn = []
-    for code, share in DIFFERENTIAL.items():
+    for code, share in shares.items():
         of_class = np.flatnonzero(labels == codes.index(code)) if code in codes else np.array([], int)
         drawn.append(rng.permutation(of_class)[: max(1, round(share * size))])
     return np.sort(np.concatenate(drawn)) if drawn else np.arange(len(labels))
@@ -57,39 +64,48 @@ def simulate(
     budget: int | None = None,
     per_class: int | None = None,
     strategy: QueryStrategy = "active",
-    population: Population = "all",
+    population: Population | Mapping[str, float] = "all",
     repeats: int = 1,
     exemplars: LabelledCells | None = None,
-    prior: ReliabilityPrior = PRIOR,
+    odds: np.ndarray | None = None,
+    size: int = BATCH,
+    prior: ReliabilityPrior | None = PRIOR,
     report: Report = silent,
 ) -> list[Simulation]:
     """``repeats`` times: draw a batch of ``cells``, ask about ``budget`` cells (or ``per_class`` of each class, drawn
     at random), and score.
 
-    ``labels`` int (N,) of ``codes``. Stages: ``base`` (the run on the frames), ``adapted`` (what is done without any
-    label), ``after`` (taught). Each has, on cells of the batch that were not asked about, ``accuracy`` (among the
-    laboratory's classes), ``accuracy_all_classes``, ``balanced``, and on cells outside the batch (where it is not all)
-    ``others_balanced``. ``prior``: what the estimates begin with.
+    ``labels`` int (N,) of ``codes``. ``population``: all cells, or about ``size`` of them in the shares of an adult's
+    blood, or in those given by code. ``odds`` (C,): of the specimen that it is said to be, as `Specimen.odds` gives
+    them; None: nothing is said. Stages: ``base`` (the run on the frames, weighed by these), ``adapted`` (what is done
+    without any label), ``after`` (taught). Each has, on cells of the batch that were not asked about, ``accuracy``
+    (among the laboratory's classes), ``accuracy_eight`` (among all that the run names, eight for blood cells),
+    ``balanced``, and on cells outside the batch (where it is not all) ``others_balanced``. ``prior``: what
+    the     estimates begin with, None: there are none.
     """
     present = np.isin(np.arange(len(codes)), labels)
     simulations = []
     for number in range(repeats):
         rng = np.random.default_rng(number)
-        batch = draw_differential(labels, codes, rng) if population == "natural" else np.arange(len(labels))
-        start = ActiveLearner(cells.subset(batch), present, exemplars=exemplars, seed=number)
+        batch = np.arange(len(labels))
+        if population != "all":
+            shares = DIFFERENTIAL if isinstance(population, str) else population
+            batch = draw_differential(labels, codes, rng, size, shares)
+        start = ActiveLearner(cells.subset(batch), present, exemplars=exemplars, seed=number, odds=odds)
         learner = _teach(start, labels[batch], budget, per_class, strategy, rng)
         queried = np.array([cell for cell, _ in learner.answers], int)
         inside = np.setdiff1d(batch, batch[queried])
         outside = np.setdiff1d(np.arange(len(labels)), batch)
         stages = {
-            "base": cells.probabilities,
+            "base": cells.probabilities if odds is None else weighed(cells.probabilities, odds**UNTAUGHT_POWER),
             "adapted": start.head.probabilities(cells.embeddings, cells.probabilities),
             "after": learner.head.probabilities(cells.embeddings, cells.probabilities),
         }
         figures = {stage: _score(posterior, labels, present, inside, outside) for stage, posterior in stages.items()}
-        estimate = learner.estimate(prior)
+        estimate = learner.estimate(prior) if prior else None
         told = _check(estimate, stages["after"], labels, inside, outside) if estimate and len(inside) else {}
-        simulations.append(Simulation(batch, batch[queried], figures, told))
+        predicted = {stage: posterior.argmax(1) for stage, posterior in stages.items()}
+        simulations.append(Simulation(batch, batch[queried], figures, told, predicted))
         report(Progress(number + 1, repeats, "repeating with other draws", "draw"))
     return simulations
 
@@ -185,7 +201,7 @@ def _score(
     right = probabilities.argmax(1) == labels
     figures = {
         "accuracy": float(right_among_present[inside].mean()),
-        "accuracy_all_classes": float(right[inside].mean()),
+        "accuracy_eight": float(right[inside].mean()),
         "balanced": balanced_accuracy(labels[inside], right_among_present[inside]),
         "n_batch": len(inside),
     }

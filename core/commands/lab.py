@@ -19,6 +19,7 @@ from core.datasets import get_dataset
 from core.datasets.pictures import UNLABELLED, LabPictures, read_folder_pictures
 from core.errors import HemaLensError
 from core.formatting import RESEARCH_LINE
+from core.inference.specimen import ADULT_BLOOD, ANY_SPECIMEN, SPECIMENS, find_specimen
 from core.progress import TerminalBar
 from core.runs import Run, find_run
 
@@ -44,6 +45,12 @@ def add_parser(subparsers: Any) -> None:
     action.add_argument("--query", choices=("active", "random"), default="active", help="which N (default: active)")
     action.add_argument(
         "--sample", choices=("all", "natural"), default="all", help="the whole folder, or differentials"
+    )
+    action.add_argument(
+        "--specimen",
+        choices=tuple(SPECIMENS),
+        help="what the cells are of: answers are weighed by what it usually holds (default: blood for differentials, "
+        "any for a whole folder: they are not)",
     )
     former = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}  # the former names of these two
     action.add_argument("--choose", dest="query", choices=("active", "random"), **former)
@@ -95,7 +102,8 @@ def fit(options: argparse.Namespace) -> int:
             f"No picture in {options.folder} has a label, so none can be used. Name a table (--labels), put the "
             "pictures into class folders, or answer questions on the page 'Your lab'."
         )
-    exemplars = exemplars_of(run)
+    specimen = find_specimen(options.specimen or (ADULT_BLOOD if options.sample == "natural" else ANY_SPECIMEN).key)
+    odds, exemplars = specimen.odds(run), exemplars_of(run)
     if exemplars is None:
         print(
             f"note: {run.name} has no exemplars, so classes that you don't label may be forgotten; make them where its "
@@ -116,11 +124,13 @@ def fit(options: argparse.Namespace) -> int:
                 population=options.sample,
                 repeats=options.repeats,
                 exemplars=exemplars,
+                odds=odds,
                 report=bar,
             )
     used = labelled[trials[0].queried] if trials else labelled if not limited else np.array([], int)
     occurs = np.isin(np.arange(len(run.codes)), pictures.labels[labelled])
-    learner = ActiveLearner(cells, occurs if occurs.any() else np.ones(len(run.codes), bool), exemplars=exemplars)
+    present = occurs if occurs.any() else np.ones(len(run.codes), bool)
+    learner = ActiveLearner(cells, present, exemplars=exemplars, specimen=specimen, odds=odds)
     for cell in used:
         learner = learner.with_answer(int(cell), int(pictures.labels[cell]))
     with threadpool_limits(1):
@@ -178,6 +188,7 @@ def _facts(
         "in_distribution_share": profile.in_distribution_share,
         "cautions": list(profile.cautions),
         "population": options.sample,
+        "specimen": profile.specimen,
         "query_strategy": options.query,
         "budget": options.budget,
         "per_class": options.per_class,
@@ -192,6 +203,8 @@ def _estimate(estimate: tuple[float, float, float] | None) -> dict[str, Any] | N
 
 def _tell(run: Run, pictures: LabPictures, cells: LabCells, profile: LabProfile, trials: list[Simulation]) -> None:
     print(f"{len(cells):,} cells, read by {run.title} ({run.name}). {cells.scale.note}")
+    if (specimen := find_specimen(profile.specimen)).shares:
+        print(f"  Specimen: {specimen.title}; answers are weighed by what it usually holds (--specimen).")
     if cells.missing:
         print(f"  no cell was found in {len(cells.missing)} pictures; their middle was taken")
     for file, why in pictures.unreadable.items():

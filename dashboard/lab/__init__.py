@@ -19,6 +19,7 @@ from core.adaptation.profile import LabProfile, ProfileError, make_profile, prof
 from core.datasets import DatasetSpec, DatasetUnavailable
 from core.datasets.tables import map_labels, read_rows
 from core.images.framing import MeasuredPicture, cut_box
+from core.inference.specimen import ADULT_BLOOD, Specimen
 from core.progress import Report, silent
 from core.runs import Run
 from dashboard.session import UploadSession
@@ -53,7 +54,8 @@ class Laboratory:
 
     ``labels``: what tables and folders say, file to class code; ``slides``: file to slide. ``side``: of the square in
     px, chosen by hand; None measures it. ``present_classes``: codes of the classes that can occur, None for all.
-    ``self_training``: whether what the pictures teach without a label is used. ``ids``: of the session's cells that
+    ``self_training``: whether what the pictures teach without a label is used. ``specimen``: what the cells are of, by
+    which answers are weighed. ``ids``: of the session's cells that
     ``learner`` is about, in its order; ``no_cells``: names of the pictures that are left out since they are none, and
     what each shows. ``answered_by_hand``: ids of those answered on the page, in that order;
     ``goal``: how many are to be.
@@ -66,6 +68,7 @@ class Laboratory:
     side: int | None = None
     present_classes: tuple[str, ...] | None = None
     self_training: bool = True
+    specimen: Specimen = ADULT_BLOOD
     step: str = "scale"
     _learner: ActiveLearner | None = None
     ids: tuple[str, ...] = ()
@@ -171,7 +174,8 @@ class Laboratory:
         }
         self.ids, answers, exemplars = ids, tuple((labelled | by_hand).items()), head.exemplars_of(run)
         present = self._present_mask(run)
-        self.learner = ActiveLearner(cells, present, answers, exemplars, self_trains=self.self_training)
+        learner = ActiveLearner(cells, present, answers, exemplars, self_trains=self.self_training)
+        self.learner = learner.of_specimen(self.specimen, run)
         self.rounds, self.focus, self.estimate = [], None, None
         if answers:
             self._estimate()
@@ -193,6 +197,15 @@ class Laboratory:
         """Whether what the pictures teach without a label is used."""
         self.self_training = self_training
         self._change(self_trains=self_training)
+
+    def set_specimen(self, run: Run, specimen: Specimen) -> None:
+        """The cells are of ``specimen``; no picture is read again. Raises `HemaLensError` where it says nothing of the
+        classes of ``run``.
+        """
+        self.specimen = specimen
+        if self._learner:
+            learner = self.learner.of_specimen(specimen, run)
+            self._change(specimen=learner.specimen, odds=learner.odds)
 
     def _change(self, **what: Any) -> None:
         self.learner = replace(self.learner, **what)

@@ -13,6 +13,7 @@ from core.formatting import counted, percent
 from dashboard.charts import show_figure
 from dashboard.lab import LabContext, Laboratory, crop
 from dashboard.page import is_dark, view
+from dashboard.pickers import specimen_line
 from dashboard.style import class_colours, finish, ground
 
 _PALE = 0.35
@@ -165,6 +166,8 @@ def show_class_counts(
     table = table if changed else table.drop(columns="before")
     chart = class_counts_figure(table, spec.names, title=title, dark=is_dark())
     show_figure(chart, table, key.replace("_", "-"), key)
+    if weighed := specimen_line(lab.specimen, True):
+        st.caption(weighed)
 
 
 def show_cell_map(lab: Laboratory, probabilities: np.ndarray, spec: DatasetSpec) -> None:

@@ -12,14 +12,16 @@ from core.datasets.synthetic import SPEC as DRAWN
 from core.datasets.synthetic import stain_shift_cells, stain_shift_labels
 from core.formatting import counted, markdown_text
 from core.inference.scope import spec_for
+from core.inference.specimen import ADULT_BLOOD, ANY_SPECIMEN, SPECIMENS, Specimen
 from core.progress import Progress
+from core.runs import Run
 from dashboard.cache import base_run
 from dashboard.lab import CELLS_ASKED, LabContext, Laboratory
 from dashboard.page import ProgressBar, find_views
 from dashboard.pickers import short_names
 from dashboard.session import failed_files, failed_table
 
-_LABS, _DROP, _STEP = "labs", "lab_drop", "lab_step"
+_LABS, _DROP, _STEP, _SPECIMEN = "labs", "lab_drop", "lab_step", "lab_specimen"
 SAMPLES = 100
 _NAMED = 6  # pictures that are no cells, the others are counted
 
@@ -39,6 +41,7 @@ def lab_context(spec: DatasetSpec) -> LabContext | None:
         return None
     spec = spec_for(run)
     lab: Laboratory = st.session_state.setdefault(_LABS, {}).setdefault(spec.name, Laboratory())
+    _specimen(lab, run)
     if not lab.session.cells and not lab.session.queue:
         _drop_zone(lab, spec)
     _read_files(lab, spec)
@@ -48,6 +51,29 @@ def lab_context(spec: DatasetSpec) -> LabContext | None:
             failed_table(list(lab.session.failures.values()))
         _sample_button(lab, spec)
     return LabContext(lab, run, spec)
+
+
+def _specimen(lab: Laboratory, run: Run) -> None:
+    """What the cells are of; nothing is asked, nor weighed, where the model names other classes than blood has."""
+    if not set(run.codes) <= set(ADULT_BLOOD.shares):
+        lab.specimen = ANY_SPECIMEN
+        return
+    st.session_state[_SPECIMEN] = lab.specimen.key
+    st.selectbox(
+        "What your cells are of",
+        list(SPECIMENS),
+        format_func=lambda key: _specimen_title(SPECIMENS[key]),
+        key=_SPECIMEN,
+        width=380,
+        on_change=lambda: lab.set_specimen(run, SPECIMENS[st.session_state[_SPECIMEN]]),
+        help="Answers are weighed by what such a specimen usually holds. Where you chose or sorted the cells, nothing "
+        "is usual.",
+    )
+
+
+def _specimen_title(specimen: Specimen) -> str:
+    title = specimen.title[0].upper() + specimen.title[1:]
+    return title if specimen.shares else f"{title} (sorted cells, teaching sets)"
 
 
 def show_step(context: LabContext) -> None:
@@ -155,6 +181,7 @@ def _sample_button(lab: Laboratory, spec: DatasetSpec) -> None:
 
 
 def _take_samples(lab: Laboratory, spec: DatasetSpec) -> None:
+    lab.specimen = ANY_SPECIMEN  # as many of each class as of any other
     images, labels = _drawn()
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         lab.session.add_cell(f"drawn-{number:03d}", image, DRAWN.codes[label], "drawn, not real")

@@ -8,6 +8,7 @@ from core.datasets import DatasetSpec
 from core.formatting import markdown_text, percent, plural
 from dashboard.lab import ANSWERS_PER_CLASS, LabContext, Laboratory, QuestionRound, crop
 from dashboard.page import is_dark, view
+from dashboard.pickers import specimen_line
 from dashboard.pictures import framed_tile
 from dashboard.style import PRIMARY, class_colours
 
@@ -39,7 +40,8 @@ def progress(lab: Laboratory, spec: DatasetSpec) -> None:
     """'12 of 25 answers', the classes' counts, the estimate so far."""
     given = list(lab.answers.values())
     done = lab.asked / max(lab.goal, 1)
-    st.progress(min(1.0, done), text=f"**{lab.asked} of {lab.goal} answers.** {estimate_line(lab.estimate)}")
+    told = f"{estimate_line(lab.estimate)} {specimen_line(lab.specimen, True)}"
+    st.progress(min(1.0, done), text=f"**{lab.asked} of {lab.goal} answers.** {told}")
     parts = []
     for number, (code, name) in enumerate(zip(spec.codes, spec.class_names, strict=True)):
         if lab.present_classes is None or code in lab.present_classes or number in given:

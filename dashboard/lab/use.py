@@ -16,12 +16,13 @@ from core.adaptation.estimate import AccuracyEstimate
 from core.adaptation.profile import LabProfile, ProfileError
 from core.datasets import DatasetSpec
 from core.formatting import counted, percent, plural
+from core.inference.specimen import find_specimen
 from core.runs import Run
 from dashboard.charts import show_figure
 from dashboard.lab import LabContext, Laboratory
 from dashboard.lab.adapt import cell_row, show_class_counts
 from dashboard.page import is_dark, open_page, view
-from dashboard.pickers import accuracy_line
+from dashboard.pickers import accuracy_line, specimen_line
 from dashboard.style import finish, ground, inks, sequential
 
 
@@ -120,8 +121,8 @@ def _profile_line(profile: LabProfile) -> None:
         with st.container(width="stretch", gap="xxsmall"):
             st.markdown(f"**{profile.name}** · {accuracy_line(profile)}")
             st.caption(
-                f"{profile.created[:10]} · {counted(profile.cells, 'cell')} · labelled: {labelled} · for the model "
-                f"{profile.run}"
+                f"{profile.created[:10]} · {counted(profile.cells, 'cell')}, {find_specimen(profile.specimen).title} "
+                f"· labelled: {labelled} · for the model {profile.run}"
             )
         with st.container(horizontal=True, width="content", gap="small"):
             if st.button("Use on Classify", key=f"lab_use_{profile.name}", icon=":material/biotech:"):
@@ -229,6 +230,7 @@ def render(context: LabContext) -> None:
                 if estimate.confidence_threshold < 1
                 else "so few answers don't allow it to call itself sure."
             )
+            + f" {specimen_line(lab.specimen, True)}"
         )
         _matrices(estimate, spec)
     show_class_counts(lab, plain, now, spec, key="lab_counts_after")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.adaptation import profile as profiles
 from core.cli import main
 from core.images.cell_check import KINDS, CellCheck
 
@@ -70,13 +71,27 @@ def test_fit_measures_with_the_labels_of_folders(capsys, folder):
     assert sum(found["labelled"].values()) == 10
     assert found["base"]["accuracy"]["mean"] < 0.7
     assert found["after"]["accuracy"] == {"mean": 1.0, "sd": 0.0, "worst": 1.0, "n": 30}
-    assert set(found["adapted"]) == set(found["base"]) >= {"accuracy", "accuracy_all_classes", "balanced"}
+    assert set(found["adapted"]) == set(found["base"]) >= {"accuracy", "accuracy_eight", "balanced"}
 
 
 def test_options_under_their_former_names(capsys, folder):
     _, out, _ = run(capsys, "fit", "ward", folder, "--budget", 5, "--choose", "random", "--draw", "natural", "--json")
     found = json.loads(out)
     assert (found["population"], found["query_strategy"]) == ("natural", "random")
+
+
+def test_differentials_are_taken_for_blood_unless_another_specimen_is_named(capsys, folder):
+    told = {}
+    for options in (["--sample", "natural"], ["--sample", "all"], ["--sample", "natural", "--specimen", "newborn"]):
+        _, out, _ = run(capsys, "fit", "ward", folder, "--budget", 8, *options, "--json")
+        told[options[-1]] = found = json.loads(out)
+        assert profiles.find_profile("ward").specimen == found["specimen"]
+    assert {name: found["specimen"] for name, found in told.items()} == {
+        "natural": "blood",
+        "all": "any",
+        "newborn": "newborn",
+    }
+    assert set(told["natural"]["after"]["accuracy_eight"]) == {"mean", "sd", "worst", "n"}
 
 
 @pytest.mark.usefixtures("any_picture_is_a_cell")

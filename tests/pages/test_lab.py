@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -141,6 +142,29 @@ def test_classes_that_cannot_occur_are_hardly_named(page, run):
         "NE",
     ]
     assert page.get("button_group")[1].value == ["EO", "LY", "NE"]
+
+
+def test_the_specimen_stands_beside_counts_and_another_reads_no_picture_again(page, monkeypatch):
+    assert page.selectbox(key="lab_specimen").value == "blood"
+    drop(page, *batch(12))
+    click(page, "Next: adapt")
+    before = lab(page).probabilities
+    assert "Weighed as blood of an adult." in texts(page)
+    monkeypatch.setattr("dashboard.lab.encode_pictures", None)  # which would fail if it were asked
+    page.selectbox(key="lab_specimen").set_value("any").run()
+    assert not page.exception
+    assert lab(page).learner.specimen.key == "any"
+    assert not np.allclose(lab(page).probabilities, before)
+    assert "Weighed as" not in texts(page)
+
+
+def test_a_profile_keeps_the_specimen(taught):
+    taught.selectbox(key="lab_specimen").set_value("child").run()
+    assert "Weighed as blood of a child." in texts(taught) + taught.get("progress")[0].proto.text
+    go(taught, "use")
+    click(taught, "Keep this laboratory")
+    assert find_profile("My laboratory").specimen == "child"
+    assert "30 cells, blood of a child" in texts(taught)
 
 
 def test_before_teaching_counts_map_and_doubt_are_shown(page):

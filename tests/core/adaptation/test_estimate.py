@@ -14,7 +14,7 @@ from core.adaptation.estimate import (
     fit_reliability,
     others_text,
 )
-from core.adaptation.head import untaught_head
+from core.adaptation.head import fit_head, untaught_head
 from core.probabilities import exact_lower_bound
 from tests.core.adaptation.drawn_lab import CODES, made_up
 
@@ -66,11 +66,17 @@ def test_named_cells_do_not_count():
     fewer = estimate_accuracy(
         learner.untaught_head,
         learner.head,
+        lambda rows, classes: fit_head(
+            learner.untaught_head,
+            learner.cells.embeddings[chosen[rows]],
+            learner.cells.probabilities[chosen[rows]],
+            classes,
+            pseudo_labels=learner.pseudo_labels,
+        ),
         learner.cells.embeddings[chosen],
         learner.cells.probabilities[chosen],
         np.arange(20),
         learner.labelled[1],
-        pseudo_labels=learner.pseudo_labels,
     )
     assert fewer.unnamed == 10
     assert abs(fewer.after - alone.after) < 0.15  # counted in, 20 right of 30 would lift it
@@ -126,7 +132,7 @@ def test_too_few_answers_or_one_slide_give_none():
     cells, labels = made_up({"LY": 10, "NE": 10})
     head = untaught_head(cells.embeddings, np.ones(len(CODES)))
     rows = np.arange(8)
-    args = head, head, cells.embeddings, cells.probabilities, rows, labels[rows]
+    args = head, head, lambda rows, classes: head, cells.embeddings, cells.probabilities, rows, labels[rows]
     assert estimate_accuracy(*args, groups=["one"] * 20) is None
     assert estimate_accuracy(*args, groups=[f"slide {i % 3}" for i in range(20)]).n == 8
 

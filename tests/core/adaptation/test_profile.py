@@ -13,6 +13,7 @@ from core.adaptation.active import ActiveLearner
 from core.adaptation.profile import ProfileError, make_profile, predictor_for
 from core.images.framing import CropWindow
 from core.inference.laboratory import Laboratory
+from core.inference.specimen import SPECIMENS
 from tests.core.adaptation.drawn_lab import CODES, made_up
 
 
@@ -82,6 +83,32 @@ def test_a_file_of_the_second_version_loads(profile, tmp_path):
     assert again.after == profile.after
     assert again.unnamed is None
     assert again.others == "all cells"
+
+
+def test_a_file_of_the_third_version_is_of_any_specimen(profile, tmp_path):
+    path = profiles.save_profile(replace(profile, specimen="blood"))
+    assert profiles.read_profile(path).specimen == "blood"
+    with safe_open(path, framework="numpy") as file:
+        facts = json.loads(file.metadata()["profile"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+    del facts["specimen"]
+    save_file(arrays, tmp_path / "third.safetensors", {"profile": json.dumps(facts | {"version": 3})})
+    assert profiles.read_profile(tmp_path / "third.safetensors").specimen == "any"
+    save_file(arrays, tmp_path / "odd.safetensors", {"profile": json.dumps(facts | {"version": 4, "specimen": "soup"})})
+    with pytest.raises(ProfileError, match="soup"):
+        profiles.read_profile(tmp_path / "odd.safetensors")
+
+
+def test_a_predictor_knows_the_specimen_of_its_profile(make_run):
+    run = make_run(size=8)
+    cells, labels = made_up({"EO": 40, "LY": 40, "NE": 40})
+    taught = ActiveLearner(cells, np.ones(len(CODES), bool)).of_specimen(SPECIMENS["child"], run)
+    for cell in range(20):
+        taught = taught.with_answer(cell, int(labels[cell]))
+    profile = make_profile("children", run, taught)
+    assert profile.specimen == "child"
+    assert profile.head.prior == pytest.approx(SPECIMENS["child"].odds(run))
+    assert predictor_for(profile).specimen is SPECIMENS["child"]
 
 
 def test_few_cells_and_few_answers_are_told(profile):
