@@ -34,8 +34,8 @@ class SpecimenCalibration:
 
     ``temperature`` divides the logarithm of the run's probabilities, which are too sure elsewhere, before a specimen
     weighs them. From ``confidence_threshold`` on an answer so calibrated is sure, where it names the class that the run
-    named before; ``set_threshold``: from which probability on a class belongs into the prediction set. ``lowest_accuracy``, ``highest_accuracy``: the share right there, 0 to 1, by
-    laboratory, each left out of the fit.
+    named before; ``set_threshold``: from which probability on a class belongs into the prediction set.
+    ``lowest_accuracy``, ``highest_accuracy``: the share right there, 0 to 1, by laboratory, each left out of the fit.
     """
 
     temperature: float
