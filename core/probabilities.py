@@ -114,6 +114,9 @@ def prediction_sets(probabilities: np.ndarray, thresholds: np.ndarray) -> np.nda
     return sets
 
 
+NEVER_SURE = 1.01  # a confidence threshold that no probability reaches: nobody measured what confidence is worth
+
+
 def spoken_sets(probabilities: np.ndarray, thresholds: np.ndarray, confidence_threshold: float) -> np.ndarray:
     """The classes that a person is told, bool (N, C): one where the answer is sure, two or more where it is not.
 

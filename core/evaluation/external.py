@@ -138,7 +138,7 @@ def validate_externally(
 
 
 _RIGHT_WHEN_SURE = 0.965  # asked for on the laboratories of the fit, so that others keep 95 %
-_SET_COVERAGE = 0.98
+_SET_COVERAGE = 0.98  # of the sets of answers that are not sure
 
 
 def fit_external_calibration(
@@ -217,14 +217,13 @@ def _calibrate(labs: Sequence[_LabAnswers], specimen: Specimen, run: Run) -> Spe
     order = np.argsort(-top, kind="stable")
     precision = np.cumsum((weights * right)[order]) / np.cumsum(weights[order])
     kept = np.flatnonzero((precision >= _RIGHT_WHEN_SURE) & (top[order] > 0))
-    given = probabilities[rows, labels]
+    confidence_threshold = float(top[order][kept[-1]]) if len(kept) else 1.0
+    unsure = np.flatnonzero(top < confidence_threshold)
+    given = probabilities[unsure, labels[unsure]]
     ranked = np.argsort(given, kind="stable")
-    missed = np.searchsorted(np.cumsum(weights[ranked]), 1 - _SET_COVERAGE)
-    return replace(
-        calibration,
-        confidence_threshold=float(top[order][kept[-1]]) if len(kept) else 1.0,
-        set_threshold=float(min(0.5, given[ranked][min(missed, len(ranked) - 1)])),
-    )
+    missed = np.searchsorted(np.cumsum(weights[unsure][ranked]), (1 - _SET_COVERAGE) * weights[unsure].sum())
+    set_threshold = float(given[ranked][min(missed, len(ranked) - 1)]) if len(unsure) else 0.5
+    return replace(calibration, confidence_threshold=confidence_threshold, set_threshold=min(0.5, set_threshold))
 
 
 def _may_be_sure(probabilities: np.ndarray, plain: np.ndarray, specimen: Specimen, run: Run) -> np.ndarray:
@@ -245,7 +244,7 @@ def _calibration_figures(
     )
     right = probabilities.argmax(1) == lab.labels
     may_be = _may_be_sure(probabilities, lab.probabilities, specimen, run)
-    sure = may_be & (probabilities.max(1) >= calibration.confidence_threshold)
+    sure = may_be & (calibration.told(probabilities).sum(1) == 1)
     bins = np.minimum((probabilities.max(1) * 15).astype(int), 14)
     gaps = np.bincount(bins, weights * (probabilities.max(1) - right), minlength=15)
     return {

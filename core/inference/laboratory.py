@@ -17,7 +17,7 @@ import numpy as np
 from core.errors import HemaLensError
 from core.inference.ood import OODDetector
 from core.inference.specimen import Specimen
-from core.probabilities import softmax
+from core.probabilities import NEVER_SURE, softmax, spoken_sets
 from core.runs import Run
 from core.storage import cached_file, write_json
 
@@ -34,8 +34,9 @@ class SpecimenCalibration:
 
     ``temperature`` divides the logarithm of the run's probabilities, which are too sure elsewhere, before a specimen
     weighs them. From ``confidence_threshold`` on an answer so calibrated is sure, where it names the class that the run
-    named before; ``set_threshold``: from which probability on a class belongs into the prediction set.
-    ``lowest_accuracy``, ``highest_accuracy``: the share right there, 0 to 1, by laboratory, each left out of the fit.
+    named before; ``set_threshold``: from which probability on a class belongs into the prediction set of one that is
+    not. ``lowest_accuracy``, ``highest_accuracy``: the share right there, 0 to 1, by laboratory, each left out of the
+    fit.
     """
 
     temperature: float
@@ -49,6 +50,16 @@ class SpecimenCalibration:
         (N, C).
         """
         return softmax(np.log(probabilities + PROBABILITY_FLOOR) / self.temperature + np.log(odds))
+
+    def told(self, probabilities: np.ndarray) -> np.ndarray:
+        """The classes that a person is told of ``probabilities`` (N, C) so calibrated, bool (N, C): one where the
+        answer is sure, else the prediction set, two at least.
+        """
+        classes = probabilities.shape[1]
+        told = spoken_sets(probabilities, np.full(classes, self.set_threshold), NEVER_SURE)
+        sure = probabilities.max(1) >= self.confidence_threshold
+        told[sure] = np.eye(classes, dtype=bool)[probabilities[sure].argmax(1)]
+        return told
 
 
 @dataclass(frozen=True)

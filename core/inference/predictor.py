@@ -66,7 +66,7 @@ from core.inference.specimen import (
     immature_likelihood,
     weighed,
 )
-from core.probabilities import class_thresholds, softmax, spoken_sets
+from core.probabilities import NEVER_SURE, class_thresholds, softmax, spoken_sets
 from core.progress import Progress, Report, batches, silent
 from core.runs import Run
 
@@ -75,7 +75,6 @@ VerdictKind = Literal["sure", "unsure", "not_a_cell"]
 CONFIDENT_PRECISION = 0.995
 MIN_CONFIDENCE_THRESHOLD = 0.5
 FALLBACK_CONFIDENCE_THRESHOLD = 0.9
-NEVER_SURE = 1.01  # a threshold that no probability reaches: nobody measured what confidence is worth
 PROFILE_SET_THRESHOLD = 0.05  # probability from which a class is named beside another, by what a laboratory taught
 CAUTION_FROM = 0.05  # score of the alarm from which, raised or not, no answer is sure
 _MIN_VAL_CELLS = 200
@@ -639,7 +638,8 @@ class Predictor:
             return probabilities, mixed, thresholds
         set_thresholds, threshold = self.thresholds_at(laboratory)
         specimen, plain = self.specimen_at(laboratory), evidence.probabilities
-        if calibration := self._calibration_at(laboratory):
+        calibration = self._calibration_at(laboratory)
+        if calibration:
             probabilities = calibration.of(specimen).probabilities(plain, specimen.odds(self.run))
         elif specimen.shares and not self.head:  # a laboratory's answers are weighed where they are taught
             probabilities = weighed(plain, specimen.odds(self.run))
@@ -658,7 +658,10 @@ class Predictor:
         cautious |= overruled
         if alarm_scores is not None:
             cautious |= alarm_scores >= CAUTION_FROM
-        told = spoken_sets(probabilities, set_thresholds, threshold)
+        if calibration and threshold < NEVER_SURE:
+            told = calibration.of(specimen).told(probabilities)
+        else:
+            told = spoken_sets(probabilities, set_thresholds, threshold)
         told[cautious] |= spoken_sets(probabilities[cautious], set_thresholds, NEVER_SURE)
         told[overruled, plain[overruled].argmax(1)] = True
         order = np.argsort(-probabilities, axis=1, kind="stable")

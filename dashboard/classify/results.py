@@ -15,8 +15,9 @@ from core.formatting import capitalized, counted, percent
 from core.images.decode import DecodeError
 from core.images.framing import BatchScale
 from core.inference.laboratory import Laboratory
-from core.inference.predictor import CONFIDENT_PRECISION, NEVER_SURE, Predictor
+from core.inference.predictor import CONFIDENT_PRECISION, Predictor
 from core.inference.serialise import Answered, to_csv, to_json
+from core.probabilities import NEVER_SURE
 from dashboard import cache
 from dashboard.classify import ClassifyContext, forget_choice, lab_link
 from dashboard.pickers import short_names, switch_to

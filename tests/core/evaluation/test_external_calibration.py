@@ -64,6 +64,17 @@ def test_what_the_specimen_overrules_or_is_immature_is_never_sure(run):
     assert figures["sure"] <= weights[~overruled & ~immature].sum() + 1e-9
 
 
+def test_a_sure_answer_is_told_alone_and_any_other_in_a_set_that_holds_it(run):
+    fitted = external._calibrate([answers("a", 0), answers("b", 1)], ADULT_BLOOD, run)
+    lab = answers("c", 2)
+    probabilities = fitted.probabilities(lab.probabilities, ADULT_BLOOD.odds(run))
+    told, sure = fitted.told(probabilities), probabilities.max(1) >= fitted.confidence_threshold
+    assert ((told.sum(1) == 1) == sure).all()
+    assert told[np.arange(len(told)), probabilities.argmax(1)].all()
+    weights = lab.weights(ADULT_BLOOD, CODES)[~sure]
+    assert weights @ told[np.arange(len(told)), lab.labels][~sure] / weights.sum() > 0.93
+
+
 def test_a_calibration_comes_back_as_it_was_saved_and_fits_its_run(run, make_run):
     parts = {s.key: external._calibrate([answers("a", 0)], s, run) for s in (ADULT_BLOOD, ANY_SPECIMEN)}
     fitted = ExternalCalibration(("a",), **parts)

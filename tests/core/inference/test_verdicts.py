@@ -15,9 +15,10 @@ from core.images.framing import MAX_SAMPLED, CropWindow
 from core.inference import alarm
 from core.inference import predictor as predictor_module
 from core.inference.laboratory import PROBABILITY_FLOOR, ExternalCalibration, InvalidCalibration, Laboratory
-from core.inference.predictor import CAUTION_FROM, NEVER_SURE, Evidence, Predictor
+from core.inference.predictor import CAUTION_FROM, Evidence, Predictor
 from core.inference.serialise import Answered, remarks, to_csv, to_json
 from core.inference.specimen import ADULT_BLOOD, IMMATURE_AT_HOME, IMMATURE_ELSEWHERE, SPECIMENS
+from core.probabilities import NEVER_SURE
 from tests.stub_runs import NUCLEUS, foreign_pictures, home_pictures, write_alarm, write_calibration, write_detector
 
 BLANK = np.full((64, 64, 3), 240, np.uint8)
