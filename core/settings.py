@@ -1,5 +1,5 @@
 """What commands have in common on the command line: settings typed as NAME=VALUE, and the options of every command that
-makes a study.
+makes a study, or says how large things are in pictures.
 """
 
 import argparse
@@ -26,6 +26,32 @@ def parse_settings(texts: Iterable[str], option: str) -> dict[str, Any]:
         except json.JSONDecodeError:
             chosen[name] = value
     return chosen
+
+
+def add_scale_options(parser: argparse.ArgumentParser, *, with_side: bool = True) -> None:
+    """``--um-per-px``, and ``--side`` beside it, of which one may be given; else None."""
+    group = parser.add_mutually_exclusive_group()
+    if with_side:
+        group.add_argument(
+            "--side",
+            type=_pixels,
+            metavar="PX",
+            help="the side in px of the square cut out round a cell (default: found)",
+        )
+    group.add_argument(
+        "--um-per-px",
+        type=float,
+        metavar="X",
+        help="what a pixel of the pictures spans, in micrometres (0.02 to 1), which gives the side of the square "
+        "(default: as all files say it, else red cells are measured)",
+    )
+
+
+def _pixels(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text} is no side in px: give a number from 1 to 10000")
+    return value
 
 
 def add_study_options(parser: argparse.ArgumentParser, *, size: int, epochs: int | None) -> None:

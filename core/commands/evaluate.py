@@ -11,10 +11,12 @@ from core.datasets import LoadedDataset, get_dataset
 from core.errors import HemaLensError
 from core.evaluation.metrics import score
 from core.evaluation.robustness import CORRUPTIONS, TEST_CELLS, evaluate_robustness
+from core.images.red_cells import side_of_pixel_size
 from core.inference.predictor import Predictor
 from core.inference.specimen import ANY_SPECIMEN, SPECIMENS, find_specimen
 from core.progress import TerminalBar
 from core.runs import Predictions, Run, find_run, write_robustness
+from core.settings import add_scale_options
 
 TOLERANCE = 1e-3
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "ece")
@@ -47,6 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         default=TEST_CELLS,
         help="test pictures for --corrupted, by class; 0: all (default %(default)s)",
     )
+    add_scale_options(parser, with_side=False)
     parser.add_argument("--split", choices=("val", "test"), action="append", help="default: both")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
     parser.set_defaults(handler=evaluate)
@@ -59,6 +62,8 @@ def evaluate(options: argparse.Namespace) -> int:
         return _evaluate_on(run, options)
     if options.specimen != ANY_SPECIMEN.key:
         raise HemaLensError("--specimen goes with --on: a run's own cells are scored as they are")
+    if options.um_per_px is not None:
+        raise HemaLensError("--um-per-px goes with --on: a run's own cells are cut out already")
     trained_on = run.config["dataset"]["provenance"]
     data = get_dataset(run.dataset).load(run.size, content_hash=trained_on["content_hash"])
     if list(data.spec.codes) != run.config["dataset"]["codes"]:
@@ -137,10 +142,11 @@ def _evaluate_on(run: Run, options: argparse.Namespace) -> int:
     from core.datasets.pictures import read_dataset_pictures
     from core.evaluation.external import cache_validation, validate_externally
 
+    side = None if options.um_per_px is None else side_of_pixel_size(options.um_per_px)
     with TerminalBar(options.on) as bar:
         lab = read_dataset_pictures(options.on, bar)
         specimen = find_specimen(options.specimen)
-        figures, scale = validate_externally(run, lab, specimen, bar)
+        figures, scale = validate_externally(run, lab, specimen, bar, side)
     try:
         if specimen is ANY_SPECIMEN:  # what is compared stands without a specimen's usual counts
             cache_validation(run, options.on, figures)

@@ -19,9 +19,11 @@ from core.datasets import get_dataset
 from core.datasets.pictures import UNLABELLED, LabPictures, read_folder_pictures
 from core.errors import HemaLensError
 from core.formatting import RESEARCH_LINE
+from core.images.red_cells import side_of_pixel_size
 from core.inference.specimen import ADULT_BLOOD, ANY_SPECIMEN, SPECIMENS, find_specimen
 from core.progress import TerminalBar
 from core.runs import Run, find_run
+from core.settings import add_scale_options
 
 STAGES = {"base": "the model as it is", "adapted": "adapted without a label", "after": "after the answers"}
 
@@ -38,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
     action.add_argument("--mapping", metavar="CSV", type=Path, help="columns label,code, where names don't tell")
     action.add_argument("--dataset", default="bloodmnist", help="whose classes and models (default: bloodmnist)")
     action.add_argument("--model", metavar="RUN", help="the run to teach (default: the one made for any laboratory)")
-    action.add_argument("--side", type=float, metavar="PX", help="the square round a cell (default: found)")
+    add_scale_options(action)
     how = action.add_mutually_exclusive_group()
     how.add_argument("--budget", type=int, metavar="N", help="use N labels only, as if N questions were asked; 0: none")
     how.add_argument("--per-class", type=int, metavar="N", help="use N labels of each class, drawn at random")
@@ -88,12 +90,13 @@ def fit(options: argparse.Namespace) -> int:
     profiles.checked_name(options.name)
     if min(options.budget or 0, options.per_class or 0) < 0 or options.repeats < 1:
         raise HemaLensError("--budget and --per-class can't be below 0, and --repeats not below 1.")
+    side = options.side if options.um_per_px is None else side_of_pixel_size(options.um_per_px)
     run = find_run(options.model, options.dataset) if options.model else base_run(options.dataset)
     spec = get_dataset(options.dataset).with_classes(run.codes)
     with TerminalBar(options.name) as bar:
         pictures = read_folder_pictures(options.folder, spec, options.labels, options.mapping, bar)
     with TerminalBar(options.name) as bar:
-        cells = encode_pictures(run, pictures.pixels, pictures.slides, options.side, bar)
+        cells = encode_pictures(run, pictures.pictures, pictures.slides, side, bar)
     pictures, cells, left_out = _cells_only(run, pictures, cells)
     labelled = np.flatnonzero(pictures.labels != UNLABELLED)
     limited = options.budget is not None or options.per_class is not None
@@ -150,14 +153,15 @@ def _cells_only(run: Run, pictures: LabPictures, cells: LabCells) -> tuple[LabPi
     """What shows a cell, or was given a class by a person; and by file what the others show. Raises `HemaLensError`
     where nothing is left.
     """
-    checks = cell_checks(run, pictures.pixels, cells)
+    checks = cell_checks(run, pictures.pictures, cells)
     kept = np.flatnonzero([check.is_cell for check in checks] | (pictures.labels != UNLABELLED))
     left_out = {pictures.files[i]: checks[i].sentence for i in np.setdiff1d(np.arange(len(checks)), kept)}
     if not len(kept):
         raise HemaLensError(f"No picture shows a single cell: {next(iter(left_out.values()))} Cut the cells out first.")
     slides = tuple(pictures.slides[i] for i in kept) if pictures.slides else None
     files, pixels = tuple(pictures.files[i] for i in kept), tuple(pictures.pixels[i] for i in kept)
-    some = replace(pictures, pixels=pixels, files=files, labels=pictures.labels[kept], slides=slides)
+    sizes = tuple(pictures.pixel_sizes[i] for i in kept)
+    some = replace(pictures, pixels=pixels, files=files, labels=pictures.labels[kept], slides=slides, pixel_sizes=sizes)
     return some, cells.subset(kept), left_out
 
 

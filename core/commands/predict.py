@@ -17,12 +17,14 @@ from core.errors import HemaLensError
 from core.formatting import RESEARCH_LINE, milliseconds, natural_key, percent
 from core.images.decode import SUFFIXES, DecodeError
 from core.images.framing import BatchScale, CropWindow, MeasuredPicture
+from core.images.red_cells import side_of_pixel_size
 from core.inference.laboratory import Laboratory
 from core.inference.predictor import Prediction, Predictor
 from core.inference.scope import class_scope_text, on_trusted_split
 from core.inference.serialise import Answered, remarks, to_json
 from core.inference.specimen import SPECIMENS, find_specimen
 from core.runs import Run
+from core.settings import add_scale_options
 
 DEFAULT_DATASET = "bloodmnist"
 TOP_CLASSES = 3
@@ -71,21 +73,21 @@ def add_parser(subparsers: Any) -> None:
         "one laboratory's, whose scale is measured), what the picture's shape suggests, the centre as the parent set's "
         "crops, or the whole central square",
     )
-    parser.add_argument(
-        "--side", type=_pixels, metavar="PX", help="the square's side in px of the pictures, instead of measuring it"
-    )
+    add_scale_options(parser)
     parser.set_defaults(handler=handle)
 
 
 def handle(arguments: argparse.Namespace) -> int:
     """Answer every file; 0 if all were answered, 1 if any failed."""
     predictor = _predictor(arguments)
-    if arguments.side and arguments.framing != "auto":
-        raise HemaLensError(f"--side goes with --framing auto, not with --framing {arguments.framing}: leave one out")
+    side = arguments.side if arguments.um_per_px is None else side_of_pixel_size(arguments.um_per_px)
+    if side and arguments.framing != "auto":
+        option = "--side" if arguments.side else "--um-per-px"
+        raise HemaLensError(f"{option} goes with --framing auto, not with --framing {arguments.framing}: leave one out")
     predictor.load()
     pictures = [MeasuredPicture(path) for path in expand(arguments.image_path)]
     auto = arguments.framing == "auto"
-    scale = predictor.scale(pictures, arguments.side) if auto else _WINDOWS[arguments.framing]
+    scale = predictor.scale(pictures, side) if auto else _WINDOWS[arguments.framing]
     laboratory, predictions = predictor.answer(pictures, scale)
     if arguments.json:
         answered = (p if isinstance(p, DecodeError) else Answered((p,)) for p in predictions)
@@ -201,13 +203,6 @@ def _print_lines(
             flush=True,
         )
     return status
-
-
-def _pixels(text: str) -> float:
-    value = float(text)
-    if not 1 <= value <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text} is no side in px: give a number from 1 to 10000")
-    return value
 
 
 def printable(text: str) -> str:

@@ -16,6 +16,7 @@ from core.datasets.tables import has_column, map_labels, read_table
 from core.datasets.user import layout_of
 from core.formatting import natural_key
 from core.images.decode import SUFFIXES, decode_files
+from core.images.framing import MeasuredPicture
 from core.progress import Report, silent
 
 UNLABELLED = -1
@@ -26,7 +27,8 @@ class LabPictures:
     """N pictures of the laboratory ``name`` as they came: ``pixels`` uint8 (H, W, 3) each, ``files`` below its folder.
 
     ``labels`` int64 (N,) index into ``codes`` or are `UNLABELLED`; ``slides``: slide or person of each, None where no
-    table tells; ``unreadable``: file to reason.
+    table tells; ``unreadable``: file to reason; ``pixel_sizes``: what a pixel of each spans in µm, None where its file
+    doesn't say, () where none was asked.
     """
 
     name: str
@@ -36,6 +38,13 @@ class LabPictures:
     codes: tuple[str, ...]
     slides: tuple[str, ...] | None
     unreadable: dict[str, str]
+    pixel_sizes: tuple[float | None, ...] = ()
+
+    @property
+    def pictures(self) -> list[MeasuredPicture]:
+        """Ready to be measured, in their order."""
+        sizes = self.pixel_sizes or (None,) * len(self)
+        return [MeasuredPicture(p, pixel_size=size) for p, size in zip(self.pixels, sizes, strict=True)]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -108,10 +117,12 @@ def _read(
     report: Report,
 ) -> LabPictures:
     """The files of ``index_of`` that can be read, in its order."""
-    pixels, unreadable = decode_files(folder, tuple(index_of), report)
-    labels = np.array([index_of[file] for file in pixels], np.int64)
-    groups = tuple(slides.get(file, file) for file in pixels) if slides else None
-    return LabPictures(name, tuple(pixels.values()), tuple(pixels), labels, codes, groups, unreadable)
+    pictures, unreadable = decode_files(folder, tuple(index_of), report)
+    labels = np.array([index_of[file] for file in pictures], np.int64)
+    groups = tuple(slides.get(file, file) for file in pictures) if slides else None
+    pixels = tuple(picture.pixels for picture in pictures.values())
+    sizes = tuple(picture.pixel_size for picture in pictures.values())
+    return LabPictures(name, pixels, tuple(pictures), labels, codes, groups, unreadable, sizes)
 
 
 def _labels_by_file(folder: Path, spec: DatasetSpec, table: Path | None, mapping: Path | None) -> dict[str, str]:

@@ -16,7 +16,6 @@ from core.datasets.folders import registry_entry
 from core.datasets.pictures import LabPictures
 from core.evaluation.metrics import balanced_accuracy
 from core.evaluation.uncertainty import uncertainty_summary
-from core.images.framing import as_picture
 from core.images.red_cells import Scale
 from core.inference.laboratory import ExternalCalibration, Laboratory, SpecimenCalibration
 from core.inference.predictor import Prediction, Predictor, VerdictKind
@@ -105,19 +104,24 @@ def labels_for_run(lab: LabPictures, run: Run) -> tuple[np.ndarray, list[int]]:
 
 
 def validate_externally(
-    run: Run, lab: LabPictures, specimen: Specimen = ANY_SPECIMEN, report: Report = silent
+    run: Run,
+    lab: LabPictures,
+    specimen: Specimen = ANY_SPECIMEN,
+    report: Report = silent,
+    side: float | None = None,
 ) -> tuple[dict[str, Any], Scale]:
     """Figures of ``run`` on the laboratory's pictures (see `external_metrics`), and the scale they were cut at.
 
-    ``specimen``: what they are said to be of; figures that are compared stand without what is usual in any.
+    ``specimen``: what they are said to be of; figures that are compared stand without what is usual in any. ``side``:
+    of the square to cut out in px, where it is known.
 
     ``present_codes`` are the classes that have readable pictures there, in the run's order: the rows of ``confusion``.
     ``verdicts``: the share of each kind, and ``confident_and_wrong`` of all cells that are called sure and are wrong;
     ``uncertainty``: how far its certainty goes, see `core.evaluation.uncertainty.uncertainty_summary`.
     """
     labels, present = labels_for_run(lab, run)
-    predictor, pictures = Predictor(run, specimen=specimen), [as_picture(pixels) for pixels in lab.pixels]
-    scale, predictions = predictor.scale(pictures), []
+    predictor, pictures = Predictor(run, specimen=specimen), lab.pictures
+    scale, predictions = predictor.scale(pictures, side), []
     for prediction in predictor.stream(pictures, scale, Laboratory()):
         assert isinstance(prediction, Prediction)  # they are decoded already
         predictions.append(prediction)
@@ -156,8 +160,7 @@ def fit_external_calibration(
     answers = []
     for lab in laboratories:
         labels, _ = labels_for_run(lab, run)
-        pictures = [as_picture(pixels) for pixels in lab.pixels]
-        predictor = Predictor(run)
+        pictures, predictor = lab.pictures, Predictor(run)
         found = []
         for prediction in predictor.stream(pictures, predictor.scale(pictures), Laboratory()):
             assert isinstance(prediction, Prediction)  # they are decoded already

@@ -6,10 +6,13 @@ are process-wide state that another thread may rely on, so they are left as they
 Pillow's own limit, which makes every picture that Pillow would only warn of an error here.
 """
 
+import html
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -32,8 +35,14 @@ MAX_PIXELS = 50_000_000
 MIN_SIDE = 16
 LONGEST_SIDE = 1600
 GREY_NOTE = "grey picture: the models know colour"
+PIXEL_SIZES = 0.02, 1.0  # µm: what a light microscope's camera sees of a smear in a pixel
 _REPORT_EVERY = 25  # pictures
 _ORIENTATION = 0x0112  # the EXIF tag; from 5 on width and height are swapped
+_RESOLUTIONS, _RESOLUTION_UNIT, _DESCRIPTION = (0x011A, 0x011B), 0x0128, 0x010E  # TIFF tags
+_TIFF_UNITS = {2: 25_400.0, 3: 10_000.0}  # µm in an inch, in a centimetre
+# µm in what OME and ImageJ call their units, once letters are plain.
+_UNITS = {"um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
+_SQUARE = 1.02  # both axes are alike, within so much
 
 _SAVE_AS = f"Save it as {FORMAT_NAMES} and try again."
 # What people really try to upload, told apart by the first bytes, so that the advice can be precise.
@@ -61,11 +70,24 @@ class DecodeError(HemaLensError):
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """A picture: ``pixels`` uint8 (H, W, 3) RGB, ``format`` as found in the bytes, ``notes`` for a person."""
+    """A picture: ``pixels`` uint8 (H, W, 3) RGB, ``format`` as found in the bytes, ``notes`` for a person.
+
+    ``pixel_size``: what the file says that a pixel spans, in µm; None where it says nothing plausible.
+    """
 
     pixels: np.ndarray
     format: str
     notes: tuple[str, ...] = ()
+    pixel_size: float | None = None
+
+
+class PictureHeader(NamedTuple):
+    """What a file's header tells of the picture that `decode` gives: ``shape`` (height, width), and ``pixel_size`` in
+    µm as in `DecodedPicture`.
+    """
+
+    shape: tuple[int, int]
+    pixel_size: float | None
 
 
 def decode(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> DecodedPicture:
@@ -76,6 +98,7 @@ def decode(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> D
     several is read, and each of these leaves a note. Raises `DecodeError`.
     """
     with _open_checked(data, name, longest_side) as image:
+        pixel_size = _pixel_size(image, longest_side)
         try:
             notes, picture = _unpack(image, longest_side)
         except DecodeError:
@@ -86,11 +109,11 @@ def decode(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> D
             raise DecodeError(
                 name, "the file is damaged or incomplete", "Export or copy it again from where it comes from."
             ) from error
-    return DecodedPicture(picture, "JPEG" if image.format == "MPO" else str(image.format), tuple(notes))
+    return DecodedPicture(picture, "JPEG" if image.format == "MPO" else str(image.format), tuple(notes), pixel_size)
 
 
-def header_shape(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> tuple[int, int]:
-    """Height and width of what `decode` gives of ``data``, from the file's header. Raises `DecodeError`."""
+def read_header(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> PictureHeader:
+    """What is known of ``data`` before its pixels are decoded. Raises `DecodeError`."""
     with _open_checked(data, name, longest_side) as image:
         factor = _factor(image.size, longest_side)
         width, height = (-(-side // factor) for side in image.size)
@@ -98,7 +121,8 @@ def header_shape(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE
             on_its_side = image.getexif().get(_ORIENTATION, 1) in range(5, 9)
         except Exception:  # unreadable EXIF is no reason to refuse a good picture
             on_its_side = False
-    return (width, height) if on_its_side else (height, width)
+        shape = (width, height) if on_its_side else (height, width)
+        return PictureHeader(shape, _pixel_size(image, longest_side))
 
 
 def read_file(path: Path) -> bytes:
@@ -114,17 +138,19 @@ def read_file(path: Path) -> bytes:
         raise DecodeError(str(path), f"can't be read ({error.strerror})", "Check its permissions.") from error
 
 
-def decode_files(folder: Path, files: Sequence[str], report: Report) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read ``files`` below ``folder``: pixels uint8 (H, W, 3) of each that can be read, the reason for each other."""
-    pixels, unreadable = {}, {}
+def decode_files(
+    folder: Path, files: Sequence[str], report: Report
+) -> tuple[dict[str, DecodedPicture], dict[str, str]]:
+    """Read ``files`` below ``folder``: each that can be read, by its name, and the reason for each other."""
+    pictures, unreadable = {}, {}
     for done, file in enumerate(files, 1):
         try:
-            pixels[file] = decode((folder / file).read_bytes(), file).pixels
+            pictures[file] = decode((folder / file).read_bytes(), file)
         except (DecodeError, OSError) as error:
             unreadable[file] = getattr(error, "reason", str(error))
         if done % _REPORT_EVERY == 0 or done == len(files):
             report(Progress(done, len(files), "reading the pictures", "picture"))
-    return pixels, unreadable
+    return pictures, unreadable
 
 
 def _open_checked(data: bytes, name: str, longest_side: int | None) -> Image.Image:
@@ -158,6 +184,53 @@ def _open_checked(data: bytes, name: str, longest_side: int | None) -> Image.Ima
 def _factor(size: tuple[int, int], longest_side: int | None) -> int:
     """The whole factor by which a picture of ``size`` is reduced."""
     return -(-max(size) // longest_side) if longest_side else 1
+
+
+def _pixel_size(image: Image.Image, longest_side: int | None) -> float | None:
+    """What a pixel spans in µm, reduced as it is, where the header of ``image`` says so; broken tags say nothing."""
+    try:
+        stated = _png_pixel_sizes(image) if image.format == "PNG" else _tiff_pixel_sizes(image)
+    except Exception:
+        return None
+    low, high = PIXEL_SIZES
+    for x, y in stated:
+        if low <= x <= high and max(x, y) <= _SQUARE * min(x, y):
+            return x * _factor(image.size, longest_side)
+    return None
+
+
+def _png_pixel_sizes(image: Image.Image) -> list[tuple[float, float]]:
+    if "dpi" not in image.info:  # there only where pHYs has a unit, the metre
+        return []
+    x, y = image.info["dpi"]
+    return [(25_400 / x, 25_400 / y)]
+
+
+def _tiff_pixel_sizes(image: Image.Image) -> list[tuple[float, float]]:
+    """What a pixel of a TIFF spans in µm along x and y, by OME's description, by ImageJ's, by the resolution tags."""
+    tags = getattr(image, "tag_v2", {})
+    description, found = html.unescape(str(tags.get(_DESCRIPTION, ""))), []
+    ome = dict(re.findall(r"\b(PhysicalSize[XY](?:Unit)?)\s*=\s*[\"']([^\"']*)", description))
+    if "PhysicalSizeX" in ome:
+        across, down = (
+            float(ome[axis]) * _micrometres(ome.get(f"{axis}Unit", "um"))
+            for axis in ("PhysicalSizeX", "PhysicalSizeY" if "PhysicalSizeY" in ome else "PhysicalSizeX")
+        )
+        found.append((across, down))
+    if all(tag in tags for tag in _RESOLUTIONS):
+        per_x, per_y = (float(tags[tag]) for tag in _RESOLUTIONS)
+        unit = re.search(r"^unit=(.*)$", description, re.MULTILINE) if description.startswith("ImageJ=") else None
+        for span in (_micrometres(unit[1]) if unit else 0.0, _TIFF_UNITS.get(tags.get(_RESOLUTION_UNIT, 2), 0.0)):
+            found.append((span / per_x, span / per_y))
+    return found
+
+
+def _micrometres(unit: str) -> float:
+    """µm in ``unit`` as files write it; 0, which is no size, for what is none. Letters beyond ASCII, however they were
+    encoded, stand for the Greek one.
+    """
+    plain = re.sub(r"\\u00B5|\\u03BC|[^\x00-\x7f]+", "u", unit.strip(), flags=re.IGNORECASE)
+    return _UNITS.get(plain.lower(), 0.0)
 
 
 def _too_many_pixels(name: str, width: int | None = None, height: int | None = None) -> DecodeError:

@@ -19,7 +19,7 @@ import numpy as np
 from core.formatting import counted, natural_key
 from core.images import crop, red_cells, scale_groups
 from core.images.crop import NEARLY_SQUARE, Crop, CropMode, CropSpec
-from core.images.decode import DecodedPicture, DecodeError, decode, header_shape, read_file
+from core.images.decode import DecodedPicture, DecodeError, PictureHeader, decode, read_file, read_header
 from core.images.nucleus import WhiteCell, find_white_cell
 from core.images.red_cells import CircleCoverage, RedCellSize, Scale
 from core.images.scale_groups import GroupSize
@@ -30,19 +30,26 @@ MAX_SAMPLED = 128  # so many cells tell as much as all
 _MIN_CONTRAST_SHARE = 0.3  # of the batch's usual contrast: the palest of 1,400 nuclei in four laboratories had .4
 _MIN_CELLS = 8
 _ENOUGH_RED_CELLS = 24  # pictures
+_SAME_PIXEL_SIZE = 0.02  # of the logarithm
 
 
 class MeasuredPicture:
     """A picture with what was measured in it, each once: ``source`` is the file's bytes, its path, or its pixels uint8
     (H, W, 3) RGB. It is decoded when its pixels are asked for, its shape is read from the file's header before.
 
-    ``name`` stands in messages, ``notes`` are those of pixels that were decoded elsewhere. What can't be read raises
-    `DecodeError`.
+    ``name`` stands in messages, ``notes`` and ``pixel_size`` are those of pixels that were decoded elsewhere. What
+    can't be read raises `DecodeError`.
     """
 
-    def __init__(self, source: np.ndarray | bytes | Path, name: str = "", notes: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        source: np.ndarray | bytes | Path,
+        name: str = "",
+        notes: tuple[str, ...] = (),
+        pixel_size: float | None = None,
+    ):
         self.name = name or (str(source) if isinstance(source, Path) else "")
-        self._notes = notes
+        self._notes, self._pixel_size = notes, pixel_size
         self._source = source
         self._decoded: DecodedPicture | None = None
         self._error: DecodeError | None = None
@@ -55,7 +62,7 @@ class MeasuredPicture:
 
     def _picture(self) -> DecodedPicture:
         if isinstance(self._source, np.ndarray):
-            return DecodedPicture(self._source, "", self._notes)
+            return DecodedPicture(self._source, "", self._notes, self._pixel_size)
         if self._decoded is None:
             try:
                 self._decoded = decode(self._read(), self.name)
@@ -75,16 +82,26 @@ class MeasuredPicture:
         return self._picture().notes
 
     @cached_property
-    def shape(self) -> tuple[int, int]:
-        """Height and width."""
+    def _header(self) -> PictureHeader:
         if isinstance(self._source, np.ndarray) or self._decoded:
-            height, width = self.pixels.shape[:2]
-            return height, width
+            picture = self._picture()
+            height, width = picture.pixels.shape[:2]
+            return PictureHeader((height, width), picture.pixel_size)
         try:
-            return header_shape(self._read(), self.name)
+            return read_header(self._read(), self.name)
         except DecodeError as error:
             self._error = error
             raise
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self._header.shape
+
+    @property
+    def pixel_size(self) -> float | None:
+        """What a pixel spans in µm, as the file says; None where it doesn't."""
+        return self._header.pixel_size
 
     @property
     def readable(self) -> bool:
@@ -181,13 +198,32 @@ class BatchScale:
         height, width = picture.shape
         if not self.searches or (not self.same_domain and unit_by_shape(width, height, self.spec) != self.spec.unit):
             return CropWindow()
-        if self.groups and _shape_leaves_doubt(picture, self.spec):
-            return self.groups[scale_groups.nearest(picture, [sizes for sizes, _ in self.groups])][1].window(picture)
-        cell = picture.cell(self.red_cells.diameter if self.red_cells else None)
+        if group := self._group_of(picture):
+            return group.window(picture)
+        cell = picture.cell(self._red_cell)
         if cell and cell.contrast < self.min_contrast:
             cell = None
-        by_shape = self.scale.source != "given" and red_cells.is_official(width, height, self.red_cells, self.spec)
+        is_known = self.scale.source in ("given", "stated")
+        by_shape = not is_known and red_cells.is_official(width, height, self.red_cells, self.spec)
         return CropWindow(None if by_shape else self.scale.side, cell, searched=True)
+
+    @property
+    def _red_cell(self) -> float | None:
+        """Diameter of a red cell in px: known, or measured."""
+        if self.scale.pixel_size:
+            return red_cells.RED_CELL_MICROMETRES / self.scale.pixel_size
+        return self.red_cells.diameter if self.red_cells else None
+
+    def _group_of(self, picture: MeasuredPicture) -> "BatchScale | None":
+        """The one of ``groups`` that ``picture`` is of: by what its file says, else by its shape and sizes; None where
+        there are none, or its shape tells its scale.
+        """
+        for _, scale in self.groups:
+            if _alike(picture.pixel_size, scale.scale.pixel_size):
+                return scale
+        if not self.groups or not _shape_leaves_doubt(picture, self.spec):
+            return None
+        return self.groups[scale_groups.nearest(picture, [sizes for sizes, _ in self.groups])][1]
 
 
 @dataclass(frozen=True)
@@ -234,20 +270,22 @@ def measure_batch(
     pictures: Sequence[MeasuredPicture],
     spec: CropSpec,
     side: float | None = None,
+    whose: str = "as you asked",
 ) -> BatchScale:
     """What ``pictures``, all of one laboratory, say together; so many as tell enough are looked at, evenly spread over
     the natural order of their names, so that it doesn't matter how they came.
 
-    ``side`` fixes the square's side, in px of the pictures: then even official crops are cut so.
+    ``side`` fixes the square's side, in px of the pictures: then even official crops are cut so. Where all files say
+    what a pixel spans, that is their scale, whatever was measured; ``side`` overrules it. ``whose`` it is, in words.
     """
     if spec.stretched or spec.unit != "cell":
         return BatchScale(spec, red_cells.OFFICIAL, None, 0.0, searches=False)
     pictures, asked = sorted(pictures, key=lambda picture: natural_key(picture.name)), len(pictures)
     same_domain = [p for p in pictures if unit_by_shape(p.shape[1], p.shape[0], spec) == spec.unit]
     pictures, alike = (same_domain, len(same_domain) == len(pictures)) if same_domain else (pictures, True)
-    together = _measure_together(pictures, spec, side, alike)
-    doubtful = [p for p in pictures if _shape_leaves_doubt(p, spec)]
-    parts = scale_groups.split(doubtful) if side is None else [doubtful]
+    known = None if side is None else red_cells.given_scale(side, whose)
+    together = _measure_together(pictures, spec, known, alike)
+    parts = _parts(pictures, spec) if side is None else []
     if len(parts) > 1:
         scales = [_measure_together(part, spec, None, True) for part in parts]
         together = replace(
@@ -259,6 +297,41 @@ def measure_batch(
     if aside := asked - len(pictures):
         together = replace(together, scale=replace(together.scale, note=f"{together.note} {_fields_note(aside)}"))
     return together
+
+
+def _parts(pictures: Sequence[MeasuredPicture], spec: CropSpec) -> list[list[MeasuredPicture]]:
+    """``pictures`` whose scale is not that of their shape, by scale, the largest part first: as their files say where
+    they do, else as they plainly measure.
+    """
+    if all(p.pixel_size for p in pictures):
+        return _by_pixel_size(pictures)
+    measured = scale_groups.split([p for p in pictures if _shape_leaves_doubt(p, spec)])
+    return sorted((part for some in measured for part in _by_pixel_size(some)), key=len, reverse=True)
+
+
+def _by_pixel_size(pictures: Sequence[MeasuredPicture]) -> list[list[MeasuredPicture]]:
+    """Parts of like pixel size, the largest first; all in one where not every file says its own."""
+    if not all(p.pixel_size for p in pictures):
+        return [list(pictures)]
+    parts: list[list[MeasuredPicture]] = []
+    for picture in pictures:
+        part = next((part for part in parts if _alike(part[0].pixel_size, picture.pixel_size)), None)
+        if part is None:
+            parts.append([picture])
+        else:
+            part.append(picture)
+    return sorted(parts, key=len, reverse=True)
+
+
+def _alike(one: float | None, other: float | None) -> bool:
+    """Whether two pixel sizes in µm are one laboratory's; not where one of them is unknown."""
+    return bool(one and other) and abs(np.log(one / other)) < _SAME_PIXEL_SIZE
+
+
+def _stated_pixel_size(pictures: Sequence[MeasuredPicture]) -> float | None:
+    """The one pixel size in µm that all files of ``pictures`` say; None where they don't."""
+    first = pictures[0].pixel_size if pictures else None
+    return first if all(_alike(p.pixel_size, first) for p in pictures) else None
 
 
 def _shape_leaves_doubt(picture: MeasuredPicture, spec: CropSpec) -> bool:
@@ -280,21 +353,27 @@ def _fields_note(number: int) -> str:
 
 
 def _measure_together(
-    pictures: Sequence[MeasuredPicture], spec: CropSpec, side: float | None, alike: bool
+    pictures: Sequence[MeasuredPicture], spec: CropSpec, known: Scale | None, alike: bool
 ) -> BatchScale:
-    """What ``pictures`` of crops, sorted, say at one scale; ``alike``: whether none but these are in the batch."""
-    doubtful = [p for p in pictures if side is not None or _shape_leaves_doubt(p, spec)]
+    """What ``pictures`` of crops, sorted, say at one scale, the ``known`` one if there is one; ``alike``: whether none
+    but these are in the batch.
+    """
+    doubtful = [p for p in pictures if known or _shape_leaves_doubt(p, spec)]
     sample = spread_evenly(doubtful, red_cells.MAX_MEASURED)
     few = sample if len(sample) < _ENOUGH_RED_CELLS else []  # of more pictures the red cells are beyond doubt
     measured = red_cells.red_cell_size([p.circle_coverage for p in sample], [p.cell(None) for p in few])
-    red_cell = measured.diameter if measured else None
-    found = [p.cell(red_cell) for p in spread_evenly(pictures, MAX_SAMPLED)]
+    batch_scale = BatchScale(spec, red_cells.OFFICIAL, measured, 0.0, same_domain=alike)
+    if not known and (pixel_size := _stated_pixel_size(pictures)):
+        known = red_cells.stated_scale(pixel_size, len(pictures), measured)
+    if known:
+        batch_scale = replace(batch_scale, scale=known)
+    found = [p.cell(batch_scale._red_cell) for p in spread_evenly(pictures, MAX_SAMPLED)]
     contrasts = [cell.contrast for cell in found if cell]
     # What is far paler than the batch's nuclei is a red cell or a smudge, where no white cell lies.
     least = _MIN_CONTRAST_SHARE * float(np.median(contrasts)) if len(contrasts) >= _MIN_CELLS else 0.0
-    batch_scale = BatchScale(spec, red_cells.OFFICIAL, measured, least, same_domain=alike)
-    if side is not None:
-        return replace(batch_scale, scale=red_cells.given_scale(side))
+    batch_scale = replace(batch_scale, min_contrast=least)
+    if known:
+        return batch_scale
     unofficial = [p for p in pictures if not red_cells.is_official(*p.shape[::-1], measured, spec)]
     if not unofficial:
         return batch_scale

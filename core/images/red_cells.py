@@ -21,8 +21,10 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from core.errors import HemaLensError
 from core.formatting import counted
 from core.images.crop import MAX_TIGHT_SIDE, NEARLY_SQUARE, CropSpec, parent_factor
+from core.images.decode import PIXEL_SIZES
 from core.images.nucleus import WhiteCell, optical_density, reduce, stained_parts
 
 WORKING_SIDE = 160
@@ -185,10 +187,12 @@ def _peak(curve: np.ndarray, positions: np.ndarray) -> tuple[float, float]:
     return float(positions[k] + shift * (positions[1] - positions[0])), float(curve[k])
 
 
-ScaleSource = Literal["official", "given", "red cells", "nuclei", "whole"]
+ScaleSource = Literal["official", "given", "stated", "red cells", "nuclei", "whole"]
 
 # A red cell is about 75 px across in the 360 px originals of BloodMNIST, whose frame is the central 200 px.
 RED_CELL_SHARE = 75 / 200
+RED_CELL_MICROMETRES = 7.5
+SIDE_MICROMETRES = RED_CELL_MICROMETRES / RED_CELL_SHARE  # of the square
 # How far the nuclei reach (the longer side of the box of all lobes), median over a batch, as a share of the frame.
 NUCLEUS_SHARE = 0.59
 _MIN_NUCLEI = 5
@@ -202,6 +206,7 @@ _LOW_SHARPNESS = 0.4  # beside red cells that stand out less than this the nucle
 _MIN_SCALE_DIFFERENCE = 0.12
 _MIN_PICTURES = 8
 _STANDARD_ERRORS = 4.0
+_MAX_MISSTATEMENT = 4 / 3  # red cells that differ by more from what the files say are told
 _TIGHT_TOLERANCE = 0.15  # a crop cut out already is used whole where its side is that near to the right one
 
 
@@ -210,21 +215,49 @@ class Scale:
     """``side`` of the square in px of the pictures (None: each picture by its own shape), ``source`` of it, ``note``.
 
     ``note`` says it in a sentence for a person. ``used_nuclei``: whether nuclei had a say beside the red cells.
+    ``pixel_size``: what the files say that a pixel spans, in µm, where that gave the side.
     """
 
     side: int | None
     source: ScaleSource
     note: str
     used_nuclei: bool = False
+    pixel_size: float | None = None
 
 
 OFFICIAL = Scale(None, "official", "Shaped like the pictures that the models learnt from, and framed as they were.")
 
 
-def given_scale(side: float) -> Scale:
-    """The scale that a person chose: ``side`` in px of the pictures."""
+def given_scale(side: float, whose: str = "as you asked") -> Scale:
+    """The scale that is known: ``side`` in px of the pictures; ``whose`` it is, in words."""
     side = max(1, round(side))
-    return Scale(side, "given", f"{side} px of each picture were cut out round its cell, as you asked.")
+    return Scale(side, "given", f"{side} px of each picture were cut out round its cell, {whose}.")
+
+
+def side_of_pixel_size(pixel_size: float) -> float:
+    """The square's side in px where a pixel spans ``pixel_size`` µm. Raises `HemaLensError` for what is no pixel of a
+    light microscope's camera.
+    """
+    low, high = PIXEL_SIZES
+    if not low <= pixel_size <= high:
+        raise HemaLensError(f"{pixel_size:g} µm a pixel is no light microscope's: give a number from {low} to {high:g}")
+    return SIDE_MICROMETRES / pixel_size
+
+
+def stated_scale(pixel_size: float, pictures: int, measured: RedCellSize | None) -> Scale:
+    """The scale of ``pictures`` whose files say that a pixel spans ``pixel_size`` µm; its note tells where their red
+    cells say something else.
+    """
+    side = round(SIDE_MICROMETRES / pixel_size)
+    who = "the file says" if pictures == 1 else "the files say"
+    note = f"{pixel_size:.3g} µm a pixel, as {who}, so {side} px were cut out round each cell."
+    expected = RED_CELL_MICROMETRES / pixel_size
+    if measured and abs(np.log(measured.diameter / expected)) > np.log(_MAX_MISSTATEMENT):
+        note += (
+            f" But red cells seem {measured.diameter:.0f} px across here, not {expected:.0f}: look whether the frames "
+            "seem right."
+        )
+    return Scale(max(1, side), "stated", note, pixel_size=pixel_size)
 
 
 def measured_scale(

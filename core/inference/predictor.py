@@ -424,9 +424,10 @@ class Predictor:
         ``side`` in px, or the predictor's own, is taken instead of measuring where there is one.
         """
         measured = [as_picture(picture) for picture in pictures]
+        whose = "as you asked" if side else f"as your laboratory {self.name} has it"
         while True:
             try:
-                return measure_batch([p for p in measured if p.readable], self.spec, side or self.side)
+                return measure_batch([p for p in measured if p.readable], self.spec, side or self.side, whose)
             except DecodeError:  # its pixels are broken, and it knows that from now on
                 continue
 

@@ -96,7 +96,7 @@ def gather_sources(run: Run, report: Report = silent) -> tuple[list[Source], lis
             missing.append(str(error).splitlines()[0])
     for name in external_datasets(run):
         try:
-            batch = crop_batch(read_dataset_pictures(name).pixels, spec_for(run), run.size)
+            batch = crop_batch(read_dataset_pictures(name).pictures, spec_for(run), run.size)
         except DatasetUnavailable as error:
             missing.append(str(error).splitlines()[0])
             continue

@@ -230,7 +230,11 @@ def test_a_profile_answers_as_it_was_taught(run, cells, capsys):
     assert [(model["run"], model["profile"]) for model in found["models"]] == [(run.name, "ward")]
     assert [result["class"] for result in found["results"]] == ["EO", "PLT"]
     assert main(ask) == 0
-    assert "Answers as taught by your laboratory ward." in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Answers as taught by your laboratory ward." in out
+    assert "64 px of each picture were cut out round its cell, as your laboratory ward has it." in out
+    assert main([*ask, "--side", "80"]) == 0
+    assert "80 px of each picture were cut out round its cell, as you asked." in capsys.readouterr().out
     for more, reason in (
         (["--model", run.name], "leave --lab or --model out"),
         (["--dataset", "all4"], "was taught for bloodmnist, not for all4"),
@@ -315,6 +319,28 @@ def test_all_files_of_a_call_are_cut_at_one_size_round_their_cells(run, tmp_path
     found = json.loads(capsys.readouterr().out)
     assert found["scale"] is None
     assert {tuple(r["crop"]["box"]) for r in found["results"]} == {(0, 0, 300, 300)}
+
+
+def test_what_a_pixel_spans_gives_the_side(run, tmp_path, capsys):
+    ask = ["predict", "--json", "--image-path", str(tmp_path / "cell.png")]
+    drawn("green", 300, 300).save(tmp_path / "cell.png", dpi=(254_000, 254_000))
+    assert main(ask) == 0
+    scale = json.loads(capsys.readouterr().out)["scale"]
+    assert (scale["side_px"], scale["source"]) == (200, "stated")
+    assert scale["note"].startswith("0.1 µm a pixel, as the file says")
+    assert main([*ask, "--um-per-px", "0.16"]) == 0
+    scale = json.loads(capsys.readouterr().out)["scale"]
+    assert (scale["side_px"], scale["source"]) == (125, "given")
+    for more, reason in (
+        (["--um-per-px", "2"], "2 µm a pixel is no light microscope's: give a number from 0.02 to 1"),
+        (["--um-per-px", "nan"], "nan µm a pixel is no light microscope's"),
+        (["--um-per-px", "0.1", "--framing", "whole"], "--um-per-px goes with --framing auto"),
+    ):
+        assert main([*ask, *more]) == 1
+        assert reason in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*ask, "--um-per-px", "0.1", "--side", "200"])
+    assert "--side: not allowed with argument --um-per-px" in capsys.readouterr().err
 
 
 def test_where_no_cell_is_found_that_is_said(run, tmp_path, capsys):

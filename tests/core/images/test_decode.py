@@ -7,10 +7,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from core.images import decode as module
-from core.images.decode import GREY_NOTE, DecodeError, decode
+from core.images.decode import GREY_NOTE, DecodeError, decode, read_header
 
 
 def picture(width=60, height=40, seed=0):
@@ -268,3 +268,70 @@ def test_too_small(size):
 
 def test_a_strip_is_refused():
     assert "too small: 20000 x 20 px" in refused(encoded(picture(20_000, 20), "PNG")).reason
+
+
+def tiff(across=None, down=None, unit=None, description=None):
+    """A TIFF whose tags say so many px in a ``unit`` (the tag's number), and a description."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    for number, value in ((282, across), (283, down), (296, unit), (270, description)):
+        if value is not None:
+            tags[number] = value
+    return encoded(picture(), "TIFF", tiffinfo=tags)
+
+
+def ome(*attributes):
+    return f'<?xml version="1.0"?><OME><Image><Pixels SizeX="60" {" ".join(attributes)}/></Image></OME>'
+
+
+STATED = {
+    "px per cm": (tiff(125_000.0, 125_000.0, 3), 0.08),
+    "px per inch": (tiff(317_500.0, 317_500.0, 2), 0.08),
+    "an inch where no unit stands": (tiff(317_500.0, 317_500.0), 0.08),
+    "ImageJ micron": (tiff(12.5, 12.5, 1, "ImageJ=1.54f\nunit=micron\nspacing=2.0"), 0.08),
+    "ImageJ um": (tiff(12.5, 12.5, 1, "ImageJ=1.54f\nunit=um\n"), 0.08),
+    "ImageJ escaped": (tiff(12.5, 12.5, 1, "ImageJ=1.54f\nunit=\\u00B5m\n"), 0.08),
+    "OME": (tiff(72.0, 72.0, 2, ome('PhysicalSizeX="0.08"', 'PhysicalSizeY="0.0801"')), 0.08),
+    "OME in nm": (tiff(description=ome('PhysicalSizeX="80" PhysicalSizeXUnit="nm"')), 0.08),
+    "OME in two units": (tiff(description=ome('PhysicalSizeX="80" PhysicalSizeXUnit="nm" PhysicalSizeY=".08"')), 0.08),
+    "OME, the Greek letter": (tiff(description=ome('PhysicalSizeX="0.08" PhysicalSizeXUnit="&#181;m"')), 0.08),
+    "pHYs": (encoded(picture(), "PNG", dpi=(317_500, 317_500)), 0.08),
+    "72 dpi": (tiff(72.0, 72.0, 2), None),
+    "300 dpi PNG": (encoded(picture(), "PNG", dpi=(300, 300)), None),
+    "no unit": (tiff(125_000.0, 125_000.0, 1), None),
+    "axes that differ": (tiff(125_000.0, 110_000.0, 3), None),
+    "one axis": (tiff(125_000.0, None, 3), None),
+    "ImageJ in pixels": (tiff(12.5, 12.5, 1, "ImageJ=1.54f\nunit=pixel\n"), None),
+    "a description that only names a unit": (tiff(12.5, 12.5, 1, "unit=micron"), None),
+    "a field of stars": (tiff(12.5, 12.5, 1, "ImageJ=1.54f\nunit=parsec\n"), None),
+    "zero": (tiff(0.0, 0.0, 3), None),
+    "no number": (tiff(description=ome('PhysicalSizeX="wide"')), None),
+    "not a number": (tiff(description=ome('PhysicalSizeX="nan"')), None),
+    "too fine for light": (tiff(description=ome('PhysicalSizeX="0.001"')), None),
+    "a JPEG": (encoded(picture(), "JPEG", dpi=(31_750, 31_750)), None),
+}
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_a_file_may_say_what_a_pixel_spans(name):
+    data, expected = STATED[name]
+    found = decode(data, name)
+    assert found.pixel_size == read_header(data, name).pixel_size
+    assert found.pixel_size == (None if expected is None else pytest.approx(expected, rel=1e-3))
+    assert found.pixels.shape == (*read_header(data, name).shape, 3)
+
+
+def test_a_pixel_of_a_reduced_picture_spans_more():
+    assert decode(STATED["px per cm"][0], "large", longest_side=30).pixel_size == pytest.approx(0.16)
+
+
+@pytest.mark.parametrize("name", ["px per cm", "ImageJ micron", "OME", "pHYs"])
+def test_broken_tags_say_nothing_and_cost_no_picture(name):
+    data = STATED[name][0]
+    rng = np.random.default_rng(3)
+    for place in rng.integers(8, len(data), 300):
+        broken = data[:place] + bytes([int(rng.integers(256))]) + data[place + 1 :]
+        try:
+            size = read_header(broken, name).pixel_size
+        except DecodeError:  # no picture any more
+            continue
+        assert size is None or 0.02 <= size <= 1

@@ -296,3 +296,67 @@ def test_whole_fields_among_crops_are_said_and_left_alone():
     assert "1 picture among them is shaped like a whole field" in batch.note
     assert batch.window(field) == framing.CropWindow()
     assert batch.window(crops[0]) == framing.measure_batch(crops, SPEC).window(crops[0])
+
+
+def stating(pictures: list[np.ndarray], pixel_size: float | None, name: str = "") -> list[framing.MeasuredPicture]:
+    return [framing.MeasuredPicture(pixels, f"{name}{n}", pixel_size=pixel_size) for n, pixels in enumerate(pictures)]
+
+
+def test_the_scale_that_all_files_say_is_taken():
+    pictures = stating([smear(n, 60, (150, 150)) for n in range(6)], 0.125)
+    batch = framing.measure_batch(pictures, SPEC)
+    assert (batch.scale.side, batch.scale.source) == (160, "stated")
+    assert batch.note == "0.125 µm a pixel, as the files say, so 160 px were cut out round each cell."
+    assert {batch.window(p).side for p in pictures} == {160}
+    assert framing.measure_batch(pictures, SPEC, side=200).scale.side == 200
+    alone = framing.measure_batch(pictures[:1], SPEC)
+    assert alone.scale.side == 160
+    assert "as the file says" in alone.note
+
+
+def test_a_file_that_says_its_scale_overrules_the_official_shape_and_the_red_cells():
+    pictures = [np.ascontiguousarray(smear(n, 75, (180, 180), side=363)[:360]) for n in range(6)]
+    said = framing.measure_batch(stating(pictures, 0.05), SPEC)
+    assert said.scale.side == 400
+    assert said.window(stating(pictures, 0.05)[0]).side == 400
+    assert framing.measure_batch(stating(pictures, None), SPEC).scale == red_cells.OFFICIAL
+    strange = framing.measure_batch(stating([smear(n, 60, (150, 150)) for n in range(10)], 0.25), SPEC)
+    assert strange.scale.side == 80
+    assert "But red cells seem" in strange.note
+    assert ", not 30: look whether the frames seem right." in strange.note
+
+
+def test_where_only_some_files_say_their_scale_all_are_measured():
+    pixels = [smear(n, 60, (150, 150)) for n in range(8)]
+    some = [*stating(pixels[:5], 0.05, "a"), *stating(pixels[5:], None, "b")]
+    measured, plain = framing.measure_batch(some, SPEC), framing.measure_batch(stating(pixels, None), SPEC)
+    assert measured.scale == plain.scale
+    assert measured.scale.source == "red cells"
+    assert {measured.window(p).side for p in some} == {plain.scale.side}
+
+
+def test_each_picture_of_a_batch_is_cut_by_what_its_own_file_says():
+    near = stating([smear(n, 100, (200, 200), side=400) for n in range(3)], 0.075, "near")
+    far = stating([smear(n, 50, (200, 200), side=400) for n in range(2)], 0.15, "far")
+    together = framing.measure_batch([*far, *near], SPEC)
+    assert {together.window(p).side for p in near} == {267}
+    assert {together.window(p).side for p in far} == {133}
+    assert together.note.startswith("These pictures have 2 scales")
+    assert "3 pictures: 0.075 µm a pixel" in together.note
+
+
+def test_one_part_of_a_batch_may_say_its_scale_and_another_be_measured():
+    near = stating([smear(n, 90, (200, 200), side=400) for n in range(10)], 0.1, "near")
+    far = taken([smear(n, 50, (130, 130), side=260) for n in range(10, 22)], "far")
+    together = framing.measure_batch([*near, *far], SPEC)
+    assert {together.window(p).side for p in near} == {200}
+    assert {together.window(p).side for p in far} == {framing.measure_batch(far, SPEC).scale.side}
+
+
+def test_the_scale_is_read_from_the_header_alone(tmp_path, monkeypatch):
+    file = tmp_path / "cell.png"
+    Image.fromarray(smear(1)).save(file, dpi=(254_000, 254_000))
+    unread = framing.MeasuredPicture(file)
+    monkeypatch.setattr(framing, "decode", None)  # it would fail
+    assert unread.pixel_size == pytest.approx(0.1, rel=1e-3)
+    assert unread.shape == (SIDE, SIDE)
