@@ -1,7 +1,8 @@
 """Choices that the address bar keeps: data set, runs, a laboratory's profile, a page of many, or any one option."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -9,6 +10,8 @@ from core.adaptation import profile as profiles
 from core.adaptation.profile import LabProfile, ProfileError, predictor_for
 from core.datasets import DatasetSpec, DatasetUnavailable, UnknownDataset, get_dataset
 from core.formatting import counted, listed
+from core.images.decode import PIXEL_SIZES
+from core.images.red_cells import SIDE_MICROMETRES
 from core.inference.predictor import Predictor
 from core.inference.scope import on_trusted_split, scope_text
 from core.inference.specimen import ADULT_BLOOD, SPECIMENS, Specimen
@@ -348,6 +351,46 @@ def specimen_line(specimen: Specimen, is_said: bool) -> str:
     if not specimen.shares:
         return ""
     return f"Weighed as {specimen.title}{'' if is_said else ', as nobody said otherwise'}."
+
+
+_LEAST_SIDE, _MOST_SIDE = 0.15, 1.5  # of the pictures' shorter side
+
+
+def side_picker(key: str, shapes: Sequence[tuple[int, int]], side: float, use: Callable[[int], object]) -> int:
+    """A slider of the square's side in px of pictures of ``shapes`` (height, width), now ``side``, and beside it what a
+    pixel then spans in µm: a change of either is handed to ``use`` as the side. Returns the side shown.
+    """
+    shorter = float(np.median([min(shape) for shape in shapes]))
+    side_key, size_key = f"{key}_side", f"{key}_um"
+    shown = max(1, round(side))
+    low, high = min(shown, max(8, round(_LEAST_SIDE * shorter))), max(shown, 16, round(_MOST_SIDE * shorter))
+    finest, coarsest = PIXEL_SIZES
+    st.session_state[side_key] = shown
+    st.session_state[size_key] = float(np.clip(SIDE_MICROMETRES / shown, finest, coarsest))
+    st.slider(
+        "Side of the square",
+        low,
+        high,
+        key=side_key,
+        format="%d px",
+        width=320,
+        on_change=lambda: use(st.session_state[side_key]),
+        help="In pixels of your pictures. Right is where a red cell spans three eighths of the square, and a "
+        "neutrophil a little more than half.",
+    )
+    st.number_input(
+        "µm per pixel",
+        finest,
+        coarsest,
+        step=0.005,
+        format="%.3f",
+        key=size_key,
+        width=150,
+        on_change=lambda: use(round(SIDE_MICROMETRES / st.session_state[size_key])),
+        help="What a pixel of your pictures spans, where you know it of your camera: a red cell is 7.5 µm across, the "
+        "square 20 µm.",
+    )
+    return shown
 
 
 def answered_by_line(predictor: Predictor | None, runs: Sequence[Run]) -> None:

@@ -40,10 +40,12 @@ class UploadFraming:
     _scales: dict[float | None, BatchScale] = field(default_factory=dict)
     _windows: dict[float | None, dict[str, CropWindow]] = field(default_factory=dict)
 
-    def add(self, identity: str, pixels: np.ndarray, name: str = "") -> None:
-        """Take in one picture, uint8 (H, W, 3); pictures are measured in the natural order of their names."""
+    def add(self, identity: str, pixels: np.ndarray, name: str = "", pixel_size: float | None = None) -> None:
+        """Take in one picture, uint8 (H, W, 3), and what its file says that a pixel spans, in µm; pictures are measured
+        in the natural order of their names.
+        """
         if identity not in self.pictures:
-            self.pictures[identity] = MeasuredPicture(pixels, name)
+            self.pictures[identity] = MeasuredPicture(pixels, name, pixel_size=pixel_size)
             self._unmeasured[identity] = None
 
     def remove(self, identity: str) -> None:
@@ -104,7 +106,8 @@ FramingMode = CropMode | Literal["search"]
 class UploadedCell:
     """One picture: ``id`` (from its content), ``pixels`` uint8 (H, W, 3) as it came, ``notes`` of decoding.
 
-    ``truth`` is the class code of a sample cell, ``source`` what is known of where it comes from.
+    ``truth`` is the class code of a sample cell, ``source`` what is known of where it comes from; ``pixel_size``: what
+    its file says that a pixel spans, in µm.
     """
 
     id: str
@@ -113,6 +116,7 @@ class UploadedCell:
     notes: tuple[str, ...] = ()
     truth: str | None = None
     source: str = "uploaded"
+    pixel_size: float | None = None
 
 
 @dataclass(frozen=True)
@@ -212,7 +216,7 @@ class UploadSession:
         except DecodeError as error:
             self.failures[name, error.reason] = error
             return None
-        self._take(UploadedCell(identity, name, picture.pixels, picture.notes))
+        self._take(UploadedCell(identity, name, picture.pixels, picture.notes, pixel_size=picture.pixel_size))
         return identity
 
     def add_cell(self, name: str, pixels: np.ndarray, truth: str | None, source: str) -> str:
@@ -228,7 +232,7 @@ class UploadSession:
         for waiting in self._waiting.values():
             waiting[cell.id] = None
         if cell.truth is None:
-            self.framing.add(cell.id, cell.pixels, cell.name)
+            self.framing.add(cell.id, cell.pixels, cell.name, cell.pixel_size)
 
     def move_to(self, cells: Sequence[UploadedCell], other: "UploadSession") -> None:
         """Hand ``cells`` over to another session, where they are answered anew."""

@@ -4,6 +4,7 @@ counts and all answers as tables, files to keep (CSV for a spreadsheet, JSON for
 
 import json
 from collections.abc import Sequence
+from datetime import date
 from functools import partial
 
 import numpy as np
@@ -14,13 +15,14 @@ from core.datasets import DatasetSpec, get_dataset
 from core.formatting import capitalized, counted, percent
 from core.images.decode import DecodeError
 from core.images.framing import BatchScale
+from core.images.remembered_scales import RememberedScale, offered_scales, remember_scale
 from core.inference.laboratory import Laboratory
 from core.inference.predictor import CONFIDENT_PRECISION, Predictor
 from core.inference.serialise import Answered, to_csv, to_json
 from core.probabilities import NEVER_SURE
 from dashboard import cache
 from dashboard.classify import ClassifyContext, forget_choice, lab_link
-from dashboard.pickers import short_names, switch_to
+from dashboard.pickers import short_names, side_picker, switch_to
 from dashboard.session import Result, UploadedCell, UploadSession, failed_files, session_of, stats_line
 
 _KINDS = ("sure", "unsure", "not_a_cell")
@@ -276,12 +278,13 @@ def _move(source: UploadSession, cells: Sequence[UploadedCell], dataset: str) ->
     switch_to(dataset)
 
 
-_SEARCH_KEY, _SIDE_KEY = "classify_search", "classify_side"
-_LEAST, _MOST = 0.15, 1.5  # of the pictures' shorter side
+_SEARCH_KEY = "classify_search"
+_MOST_OFFERED = 3
 
 
 def _framing_line(session: UploadSession, predictor: Predictor, spec: DatasetSpec) -> None:
-    """Say at which scale the visitor's own pictures were framed for ``predictor``, and let it be changed.
+    """Say at which scale the visitor's own pictures were framed for ``predictor``, and let it be changed; what many
+    pictures were found to have is remembered, and offered to few of the same shape.
 
     Nothing is shown where cells are never looked for, or before there are pictures.
     """
@@ -289,9 +292,28 @@ def _framing_line(session: UploadSession, predictor: Predictor, spec: DatasetSpe
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         batch = session.batch_scale(predictor) if session.default_mode == "search" else None
-        st.caption(scale_line(batch, session), width="content", help=batch.scale.note if batch else None)
+        told = batch and batch.scale.source != "given"  # what is given is in the line itself
+        st.caption(scale_line(batch, session), width="content", help=batch.scale.note if batch and told else None)
         with st.popover("Framing", icon=":material/crop_free:", type="tertiary"):
             _framing_controls(session, predictor)
+        if batch and not session.busy([predictor]):
+            shapes = [picture.shape for picture in session.framing.pictures.values()]
+            remember_scale(batch, shapes)
+            for scale in offered_scales(batch, shapes)[:_MOST_OFFERED]:
+                st.button(
+                    offer_text(scale),
+                    key=f"classify_as_{scale.side}",
+                    icon=":material/history:",
+                    on_click=session.set_side,
+                    args=(scale.side,),
+                    help="So the red cells of those pictures, which have the shape of these, were measured.",
+                )
+
+
+def offer_text(scale: RememberedScale) -> str:
+    """'Cut as your 200 pictures of 12 November: 244 px'."""
+    day = f"{scale.day.day} {scale.day:%B}" + (f" {scale.day.year}" if scale.day.year != date.today().year else "")
+    return f"Cut as your {scale.pictures:,} pictures of {day}: {scale.side} px"
 
 
 def scale_line(scale_of_batch: BatchScale | None, session: UploadSession) -> str:
@@ -308,7 +330,7 @@ def scale_line(scale_of_batch: BatchScale | None, session: UploadSession) -> str
         return f"Your pictures: squares of {scale.side} px were cut round each cell, {whose}."
     if scale.source == "official":
         return "Your pictures have the size of those that the models learnt from, and were framed like them."
-    if scale.side is None:
+    if scale.side is None or scale.source == "stated":
         return f"Your pictures: {scale.note[0].lower()}{scale.note[1:]}"
     what = f"squares of {scale.side} px were cut round each cell"
     if scale.source == "red cells" and red_cells:
@@ -330,22 +352,13 @@ def _framing_controls(session: UploadSession, predictor: Predictor) -> None:
     )
     if session.default_mode != "search":
         return
-    shorter = float(np.median([min(p.shape) for p in session.framing.pictures.values()]))
-    low, high = max(8, round(_LEAST * shorter)), max(16, round(_MOST * shorter))
-    st.session_state[_SIDE_KEY] = int(np.clip(session.side or _usual_side(session, predictor), low, high))
-    st.slider(
-        "Side of the square",
-        low,
-        high,
-        key=_SIDE_KEY,
-        format="%d px",
-        on_change=lambda: session.set_side(st.session_state[_SIDE_KEY]),
-        help="In pixels of your pictures. Right is where a red cell spans three eighths of the square, and a "
-        "neutrophil a little more than half. It is used for all your pictures until you close the page.",
-    )
+    shapes = [picture.shape for picture in session.framing.pictures.values()]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        side_picker("classify", shapes, session.side or _usual_side(session, predictor), session.set_side)
     st.button(
         "As measured", key="classify_measured", on_click=session.set_side, args=(None,), disabled=session.side is None
     )
+    st.caption("Either is used for all your pictures until you close the page.")
 
 
 def _usual_side(session: UploadSession, predictor: Predictor) -> float:

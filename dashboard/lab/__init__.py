@@ -53,12 +53,12 @@ class Laboratory:
     """Everything of one laboratory in one visitor's session; lives there, so it survives a change of page.
 
     ``labels``: what tables and folders say, file to class code; ``slides``: file to slide. ``side``: of the square in
-    px, chosen by hand; None measures it. ``present_classes``: codes of the classes that can occur, None for all.
-    ``self_training``: whether what the pictures teach without a label is used. ``specimen``: what the cells are of, by
-    which answers are weighed. ``ids``: of the session's cells that
+    px, chosen by hand; None measures it; ``tried_side``: one that is only looked at so far. ``present_classes``: codes
+    of the classes that can occur, None for all. ``self_training``: whether what the pictures teach without a label is
+    used. ``specimen``: what the cells are of, by which answers are weighed. ``ids``: of the session's cells that
     ``learner`` is about, in its order; ``no_cells``: names of the pictures that are left out since they are none, and
-    what each shows. ``answered_by_hand``: ids of those answered on the page, in that order;
-    ``goal``: how many are to be.
+    what each shows. ``answered_by_hand``: ids of those answered on the page, in that order; ``goal``: how many are to
+    be.
     """
 
     session: UploadSession = field(default_factory=UploadSession)
@@ -66,6 +66,7 @@ class Laboratory:
     slides: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     side: int | None = None
+    tried_side: int | None = None
     present_classes: tuple[str, ...] | None = None
     self_training: bool = True
     specimen: Specimen = ADULT_BLOOD
@@ -141,8 +142,9 @@ class Laboratory:
     def read_pictures(self, run: Run, report: Report = silent) -> None:
         """Frame all pictures at one scale and let ``run`` look at the cells among them. Answers stay with them."""
         key, ids = self._key(run), tuple(self.session.cells)
-        pictures = [MeasuredPicture(self.session.cells[i].pixels, self.session.cells[i].name) for i in ids]
-        names = [short(self.session.cells[i].name) for i in ids]
+        uploads = [self.session.cells[i] for i in ids]
+        pictures = [MeasuredPicture(cell.pixels, cell.name, pixel_size=cell.pixel_size) for cell in uploads]
+        names = [short(cell.name) for cell in uploads]
         slides = [self.slides.get(name, name) for name in names] if self.slides else None
         cells = encode_pictures(run, pictures, slides, self.side, report)
         checks = cell_checks(run, pictures, cells)

@@ -7,12 +7,12 @@ from core.images import crop
 from core.images.framing import cut_box, spread_evenly
 from dashboard.lab import LabContext, Laboratory
 from dashboard.page import view
+from dashboard.pickers import side_picker
 from dashboard.pictures import enlarge, framed_upload
 from dashboard.style import PRIMARY
 
-_SIDE, _OCCURS = "lab_side", "lab_occurs"
+_OCCURS = "lab_occurs"
 _SHOWN, _WIDTH = 7, 156
-_LEAST, _MOST = 0.15, 1.5  # of the pictures' shorter side
 
 
 @view("Scale and colour", order=10)
@@ -20,7 +20,7 @@ def render(context: LabContext) -> None:
     """The scale in a sentence, some cells before and after framing, the square by hand, the classes that occur."""
     lab, run, spec = context.lab, context.run, context.spec
     st.markdown(lab.learner.cells.scale.note)
-    side = _slider(lab)
+    side = _side(lab)
     with st.container(horizontal=True, gap="small"):
         for cell in spread_evenly(range(len(lab.ids)), _SHOWN):
             pixels, box = lab.picture(cell), lab.box(cell, side)
@@ -47,14 +47,12 @@ def render(context: LabContext) -> None:
     )
 
 
-def _slider(lab: Laboratory) -> int | None:
+def _side(lab: Laboratory) -> int | None:
     """The side that is tried, None for that in use; 'Use this square' has all cells looked at anew."""
-    shorter = float(np.median([min(c.pixels.shape[:2]) for c in lab.session.cells.values()]))
-    low, high = max(8, round(_LEAST * shorter)), max(16, round(_MOST * shorter))
-    now = int(np.clip(np.median([box[2] - box[0] for box in lab.boxes]), low, high))
-    st.session_state.setdefault(_SIDE, now)
+    shapes = [cell.pixels.shape[:2] for cell in lab.session.cells.values()]
+    now = round(float(np.median([box[2] - box[0] for box in lab.boxes])))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        side = st.slider("Side of the square", low, high, key=_SIDE, format="%d px", width=420)
+        side = side_picker("lab", shapes, lab.tried_side or now, lambda side: setattr(lab, "tried_side", side))
         st.button(
             "Use this square",
             key="lab_use_side",
@@ -68,5 +66,4 @@ def _slider(lab: Laboratory) -> int | None:
 
 
 def _use(lab: Laboratory, side: int | None) -> None:
-    lab.side = side
-    st.session_state.pop(_SIDE, None)
+    lab.side, lab.tried_side = side, None

@@ -5,6 +5,8 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -14,9 +16,11 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from core.images.cell_check import CellCheck
+from core.images.remembered_scales import RememberedScale, remembered_scales
 from core.inference import engine
 from core.inference.predictor import Predictor
-from dashboard.classify.results import as_csv, as_json
+from dashboard.classify.results import as_csv, as_json, offer_text
+from tests.core.images.test_framing import smear
 from tests.pages.driving import PAGES, TIMEOUT, drop, opened, png, texts
 from tests.stub_runs import (
     as_files,
@@ -421,3 +425,61 @@ def test_nothing_is_written_on_the_page_but_what_is_meant(run):
         config.set_option("runner.magicEnabled", False)
     assert not page.exception
     assert "`None`" not in texts(page)
+
+
+def test_a_typed_pixel_size_and_the_slider_follow_each_other(page):
+    drop(page, *strange_lab())
+    size = page.number_input(key="classify_um")
+    assert size.value == pytest.approx(20 / page.slider(key="classify_side").value)
+    size.set_value(0.125).run()
+    assert page.slider(key="classify_side").value == 160
+    assert "squares of 160 px were cut round each cell, as you set it" in texts(page)
+    page.slider(key="classify_side").set_value(100).run()
+    assert page.number_input(key="classify_um").value == pytest.approx(0.2)
+    page.number_input(key="classify_um").set_value(0.02).run()  # beyond what the slider usually reaches
+    assert page.slider(key="classify_side").value == 1000
+
+
+def test_the_scale_that_files_say_is_taken_and_told(page):
+    files = []
+    for name, data in strange_lab():
+        buffer = io.BytesIO()
+        Image.open(io.BytesIO(data)).save(buffer, "PNG", dpi=(254_000, 254_000))
+        files.append((name, buffer.getvalue()))
+    drop(page, *files)
+    assert "Your pictures: 0.1 µm a pixel, as the files say, so 200 px were cut out round each cell." in texts(page)
+    assert {right - left for left, _, right, _ in boxes(page).values()} == {200}
+    assert page.number_input(key="classify_um").value == pytest.approx(0.1)
+
+
+def test_a_batch_of_many_is_remembered_and_its_scale_offered_to_few(page):
+    many = [(f"{n}.png", smear_png(n)) for n in range(9)]
+    drop(page, *many)
+    side = page.slider(key="classify_side").value
+    (kept,) = remembered_scales()
+    assert (kept.shape, kept.side, kept.pictures) == ((300, 300), side, 9)
+    assert not [b for b in page.button if b.label.startswith("Cut as your")]
+    button(page, "Clear all").click().run()
+    drop(page, *strange_lab()[:2])
+    (offer,) = (b for b in page.button if b.label.startswith("Cut as your 9 pictures of"))
+    assert offer.label.endswith(f": {side} px")
+    assert {right - left for left, _, right, _ in boxes(page).values()} != {side}  # nothing is taken unasked
+    offer.click().run()
+    assert f"squares of {side} px were cut round each cell, as you set it" in texts(page)
+    assert {right - left for left, _, right, _ in boxes(page).values()} == {side}
+    assert not [b for b in page.button if b.label.startswith("Cut as your")]
+    assert len(remembered_scales()) == 1
+
+
+def smear_png(number: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(smear(number, 60)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_an_offer_names_the_day_and_another_year():
+    today = date.today()
+    this = RememberedScale((300, 300), 244, 1200, today.replace(month=11, day=12))
+    assert offer_text(this) == "Cut as your 1,200 pictures of 12 November: 244 px"
+    before = replace(this, day=this.day.replace(year=today.year - 1))
+    assert offer_text(before) == f"Cut as your 1,200 pictures of 12 November {today.year - 1}: 244 px"

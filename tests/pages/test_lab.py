@@ -124,6 +124,11 @@ def test_a_square_by_hand_is_tried_then_used(page):
     before = lab(page).learner
     page.slider[0].set_value(120).run()
     assert lab(page).learner is before  # only shown so far
+    page.number_input(key="lab_um").set_value(0.2).run()
+    assert page.slider(key="lab_side").value == 100
+    assert lab(page).learner is before
+    page.slider(key="lab_side").set_value(120).run()
+    assert page.number_input(key="lab_um").value == pytest.approx(1 / 6)
     click(page, "Use this square")
     assert lab(page).learner.cells.scale.side == 120
     assert "120 px of each picture" in texts(page)
