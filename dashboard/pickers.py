@@ -356,7 +356,7 @@ def specimen_line(specimen: Specimen, is_said: bool) -> str:
 _LEAST_SIDE, _MOST_SIDE = 0.15, 1.5  # of the pictures' shorter side
 
 
-def side_picker(key: str, shapes: Sequence[tuple[int, int]], side: float, use: Callable[[int], object]) -> int:
+def side_picker(key: str, shapes: Sequence[tuple[int, int]], side: float, use: Callable[[int], None]) -> int:
     """A slider of the square's side in px of pictures of ``shapes`` (height, width), now ``side``, and beside it what a
     pixel then spans in µm: a change of either is handed to ``use`` as the side. Returns the side shown.
     """

@@ -36,6 +36,24 @@ def folder(tmp_path, monkeypatch):
     return root
 
 
+def test_what_the_files_say_is_taken_however_they_come(folder, make_run, capsys):
+    for path in list(folder.rglob("[0-9]*.png")):
+        Image.open(path).save(path, dpi=(211_667, 211_667))
+    run = make_run()
+    predictor, lab = Predictor(run), read_folder_pictures(folder, SPEC)
+    cells = encode_pictures(run, lab.pictures)
+    assert (cells.scale.side, cells.scale.source) == (167, "stated")
+    assert main(["predict", "--json", "--model", str(run.path), "--image-path", str(folder)]) == 0
+    assert json.loads(capsys.readouterr().out)["scale"]["side_px"] == 167
+    user.add_dataset("smears", folder, maps_to="bloodmnist")
+    assert validate_externally(run, read_dataset_pictures("smears"))[1] == cells.scale
+    session = UploadSession()
+    session.enqueue([(name, (folder / name).read_bytes()) for name in lab.files])
+    while session.busy([predictor]):
+        list(session.work([predictor], SPEC))
+    assert session.batch_scale(predictor).scale == cells.scale
+
+
 def test_one_folder_has_one_scale(folder, make_run, monkeypatch, capsys):
     # Few are sampled, so that which ones are makes a difference.
     monkeypatch.setattr(red_cells, "MAX_MEASURED", 8)

@@ -325,7 +325,7 @@ def _by_pixel_size(pictures: Sequence[MeasuredPicture]) -> list[list[MeasuredPic
 
 def _alike(one: float | None, other: float | None) -> bool:
     """Whether two pixel sizes in µm are one laboratory's; not where one of them is unknown."""
-    return bool(one and other) and abs(np.log(one / other)) < _SAME_PIXEL_SIZE
+    return one is not None and other is not None and bool(abs(np.log(one / other)) < _SAME_PIXEL_SIZE)
 
 
 def _stated_pixel_size(pictures: Sequence[MeasuredPicture]) -> float | None:

@@ -292,8 +292,8 @@ def _framing_line(session: UploadSession, predictor: Predictor, spec: DatasetSpe
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         batch = session.batch_scale(predictor) if session.default_mode == "search" else None
-        told = batch and batch.scale.source != "given"  # what is given is in the line itself
-        st.caption(scale_line(batch, session), width="content", help=batch.scale.note if batch and told else None)
+        more = batch.scale.note if batch and batch.scale.source not in ("given", "stated") else None
+        st.caption(scale_line(batch, session), width="content", help=more)
         with st.popover("Framing", icon=":material/crop_free:", type="tertiary"):
             _framing_controls(session, predictor)
         if batch and not session.busy([predictor]):

@@ -128,6 +128,20 @@ def test_what_shows_no_cell_is_left_out_and_named(capsys, table):
 
 
 @pytest.mark.usefixtures("any_picture_is_a_cell")
+def test_the_side_may_be_said_by_the_files_or_typed(capsys, folder):
+    for path in folder.rglob("*.png"):
+        Image.open(path).save(path, dpi=(63_500, 63_500))
+    ask = ["fit", "ward", folder, "--budget", 0, "--json"]
+    found = json.loads(run(capsys, *ask)[1])
+    assert (found["side"], found["framing"].partition(",")[0]) == (50, "0.4 µm a pixel")
+    assert json.loads(run(capsys, *ask, "--um-per-px", 0.5)[1])["side"] == 40
+    assert json.loads(run(capsys, *ask, "--side", 30)[1])["side"] == 30
+    status, _, err = run(capsys, *ask, "--um-per-px", 7)
+    assert status == 1
+    assert "7 µm a pixel is no light microscope's" in err
+
+
+@pytest.mark.usefixtures("any_picture_is_a_cell")
 def test_without_labels_it_only_adapts(capsys, table):
     pictures, _ = table
     status, out, _ = run(capsys, "fit", "ward", pictures, "--budget", 0)

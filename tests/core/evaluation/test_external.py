@@ -85,6 +85,10 @@ def test_the_shell_prints_it_and_gives_json(lab, make_run, tmp_path, monkeypatch
     said = capsys.readouterr().out
     assert "over 4 slides" in said
     assert "broken.png" in said
+    assert main(["evaluate", str(run.path), "--on", lab, "--um-per-px", "0.5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["framing"].startswith("40 px of each picture were cut out")
+    assert main(["evaluate", str(run.path), "--um-per-px", "0.5"]) == 1
+    assert "--um-per-px goes with --on" in capsys.readouterr().err
     assert main(["evaluate", str(run.path), "--on", "nowhere"]) == 1
 
 
