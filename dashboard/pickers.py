@@ -293,10 +293,11 @@ PROFILE_KEY = "profile"
 _NONE = ""
 
 
-def lab_picker(dataset: str) -> Predictor | None:
+def lab_picker(dataset: str, specimen: Specimen | None = None) -> Predictor | None:
     """A select box over the laboratories that were taught with models of ``dataset``; None for none.
 
-    Nothing is drawn where there is none yet; a link to one that is gone is told in a sentence.
+    ``specimen``: what its cells are said to be of. Nothing is drawn where there is none yet; a link to one that is gone
+    is told in a sentence.
     """
     names = [p.name for p in profiles.list_profiles() if p.dataset == dataset]
     if not names:
@@ -314,7 +315,7 @@ def lab_picker(dataset: str) -> Predictor | None:
     if not name:
         return None
     try:
-        return predictor_for(profiles.find_profile(name))
+        return predictor_for(profiles.find_profile(name), specimen)
     except ProfileError as error:
         st.error(str(error), icon=":material/error:")
         return None

@@ -21,7 +21,7 @@ from core.adaptation.oddness import IN_LAB_SHARE, fit_lab_detector
 from core.errors import HemaLensError
 from core.inference.ood import OODDetector
 from core.inference.predictor import FALLBACK_CONFIDENCE_THRESHOLD, Predictor
-from core.inference.specimen import ANY_SPECIMEN, find_specimen
+from core.inference.specimen import ANY_SPECIMEN, Specimen, find_specimen
 from core.runs import Run, RunNotFound, find_run
 from core.storage import save_tensors
 
@@ -80,12 +80,14 @@ class LabProfile:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What must be said wherever it is shown, a sentence each: that it was made of few cells, or by few answers."""
+        """What must be said wherever it is shown, a sentence each: that it is made of little, or sure of nothing."""
         few = []
         if self.cells < MIN_PROFILE_CELLS:
             few.append(f"Made of {self.cells} cells only: what it says of itself is rough below {MIN_PROFILE_CELLS}.")
         if self.named < MIN_PROFILE_ANSWERS:
             few.append(f"Taught by {self.named} answers only: {MIN_PROFILE_ANSWERS} or more make it reliable.")
+        if self.named >= MIN_PROFILE_ANSWERS and self.confidence_threshold >= 1:
+            few.append("No answer will be sure: of so many answers too many were wrong. More of them may change that.")
         if self.ood_detector is None:
             few.append(
                 "It can't tell odd cells: its model has no detector, and it was made of too few cells for its own."
@@ -246,8 +248,8 @@ def import_profile(path: Path, name: str | None = None) -> LabProfile:
     return profile
 
 
-def predictor_for(profile: LabProfile) -> Predictor:
-    """What answers as ``profile`` was taught, at its scale.
+def predictor_for(profile: LabProfile, specimen: Specimen | None = None) -> Predictor:
+    """What answers as ``profile`` was taught, at its scale, for cells of ``specimen`` (None: what it was taught for).
 
     Raises `ProfileError` where its run is not here or knows other classes.
     """
@@ -272,5 +274,7 @@ def predictor_for(profile: LabProfile) -> Predictor:
         side=profile.side,
         name=profile.name,
         version=profile.created,
-        specimen=find_specimen(profile.specimen),
+        specimen=specimen,
+        taught_specimen=find_specimen(profile.specimen),
+        odds_power=1 / profile.head.temperature,
     )

@@ -114,7 +114,7 @@ def _predictor(arguments: argparse.Namespace) -> Predictor:
     profile = find_profile(arguments.lab)
     if arguments.dataset not in (None, profile.dataset):
         raise HemaLensError(f"{profile.name} was taught for {profile.dataset}, not for {arguments.dataset}")
-    return predictor_for(profile)
+    return predictor_for(profile, specimen)
 
 
 def _run(arguments: argparse.Namespace) -> Run:
@@ -182,7 +182,8 @@ def _print_lines(
     if note := predictor.laboratory_note(laboratory):
         print(note)
     if (specimen := predictor.specimen_at(laboratory)).shares:
-        print(f"Specimen: {specimen.title}{'' if predictor.specimen else ', as nobody said otherwise (--specimen)'}.")
+        unsaid = "" if predictor.specimen_is_said else ", as nobody said otherwise (--specimen)"
+        print(f"Specimen: {specimen.title}{unsaid}.")
     print(flush=True)
     for prediction in predictions:
         if isinstance(prediction, DecodeError):

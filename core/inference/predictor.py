@@ -292,6 +292,7 @@ class Predictor:
     laboratory's profile, '' for a run as it is, ``version``: which one of that name. Made anew for each piece of work:
     ``key`` tells then whether what was measured is still that of another predictor. ``specimen``: what the cells are
     of; where nobody said it, anything at the model's own laboratory, and the blood of an adult elsewhere.
+    ``taught_specimen``: by which the ``head`` weighs its answers already, by the ``odds_power``-th power of its odds.
     """
 
     def __init__(
@@ -305,8 +306,11 @@ class Predictor:
         name: str = "",
         version: str = "",
         specimen: Specimen | None = None,
+        taught_specimen: Specimen = ANY_SPECIMEN,
+        odds_power: float = 1.0,
     ) -> None:
         self.run, self.head, self.side, self.name, self.specimen = run, head, side, name, specimen
+        self._taught_specimen, self._odds_power = taught_specimen, odds_power
         self._detector, self._threshold, self._version = detector, threshold, version
 
     @cached_property
@@ -484,10 +488,17 @@ class Predictor:
         specimen = self.specimen_at(laboratory)
         return laboratory_note(laboratory, self._doubts.calibration, specimen, self.spec.unit, self.name)
 
+    @property
+    def specimen_is_said(self) -> bool:
+        """Whether somebody said what the cells are of, now or where a laboratory taught."""
+        return bool(self.specimen or self.head)
+
     def specimen_at(self, laboratory: Laboratory) -> Specimen:
         """What the cells of a batch from ``laboratory`` are taken to be of."""
         if self.specimen:
             return self.specimen
+        if self.head:
+            return self._taught_specimen
         return ADULT_BLOOD if self._calibration_at(laboratory) else ANY_SPECIMEN
 
     def predict(
@@ -642,8 +653,9 @@ class Predictor:
         calibration = self._calibration_at(laboratory)
         if calibration:
             probabilities = calibration.of(specimen).probabilities(plain, specimen.odds(self.run))
-        elif specimen.shares and not self.head:  # a laboratory's answers are weighed where they are taught
-            probabilities = weighed(plain, specimen.odds(self.run))
+        elif specimen is not self._taught_specimen:
+            odds = specimen.odds(self.run) / self._taught_specimen.odds(self.run)
+            probabilities = weighed(plain, odds**self._odds_power)
         else:
             probabilities = plain
         odd = np.zeros(len(evidence))

@@ -85,7 +85,7 @@ def _laboratory(predictor: Predictor, laboratory: Laboratory) -> dict[str, Any]:
 
 def _specimen(predictor: Predictor, laboratory: Laboratory) -> dict[str, Any]:
     specimen = predictor.specimen_at(laboratory)
-    return {"key": specimen.key, "title": specimen.title, "said": predictor.specimen is not None}
+    return {"key": specimen.key, "title": specimen.title, "said": predictor.specimen_is_said}
 
 
 def _scale(scale: BatchScale | None) -> dict[str, Any] | None:

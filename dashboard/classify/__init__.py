@@ -14,6 +14,7 @@ from core.datasets import DatasetSpec, get_dataset
 from core.inference.laboratory import Laboratory
 from core.inference.predictor import Predictor
 from core.inference.scope import on_trusted_split
+from core.inference.specimen import Specimen
 from core.runs import Run, preferred_run
 from dashboard import cache
 from dashboard.page import PAGES, link
@@ -63,7 +64,7 @@ class ClassifyContext:
     def specimen_line(self) -> str:
         """What the leading model's answers are weighed by, '' where by nothing."""
         lead = self.predictors[0]
-        return specimen_line(lead.specimen_at(self.laboratories[0]), lead.specimen is not None)
+        return specimen_line(lead.specimen_at(self.laboratories[0]), lead.specimen_is_said)
 
     @cached_property
     def groups(self) -> list[tuple[GroupKey, list[Result]]]:
@@ -124,7 +125,7 @@ def classify_context(spec: DatasetSpec) -> ClassifyContext | None:
         drop_zone = st.container(width="stretch")
         specimen = specimen_picker(spec)
         with st.popover("Models", icon=":material/tune:"):
-            taught, runs = _who_answers(spec.name, installed)
+            taught, runs = _who_answers(spec.name, installed, specimen)
         if session.cells or session.failures or session.queue:
             st.button("Clear all", key="classify_clear", icon=":material/delete_sweep:", on_click=session.clear)
     files = drop_zone.file_uploader(
@@ -158,9 +159,11 @@ def classify_context(spec: DatasetSpec) -> ClassifyContext | None:
     return context
 
 
-def _who_answers(dataset: str, installed: Sequence[Run]) -> tuple[Predictor | None, list[Run]]:
+def _who_answers(
+    dataset: str, installed: Sequence[Run], specimen: Specimen | None
+) -> tuple[Predictor | None, list[Run]]:
     """What the chosen laboratory taught, or None, and the runs that answer, at least one."""
-    taught = lab_picker(dataset)
+    taught = lab_picker(dataset, specimen)
     runs = run_picker(
         "Models that answer (the first leads)",
         installed,

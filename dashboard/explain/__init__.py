@@ -170,7 +170,8 @@ def _predictors(dataset: str, installed: Sequence[Run]) -> list[Predictor]:
             default=default_runs(on_trusted_split(installed)),
             help="CNN + SE and CNN + CBAM have gates to look at; Grad-CAM reads networks, covering reads every model.",
         )
-        taught, specimen = lab_picker(dataset), specimen_picker(get_dataset(dataset))
+        specimen = specimen_picker(get_dataset(dataset))
+        taught = lab_picker(dataset, specimen)
     if taught:
         answered_by_line(taught, [taught.run])
         st.caption(

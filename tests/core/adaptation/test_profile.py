@@ -11,8 +11,10 @@ from safetensors.numpy import save_file
 from core.adaptation import profile as profiles
 from core.adaptation.active import ActiveLearner
 from core.adaptation.profile import ProfileError, make_profile, predictor_for
+from core.images.cell_check import CellCheck
 from core.images.framing import CropWindow
 from core.inference.laboratory import Laboratory
+from core.inference.predictor import Evidence
 from core.inference.specimen import SPECIMENS
 from tests.core.adaptation.drawn_lab import CODES, made_up
 
@@ -108,7 +110,25 @@ def test_a_predictor_knows_the_specimen_of_its_profile(make_run):
     profile = make_profile("children", run, taught)
     assert profile.specimen == "child"
     assert profile.head.prior == pytest.approx(SPECIMENS["child"].odds(run))
-    assert predictor_for(profile).specimen is SPECIMENS["child"]
+    predictor = predictor_for(profile)
+    assert predictor.specimen_at(Laboratory(known=True)) is SPECIMENS["child"]
+    assert predictor.specimen_is_said
+
+
+def test_another_specimen_answers_as_a_head_of_its_own_would(make_run):
+    run = make_run(size=8)
+    cells, labels = made_up({"EO": 40, "LY": 40, "NE": 40})
+    taught = ActiveLearner(cells, np.ones(len(CODES), bool)).of_specimen(SPECIMENS["child"], run)
+    for cell in range(20):
+        taught = taught.with_answer(cell, int(labels[cell]))
+    profile = make_profile("children", run, taught)
+    head = replace(profile.head, prior=(SPECIMENS["blood"].odds(run)).astype(np.float32))
+    checks = (CellCheck("cell", 1.0),) * len(cells)
+    plain = profile.head.probabilities(cells.embeddings, cells.probabilities)
+    evidence = Evidence(plain, checks, np.zeros(len(cells), bool))
+    predictor = predictor_for(replace(profile, ood_detector=None), SPECIMENS["blood"])
+    found = predictor.decide(evidence, Laboratory(known=True))[0]
+    np.testing.assert_allclose(found, head.probabilities(cells.embeddings, cells.probabilities), atol=1e-5)
 
 
 def test_few_cells_and_few_answers_are_told(profile):
@@ -117,6 +137,7 @@ def test_few_cells_and_few_answers_are_told(profile):
     assert "29 cells only" in replace(profile, cells=29).cautions[0]
     assert "12 answers only" in replace(profile, labelled={"LY": 12}).cautions[0]
     assert len(replace(profile, cells=12, labelled={"LY": 12}).cautions) == 2
+    assert "No answer will be sure" in replace(profile, confidence_threshold=1.0).cautions[0]
 
 
 def test_the_newest_is_first_and_a_broken_one_is_passed_over(profile):
