@@ -297,14 +297,14 @@ def store_validation(run: Run, laboratories: Sequence[Mapping[str, Any]]) -> Non
     ones.
     """
     write_external_validation(run, laboratories)
-    before, _, existing = run.card.partition(_CARD_TITLE)
-    if existing:
-        _, _, after = existing.partition(_NEXT_CARD_TITLE)
+    before, there, existing = run.card.partition(_CARD_TITLE)
+    if there:
+        following = existing.find("\n## ")
+        after = existing[following + 1 :] if following >= 0 else ""
     else:
-        before, _, after = run.card.partition(_NEXT_CARD_TITLE)
-    (run.path / CARD).write_text(
-        f"{before}{validation_section(laboratories)}\n{_NEXT_CARD_TITLE}{after}", encoding="utf-8"
-    )
+        before, title, rest = run.card.partition(_NEXT_CARD_TITLE)
+        after = title + rest
+    (run.path / CARD).write_text(f"{before}{validation_section(laboratories)}\n{after}", encoding="utf-8")
 
 
 def validation_section(laboratories: Sequence[Mapping[str, Any]]) -> str:
@@ -313,9 +313,10 @@ def validation_section(laboratories: Sequence[Mapping[str, Any]]) -> str:
         _CARD_TITLE,
         "",
         "Cells of laboratories that no training saw, framed at a scale that was found without labels. Mean share that "
-        "is right, among the classes that occur there, of the cells of drawn natural differentials that nobody named.",
+        "is right, among the classes that occur there, of the cells of drawn natural differentials that nobody named; "
+        "answers are weighed as of an adult's blood.",
         "",
-        "| laboratory | draws | cells scored in each | as it is | after the answers | answers |",
+        "| laboratory | draws | cells scored in each | before | after the answers | answers |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     lines += [

@@ -23,6 +23,13 @@ def test_they_are_kept_and_told_before_the_limits(run):
     )
 
 
+def test_what_stands_between_them_and_the_limits_stays(run):
+    store_validation(run, FOUND)
+    (run.path / "card.md").write_text(run.card.replace("## Limits", "## What it can tell\n\nMuch.\n\n## Limits"))
+    store_validation(run, FOUND)
+    assert run.card.index("| north |") < run.card.index("Much.") < run.card.index("Many.")
+
+
 def test_newer_figures_take_the_place_of_older_ones(run):
     store_validation(run, FOUND)
     store_validation(run, [{**FOUND[0], "after": 0.95}])
