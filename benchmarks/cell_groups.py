@@ -14,7 +14,7 @@ from core.datasets.tables import read_rows
 from core.images.decode import decode
 
 SIDE = 96  # px of a picture that is laid together
-MANY, FEWEST, MOST = "several_cells", 2, 4
+FEWEST, MOST = 2, 4
 _SEAM = 0.03  # frames: how gradually one cell's surroundings turn into the other's
 _APART = (0.68, 2.0)  # frames from one cell's centre to the next
 _RIM = (0.22, 0.75)  # frames from the outermost centres to the border: cells that are whole, or nearly

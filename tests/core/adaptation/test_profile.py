@@ -101,7 +101,7 @@ def test_a_file_of_the_third_version_is_of_any_specimen(profile, tmp_path):
         profiles.read_profile(tmp_path / "odd.safetensors")
 
 
-def test_a_predictor_knows_the_specimen_of_its_profile(make_run):
+def test_a_predictor_knows_the_specimen_of_its_profile_and_another_answers_as_a_head_of_its_own_would(make_run):
     run = make_run(size=8)
     cells, labels = made_up({"EO": 40, "LY": 40, "NE": 40})
     taught = ActiveLearner(cells, np.ones(len(CODES), bool)).of_specimen(SPECIMENS["child"], run)
@@ -113,15 +113,6 @@ def test_a_predictor_knows_the_specimen_of_its_profile(make_run):
     predictor = predictor_for(profile)
     assert predictor.specimen_at(Laboratory(known=True)) is SPECIMENS["child"]
     assert predictor.specimen_is_said
-
-
-def test_another_specimen_answers_as_a_head_of_its_own_would(make_run):
-    run = make_run(size=8)
-    cells, labels = made_up({"EO": 40, "LY": 40, "NE": 40})
-    taught = ActiveLearner(cells, np.ones(len(CODES), bool)).of_specimen(SPECIMENS["child"], run)
-    for cell in range(20):
-        taught = taught.with_answer(cell, int(labels[cell]))
-    profile = make_profile("children", run, taught)
     head = replace(profile.head, prior=(SPECIMENS["blood"].odds(run)).astype(np.float32))
     checks = (CellCheck("cell", 1.0),) * len(cells)
     plain = profile.head.probabilities(cells.embeddings, cells.probabilities)
