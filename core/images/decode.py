@@ -194,7 +194,8 @@ def _pixel_size(image: Image.Image, longest_side: int | None) -> float | None:
         return None
     low, high = PIXEL_SIZES
     for x, y in stated:
-        if low <= x <= high and max(x, y) <= _SQUARE * min(x, y):
+        is_placeholder = x == y == 1  # what programs write that know nothing
+        if low <= x <= high and max(x, y) <= _SQUARE * min(x, y) and not is_placeholder:
             return x * _factor(image.size, longest_side)
     return None
 

@@ -305,6 +305,7 @@ STATED = {
     "a field of stars": (tiff(12.5, 12.5, 1, "ImageJ=1.54f\nunit=parsec\n"), None),
     "zero": (tiff(0.0, 0.0, 3), None),
     "no number": (tiff(description=ome('PhysicalSizeX="wide"')), None),
+    "OME, what stands for nothing": (tiff(description=ome('PhysicalSizeX="1.0" PhysicalSizeY="1.0"')), None),
     "not a number": (tiff(description=ome('PhysicalSizeX="nan"')), None),
     "too fine for light": (tiff(description=ome('PhysicalSizeX="0.001"')), None),
     "a JPEG": (encoded(picture(), "JPEG", dpi=(31_750, 31_750)), None),
