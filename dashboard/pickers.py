@@ -332,6 +332,10 @@ def specimen_picker(spec: DatasetSpec) -> Specimen | None:
     if not set(spec.codes) <= set(ADULT_BLOOD.shares):
         url_state.forget(SPECIMEN_KEY)
         return None
+    asked = url_state.parameter(SPECIMEN_KEY)
+    if asked is not None and asked not in SPECIMENS:  # the nearest word would be another specimen
+        url_state.forget(SPECIMEN_KEY)
+        st.info(f"This link asks for a specimen that isn't here: '{asked[:60]}'; none is said.", icon=":material/link:")
     titles = {key: f"Specimen: {specimen.title}" for key, specimen in SPECIMENS.items()}
     key = choice(
         SPECIMEN_KEY,

@@ -22,6 +22,7 @@ from core.errors import HemaLensError
 from core.inference.ood import OODDetector
 from core.inference.predictor import FALLBACK_CONFIDENCE_THRESHOLD, Predictor
 from core.inference.specimen import ANY_SPECIMEN, Specimen, find_specimen
+from core.probabilities import NEVER_SURE
 from core.runs import Run, RunNotFound, find_run
 from core.storage import save_tensors
 
@@ -212,6 +213,15 @@ def read_profile(path: Path) -> LabProfile:
         find_specimen(facts.get("specimen", ANY_SPECIMEN.key))
         if head.weights.shape != (len(head.centre) + 1, len(facts["codes"])) or not np.isfinite(head.weights).all():
             raise ValueError("its numbers don't fit together")
+        for key, value, low, high in (
+            ("temperature", head.temperature, 0.05, 20.0),
+            ("side", facts["side"], 1, 20_000),
+            ("confidence_threshold", facts["confidence_threshold"], 0, NEVER_SURE),
+        ):
+            if value is None and key == "side":
+                continue
+            if not isinstance(value, int | float) or not low <= value <= high:
+                raise ValueError(f"{key} is no number in its range")
         return LabProfile(head=head, ood_detector=detector, **facts)
     except ProfileError:
         raise

@@ -179,7 +179,8 @@ def fit_external_calibration(
         fitted = _calibrate(answers, specimen, run)
         parts[specimen.key] = replace(fitted, lowest_accuracy=min(accuracies), highest_accuracy=max(accuracies))
         figures[specimen.key] = of_specimen
-    return ExternalCalibration(tuple(lab.name for lab in answers), **parts), figures
+    names = tuple(lab.name for lab in answers)
+    return ExternalCalibration(names, **parts, weights_hash=run.weights_hash), figures
 
 
 @dataclass(frozen=True)

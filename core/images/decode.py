@@ -211,7 +211,8 @@ def _tiff_pixel_sizes(image: Image.Image) -> list[tuple[float, float]]:
     """What a pixel of a TIFF spans in µm along x and y, by OME's description, by ImageJ's, by the resolution tags."""
     tags = getattr(image, "tag_v2", {})
     description, found = html.unescape(str(tags.get(_DESCRIPTION, ""))), []
-    ome = dict(re.findall(r"\b(PhysicalSize[XY](?:Unit)?)\s*=\s*[\"']([^\"']*)", description))
+    stated = re.findall(r"\b(PhysicalSize[XY](?:Unit)?)\s*=\s*[\"']([^\"']*)", description)
+    ome = dict(reversed(stated))  # of several images the first is what is decoded
     if "PhysicalSizeX" in ome:
         across, down = (
             float(ome[axis]) * _micrometres(ome.get(f"{axis}Unit", "um"))
@@ -222,7 +223,8 @@ def _tiff_pixel_sizes(image: Image.Image) -> list[tuple[float, float]]:
         per_x, per_y = (float(tags[tag]) for tag in _RESOLUTIONS)
         unit = re.search(r"^unit=(.*)$", description, re.MULTILINE) if description.startswith("ImageJ=") else None
         for span in (_micrometres(unit[1]) if unit else 0.0, _TIFF_UNITS.get(tags.get(_RESOLUTION_UNIT, 2), 0.0)):
-            found.append((span / per_x, span / per_y))
+            if min(per_x, per_y) > 0:
+                found.append((span / per_x, span / per_y))
     return found
 
 

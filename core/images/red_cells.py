@@ -203,7 +203,7 @@ _NUCLEI_SHARE = 0.35  # of the say that nuclei have beside red cells that stand 
 _MAX_DISAGREEMENT = 1.45  # red cells whose size differs by more from what the nuclei say has measured something else
 _LOW_SHARPNESS = 0.4  # beside red cells that stand out less than this the nuclei have a say
 # Crops shaped like the originals are cut otherwise only where the red cells say so beyond doubt.
-_MIN_SCALE_DIFFERENCE = 0.12
+_MIN_SCALE_DIFFERENCE, _MIN_SCALE_DIFFERENCE_OF_FEW = 0.12, 0.14
 _MIN_PICTURES = 8
 _STANDARD_ERRORS = 4.0
 _MAX_MISSTATEMENT = 4 / 3  # red cells that differ by more from what the files say are told
@@ -326,7 +326,7 @@ def is_official(width: int, height: int, red_cell_size: RedCellSize | None, spec
     log_ratio = abs(np.log(red_cell_size.diameter / expected_diameter))
     relative_error = red_cell_size.standard_error / red_cell_size.diameter
     if few:
-        return bool(log_ratio <= _MIN_SCALE_DIFFERENCE / 2)
+        return bool(log_ratio <= _MIN_SCALE_DIFFERENCE_OF_FEW)
     return bool(log_ratio <= max(_MIN_SCALE_DIFFERENCE, _STANDARD_ERRORS * relative_error))
 
 

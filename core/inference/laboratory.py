@@ -65,16 +65,18 @@ class SpecimenCalibration:
 @dataclass(frozen=True)
 class ExternalCalibration:
     """What the answers of a run are worth at laboratories that no training saw, measured on ``laboratories``: in
-    ``blood``, by what is usual there, and in ``any`` specimen, where every class is as common.
+    ``blood``, by what is usual there, and in ``any`` specimen, where every class is as common. ``weights_hash``: of the
+    run (`core.runs.Run.weights_hash`), '' where it has none.
     """
 
     laboratories: tuple[str, ...]
     blood: SpecimenCalibration
     any: SpecimenCalibration
+    weights_hash: str = ""
 
     def of(self, specimen: Specimen) -> SpecimenCalibration:
-        """What holds for ``specimen``."""
-        return self.blood if specimen.shares else self.any
+        """What holds for ``specimen``; of marrow no more is known than of anything."""
+        return self.any if specimen.immature_is_usual else self.blood
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
@@ -86,13 +88,15 @@ class ExternalCalibration:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             names = tuple(str(name) for name in content["laboratories"])
-            return ExternalCalibration(names, *(_specimen_calibration(content[key]) for key in ("blood", "any")))
+            blood, anything = (_specimen_calibration(content[key]) for key in ("blood", "any"))
+            return ExternalCalibration(names, blood, anything, str(content.get("weights_hash", "")))
         except FileNotFoundError:
             raise
-        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            why = f"it lacks {error}, as those of former versions do" if isinstance(error, KeyError) else error
             raise InvalidCalibration(
-                f"{path} can't be read ({error}). Restore the run's folder, or make it anew: "
-                "python -m core calibrate RUN"
+                f"{path} can't be read ({why}). Restore the run's folder, or make it anew: "
+                f"python -m core calibrate {path.parent.name}"
             ) from error
 
 
@@ -111,9 +115,15 @@ class InvalidCalibration(HemaLensError):
 def external_calibration_of(run: Run) -> ExternalCalibration | None:
     """That of ``run``, read once; None where nobody measured it. Raises `InvalidCalibration`."""
     try:
-        return _load_calibration(run.external_calibration_path)
+        calibration = _load_calibration(run.external_calibration_path)
     except FileNotFoundError:
         return None
+    if calibration.weights_hash != run.weights_hash:
+        raise InvalidCalibration(
+            f"{run.external_calibration_path} was made for another run. Make it anew: python -m core calibrate "
+            f"{run.name}"
+        )
+    return calibration
 
 
 @cached_file(maxsize=32)
@@ -242,7 +252,7 @@ def laboratory_note(
         )
     if calibration and not taught:
         part = calibration.of(specimen)
-        mixed = "mixed as in an adult's blood" if specimen.shares else "as many of each class"
+        mixed = "as many of each class" if specimen.immature_is_usual else "mixed as in an adult's blood"
         text += (
             f" Elsewhere such {unit}s, {mixed}, were named rightly in {100 * part.lowest_accuracy:.0f} to "
             f"{100 * part.highest_accuracy:.0f} %; teach it with 25 answers."

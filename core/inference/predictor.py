@@ -389,6 +389,7 @@ class Predictor:
         stranger = not self.head and detector.weights_hash not in ("", self.run.weights_hash)
         if (
             stranger
+            or (size and not self.head and not embedding)
             or (size and embedding and len(embedding.origin) > size)
             or (statistics and len(statistics["all"].origin) != known)
         ):
@@ -491,7 +492,7 @@ class Predictor:
     @property
     def specimen_is_said(self) -> bool:
         """Whether somebody said what the cells are of, now or where a laboratory taught."""
-        return bool(self.specimen or self.head)
+        return bool(self.specimen) or self._taught_specimen is not ANY_SPECIMEN
 
     def specimen_at(self, laboratory: Laboratory) -> Specimen:
         """What the cells of a batch from ``laboratory`` are taken to be of."""
@@ -664,7 +665,8 @@ class Predictor:
         alarm_scores = evidence.alarm_scores
         immature = np.zeros(len(evidence), bool)
         if evidence.immature is not None and not specimen.immature_is_usual:
-            immature = evidence.immature >= (IMMATURE_ELSEWHERE if laboratory.is_foreign else IMMATURE_AT_HOME)
+            is_home = not (laboratory.is_foreign or self.head)
+            immature = evidence.immature >= (IMMATURE_AT_HOME if is_home else IMMATURE_ELSEWHERE)
         cautious = (odd >= 1) | evidence.cell_missing | immature
         # Where a specimen's usual counts overrule what the picture says, both are told.
         overruled = plain.argmax(1) != probabilities.argmax(1)

@@ -64,6 +64,7 @@ def to_json(
                 "confidence_threshold": round(predictor.threshold, 4),
                 "alarm": predictor.has_alarm,
                 "laboratory": _laboratory(predictor, laboratory),
+                "specimen": _specimen(predictor, laboratory),
                 "problems": list(predictor.problems),
             }
             for predictor, laboratory in zip(predictors, laboratories, strict=True)

@@ -277,6 +277,14 @@ def test_another_laboratory_is_told_in_one_line(page, run):
     assert found["models"][0]["laboratory"] == found["laboratory"]
 
 
+def test_a_link_to_no_specimen_says_none(page):
+    page.query_params["specimen"] = "rubbish"
+    page.run()
+    assert page.selectbox(key="specimen").value == ""
+    assert "specimen that isn't here: 'rubbish'; none is said" in texts(page)
+    assert "specimen" not in page.query_params
+
+
 def test_another_specimen_is_answered_without_reading_a_picture_again(page, run, monkeypatch):
     write_detector(run)
     write_calibration(run, confidence_threshold=0.5)

@@ -101,6 +101,22 @@ def test_a_file_of_the_third_version_is_of_any_specimen(profile, tmp_path):
         profiles.read_profile(tmp_path / "odd.safetensors")
 
 
+DAMAGED = [{"temperature": float("nan")}, {"temperature": 0}, {"side": -5}, {"side": "wide"}, {"side": float("nan")}]
+DAMAGED += [{"confidence_threshold": "high"}, {"confidence_threshold": -1}]
+
+
+@pytest.mark.parametrize("change", DAMAGED, ids=str)
+def test_a_number_out_of_its_range_makes_a_profile_unreadable(profile, change):
+    path = profiles.save_profile(profile)
+    with safe_open(path, framework="numpy") as file:
+        facts = json.loads(file.metadata()["profile"]) | change
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+    save_file(arrays, path, {"profile": json.dumps(facts)})
+    with pytest.raises(ProfileError, match="range"):
+        profiles.read_profile(path)
+    assert profiles.list_profiles() == []
+
+
 def test_a_predictor_knows_the_specimen_of_its_profile_and_another_answers_as_a_head_of_its_own_would(make_run):
     run = make_run(size=8)
     cells, labels = made_up({"EO": 40, "LY": 40, "NE": 40})

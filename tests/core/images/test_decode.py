@@ -305,6 +305,11 @@ STATED = {
     "a field of stars": (tiff(12.5, 12.5, 1, "ImageJ=1.54f\nunit=parsec\n"), None),
     "zero": (tiff(0.0, 0.0, 3), None),
     "no number": (tiff(description=ome('PhysicalSizeX="wide"')), None),
+    "OME, several images": (
+        tiff(description=ome('PhysicalSizeX="0.08" PhysicalSizeY="0.08"', 'PhysicalSizeX="0.5" PhysicalSizeY="0.5"')),
+        0.08,
+    ),
+    "OME beside a resolution of zero": (tiff(0.0, 0.0, 3, ome('PhysicalSizeX="0.08"')), 0.08),
     "OME, what stands for nothing": (tiff(description=ome('PhysicalSizeX="1.0" PhysicalSizeY="1.0"')), None),
     "not a number": (tiff(description=ome('PhysicalSizeX="nan"')), None),
     "too fine for light": (tiff(description=ome('PhysicalSizeX="0.001"')), None),

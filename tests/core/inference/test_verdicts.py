@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,14 @@ from core.images.cell_check import CellCheck
 from core.images.framing import MAX_SAMPLED, CropWindow
 from core.inference import alarm
 from core.inference import predictor as predictor_module
-from core.inference.laboratory import PROBABILITY_FLOOR, ExternalCalibration, InvalidCalibration, Laboratory
+from core.inference.laboratory import (
+    PROBABILITY_FLOOR,
+    ExternalCalibration,
+    InvalidCalibration,
+    Laboratory,
+    SpecimenCalibration,
+)
+from core.inference.ood import fit_detector
 from core.inference.predictor import CAUTION_FROM, Evidence, Predictor
 from core.inference.serialise import Answered, remarks, to_csv, to_json
 from core.inference.specimen import ADULT_BLOOD, IMMATURE_AT_HOME, IMMATURE_ELSEWHERE, SPECIMENS
@@ -242,7 +250,7 @@ def test_with_a_broken_calibration_only_other_laboratories_suffer(make_run, how)
     if isinstance(change, dict):
         content["any"] |= change
     run.external_calibration_path.write_text(change if isinstance(change, str) else json.dumps(content))
-    with pytest.raises(InvalidCalibration, match="core calibrate RUN"):
+    with pytest.raises(InvalidCalibration, match="core calibrate stub"):
         ExternalCalibration.load(run.external_calibration_path)
     predictor = Predictor(run)
     assert any(p.sure for p in answer(predictor, home_pictures(20, seed=5))[0])
@@ -366,3 +374,35 @@ def test_the_documents_tell_the_specimen_and_what_must_be_seen(differential_run)
     assert "look yourself" in document["results"][0]["notes"][0]
     unsaid = to_json([Answered([prediction])], [Predictor(differential_run)], [laboratory])
     assert (unsaid["specimen"]["key"], unsaid["specimen"]["said"]) == ("any", False)
+
+
+def test_a_calibration_or_a_detector_of_another_kind_of_run_is_told(make_run):
+    run, other = make_run(), make_run("other-64-000001")
+    (other.path / "weights.safetensors").write_bytes(b"of another")
+    write_calibration(run)
+    shutil.copy(run.external_calibration_path, other.external_calibration_path)
+    assert "made for another run" in Predictor(other).problems[0]
+    assert not Predictor(run).problems
+    pictures = home_pictures(60, run.size)
+    fit_detector(None, np.arange(30) % 3, None, pictures[:30], pictures[30:]).save(run.ood_path)  # as a combination's
+    assert "made for another run" in Predictor(run).problems[0]
+
+
+def test_marrow_is_calibrated_as_anything_and_told_so(make_run):
+    run = make_run(codes=("BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT"), cells=800)
+    blood, anything = (SpecimenCalibration(1.0, threshold, 0.1, 0.5, 0.6) for threshold in (0.7, 0.9))
+    ExternalCalibration(("a", "b"), blood, anything).save(run.external_calibration_path)
+    place = Laboratory(known=False, pictures=20)
+    for key, threshold, mixed in (("newborn", 0.7, "adult's blood"), ("marrow", 0.9, "as many of each class")):
+        predictor = Predictor(run, specimen=SPECIMENS[key])
+        assert predictor.thresholds_at(place)[1] == threshold
+        assert mixed in predictor.laboratory_note(place)
+
+
+def test_with_a_profile_immature_is_told_as_at_another_laboratory(differential_run):
+    plain = np.full(8, 1e-9)
+    plain[3] = 1 - 7e-9
+    evidence = evidence_of(plain, immature=[(IMMATURE_AT_HOME + IMMATURE_ELSEWHERE) / 2])
+    for options, immature in (({}, True), ({"head": AsItIs(), "threshold": 0.9, "name": "ward"}, False)):
+        predictor = Predictor(differential_run, specimen=ADULT_BLOOD, **options)
+        assert predictor.decide(evidence, Laboratory(known=True))[1][0].immature is immature
