@@ -90,9 +90,8 @@ class UploadFraming:
             windows[identity] = self._scales[side].window(self.pictures[identity])
         return windows[identity]
 
-    def window_beside(self, pixels: np.ndarray, side: float | None, spec: DatasetSpec) -> CropWindow:
-        """Where the frame lies in a picture that isn't among these, taken for one of the same laboratory."""
-        picture = MeasuredPicture(pixels)
+    def window_beside(self, picture: MeasuredPicture, side: float | None, spec: DatasetSpec) -> CropWindow:
+        """Where the frame lies in ``picture``, which isn't among these, taken for one of the same laboratory."""
         return (self._scales.get(side) or measure_batch([picture], spec, side)).window(picture)
 
 
@@ -290,11 +289,11 @@ class UploadSession:
         """What the uploads say together, as they are framed for ``predictor``; None where there are none yet."""
         return self.framing.batch_scale(self.side_for(predictor))
 
-    def window_beside(self, pixels: np.ndarray, spec: DatasetSpec, predictor: Predictor) -> CropWindow:
-        """Where ``predictor`` looks in a picture (H, W, 3) that is not among these, but of the same laboratory."""
+    def window_beside(self, picture: MeasuredPicture, spec: DatasetSpec, predictor: Predictor) -> CropWindow:
+        """Where ``predictor`` looks in ``picture``, which is not among these, but of the same laboratory."""
         if self.default_mode != "search":
             return CropWindow(mode=self.default_mode)
-        return self.framing.window_beside(pixels, self.side_for(predictor), spec)
+        return self.framing.window_beside(picture, self.side_for(predictor), spec)
 
     def pending(self, predictor: Predictor) -> dict[str, None]:
         """Ids of the cells that ``predictor`` has not answered in their present framing, in their order.

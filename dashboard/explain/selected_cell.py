@@ -10,7 +10,7 @@ from core.errors import HemaLensError
 from core.formatting import markdown_text
 from core.images.crop import Crop
 from core.images.decode import decode
-from core.images.framing import CropWindow, shape_warning
+from core.images.framing import CropWindow, MeasuredPicture, shape_warning
 from core.inference.predictor import Predictor
 from dashboard import cache
 from dashboard.pictures import enlarge
@@ -29,7 +29,8 @@ class SelectedCell:
 
     ``linked`` is True where a link can carry it (a cell of the test split or a drawn one). ``unit`` is what the
     pictures of its data set show: a cell, or a field with several. ``window`` is where models look in it, None while
-    that waits for them; ``side`` is the predictor's own that it was placed for.
+    that waits for them; ``side`` is the predictor's own that it was placed for. ``pixel_size``: what a pixel spans in
+    µm, None where the file says nothing.
     """
 
     name: str
@@ -40,6 +41,7 @@ class SelectedCell:
     unit: str = "cell"
     window: CropWindow | None = CropWindow()
     side: float | None = None
+    pixel_size: float | None = None
 
     def frame(self, size: int, spec: DatasetSpec) -> Crop:
         """What models of ``spec`` at ``size`` px see of it."""
@@ -66,7 +68,8 @@ def cell_to_explain(spec: DatasetSpec, size: int, predictor: Predictor) -> tuple
         _own().pop(spec.name, None)  # an own picture leaves no name in the address
     if own := _own().get(spec.name):
         if own.window is None or (own.window.searched and own.side != predictor.side):
-            window = session_of(spec.name).window_beside(own.pixels, spec, predictor)
+            picture = MeasuredPicture(own.pixels, own.name, pixel_size=own.pixel_size)
+            window = session_of(spec.name).window_beside(picture, spec, predictor)
             own = _own()[spec.name] = replace(own, window=window, side=predictor.side)
         return own, None
     for linked_name in {parameter("cell"), st.session_state.get("cell")} - set(by_name):
@@ -194,4 +197,5 @@ def _take_file(spec: DatasetSpec) -> None:
         st.session_state[_UPLOAD_ERROR] = str(error)
         return
     source = "; ".join(["your picture", *decoded.notes])
-    _take_own(SelectedCell(file.name, decoded.pixels, None, source, False, spec.unit, window=None), spec.name)
+    own = SelectedCell(file.name, decoded.pixels, None, source, False, spec.unit, None, pixel_size=decoded.pixel_size)
+    _take_own(own, spec.name)

@@ -5,7 +5,7 @@ import pytest
 
 from core.datasets import get_dataset
 from core.images import framing
-from core.images.framing import CropWindow, crop_batch
+from core.images.framing import CropWindow, MeasuredPicture, crop_batch
 from dashboard.session import FIRST, UploadFraming
 from tests.core.images.test_framing import smear
 
@@ -86,5 +86,9 @@ def test_a_whole_field_among_crops_is_left_to_its_shape(pictures):
 def test_a_picture_beside_takes_the_scale_of_those_that_are_there(pictures):
     uploads = filled(pictures[:9])
     uploads.window("0", None, SPEC)
-    assert uploads.window_beside(pictures[9], None, SPEC).side == uploads.batch_scale(None).scale.side
-    assert UploadFraming().window_beside(np.full((360, 363, 3), 220, np.uint8), None, SPEC).cell_missing
+    assert uploads.window_beside(MeasuredPicture(pictures[9]), None, SPEC).side == uploads.batch_scale(None).scale.side
+    stated = MeasuredPicture(pictures[9], pixel_size=0.1)
+    assert UploadFraming().window_beside(stated, None, SPEC).side == 200  # 20 µm
+    assert (
+        UploadFraming().window_beside(MeasuredPicture(np.full((360, 363, 3), 220, np.uint8)), None, SPEC).cell_missing
+    )
