@@ -100,6 +100,17 @@ def test_a_plain_form_is_no_cell(fill, ground):
     assert not any(check.is_cell for check in check_crops(np.stack(pictures)))
 
 
+def test_a_drawn_cell_with_a_little_noise_is_none():
+    rng, pictures = np.random.default_rng(0), []
+    for nucleus in ((100, 50, 150), (120, 60, 160), (80, 40, 130)):
+        image = Image.new("RGB", (200, 200), (235, 220, 215))
+        draw = ImageDraw.Draw(image)
+        draw.ellipse((30, 30, 170, 170), fill=(205, 180, 215))
+        draw.ellipse((50, 50, 150, 150), fill=nucleus)
+        pictures.append(np.clip(image + rng.normal(0, 2, (200, 200, 3)), 0, 255).astype(np.uint8))
+    assert not any(check.is_cell for check in checked(*pictures))
+
+
 def test_the_answer_is_the_same_for_models_of_all_sizes():
     cells = draw_cells(np.arange(8), 200, 5)
     spec = get_dataset("bloodmnist")
