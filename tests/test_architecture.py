@@ -73,7 +73,7 @@ RANKS = (
     {"inference"},
     {"evaluation", "explain"},
     {"adaptation", "training"},
-    {"generator", "report"},
+    {"cases", "generator", "report"},
     {"commands"},
     {"cli"},
 )

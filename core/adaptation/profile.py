@@ -5,7 +5,7 @@ the predictor that answers with it.
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,19 +15,19 @@ from safetensors import safe_open
 
 from core import paths
 from core.adaptation.active import ActiveLearner
-from core.adaptation.estimate import others_text
+from core.adaptation.estimate import AccuracyEstimate, apply_temperature, others_text
 from core.adaptation.head import Head
 from core.adaptation.oddness import IN_LAB_SHARE, fit_lab_detector
 from core.errors import HemaLensError
 from core.inference.ood import OODDetector
-from core.inference.predictor import FALLBACK_CONFIDENCE_THRESHOLD, Predictor
+from core.inference.predictor import FALLBACK_CONFIDENCE_THRESHOLD, PROFILE_SET_THRESHOLD, Predictor
 from core.inference.specimen import ANY_SPECIMEN, Specimen, find_specimen
-from core.probabilities import NEVER_SURE
+from core.probabilities import NEVER_SURE, spoken_sets
 from core.runs import Run, RunNotFound, find_run
 from core.storage import save_tensors
 
 SUFFIX = ".safetensors"
-_VERSION = 4  # all before it are read as well
+_VERSION = 5  # all before it are read as well
 _HEAD = ("centre", "spread", "weights", "prior")
 MIN_PROFILE_CELLS, MIN_PROFILE_ANSWERS = 30, 20  # with fewer a profile warns of itself
 _MAX_BYTES = 4 * 2**20  # bytes: a profile takes about 100 kB
@@ -47,6 +47,8 @@ class LabProfile:
     which nobody named (in files of older versions among all: None); None where there were too few answers.
     ``calibration_error``: by how much its confidences are expected to miss the share right, 0 to 1.
     ``specimen``: key of what its cells are of, by which its answers are weighed ('any' in files of older versions).
+    ``left_out``: of each named cell its class, what it was called while it was left out of the teaching, and whether a
+    look was asked for then; () where there were too few, and in files of older versions.
     ``confidence_threshold``: top probability from which an answer is sure. ``ood_detector`` tells what is out of
     distribution; ``in_distribution_share`` of the laboratory's own cells are promised not to be.
     """
@@ -68,6 +70,7 @@ class LabProfile:
     calibration_error: float | None = None
     in_distribution_share: float | None = None
     specimen: str = ANY_SPECIMEN.key
+    left_out: tuple[tuple[int, int, bool], ...] = ()
 
     @property
     def named(self) -> int:
@@ -124,7 +127,21 @@ def make_profile(name: str, run: Run, learner: ActiveLearner) -> LabProfile:
         specimen=learner.specimen.key,
         unnamed=estimate.unnamed if estimate else None,
         calibration_error=estimate.calibration_error if estimate else None,
+        left_out=left_out_answers(estimate) if estimate else (),
     )
+
+
+def left_out_answers(estimate: AccuracyEstimate) -> tuple[tuple[int, int, bool], ...]:
+    """What ``estimate`` tells of each named cell, as `LabProfile.left_out` has it."""
+    looks = asks_for_a_look(apply_temperature(estimate.left_out, estimate.temperature), estimate.confidence_threshold)
+    answers = zip(estimate.labels, estimate.after_predicted, looks, strict=True)
+    return tuple((int(label), int(predicted), bool(look)) for label, predicted, look in answers)
+
+
+def asks_for_a_look(probabilities: np.ndarray, confidence_threshold: float) -> np.ndarray:
+    """For which answers (N, C) of a profile with this threshold more than one class is named: bool (N,)."""
+    set_thresholds = np.full(probabilities.shape[1], PROFILE_SET_THRESHOLD)
+    return spoken_sets(probabilities, set_thresholds, confidence_threshold).sum(1) > 1
 
 
 def checked_name(name: str) -> str:
@@ -209,6 +226,7 @@ def read_profile(path: Path) -> LabProfile:
         facts["codes"] = tuple(facts["codes"])
         for key in ("before", "after"):
             facts[key] = tuple(facts[key]) if facts[key] else None
+        facts["left_out"] = tuple(_left_out(row, len(facts["codes"])) for row in facts.get("left_out", ()))
         checked_name(facts["name"])
         find_specimen(facts.get("specimen", ANY_SPECIMEN.key))
         if head.weights.shape != (len(head.centre) + 1, len(facts["codes"])) or not np.isfinite(head.weights).all():
@@ -228,6 +246,14 @@ def read_profile(path: Path) -> LabProfile:
     except Exception as error:  # safetensors raises a kind of its own that derives from Exception only
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ProfileError(f"{path.name} is no profile of a laboratory that can be read ({reason}).") from error
+
+
+def _left_out(row: Sequence[object], classes: int) -> tuple[int, int, bool]:
+    """Raises ValueError for what `left_out_answers` doesn't give."""
+    label, predicted, look = row
+    if not all(type(k) is int and 0 <= k < classes for k in (label, predicted)) or type(look) is not bool:
+        raise ValueError("its left-out answers name no classes")
+    return label, predicted, look
 
 
 def delete_profile(name: str) -> None:
@@ -287,4 +313,5 @@ def predictor_for(profile: LabProfile, specimen: Specimen | None = None) -> Pred
         specimen=specimen,
         taught_specimen=find_specimen(profile.specimen),
         odds_power=1 / profile.head.temperature,
+        left_out=profile.left_out,
     )

@@ -293,6 +293,7 @@ class Predictor:
     ``key`` tells then whether what was measured is still that of another predictor. ``specimen``: what the cells are
     of; where nobody said it, anything at the model's own laboratory, and the blood of an adult elsewhere.
     ``taught_specimen``: by which the ``head`` weighs its answers already, by the ``odds_power``-th power of its odds.
+    ``left_out``: what the head called each named cell while it was left out, as `LabProfile.left_out` has it.
     """
 
     def __init__(
@@ -308,10 +309,11 @@ class Predictor:
         specimen: Specimen | None = None,
         taught_specimen: Specimen = ANY_SPECIMEN,
         odds_power: float = 1.0,
+        left_out: Sequence[tuple[int, int, bool]] = (),
     ) -> None:
         self.run, self.head, self.side, self.name, self.specimen = run, head, side, name, specimen
         self._taught_specimen, self._odds_power = taught_specimen, odds_power
-        self._detector, self._threshold, self._version = detector, threshold, version
+        self._detector, self._threshold, self._version, self.left_out = detector, threshold, version, left_out
 
     @cached_property
     def key(self) -> str:

@@ -235,3 +235,19 @@ def test_a_folder_that_can_not_be_written_is_told(profile, monkeypatch, tmp_path
     with pytest.raises(ProfileError, match="can't be written"):
         profiles.save_profile(profile)
     assert blocked.read_text() == "x"
+
+
+def test_what_named_cells_were_called_while_left_out_is_kept(profile, tmp_path):
+    assert len(profile.left_out) == 20
+    assert {label for label, _, _ in profile.left_out} <= {CODES.index(code) for code in ("EO", "LY", "NE")}
+    path = profiles.save_profile(profile)
+    with safe_open(path, framework="numpy") as file:
+        facts = json.loads(file.metadata()["profile"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+    for wrong in ([[0, 8, True]], [[0, 1, 1]], [[0, 1]], [[-1, 1, False]], 3):
+        save_file(arrays, tmp_path / "odd.safetensors", {"profile": json.dumps(facts | {"left_out": wrong})})
+        with pytest.raises(ProfileError):
+            profiles.read_profile(tmp_path / "odd.safetensors")
+    del facts["left_out"]
+    save_file(arrays, tmp_path / "fourth.safetensors", {"profile": json.dumps(facts | {"version": 4})})
+    assert profiles.read_profile(tmp_path / "fourth.safetensors").left_out == ()

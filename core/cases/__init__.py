@@ -1,0 +1,1 @@
+"""Cases: from cells to the differential that a laboratory signs."""
