@@ -1,4 +1,4 @@
-"""From scores to probabilities and what may be said by them: softmax, temperature, prediction sets, Wilson's interval.
+"""From scores to probabilities and what may be said by them: softmax, temperature, prediction sets, intervals.
 
 Needed at every level (data quality, inference, evaluation, training), so it stands below all of them. Numpy only;
 ``labels`` are int (N,), ``probabilities`` float (N, C).
@@ -31,13 +31,15 @@ def wilson_interval(correct: float, n: float, confidence: float = 0.95) -> tuple
     return float(max(0.0, (centre - spread) / scale)), float(min(1.0, (centre + spread) / scale))
 
 
-def exact_lower_bound(correct: int, n: int, confidence: float = 0.95) -> float:
-    """The lower end of the exact interval (Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404) of ``correct`` out of
-    ``n``: 0 to 1.
+def exact_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact interval (Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404) of ``count`` out of ``total``, both
+    bounds in 0 to 1; 0 to 1 of nothing.
     """
     from scipy.stats import beta
 
-    return float(beta.ppf((1 - confidence) / 2, correct, n - correct + 1)) if correct else 0.0
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, count, total - count + 1)) if count else 0.0
+    return low, float(beta.ppf(1 - tail, count + 1, total - count)) if count < total else 1.0
 
 
 def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:

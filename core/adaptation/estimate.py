@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import binom
 
 from core.adaptation.head import Head
-from core.probabilities import exact_lower_bound
+from core.probabilities import exact_interval
 
 ESTIMATE_FOLDS = 10
 MIN_ESTIMATE_ANSWERS = 5
@@ -229,7 +229,7 @@ def _share(chances: np.ndarray, weights: np.ndarray, cells: int, answers: int) -
     distribution = binom.cdf(counts[None], cells, cases[:, None]).mean(0)
     low, high = (counts[min(int(np.searchsorted(distribution, q)), len(counts) - 1)] / cells for q in (0.025, 0.975))
     told = min(float(weights @ chances), (answers + 0.5) / (answers + 1))
-    low = min(float(low), exact_lower_bound(answers, answers), told)
+    low = min(float(low), exact_interval(answers, answers)[0], told)
     return told, (low, max(float(high), told))
 
 

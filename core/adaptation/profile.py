@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
@@ -248,7 +249,7 @@ def read_profile(path: Path) -> LabProfile:
         raise ProfileError(f"{path.name} is no profile of a laboratory that can be read ({reason}).") from error
 
 
-def _left_out(row: Sequence[object], classes: int) -> tuple[int, int, bool]:
+def _left_out(row: Sequence[Any], classes: int) -> tuple[int, int, bool]:
     """Raises ValueError for what `left_out_answers` doesn't give."""
     label, predicted, look = row
     if not all(type(k) is int and 0 <= k < classes for k in (label, predicted)) or type(look) is not bool:

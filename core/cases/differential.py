@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
 
 from core.inference.confusion import ModelErrors
+from core.probabilities import exact_interval
 
 ERYTHROBLASTS, PLATELETS, BLASTS = "ERB", "PLT", "BLA"
 WHITE = ("BA", "EO", "IG", "LY", "MO", "NE", BLASTS)  # no model names blasts: a person does, where the alarm is raised
@@ -33,11 +33,11 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class CountedCell:
-    """``code``: its class, None for what is no cell. ``reviewed``: a person named it; ``look``: a look is asked for
+    """``code``: its class, '' for what is no cell. ``reviewed``: a person named it; ``look``: a look is asked for
     (`Verdict.must_be_seen`, or unsure); ``alarm``: it may be abnormal.
     """
 
-    code: str | None
+    code: str
     reviewed: bool = False
     look: bool = False
     alarm: bool = False
@@ -45,7 +45,7 @@ class CountedCell:
     @property
     def is_unidentified(self) -> bool:
         """Whether somebody must look at it before it counts for good."""
-        return self.code is not None and self.look and not self.reviewed
+        return bool(self.code) and self.look and not self.reviewed
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ClassCount:
 
 @dataclass(frozen=True)
 class Differential:
-    """``classes``: the white ones; ``white`` cells in all. Outside of them are ``platelets``, ``not_cells`` and ``alarms``
+    """``classes``: the white ones, ``white`` cells in all. Outside are ``platelets``, ``not_cells`` and ``alarms``
     (may be abnormal, seen by nobody); ``unidentified`` of the counted cells are seen by nobody where that is asked.
     """
 
@@ -95,8 +95,8 @@ def differential(cells: Sequence[CountedCell], codes: Sequence[str], errors: Mod
 
     ``errors``: of the model that named those that nobody reviewed. The same cells give the same figures each time.
     """
-    alarms = sum(cell.alarm and not cell.reviewed and cell.code is not None for cell in cells)
-    counted = [cell for cell in cells if cell.code is not None and not (cell.alarm and not cell.reviewed)]
+    shown = [cell for cell in cells if cell.code]
+    counted = [cell for cell in shown if cell.reviewed or not cell.alarm]
     counts, reviewed = (
         Counter(cell.code for cell in some) for some in (counted, [cell for cell in counted if cell.reviewed])
     )
@@ -123,8 +123,8 @@ def differential(cells: Sequence[CountedCell], codes: Sequence[str], errors: Mod
         total,
         erythroblasts,
         counts[PLATELETS],
-        sum(cell.code is None for cell in cells),
-        alarms,
+        len(cells) - len(shown),
+        len(shown) - len(counted),
         sum(cell.is_unidentified for cell in counted),
     )
 
@@ -139,13 +139,6 @@ def rounded_shares(counts: Sequence[int]) -> list[float]:
     for k in by_remainder[: 1000 - sum(tenths)]:
         tenths[k] += 1
     return [tenth / 10 for tenth in tenths]
-
-
-def exact_interval(count: int, total: int, confidence: float = 0.95) -> Interval:
-    """The exact interval (Clopper and Pearson) of ``count`` of ``total``, as shares; 0 to 1 of nothing."""
-    tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, count, total - count + 1)) if count else 0.0
-    return low, float(beta.ppf(1 - tail, count + 1, total - count)) if count < total else 1.0
 
 
 def cells_to_see(share: float, certainty: float = 0.95) -> int:

@@ -3,6 +3,7 @@ counts and all answers as tables, files to keep (CSV for a spreadsheet, JSON for
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
@@ -11,11 +12,22 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.cases.differential import (
+    WHITE,
+    ClassCount,
+    CountedCell,
+    Differential,
+    cells_to_see,
+    differential,
+    is_differential,
+)
+from core.cases.limits import LimitsError, current_limits, raised_flags
 from core.datasets import DatasetSpec, get_dataset
 from core.formatting import capitalized, counted, percent
 from core.images.decode import DecodeError
 from core.images.framing import BatchScale
 from core.images.remembered_scales import RememberedScale, offered_scales, remember_scale
+from core.inference.confusion import errors_of
 from core.inference.laboratory import Laboratory
 from core.inference.predictor import CONFIDENT_PRECISION, Predictor
 from core.inference.serialise import Answered, to_csv, to_json
@@ -127,32 +139,28 @@ _NO_ALARM_TEXT = "This model has no alarm for abnormal cells."
 
 def tables(context: ClassifyContext) -> None:
     """Counts by class beside the list of all answers."""
-    spec, results, predictors = context.spec, context.results, context.predictors
+    spec = context.spec
     left, right = st.columns([2, 3], gap="medium")
     with left:
         st.subheader(f"{capitalized(spec.unit)}s by class", anchor=False, help=context.specimen_line or None)
-        cells, rows = [a for a in results if a.lead.is_cell], []  # what is no cell is in no count and no share
-        for number, code in enumerate(spec.codes):
-            mine = [a for a in cells if a.lead.predicted == number]
-            share = 100 * len(mine) / max(1, len(cells))
-            counts = _count_kind(mine, "sure"), _count_kind(mine, "unsure"), sum(a.is_urgent for a in mine)
-            rows.append((code, spec.class_names[number], len(mine), *counts, share))
-        columns = ["Code", "Class", f"{capitalized(spec.unit)}s", "Sure", "Unsure", "May be abnormal", "Share"]
-        table = pd.DataFrame(rows, columns=columns)
-        if not predictors[0].has_alarm:
-            table = table.drop(columns="May be abnormal")
+        told = _differential_of(context) if is_differential(spec.codes) else None
+        table = _class_table(context, told)
         st.dataframe(
             table,
             hide_index=True,
-            height=36 * (len(rows) + 1),
+            height=36 * (len(table) + 1),
             column_config={
                 "Code": st.column_config.TextColumn(pinned=True, width="small"),
                 "Share": st.column_config.NumberColumn(
-                    format="%.0f %%", help=f"Share of the {spec.unit}s on this page"
+                    format="%.1f %%" if told else "%.0f %%",
+                    help="Of the white cells" if told else f"Share of the {spec.unit}s on this page",
                 ),
+                _INTERVAL: st.column_config.TextColumn(help=_interval_help(told)),
             },
             alt=f"Number of {spec.unit}s by class",
         )
+        if told:
+            _beside_the_table(context, told)
     with right:
         st.subheader("All answers", anchor=False)
         st.dataframe(
@@ -168,6 +176,98 @@ def tables(context: ClassifyContext) -> None:
             },
             alt="All answers",
         )
+
+
+def _class_table(context: ClassifyContext, told: Differential | None) -> pd.DataFrame:
+    """A row a class: its cells and their verdicts, and their share, of the white ones where ``told`` a differential.
+
+    What is no cell is in no count and no share.
+    """
+    spec, cells, rows = context.spec, [a for a in context.results if a.lead.is_cell], []
+    for number, code in enumerate(spec.codes):
+        mine = [a for a in cells if a.lead.predicted == number]
+        row: dict[str, str | float | None] = {"Code": code, "Class": spec.class_names[number]}
+        row[f"{capitalized(spec.unit)}s"] = len(mine)
+        if told:
+            white = told.of(code) if code in WHITE else None
+            row["Share"] = white.percent if white else None
+            row[_INTERVAL] = _interval_text(white) if white else ""
+        else:
+            row["Share"] = 100 * len(mine) / max(1, len(cells))
+        row |= {"Sure": _count_kind(mine, "sure"), "Unsure": _count_kind(mine, "unsure")}
+        if context.predictors[0].has_alarm:
+            row["May be abnormal"] = sum(a.is_urgent for a in mine)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+_INTERVAL = "95 % interval"
+
+
+def _interval_text(of_class: ClassCount) -> str:
+    low, high = of_class.with_errors or of_class.exact
+    return f"{low:.1f} to {high:.1f}"
+
+
+def _interval_help(told: Differential | None) -> str:
+    if told is None:
+        return ""
+    if any(white.with_errors for white in told.classes):
+        what = "It holds chance and the model's errors, as these were measured on cells that it did not learn from."
+    else:
+        what = "Of the count alone (exact): nobody measured how often the model errs on such cells."
+    return f"{what} To see a class of 1 % with 95 % certainty, count {cells_to_see(0.01)} white cells."
+
+
+def _differential_of(context: ClassifyContext) -> Differential:
+    lead, laboratory = context.predictors[0], context.laboratories[0]
+    cells = Counter(
+        CountedCell(
+            context.spec.codes[a.lead.predicted] if a.lead.is_cell else "",
+            look=a.kind == "unsure" or a.lead.verdict.must_be_seen,
+            alarm=a.is_urgent,
+        )
+        for a in context.results
+    )
+    specimen = lead.specimen_at(laboratory).key
+    key = lead.key, specimen, laboratory.is_foreign
+    return _differential(tuple(cells.items()), context.spec.codes, key, lead, laboratory)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _differential(
+    cells: tuple[tuple[CountedCell, int], ...],
+    codes: tuple[str, ...],
+    key: tuple[str, str, bool],  # of what follows
+    _predictor: Predictor,
+    _laboratory: Laboratory,
+) -> Differential:
+    every = [cell for cell, number in cells for _ in range(number)]
+    return differential(every, codes, errors_of(_predictor, _laboratory))
+
+
+def _beside_the_table(context: ClassifyContext, told: Differential) -> None:
+    """What is apart from the white cells, and which rules the count so far breaks."""
+    apart = [counted(told.white, "white cell")]
+    if (erythroblasts := told.erythroblasts) and told.white:
+        apart.append(f"erythroblasts {erythroblasts.percent:.1f} per 100 of them ({_interval_text(erythroblasts)})")
+    if told.platelets:
+        apart.append(counted(told.platelets, "platelet"))
+    if told.alarms:
+        apart.append(f"{told.alarms} that may be abnormal, outside of the count until somebody has looked")
+    line = "; ".join(apart)
+    if told.unidentified:
+        line += f". Not final: {told.unidentified} {'is' if told.unidentified == 1 else 'are'} unsure"
+    st.caption(f"{line}.")
+    specimen = context.predictors[0].specimen_at(context.laboratories[0])
+    try:
+        flags = raised_flags(told, specimen, current_limits())
+    except LimitsError as error:
+        st.warning(str(error), icon=":material/rule:")
+        return
+    for flag in flags:
+        if flag.limit.kind == "review" or flag.beyond_chance:  # a range that few cells leave says nothing
+            st.caption(f":material/flag: {flag.text}", help=f"{specimen.title}: {flag.limit.source}")
 
 
 def _answers_table(context: ClassifyContext) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from PIL import Image
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+from core import paths
 from core.images.cell_check import CellCheck
 from core.images.remembered_scales import RememberedScale, remembered_scales
 from core.inference import engine
@@ -138,6 +139,36 @@ def test_two_hundred_files_at_once(page):
     assert heading(page) == "200 cells: 200 sure, 0 unsure"
     assert len(page.get("imgs")) <= 4
     assert page.dataframe[0].value["Cells"].sum() == 200
+
+
+def test_shares_are_of_the_white_cells_and_add_up(page):
+    drop(page, *((f"{i}.png", png([RED, GREEN, BLUE][(i > 4) + (i > 6)], mark=i)) for i in range(9)))
+    table = page.dataframe[0].value.set_index("Code")
+    assert table["Cells"].sum() == 9
+    assert table.loc[["BA", "EO"], "Share"].tolist() == [71.4, 28.6]
+    assert round(table["Share"].sum(), 6) == 100
+    assert table.loc[["ERB", "PLT"], "Share"].isna().all()
+    low, high = (float(bound) for bound in table.loc["EO", "95 % interval"].split(" to "))
+    assert 0 < low < 28.6 < high < 80
+    said = texts(page)
+    assert "7 white cells; erythroblasts 28.6 per 100 of them (" in said
+    assert "review rule" not in said  # nobody said what the specimen is
+
+
+def test_a_specimen_brings_its_review_rules(page):
+    next(box for box in page.selectbox if "adult" in " ".join(map(str, box.options))).set_value("blood")
+    drop(page, *((f"{i}.png", png([RED, GREEN][i % 2], mark=i)) for i in range(9)))
+    said = texts(page)
+    assert "BA 55.6 % (5 cells): above 3 %, review rule" in said
+    assert "EO 44.4 % (4 cells): above 6 %, reference range" in said
+    limits = paths.cache_root() / "limits.json"
+    limits.parent.mkdir(parents=True, exist_ok=True)
+    limits.write_text('{"version": 1, "limits": []}')
+    page.run()
+    assert "review rule" not in texts(page)
+    limits.write_text("no table")
+    page.run()
+    assert "can't be read as a table of limits" in page.warning[0].value
 
 
 def test_samples_are_answered_with_their_label(page):

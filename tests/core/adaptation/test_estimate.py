@@ -15,7 +15,7 @@ from core.adaptation.estimate import (
     others_text,
 )
 from core.adaptation.head import fit_head, untaught_head
-from core.probabilities import exact_lower_bound
+from core.probabilities import exact_interval
 from tests.core.adaptation.drawn_lab import CODES, made_up
 
 
@@ -54,7 +54,7 @@ def test_few_right_answers_prove_little():
     estimate = learner.estimate()
     assert (estimate.after_predicted == estimate.labels).all()
     assert estimate.after <= 12.5 / 13
-    assert estimate.after_interval[0] <= exact_lower_bound(12, 12) < 0.75
+    assert estimate.after_interval[0] <= exact_interval(12, 12)[0] < 0.75
     assert estimate.after_interval[1] == 1
 
 

@@ -7,11 +7,11 @@ from core.cases.differential import (
     CountedCell,
     cells_to_see,
     differential,
-    exact_interval,
     is_differential,
     rounded_shares,
 )
 from core.inference.confusion import ModelErrors
+from core.probabilities import exact_interval
 
 CODES = ("BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT")
 
@@ -40,7 +40,7 @@ def test_shares_add_up_to_a_whole_and_are_near_the_counts(counts):
 
 
 def test_only_white_cells_are_in_the_percents():
-    told = differential([*cells(NE=60, LY=30, MO=10, ERB=2, PLT=5), CountedCell(None), CountedCell(None)], CODES)
+    told = differential([*cells(NE=60, LY=30, MO=10, ERB=2, PLT=5), CountedCell(""), CountedCell("")], CODES)
     assert [counted.code for counted in told.classes] == ["BA", "EO", "IG", "LY", "MO", "NE"]
     assert (told.white, told.platelets, told.not_cells) == (100, 5, 2)
     assert sum(counted.percent for counted in told.classes) == pytest.approx(100)
@@ -126,7 +126,7 @@ def test_intervals_hold_drawn_truths():
 
 
 def test_nothing_counted_is_told_as_nothing():
-    told = differential([CountedCell(None)], CODES, errors())
+    told = differential([CountedCell("")], CODES, errors())
     assert (told.white, told.not_cells) == (0, 1)
     assert {counted.percent for counted in told.classes} == {0.0}
 
