@@ -155,8 +155,9 @@ def tables(context: ClassifyContext) -> None:
                     format="%.1f %%" if told else "%.0f %%",
                     help="Of the white cells" if told else f"Share of the {spec.unit}s on this page",
                 ),
-                _INTERVAL: st.column_config.TextColumn(help=_interval_help(told)),
+                _INTERVAL: st.column_config.TextColumn(alignment="right", help=_interval_help(told)),
             },
+            placeholder="",  # where a class has no share of the white cells
             alt=f"Number of {spec.unit}s by class",
         )
         if told:
@@ -186,15 +187,15 @@ def _class_table(context: ClassifyContext, told: Differential | None) -> pd.Data
     spec, cells, rows = context.spec, [a for a in context.results if a.lead.is_cell], []
     for number, code in enumerate(spec.codes):
         mine = [a for a in cells if a.lead.predicted == number]
-        row: dict[str, str | float | None] = {"Code": code, "Class": spec.class_names[number]}
-        row[f"{capitalized(spec.unit)}s"] = len(mine)
+        row: dict[str, str | float | None] = {"Code": code, f"{capitalized(spec.unit)}s": len(mine)}
         if told:
             white = told.of(code) if code in WHITE else None
             row["Share"] = white.percent if white else None
             row[_INTERVAL] = _interval_text(white) if white else ""
         else:
             row["Share"] = 100 * len(mine) / max(1, len(cells))
-        row |= {"Sure": _count_kind(mine, "sure"), "Unsure": _count_kind(mine, "unsure")}
+        row |= {"Class": spec.class_names[number], "Sure": _count_kind(mine, "sure")}
+        row["Unsure"] = _count_kind(mine, "unsure")
         if context.predictors[0].has_alarm:
             row["May be abnormal"] = sum(a.is_urgent for a in mine)
         rows.append(row)
