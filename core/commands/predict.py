@@ -48,6 +48,22 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--image-path", nargs="+", required=True, metavar="FILE", help="pictures, folders (searched below) or globs"
     )
+    add_predictor_options(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
+        "--framing",
+        choices=("auto", "shape", "parent", "whole"),
+        default="auto",
+        help="what to cut out: one square of one size round the cell in each picture (auto: all pictures are taken for "
+        "one laboratory's, whose scale is measured), what the picture's shape suggests, the centre as the parent set's "
+        "crops, or the whole central square",
+    )
+    add_scale_options(parser)
+    parser.set_defaults(handler=handle)
+
+
+def add_predictor_options(parser: argparse.ArgumentParser) -> None:
+    """Who answers, and what the cells are of: `chosen_predictor` reads them."""
     parser.add_argument(
         "--dataset",
         metavar="NAME",
@@ -64,22 +80,11 @@ def add_parser(subparsers: Any) -> None:
         help="what the cells are of: answers are weighed by what it usually holds, immature cells in blood are told "
         "(default: the profile's; else anything, and at another laboratory than the model's the blood of an adult)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument(
-        "--framing",
-        choices=("auto", "shape", "parent", "whole"),
-        default="auto",
-        help="what to cut out: one square of one size round the cell in each picture (auto: all pictures are taken for "
-        "one laboratory's, whose scale is measured), what the picture's shape suggests, the centre as the parent set's "
-        "crops, or the whole central square",
-    )
-    add_scale_options(parser)
-    parser.set_defaults(handler=handle)
 
 
 def handle(arguments: argparse.Namespace) -> int:
     """Answer every file; 0 if all were answered, 1 if any failed."""
-    predictor = _predictor(arguments)
+    predictor = chosen_predictor(arguments)
     side = arguments.side if arguments.um_per_px is None else side_of_pixel_size(arguments.um_per_px)
     if side and arguments.framing != "auto":
         option = "--side" if arguments.side else "--um-per-px"
@@ -97,8 +102,10 @@ def handle(arguments: argparse.Namespace) -> int:
     return _print_lines(predictor, scale, laboratory, [picture.name for picture in pictures], predictions)
 
 
-def _predictor(arguments: argparse.Namespace) -> Predictor:
-    """A laboratory's, or that of the run that answers, which must be of the data set asked for."""
+def chosen_predictor(arguments: argparse.Namespace) -> Predictor:
+    """A laboratory's, or that of the run that answers, which must be of the data set asked for; `HemaLensError` where
+    there is none, or the specimen says nothing of its classes.
+    """
     if arguments.dataset:
         get_dataset(arguments.dataset)  # `UnknownDataset` names those there are
     specimen = find_specimen(arguments.specimen) if arguments.specimen else None
@@ -154,17 +161,15 @@ def expand(patterns: list[str]) -> list[Path]:
     return list(files)
 
 
-def _print_lines(
-    predictor: Predictor,
-    scale: BatchScale | CropWindow,
-    laboratory: Laboratory,
-    names: list[str],
-    predictions: Iterator[Prediction | DecodeError],
-) -> int:
-    """Who answers, then an aligned line a file, as they come; errors go to stderr, and make it 1."""
-    run, spec, status = predictor.run, predictor.spec, 0
-    name_width = min(_WIDEST_NAME, max(len(printable(name)) for name in names))
-    class_width = max(len(f"{c.code:<4}{c.name}") for c in spec.classes)
+def _framing(scale: BatchScale | CropWindow) -> str:
+    return scale.scale.note if isinstance(scale, BatchScale) and scale.scale.source != "official" else ""
+
+
+def print_head(predictor: Predictor, laboratory: Laboratory, framing: str = "") -> None:
+    """Who answers, how well, of what, and what is to be known of all answers; ``framing``: at which scale cells were
+    cut, '' where as ever.
+    """
+    run = predictor.run
     score = run.metrics["test"]
     low, high = score["accuracy_interval"]
     print(
@@ -172,11 +177,11 @@ def _print_lines(
         f"test accuracy {score['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"
     )
     some = class_scope_text(run)
-    print(f"{RESEARCH_LINE} Domain: {spec.domain}.{f' It knows {some}.' if some else ''}")
+    print(f"{RESEARCH_LINE} Domain: {predictor.spec.domain}.{f' It knows {some}.' if some else ''}")
     if predictor.name:
         print(f"Answers as taught by your laboratory {predictor.name}.")
-    if isinstance(scale, BatchScale) and scale.scale.source != "official":
-        print(f"Framing: {scale.scale.note}")
+    if framing:
+        print(f"Framing: {framing}")
     for problem in predictor.problems:
         print(f"Careful: {problem}")
     if note := predictor.laboratory_note(laboratory):
@@ -185,6 +190,20 @@ def _print_lines(
         unsaid = "" if predictor.specimen_is_said else ", as nobody said otherwise (--specimen)"
         print(f"Specimen: {specimen.title}{unsaid}.")
     print(flush=True)
+
+
+def _print_lines(
+    predictor: Predictor,
+    scale: BatchScale | CropWindow,
+    laboratory: Laboratory,
+    names: list[str],
+    predictions: Iterator[Prediction | DecodeError],
+) -> int:
+    """Who answers, then an aligned line a file, as they come; errors go to stderr, and make it 1."""
+    spec, status = predictor.spec, 0
+    name_width = min(_WIDEST_NAME, max(len(printable(name)) for name in names))
+    class_width = max(len(f"{c.code:<4}{c.name}") for c in spec.classes)
+    print_head(predictor, laboratory, _framing(scale))
     for prediction in predictions:
         if isinstance(prediction, DecodeError):
             print(f"error: {printable(str(prediction))}", file=sys.stderr, flush=True)

@@ -103,6 +103,16 @@ def check_crops(crops: np.ndarray, unit: str = "cell") -> list[CellCheck]:
     return [_decide(*of_crop, None, False, unit) for of_crop in zip(rules, flat, _see(small), strict=True)]
 
 
+def cell_probabilities(windows: Sequence[np.ndarray]) -> np.ndarray | None:
+    """How probably each of ``windows``, squares uint8 (S, S, 3) of a field, shows a white cell, alone or among others:
+    float (N,); None without the network.
+    """
+    seen = _see(_at_one_size(windows))
+    if isinstance(seen, list):
+        return None
+    return seen[:, KINDS.index("cell")] + seen[:, KINDS.index("several_cells")]
+
+
 def check_pictures(pictures: Sequence[MeasuredPicture], crops: Sequence[Crop], spec: CropSpec) -> list[CellCheck]:
     """What each of ``pictures`` shows, cut out as ``crops`` (their boxes count, not their size) for models of ``spec``.
 

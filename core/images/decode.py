@@ -3,7 +3,8 @@
 The format is decided by decoding, never by the file's name. Only five formats are tried (`FORMATS`); size is checked on
 the header, before a single pixel is unpacked. Pillow's global limits (``Image.MAX_IMAGE_PIXELS``, the warnings filter)
 are process-wide state that another thread may rely on, so they are left as they are: `MAX_PIXELS` is lower than
-Pillow's own limit, which makes every picture that Pillow would only warn of an error here.
+Pillow's own limit, which makes every picture of a cell that Pillow would only warn of an error here; of a field of 90
+megapixels and more it does warn.
 """
 
 import html
@@ -81,6 +82,20 @@ class DecodedPicture:
     pixel_size: float | None = None
 
 
+class Limits(NamedTuple):
+    """What is read at most of a file: ``file_bytes``, ``pixels``, and the ``longest_side`` in px beyond which a picture
+    is reduced by a whole factor (None: never).
+    """
+
+    file_bytes: int = MAX_BYTES
+    pixels: int = MAX_PIXELS
+    longest_side: int | None = LONGEST_SIDE
+
+
+CELL_LIMITS = Limits()
+FIELD_LIMITS = Limits(400 * 1024 * 1024, 120_000_000, None)  # a field of 100 megapixels without compression: 300 MB
+
+
 class PictureHeader(NamedTuple):
     """What a file's header tells of the picture that `decode` gives: ``shape`` (height, width), and ``pixel_size`` in
     µm as in `DecodedPicture`.
@@ -90,21 +105,21 @@ class PictureHeader(NamedTuple):
     pixel_size: float | None
 
 
-def decode(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> DecodedPicture:
+def decode(data: bytes, name: str, limits: Limits = CELL_LIMITS) -> DecodedPicture:
     """Read one picture from ``data``; ``name`` is used in messages only.
 
-    A picture whose longer side exceeds ``longest_side`` is reduced by a whole factor (None keeps every
-    pixel); transparency is laid on white, more than 8 bits are scaled to 8, only the first picture of
-    several is read, and each of these leaves a note. Raises `DecodeError`.
+    A picture larger than the longest side that ``limits`` allow is reduced by a whole factor; transparency is laid on
+    white, more than 8 bits are scaled to 8, only the first picture of several is read, and each of these leaves a note.
+    Raises `DecodeError`.
     """
-    with _open_checked(data, name, longest_side) as image:
-        pixel_size = _pixel_size(image, longest_side)
+    with _open_checked(data, name, limits) as image:
+        pixel_size = _pixel_size(image, limits.longest_side)
         try:
-            notes, picture = _unpack(image, longest_side)
+            notes, picture = _unpack(image, limits.longest_side)
         except DecodeError:
             raise
         except MemoryError as error:
-            raise _too_many_pixels(name) from error
+            raise _too_many_pixels(name, limits) from error
         except Exception as error:
             raise DecodeError(
                 name, "the file is damaged or incomplete", "Export or copy it again from where it comes from."
@@ -112,26 +127,26 @@ def decode(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> D
     return DecodedPicture(picture, "JPEG" if image.format == "MPO" else str(image.format), tuple(notes), pixel_size)
 
 
-def read_header(data: bytes, name: str, longest_side: int | None = LONGEST_SIDE) -> PictureHeader:
+def read_header(data: bytes, name: str, limits: Limits = CELL_LIMITS) -> PictureHeader:
     """What is known of ``data`` before its pixels are decoded. Raises `DecodeError`."""
-    with _open_checked(data, name, longest_side) as image:
-        factor = _factor(image.size, longest_side)
+    with _open_checked(data, name, limits) as image:
+        factor = _factor(image.size, limits.longest_side)
         width, height = (-(-side // factor) for side in image.size)
         try:
             on_its_side = image.getexif().get(_ORIENTATION, 1) in range(5, 9)
         except Exception:  # unreadable EXIF is no reason to refuse a good picture
             on_its_side = False
         shape = (width, height) if on_its_side else (height, width)
-        return PictureHeader(shape, _pixel_size(image, longest_side))
+        return PictureHeader(shape, _pixel_size(image, limits.longest_side))
 
 
-def read_file(path: Path) -> bytes:
-    """The bytes of ``path``, one more than `MAX_BYTES` at most. Raises `DecodeError`."""
+def read_file(path: Path, limits: Limits = CELL_LIMITS) -> bytes:
+    """The bytes of ``path``, one more than the ``limits`` at most. Raises `DecodeError`."""
     if path.is_dir():
         raise DecodeError(str(path), "the folder holds no picture", f"Pictures end in {', '.join(SUFFIXES)}.")
     try:
         with open(path, "rb") as file:
-            return file.read(MAX_BYTES + 1)
+            return file.read(limits.file_bytes + 1)
     except FileNotFoundError as error:
         raise DecodeError(str(path), "there is no such file", "Check the name.") from error
     except OSError as error:
@@ -153,26 +168,26 @@ def decode_files(
     return pictures, unreadable
 
 
-def _open_checked(data: bytes, name: str, longest_side: int | None) -> Image.Image:
+def _open_checked(data: bytes, name: str, limits: Limits) -> Image.Image:
     """The picture, its header read, within all limits."""
     if not data:
         raise DecodeError(name, "the file is empty (0 bytes)", "Copy or export it again.")
-    if len(data) > MAX_BYTES:
+    if len(data) > limits.file_bytes:
         raise DecodeError(
             name,
-            f"the file is larger than {MAX_BYTES // 2**20} MB ({len(data) / 2**20:.0f} MB)",
+            f"the file is larger than {limits.file_bytes // 2**20} MB ({len(data) / 2**20:.0f} MB)",
             "Cut out the cell, or save the picture as JPEG.",
         )
     try:
         image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels(name) from error
+        raise _too_many_pixels(name, limits) from error
     except Exception as error:  # Pillow's readers raise many kinds on hostile bytes
         raise _not_a_picture(data, name) from error
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise _too_many_pixels(name, width, height)
-    if min(width, height) // _factor(image.size, longest_side) < MIN_SIDE:
+    if width * height > limits.pixels:
+        raise _too_many_pixels(name, limits, width, height)
+    if min(width, height) // _factor(image.size, limits.longest_side) < MIN_SIDE:
         raise DecodeError(
             name,
             f"the picture is too small: {width} x {height} px",
@@ -236,11 +251,11 @@ def _micrometres(unit: str) -> float:
     return _UNITS.get(plain.lower(), 0.0)
 
 
-def _too_many_pixels(name: str, width: int | None = None, height: int | None = None) -> DecodeError:
+def _too_many_pixels(name: str, limits: Limits, width: int | None = None, height: int | None = None) -> DecodeError:
     size = f" ({width:,} x {height:,} px)" if width and height else ""
     return DecodeError(
         name,
-        f"the picture has more than {MAX_PIXELS // 10**6} million pixels{size}",
+        f"the picture has more than {limits.pixels // 10**6} million pixels{size}",
         "Use a crop of one cell, for instance 360 x 360 px.",
     )
 

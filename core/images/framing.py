@@ -37,8 +37,8 @@ class MeasuredPicture:
     """A picture with what was measured in it, each once: ``source`` is the file's bytes, its path, or its pixels uint8
     (H, W, 3) RGB. It is decoded when its pixels are asked for, its shape is read from the file's header before.
 
-    ``name`` stands in messages, ``notes`` and ``pixel_size`` are those of pixels that were decoded elsewhere. What
-    can't be read raises `DecodeError`.
+    ``name`` stands in messages, ``notes`` and ``pixel_size`` are those of pixels that were decoded elsewhere, ``cell``
+    the one that was found there. What can't be read raises `DecodeError`.
     """
 
     def __init__(
@@ -47,13 +47,14 @@ class MeasuredPicture:
         name: str = "",
         notes: tuple[str, ...] = (),
         pixel_size: float | None = None,
+        cell: WhiteCell | None = None,
     ):
         self.name = name or (str(source) if isinstance(source, Path) else "")
         self._notes, self._pixel_size = notes, pixel_size
         self._source = source
         self._decoded: DecodedPicture | None = None
         self._error: DecodeError | None = None
-        self._cell: tuple[float | None, WhiteCell | None] | None = None
+        self._cell: tuple[float | None, WhiteCell | None] | None = (None, cell) if cell else None
 
     def _read(self) -> bytes:
         if self._error:

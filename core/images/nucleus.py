@@ -104,12 +104,16 @@ def optical_density(pixels: np.ndarray, background: float = 95) -> np.ndarray:
     return np.log((bright + 4) / (pixels + 4))
 
 
+def nucleus_stain(density: np.ndarray) -> np.ndarray:
+    """How nucleus-like each place of ``density`` (h, w, 3), optical density of red, green and blue, is: (h, w)."""
+    return 2 * density[..., 1] - np.minimum(density[..., 0], density[..., 2])
+
+
 def stained_parts(pixels: np.ndarray) -> StainedParts | None:
     """What in ``pixels`` uint8 (H, W, 3) RGB is stained like a nucleus; None where nothing stands out."""
     small, factor = reduce(pixels, WORKING_SIDE)
     density = optical_density(small)
-    stain = 2 * density[..., 1] - np.minimum(density[..., 0], density[..., 2])
-    stain = ndimage.gaussian_filter(stain, _SMOOTHING)
+    stain = ndimage.gaussian_filter(nucleus_stain(density), _SMOOTHING)
     thresholds = three_class_thresholds(stain)
     if thresholds is None:
         return None

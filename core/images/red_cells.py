@@ -69,17 +69,19 @@ def measure_red_cells(pictures: Sequence[np.ndarray]) -> RedCellSize | None:
     return red_cell_size([circle_coverage(pictures[i]) for i in chosen])
 
 
-def circle_coverage(pixels: np.ndarray) -> CircleCoverage | None:
+def circle_coverage(pixels: np.ndarray, has_white_cell: bool = True) -> CircleCoverage | None:
     """How much of a circle of each radius is seen in ``pixels`` uint8 (H, W, 3) at its best place; None if too small.
 
-    `red_cell_size` makes a diameter of the measures of several pictures.
+    `red_cell_size` makes a diameter of the measures of several pictures. Borders round what is stained like a nucleus
+    don't count, but where the picture ``has_white_cell`` for certain only: else red cells pass for it.
     """
     small, factor = reduce(pixels, WORKING_SIDE)
     height, width = small.shape[:2]
     if min(height, width) < 3 * _RADII[0]:
         return None
     dark = ndimage.gaussian_filter(optical_density(small)[..., 1], 1.0)
-    x, y, gradient_x, gradient_y = _borders(dark, _surroundings(pixels, height, width))
+    allowed = _surroundings(pixels, height, width) if has_white_cell else np.ones((height, width), bool)
+    x, y, gradient_x, gradient_y = _borders(dark, allowed)
     best = []
     for radius in _RADII:
         # Optical density grows into the cell: its gradient points to the centre.

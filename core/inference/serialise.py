@@ -1,4 +1,5 @@
-"""Predictions as JSON and CSV, in one form for the shell and for the pages' downloads: a result a picture and model.
+"""Predictions as JSON and CSV, in one form for the shell and for the pages' downloads: a result a picture and model, or
+a cell of a field.
 
 JSON: one document with ``schema_version`` 3; CSV: a row a result, the probabilities in columns. What could not be read
 stands in its place with the reason and what to do; where no cell is, the class is empty.
@@ -6,7 +7,7 @@ stands in its place with the reason and what to do; where no cell is, the class 
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from core.datasets.base import DatasetSpec
 from core.formatting import RESEARCH_LINE, listed
 from core.images.decode import DecodeError
 from core.images.framing import BatchScale
+from core.inference.fields import AnsweredField
 from core.inference.laboratory import Laboratory
 from core.inference.predictor import Prediction, Predictor
 
@@ -48,6 +50,47 @@ def to_json(
     """The document of what ``predictors``, which know the same classes, say of ``pictures``; ``laboratories``: where
     each takes them to come from; ``scale``: how these were cut, where one scale was for all.
     """
+    return {
+        **_head(predictors, laboratories),
+        "scale": _scale(scale),
+        "results": [_rounded(result) for result in _results(pictures, predictors)],
+    }
+
+
+def fields_to_json(
+    fields: Iterable[AnsweredField | DecodeError], predictor: Predictor, laboratory: Laboratory
+) -> dict[str, Any]:
+    """The document of what ``predictor`` says of the cells of ``fields``, all from ``laboratory``."""
+    return {**_head([predictor], [laboratory]), "fields": [_field(field, predictor) for field in fields]}
+
+
+def _field(field: AnsweredField | DecodeError, predictor: Predictor) -> dict[str, Any]:
+    if isinstance(field, DecodeError):
+        return _error(field)
+    cells = []
+    for cell, prediction in zip(field.field.cells, field.predictions, strict=True):
+        result = _rounded(_result(prediction, predictor))
+        del result["file"]
+        place = {
+            "box": [round(value) for value in cell.box],
+            "middle": [round(cell.x, 1), round(cell.y, 1)],
+            "confidence": round(cell.confidence, 4),
+        }
+        cells.append(place | result)
+    return {
+        "file": field.name,
+        "width": field.shape[1],
+        "height": field.shape[0],
+        "red_cell": round(field.field.red_cell, 1),
+        "red_cells": field.field.red_cells,
+        "platelets": field.field.platelets,
+        "cells": cells,
+        "notes": list(field.notes),
+    }
+
+
+def _head(predictors: Sequence[Predictor], laboratories: Sequence[Laboratory]) -> dict[str, Any]:
+    """Who answers, and where the pictures come from."""
     spec = predictors[0].spec
     return {
         "schema_version": SCHEMA_VERSION,
@@ -71,8 +114,6 @@ def to_json(
         ],
         "laboratory": _laboratory(predictors[0], laboratories[0]),
         "specimen": _specimen(predictors[0], laboratories[0]),
-        "scale": _scale(scale),
-        "results": [_rounded(result) for result in _results(pictures, predictors)],
     }
 
 
@@ -118,40 +159,48 @@ def _rounded_score(score: float | None) -> float | None:
 
 def _results(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Predictor]) -> Iterator[dict[str, Any]]:
     """Facts by key, a picture and model after another."""
-    spec = predictors[0].spec
     for picture in pictures:
         if isinstance(picture, DecodeError):
-            yield {"file": picture.name, "error": picture.reason, "advice": picture.advice}
+            yield _error(picture)
             continue
         for predictor, prediction in zip(predictors, picture.predictions, strict=True):
-            verdict, window = prediction.verdict, prediction.window
-            origin = {"source": picture.source, "true_class": picture.true_class} if picture.source else {}
-            yield {
-                "file": prediction.name,
-                **origin,
-                "run": predictor.run.name,
-                "class": spec.codes[prediction.predicted] if prediction.is_cell else "",
-                "name": spec.class_names[prediction.predicted] if prediction.is_cell else "",
-                "is_cell": prediction.is_cell,
-                "shows": verdict.check.kind,
-                "verdict": verdict.kind,
-                "set": [spec.codes[k] for k in prediction.prediction_set],
-                "alarm": {"score": verdict.alarm.score, "raised": verdict.alarm.raised},
-                "ood_score": verdict.ood_score,
-                "unusual": list(verdict.unusual),
-                "must_be_seen": verdict.must_be_seen,
-                "models_agree": picture.models_agree,
-                "probabilities": dict(zip(spec.codes, prediction.probabilities.tolist(), strict=True))
-                if prediction.is_cell
-                else {},
-                "milliseconds": prediction.milliseconds,
-                "crop": {
-                    "box": list(prediction.crop.box),
-                    "note": prediction.crop.note,
-                    "cell_found": window.cell is not None if window.searched else None,
-                },
-                "notes": [*remarks(prediction, spec), *prediction.notes],
-            }
+            yield _result(prediction, predictor, picture)
+
+
+def _error(error: DecodeError) -> dict[str, Any]:
+    return {"file": error.name, "error": error.reason, "advice": error.advice}
+
+
+def _result(prediction: Prediction, predictor: Predictor, picture: Answered | None = None) -> dict[str, Any]:
+    """Facts by key of one ``prediction``; of the ``picture`` that it was made for, where that is known."""
+    spec, verdict, window = predictor.spec, prediction.verdict, prediction.window
+    origin = {"source": picture.source, "true_class": picture.true_class} if picture and picture.source else {}
+    return {
+        "file": prediction.name,
+        **origin,
+        "run": predictor.run.name,
+        "class": spec.codes[prediction.predicted] if prediction.is_cell else "",
+        "name": spec.class_names[prediction.predicted] if prediction.is_cell else "",
+        "is_cell": prediction.is_cell,
+        "shows": verdict.check.kind,
+        "verdict": verdict.kind,
+        "set": [spec.codes[k] for k in prediction.prediction_set],
+        "alarm": {"score": verdict.alarm.score, "raised": verdict.alarm.raised},
+        "ood_score": verdict.ood_score,
+        "unusual": list(verdict.unusual),
+        "must_be_seen": verdict.must_be_seen,
+        "models_agree": picture.models_agree if picture else None,
+        "probabilities": dict(zip(spec.codes, prediction.probabilities.tolist(), strict=True))
+        if prediction.is_cell
+        else {},
+        "milliseconds": prediction.milliseconds,
+        "crop": {
+            "box": list(prediction.crop.box),
+            "note": prediction.crop.note,
+            "cell_found": window.cell is not None if window.searched else None,
+        },
+        "notes": [*remarks(prediction, spec), *prediction.notes],
+    }
 
 
 def remarks(prediction: Prediction, spec: DatasetSpec) -> list[str]:
@@ -181,38 +230,72 @@ def remarks(prediction: Prediction, spec: DatasetSpec) -> list[str]:
 def to_csv(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Predictor]) -> str:
     """The same as a table; names that a spreadsheet would take for formulas begin with an apostrophe."""
     by_run = {predictor.run.name: predictor for predictor in predictors}
-    columns = ["file", "class", "name", "is_cell", "shows", "verdict", "set", "alarm", "alarm_score", "ood_score"]
+    rows = [
+        _row(result, None if "error" in result else by_run[result["run"]]) for result in _results(pictures, predictors)
+    ]
+    return _table(["file", *_columns(predictors[0])], rows)
+
+
+def fields_to_csv(
+    fields: Iterable[AnsweredField | DecodeError], predictor: Predictor, crop_file: Callable[[int, int], str]
+) -> str:
+    """The cells of ``fields`` as a table, a row a cell; ``crop_file``: where the square of a cell lies, by the numbers
+    of its field and of itself there.
+    """
+    rows = []
+    for number, field in enumerate(fields):
+        if isinstance(field, DecodeError):
+            rows.append(_row(_error(field), None))
+            continue
+        for place, (cell, prediction) in enumerate(zip(field.field.cells, field.predictions, strict=True)):
+            sides = dict(zip(_SIDES, (round(value) for value in cell.box), strict=True))
+            where = {"cell": place + 1, **sides, "confidence": f"{cell.confidence:.3f}"}
+            named = {"file": _no_formula(field.name), "picture": _no_formula(crop_file(number, place))}
+            rows.append(_row(_rounded(_result(prediction, predictor)), predictor) | where | named)
+    return _table(["file", "cell", "picture", *_SIDES, "confidence", *_columns(predictor)], rows)
+
+
+_SIDES = ("left", "top", "right", "bottom")  # of a cell's box in its field
+
+
+def _columns(predictor: Predictor) -> list[str]:
+    columns = ["class", "name", "is_cell", "shows", "verdict", "set", "alarm", "alarm_score", "ood_score"]
     columns += ["unusual", "must_be_seen", "models_agree"]
-    columns += [f"p_{code}" for code in predictors[0].spec.codes]
-    columns += ["milliseconds", "model", "trained_on", "profile", "cell_found", "crop", "notes", "error"]
+    columns += [f"p_{code}" for code in predictor.spec.codes]
+    return columns + ["milliseconds", "model", "trained_on", "profile", "cell_found", "crop", "notes", "error"]
+
+
+def _table(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
     text = io.StringIO()
     table = csv.DictWriter(text, columns, restval="", lineterminator="\r\n", extrasaction="ignore")
     table.writeheader()
-    for result in _results(pictures, predictors):
-        row = result | {"file": _no_formula(result["file"])}
-        if "error" in result:
-            table.writerow(row | {"error": f"{result['error']}. {result['advice']}"})
-            continue
-        predictor = by_run[result["run"]]
-        row |= {
-            "is_cell": _yes_no(result["is_cell"]),
-            "set": " ".join(result["set"]),
-            "alarm": _yes_no(result["alarm"]["raised"] if predictor.has_alarm else None),
-            "alarm_score": "" if result["alarm"]["score"] is None else f"{result['alarm']['score']:.3f}",
-            "ood_score": f"{result['ood_score']:.3f}",
-            "unusual": " ".join(result["unusual"]),
-            "must_be_seen": _yes_no(result["must_be_seen"]),
-            "models_agree": _yes_no(result["models_agree"]),
-            "milliseconds": f"{result['milliseconds']:.2f}",
-            "model": predictor.run.name,
-            "trained_on": predictor.run.provenance,
-            "profile": _no_formula(predictor.name),
-            "cell_found": _yes_no(result["crop"]["cell_found"]),
-            "crop": result["crop"]["note"],
-            "notes": "; ".join(result["notes"]),
-        }
-        table.writerow(row | {f"p_{code}": f"{p:.4f}" for code, p in result["probabilities"].items()})
+    table.writerows(rows)
     return text.getvalue()
+
+
+def _row(result: dict[str, Any], predictor: Predictor | None) -> dict[str, Any]:
+    """A ``result`` of ``predictor`` as a table has it; without one an error."""
+    row = result | {"file": _no_formula(result["file"])}
+    if predictor is None:
+        return row | {"error": f"{result['error']}. {result['advice']}"}
+    row |= {
+        "is_cell": _yes_no(result["is_cell"]),
+        "set": " ".join(result["set"]),
+        "alarm": _yes_no(result["alarm"]["raised"] if predictor.has_alarm else None),
+        "alarm_score": "" if result["alarm"]["score"] is None else f"{result['alarm']['score']:.3f}",
+        "ood_score": f"{result['ood_score']:.3f}",
+        "unusual": " ".join(result["unusual"]),
+        "must_be_seen": _yes_no(result["must_be_seen"]),
+        "models_agree": _yes_no(result["models_agree"]),
+        "milliseconds": f"{result['milliseconds']:.2f}",
+        "model": predictor.run.name,
+        "trained_on": predictor.run.provenance,
+        "profile": _no_formula(predictor.name),
+        "cell_found": _yes_no(result["crop"]["cell_found"]),
+        "crop": result["crop"]["note"],
+        "notes": "; ".join(result["notes"]),
+    }
+    return row | {f"p_{code}": f"{p:.4f}" for code, p in result["probabilities"].items()}
 
 
 def _yes_no(value: bool | None) -> str:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from core.images import decode as module
-from core.images.decode import GREY_NOTE, DecodeError, decode, read_header
+from core.images.decode import FIELD_LIMITS, GREY_NOTE, DecodeError, Limits, decode, read_header
 
 
 def picture(width=60, height=40, seed=0):
@@ -171,7 +171,7 @@ def test_large_pictures_are_reduced_with_a_note():
     found = decode(encoded(large, "PNG"), "large")
     assert found.pixels.shape == (400, 1100, 3)
     assert any("3300 x 1200" in n for n in found.notes)
-    assert decode(encoded(large, "PNG"), "large", longest_side=None).pixels.shape == large.shape
+    assert decode(encoded(large, "PNG"), "large", Limits(longest_side=None)).pixels.shape == large.shape
 
 
 def refused(data, name="cell.png"):
@@ -249,10 +249,16 @@ def test_a_bomb_warning_that_is_an_error_is_told_as_ours():
     assert "million pixels" in refused(png_header(12_000, 9_000)).reason
 
 
-def test_huge_files(monkeypatch):
-    monkeypatch.setattr(module, "MAX_BYTES", 1000)
+def test_huge_files():
     data = encoded(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8), "PNG")
-    assert "larger than" in refused(data).reason
+    with pytest.raises(DecodeError, match="larger than"):
+        decode(data, "field.png", Limits(file_bytes=1000))
+
+
+def test_a_field_may_be_larger_than_a_picture_of_a_cell():
+    header = png_header(8_000, 8_000)
+    assert "million pixels" in refused(header).reason
+    assert read_header(header, "field.png", FIELD_LIMITS).shape == (8_000, 8_000)
 
 
 def test_a_file_of_forty_megabytes_is_read():
@@ -327,7 +333,7 @@ def test_a_file_may_say_what_a_pixel_spans(name):
 
 
 def test_a_pixel_of_a_reduced_picture_spans_more():
-    assert decode(STATED["px per cm"][0], "large", longest_side=30).pixel_size == pytest.approx(0.16)
+    assert decode(STATED["px per cm"][0], "large", Limits(longest_side=30)).pixel_size == pytest.approx(0.16)
 
 
 @pytest.mark.parametrize("name", ["px per cm", "ImageJ micron", "OME", "pHYs"])
