@@ -6,7 +6,7 @@ A laboratory has its own: its file in the user's folder stands in place of the t
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,6 @@ from core import paths
 from core.cases.differential import CODES, ERYTHROBLASTS, PLATELETS, ClassCount, Differential, Interval
 from core.errors import HemaLensError
 from core.inference.specimen import SPECIMENS, Specimen
-from core.storage import write_json
 
 ALARM = "alarm"  # stands where a class does: cells that may be abnormal and that nobody has looked at
 _KINDS = ("range", "review")
@@ -23,7 +22,7 @@ _VERSION, _MAX_BYTES, _MAX_ROWS, _MAX_TEXT = 1, 65_536, 300, 300
 
 
 class LimitsError(HemaLensError):
-    """A table of limits can't be read or written; the message says what is wrong with it."""
+    """A table of limits can't be read; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -107,17 +106,6 @@ def current_limits() -> tuple[Limit, ...]:
 def limits_path() -> Path:
     """The laboratory's own table, which needn't exist."""
     return paths.cache_root() / "limits.json"
-
-
-def save_limits(limits: Sequence[Limit]) -> Path:
-    """Keep ``limits`` as the laboratory's own. Raises `LimitsError` for a table that `read_limits` would refuse."""
-    content = {"version": _VERSION, "limits": [asdict(limit) for limit in limits]}
-    _checked_table(content, "The table")
-    try:
-        write_json(limits_path(), content)
-    except OSError as error:
-        raise LimitsError(f"{limits_path()} can't be written ({error.strerror}).") from error
-    return limits_path()
 
 
 def read_limits(path: Path) -> tuple[Limit, ...]:

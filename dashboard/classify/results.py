@@ -256,6 +256,8 @@ def _beside_the_table(context: ClassifyContext, told: Differential) -> None:
         apart.append(counted(told.platelets, "platelet"))
     if told.alarms:
         apart.append(f"{told.alarms} that may be abnormal, outside of the count until somebody has looked")
+    if told.not_cells:
+        apart.append(f"{counted(told.not_cells, 'picture')} without a cell")
     line = "; ".join(apart)
     if told.unidentified:
         line += f". Not final: {told.unidentified} {'is' if told.unidentified == 1 else 'are'} unsure"
