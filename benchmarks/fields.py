@@ -174,7 +174,7 @@ def rows_of(name: str, fields: list[AnnotatedField], sheets: Path | None) -> lis
         for half, tally in tallies.items():
             facts = {"set": name, "scale": whose, "half": half, "fields": sum(a.half == half for a in fields)}
             times = {"measuring ms": measuring, "decoding and reading ms": float(np.median(reading))}
-            rows.append(facts | tally.row(counted) | times | {"red cell px": [round(v, 1) for v in spread]})
+            rows.append(facts | tally.row(counted) | times | {"red cell px": [round(float(v), 1) for v in spread]})
             if sheets:
                 tally.sheet(sheets / f"{name}_{half}_{whose.split()[0]}.png", float(spread[1]))
     return rows

@@ -47,6 +47,9 @@ _WHITE_CELL_BODY = 1.0  # red cells from a white cell's middle: no speck here is
 _PALE_MIDDLE, _RED_CELLS_COVERED = 0.4, 0.74
 _WEIGHTS = 1.8, 1.25, -1.75, 0.65, -0.3  # of `cell_numbers`, and the constant
 _LEAST_CONFIDENCE, _WORTH_A_LOOK = 0.3, 0.05
+_LEAST_NUCLEUS = (
+    0.35  # square red cells: less is a platelet, unless the border cuts it; erythroblasts have .36 and more
+)
 _UNSEEN = 0.9  # probability of a cell where the check can't look
 
 
@@ -316,7 +319,7 @@ def _white_cells(pixels: np.ndarray, red_cell: float, peaks: Sequence[Peak]) -> 
     confident = [
         replace(cell, confidence=float(1 / (1 + np.exp(-value))))
         for cell, value in zip(cells, odds, strict=True)
-        if value >= _log(_LEAST_CONFIDENCE)
+        if value >= _log(_LEAST_CONFIDENCE) and not _is_small(cell, pixels.shape, red_cell)
     ]
     kept: list[WhiteCell] = []
     for cell in sorted(confident, key=lambda cell: -cell.confidence):
@@ -380,6 +383,13 @@ def _outlined(pixels: np.ndarray, red_cell: float, peak: Peak) -> WhiteCell:
 
 def _moved(box: tuple[float, float, float, float], left: int, top: int) -> tuple[float, float, float, float]:
     return box[0] + left, box[1] + top, box[2] + left, box[3] + top
+
+
+def _is_small(cell: WhiteCell, shape: tuple[int, ...], red_cell: float) -> bool:
+    """Whether the whole of ``cell`` lies in a field of ``shape`` and is too small for a white one."""
+    left, top, right, bottom = cell.box
+    is_whole = left > 0 and top > 0 and right < shape[1] and bottom < shape[0]
+    return is_whole and cell.area < _LEAST_NUCLEUS * red_cell**2
 
 
 def _is_same(one: WhiteCell, other: WhiteCell, red_cell: float) -> bool:

@@ -47,6 +47,13 @@ def test_fields_without_a_white_cell_show_none():
     assert read_field(np.zeros((30, 20, 3), np.uint8), 60).cells == ()
 
 
+def test_a_large_platelet_is_no_white_cell():
+    field = draw_field(WHITES, platelets=PLATELETS)
+    y, x = np.mgrid[:480, :640]
+    field[np.hypot(x - 250, y - 300) < 16] = (110, 60, 150)
+    assert_found(read_field(field, 60), WHITES)
+
+
 def test_cells_that_touch_are_two_and_lobes_are_one():
     places = [(200, 200), (310, 200), (450, 330), (80, 400), (560, 120)]  # the second has two lobes
     assert_found(read_field(draw_field(places), 60), places)
