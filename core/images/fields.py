@@ -47,9 +47,9 @@ _WHITE_CELL_BODY = 1.0  # red cells from a white cell's middle: no speck here is
 _PALE_MIDDLE, _RED_CELLS_COVERED = 0.4, 0.74
 _WEIGHTS = 1.8, 1.25, -1.75, 0.65, -0.3  # of `cell_numbers`, and the constant
 _LEAST_CONFIDENCE, _WORTH_A_LOOK = 0.3, 0.05
-_LEAST_NUCLEUS = (
-    0.35  # square red cells: less is a platelet, unless the border cuts it; erythroblasts have .36 and more
-)
+# Square red cells: less is a platelet, unless the border cuts it. Of BloodMNIST's train cells 99 % of the erythroblasts
+# have more, 65 % of the platelets too.
+_LEAST_NUCLEUS = 0.30
 _UNSEEN = 0.9  # probability of a cell where the check can't look
 
 
