@@ -18,8 +18,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.reporting import publish
-from benchmarks.specimen import Laboratory, encoded_laboratory
-from core.adaptation.active import ActiveLearner
+from benchmarks.specimen import Laboratory, encoded_laboratory, learner_of
 from core.adaptation.estimate import apply_temperature
 from core.adaptation.head import base_run, exemplars_of
 from core.adaptation.profile import asks_for_a_look, left_out_answers
@@ -73,7 +72,7 @@ def _at_home(
 
 def _elsewhere(run: Run, laboratory: Laboratory, profiles: int) -> Iterator[Drawn]:
     cells, labels = laboratory
-    exemplars, present = exemplars_of(run), np.isin(np.arange(len(run.codes)), labels)
+    exemplars = exemplars_of(run)
     shares = np.array([DIFFERENTIAL.get(code, 0.0) for code in run.codes])
     for number, trial in enumerate(
         simulate(
@@ -88,9 +87,7 @@ def _elsewhere(run: Run, laboratory: Laboratory, profiles: int) -> Iterator[Draw
             prior=None,
         )
     ):
-        numbers = {int(cell): i for i, cell in enumerate(trial.batch)}
-        answers = tuple((numbers[int(cell)], int(labels[cell])) for cell in trial.queried)
-        learner = ActiveLearner(cells.subset(trial.batch), present, answers, exemplars).of_specimen(ADULT_BLOOD, run)
+        learner = learner_of(run, cells, labels, trial, exemplars)
         estimate = learner.estimate()
         if estimate is None:
             continue

@@ -18,8 +18,7 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from benchmarks.reporting import publish
-from benchmarks.specimen import Laboratory, encoded_laboratory
-from core.adaptation.active import ActiveLearner
+from benchmarks.specimen import Laboratory, encoded_laboratory, learner_of
 from core.adaptation.estimate import PRIOR, ReliabilityPrior, log_odds
 from core.adaptation.head import LabCells, LabelledCells, base_run, exemplars_of
 from core.adaptation.oddness import fit_lab_detector
@@ -103,11 +102,8 @@ def _odd_shares(
 ) -> list[float]:
     """Of each draw, the share of the laboratory's other cells that its profile calls odd."""
     shares = []
-    present = np.isin(np.arange(len(run.codes)), labels)
     for trial in trials:
-        numbers = {int(cell): i for i, cell in enumerate(trial.batch)}
-        answers = tuple((numbers[int(cell)], int(labels[cell])) for cell in trial.queried)
-        learner = ActiveLearner(cells.subset(trial.batch), present, answers, exemplars).of_specimen(ADULT_BLOOD, run)
+        learner = learner_of(run, cells, labels, trial, exemplars)
         detector = fit_lab_detector(run, learner, learner.posterior)
         outside = np.setdiff1d(np.arange(len(labels)), trial.batch)
         if detector and len(outside):
@@ -120,7 +116,6 @@ def _outcomes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log-odds of the confidence in unnamed cells of natural draws, taught by 25 answers, and whether it was right."""
     odds, right = [], []
-    present = np.isin(np.arange(len(run.codes)), labels)
     for strategy in STRATEGIES:
         for trial in simulate(
             cells,
@@ -134,11 +129,7 @@ def _outcomes(
             odds=ADULT_BLOOD.odds(run),
             prior=None,
         ):
-            numbers = {int(cell): i for i, cell in enumerate(trial.batch)}
-            answers = tuple((numbers[int(cell)], int(labels[cell])) for cell in trial.queried)
-            learner = ActiveLearner(cells.subset(trial.batch), present, answers, exemplars).of_specimen(
-                ADULT_BLOOD, run
-            )
+            learner = learner_of(run, cells, labels, trial, exemplars)
             unnamed = np.setdiff1d(np.arange(len(trial.batch)), learner.labelled[0])
             posterior = learner.posterior[unnamed]
             odds.append(log_odds(posterior.max(1)))

@@ -19,7 +19,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.reporting import RESULTS, publish
-from core.adaptation.head import LabCells, base_run, encode_pictures, exemplars_of
+from core.adaptation.active import ActiveLearner
+from core.adaptation.head import LabCells, LabelledCells, base_run, encode_pictures, exemplars_of
 from core.adaptation.simulation import BATCH, DIFFERENTIAL, Population, QueryStrategy, Simulation, simulate
 from core.datasets import get_dataset
 from core.datasets.pictures import read_folder_pictures
@@ -76,6 +77,16 @@ def encoded_laboratory(run: Run, folder: Path) -> Laboratory:
         )
     with np.load(kept, allow_pickle=False) as file:
         return LabCells(file["crops"], file["probabilities"], file["embeddings"], OFFICIAL), file["labels"]
+
+
+def learner_of(
+    run: Run, cells: LabCells, labels: np.ndarray, trial: Simulation, exemplars: LabelledCells | None
+) -> ActiveLearner:
+    """What ``run`` was taught in ``trial``, drawn as an adult's blood from ``cells`` of classes ``labels`` int (N,)."""
+    place = {int(cell): i for i, cell in enumerate(trial.batch)}
+    answers = tuple((place[int(cell)], int(labels[cell])) for cell in trial.queried)
+    present = np.isin(np.arange(len(run.codes)), labels)
+    return ActiveLearner(cells.subset(trial.batch), present, answers, exemplars).of_specimen(ADULT_BLOOD, run)
 
 
 def measure(

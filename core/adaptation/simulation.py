@@ -81,7 +81,7 @@ def simulate(
     without any label), ``after`` (taught). Each has, on cells of the batch that were not asked about, ``accuracy``
     (among the laboratory's classes), ``accuracy_eight`` (among all that the run names, eight for blood cells),
     ``balanced``, and on cells outside the batch (where it is not all) ``others_balanced``. ``prior``: what
-    the     estimates begin with, None: there are none.
+    the estimates begin with, None: there are none.
     """
     present = np.isin(np.arange(len(codes)), labels)
     simulations = []

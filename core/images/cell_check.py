@@ -52,7 +52,7 @@ _MIN_CELL = 0.6  # probability of a cell below which a crop is called none
 _MAX_FLAT, _MIN_CELL_IF_FLAT = 0.35, 0.95
 # What stands out of a drawing's ground is flat too: of 2,600 cells none had more than .04 of such pixels.
 _MAX_FLAT_FORM, _MIN_FORM, _GREY_LEVELS = 0.12, 60, 12
-# With a little noise they are flat to one grey level: of 6,200 cells of five sets, blurred ones too, none had .4 so.
+# With a little noise they are flat to one grey level: of 6,700 cells of five sets, blurred ones too, none had .4 so.
 _MAX_NOISY_FORM = 0.42
 # One cell with neighbours is a cell: several cells are told where little speaks for one, and nothing else is likely.
 _MAX_SEVERAL, _MIN_ONE_OR_SEVERAL = 0.9, 0.9

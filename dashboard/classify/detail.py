@@ -139,8 +139,8 @@ def _verdict(result: Result, spec: DatasetSpec) -> None:
         what = f": unusual {'is' if len(off) == 1 else 'are'} {listed(off)}" if off else ""
         st.markdown(
             f"It does not look like the other {spec.unit}s of its kind{what}.",
-            help=f"It lies {lead.verdict.ood_score:.1f} times as far from the {spec.unit}s that are known here as 99 "
-            "of 100 of their kind do.",
+            help=f"Its oddness is {lead.verdict.ood_score:.1f}; from 1 on it is odd, which few {spec.unit}s reach that "
+            "are known here.",
         )
 
 
