@@ -30,3 +30,11 @@ def shipped_runs_root() -> Path:
 def checkpoints_root() -> Path:
     """Folder of trainings that are under way or were interrupted."""
     return cache_root() / "checkpoints"
+
+
+def cases_root() -> Path:
+    """Folder of the cases' database and pictures, in the user's data, which no cache cleaner empties (``HEMALENS_CASES``
+    overrides it).
+    """
+    override = os.environ.get("HEMALENS_CASES")
+    return Path(override) if override else Path(platformdirs.user_data_dir("hemalens")) / "cases"

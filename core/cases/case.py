@@ -51,6 +51,10 @@ class CaseChanged(CaseError):
     """Another reader decided about the same cell since the reader looked."""
 
 
+class CaseAltered(CaseError):
+    """What is stored of a case is not what was written down; the message names the first altered row."""
+
+
 class NotReviewed(CaseError):
     """A case can't be signed: ``cells`` are the numbers of those that somebody must look at first."""
 
@@ -142,7 +146,8 @@ class NewDecision:
     """What a reader wants to have written down. ``client``: an id (uuid) from the reader's side: the same one is
     written once, however often it arrives. ``new``: a code, '' for no cell (`assign`). ``seen``: the `Decision.seq`
     that the reader's screen had reached; where another reader decided about the cell since, `CaseChanged` is raised;
-    None asks for no such care.
+    None asks for no such care. An undo names what it takes back by ``undoes``, its ``seq``, or by ``undoes_client``,
+    its client id, which is known before it is written down.
     """
 
     action: Action
@@ -153,14 +158,15 @@ class NewDecision:
     undoes: int | None = None
     client: str = ""
     seen: int | None = None
+    undoes_client: str = ""
 
 
 @dataclass(frozen=True)
 class Decision:
     """A row of the log: number ``seq`` from 1 on, ``at`` (UTC, ISO 8601), by whom, what. ``old`` and ``new``: the
     cell's code (or the case's state) before and after; ``undoes``: the ``seq`` of another. ``model``, ``profile``:
-    whose answer was decided upon. ``previous``: the hash of the row before, '' for the first; ``hash``: of this
-    row with that.
+    whose answer was decided upon. ``digest``: the hash of what came with it: all that was taken in (`open`), a cell
+    (`add`). ``previous``: the hash of the row before, '' for the first; ``hash``: of this row with that.
     """
 
     seq: int
@@ -178,6 +184,7 @@ class Decision:
     undoes: int | None
     previous: str
     hash: str
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -243,7 +250,9 @@ class Case:
     ``codes``: the model's classes, in the order of probabilities. ``run`` and ``run_hash``, ``profile`` ('': none) and
     ``profile_hash``: whose answers these are; ``errors``: how often they take which class for which, None where nobody
     measured it. ``laboratory``, ``scale``: what was told of all pictures together. ``version``: from 1 on, one more
-    with each amendment. ``readings``: by the cell's number. ``head``: hash of the last decision.
+    with each amendment. ``readings``: by the cell's number. ``head``: hash of the last decision. ``origin``: the id
+    that it was made with, which is another where it was imported beside itself. ``sheets``: how many the intake made
+    (`core.cases.sprites`). ``open_cells``: the numbers of those that stop a signature.
     """
 
     id: str
@@ -268,6 +277,9 @@ class Case:
     version: int = 1
     decisions: tuple[Decision, ...] = ()
     readings: Mapping[int, CellReading] = field(default_factory=dict)
+    origin: str = ""
+    sheets: int = 0
+    open_cells: frozenset[int] = frozenset()
 
     @property
     def head(self) -> str:
@@ -293,7 +305,13 @@ class Case:
     @property
     def unreviewed(self) -> tuple[CellReading, ...]:
         """The cells that stop a signature; `CellReading.open_reason` says why."""
-        return tuple(reading for reading in self.counted if reading.open_reason)
+        return tuple(self.readings[number] for number in sorted(self.open_cells))
+
+    def begun(self) -> "Case":
+        """The case with a reading of each of its cells, before any decision."""
+        readings = {cell.number: reading_of(cell, ()) for cell in self.cells}
+        open_cells = frozenset(number for number, reading in readings.items() if reading.open_reason)
+        return replace(self, readings=readings, open_cells=open_cells)
 
     def differential(self, errors: ModelErrors | None = None) -> Differential:
         """What the cells come to by now; ``errors``: instead of the case's own."""
@@ -302,7 +320,7 @@ class Case:
     def picture(self, number: int) -> CasePicture:
         """The picture ``number``. Raises `UnknownCell` for one that it doesn't have."""
         if not 1 <= number <= len(self.pictures):
-            raise UnknownCell(f"Case {self.id} has no picture {number}.")
+            raise UnknownCell(f"Case {self.sample} has no picture {number}.")
         return self.pictures[number - 1]
 
     def readings_by(self, reader: str) -> dict[int, CellReading]:
@@ -318,30 +336,57 @@ class Case:
 
     def after(self, decisions: Iterable[Decision], added: Iterable[CaseCell] = ()) -> "Case":
         """The case when ``decisions``, which follow its last one, are replayed; ``added``: cells that come with it."""
-        decisions, added = tuple(decisions), tuple(added)
-        state, version, readings = self.state, self.version, dict(self.readings)
-        cells = {cell.number: cell for cell in added}
-        touched: dict[int, list[Decision]] = {}
+        replay = Replay(self, added)
         for decision in decisions:
-            if decision.cell is not None:
-                touched.setdefault(decision.cell, []).append(decision)
-            elif decision.action in _STATE_AFTER:
-                state = _STATE_AFTER[decision.action]
-                version += decision.action == "amend"
-        for number, new in touched.items():
-            known = readings.get(number)
-            cell, history = (known.cell, known.history) if known else (cells[number], ())
-            readings[number] = reading_of(cell, (*history, *new))
-        case = replace(
-            self,
-            state=state,
-            version=version,
-            cells=(*self.cells, *added),
-            decisions=(*self.decisions, *decisions),
-            readings=readings,
+            replay.add(decision)
+        return replay.case()
+
+
+class Replay:
+    """A ``case`` to which decisions are added one after another; what it comes to is known after each."""
+
+    def __init__(self, case: Case, added: Iterable[CaseCell] = ()):
+        self._case, self.state, self.version = case, case.state, case.version
+        self.decisions, self.readings = list(case.decisions), dict(case.readings)
+        self.open_cells = set(case.open_cells)
+        self._added = {cell.number: cell for cell in added}
+
+    @property
+    def head(self) -> str:
+        """The hash of the last decision."""
+        return self.decisions[-1].hash if self.decisions else ""
+
+    def reading_with(self, decision: Decision) -> CellReading:
+        """What the cell that ``decision`` is about would count as after it."""
+        number = decision.cell or 0
+        known = self.readings.get(number)
+        cell, history = (known.cell, known.history) if known else (self._added[number], ())
+        return reading_of(cell, (*history, decision))
+
+    def add(self, decision: Decision) -> None:
+        """Add the next one."""
+        self.decisions.append(decision)
+        if decision.cell is not None:
+            reading = self.reading_with(decision)
+            self.readings[decision.cell] = reading
+            (self.open_cells.add if reading.open_reason else self.open_cells.discard)(decision.cell)
+            if self.state == "reviewed" and self.open_cells:
+                self.state = "open"  # reviewed is what has nothing open: an undo or a cell put back opens it again
+        elif decision.action in _STATE_AFTER:
+            self.state = _STATE_AFTER[decision.action]
+            self.version += decision.action == "amend"
+
+    def case(self) -> Case:
+        """As it is now."""
+        return replace(
+            self._case,
+            state=self.state,
+            version=self.version,
+            cells=(*self._case.cells, *self._added.values()),
+            decisions=tuple(self.decisions),
+            readings=self.readings,
+            open_cells=frozenset(self.open_cells),
         )
-        # Reviewed is what has nothing open: an undo or a cell put back opens it again.
-        return replace(case, state="open") if case.state == "reviewed" and touched and case.unreviewed else case
 
 
 _STATE_AFTER: dict[str, State] = {
@@ -356,19 +401,21 @@ _STATE_AFTER: dict[str, State] = {
 def reading_of(cell: CaseCell, history: Sequence[Decision]) -> CellReading:
     """What ``cell`` counts as after the decisions about it, oldest first."""
     prediction = cell.prediction
+    code = prediction.code
     status: Status = "unidentified" if prediction.asks_for_a_look else "model"
-    reading = CellReading(cell, prediction.code, status, history=tuple(history), withdrawn=bool(cell.added_by))
+    skipped, withdrawn = False, bool(cell.added_by)
+    last: Decision | None = None
     for decision in standing(history):
-        by = {"by": decision.reader.name, "at": decision.at, "reason": decision.reason, "text": decision.text}
-        if decision.action == "assign":
-            reading = replace(reading, code=decision.new, status="reviewed", skipped=False, **by)
-        elif decision.action == "unidentified":
-            reading = replace(reading, code=prediction.code, status="unidentified", skipped=False, **by)
-        elif decision.action == "skip":
-            reading = replace(reading, skipped=True)
+        if decision.action == "skip":
+            skipped = True
         elif decision.action == "add":
-            reading = replace(reading, withdrawn=False)
-    return reading
+            withdrawn = False
+        else:
+            last, skipped = decision, False
+            put_back = decision.action == "unidentified"
+            code, status = (prediction.code, "unidentified") if put_back else (decision.new, "reviewed")
+    said = (last.reader.name, last.at, last.reason, last.text) if last else ("", "", "", "")
+    return CellReading(cell, code, status, *said, skipped, withdrawn, tuple(history))
 
 
 def standing(history: Sequence[Decision]) -> list[Decision]:
