@@ -33,8 +33,6 @@ def checkpoints_root() -> Path:
 
 
 def cases_root() -> Path:
-    """Folder of the cases' database and pictures, in the user's data, which no cache cleaner empties (``HEMALENS_CASES``
-    overrides it).
-    """
+    """Folder of the cases' database and pictures, in the user's data (``HEMALENS_CASES`` overrides it)."""
     override = os.environ.get("HEMALENS_CASES")
     return Path(override) if override else Path(platformdirs.user_data_dir("hemalens")) / "cases"
