@@ -65,7 +65,7 @@ def test_arrows_run_one_way(path):
 
 # Arrows inside core run down this list: a part imports from the rows above its own, never from beside or below.
 RANKS = (
-    {"colours", "errors", "formatting", "paths", "progress"},
+    {"colours", "csv_text", "errors", "formatting", "paths", "progress"},
     {"settings", "storage"},
     {"images", "probabilities"},
     {"runs"},

@@ -5,12 +5,11 @@ JSON: one document with ``schema_version`` 3; CSV: a row a result, the probabili
 stands in its place with the reason and what to do; where no cell is, the class is empty.
 """
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.csv_text import no_formula, table_text, yes_no
 from core.datasets.base import DatasetSpec
 from core.formatting import RESEARCH_LINE, listed
 from core.images.decode import DecodeError
@@ -20,7 +19,6 @@ from core.inference.laboratory import Laboratory
 from core.inference.predictor import Prediction, Predictor
 
 SCHEMA_VERSION = 3
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -233,7 +231,7 @@ def to_csv(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Pred
     rows = [
         _row(result, None if "error" in result else by_run[result["run"]]) for result in _results(pictures, predictors)
     ]
-    return _table(["file", *_columns(predictors[0])], rows)
+    return table_text(["file", *_columns(predictors[0])], rows)
 
 
 def fields_to_csv(
@@ -250,9 +248,9 @@ def fields_to_csv(
         for place, (cell, prediction) in enumerate(zip(field.field.cells, field.predictions, strict=True)):
             sides = dict(zip(_SIDES, (round(value) for value in cell.box), strict=True))
             where = {"cell": place + 1, **sides, "confidence": f"{cell.confidence:.3f}"}
-            named = {"file": _no_formula(field.name), "picture": _no_formula(crop_file(number, place))}
+            named = {"file": no_formula(field.name), "picture": no_formula(crop_file(number, place))}
             rows.append(_row(_rounded(_result(prediction, predictor)), predictor) | where | named)
-    return _table(["file", "cell", "picture", *_SIDES, "confidence", *_columns(predictor)], rows)
+    return table_text(["file", "cell", "picture", *_SIDES, "confidence", *_columns(predictor)], rows)
 
 
 _SIDES = ("left", "top", "right", "bottom")  # of a cell's box in its field
@@ -265,42 +263,26 @@ def _columns(predictor: Predictor) -> list[str]:
     return columns + ["milliseconds", "model", "trained_on", "profile", "cell_found", "crop", "notes", "error"]
 
 
-def _table(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, restval="", lineterminator="\r\n", extrasaction="ignore")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()
-
-
 def _row(result: dict[str, Any], predictor: Predictor | None) -> dict[str, Any]:
     """A ``result`` of ``predictor`` as a table has it; without one an error."""
-    row = result | {"file": _no_formula(result["file"])}
+    row = result | {"file": no_formula(result["file"])}
     if predictor is None:
         return row | {"error": f"{result['error']}. {result['advice']}"}
     row |= {
-        "is_cell": _yes_no(result["is_cell"]),
+        "is_cell": yes_no(result["is_cell"]),
         "set": " ".join(result["set"]),
-        "alarm": _yes_no(result["alarm"]["raised"] if predictor.has_alarm else None),
+        "alarm": yes_no(result["alarm"]["raised"] if predictor.has_alarm else None),
         "alarm_score": "" if result["alarm"]["score"] is None else f"{result['alarm']['score']:.3f}",
         "ood_score": f"{result['ood_score']:.3f}",
         "unusual": " ".join(result["unusual"]),
-        "must_be_seen": _yes_no(result["must_be_seen"]),
-        "models_agree": _yes_no(result["models_agree"]),
+        "must_be_seen": yes_no(result["must_be_seen"]),
+        "models_agree": yes_no(result["models_agree"]),
         "milliseconds": f"{result['milliseconds']:.2f}",
         "model": predictor.run.name,
         "trained_on": predictor.run.provenance,
-        "profile": _no_formula(predictor.name),
-        "cell_found": _yes_no(result["crop"]["cell_found"]),
+        "profile": no_formula(predictor.name),
+        "cell_found": yes_no(result["crop"]["cell_found"]),
         "crop": result["crop"]["note"],
         "notes": "; ".join(result["notes"]),
     }
     return row | {f"p_{code}": f"{p:.4f}" for code, p in result["probabilities"].items()}
-
-
-def _yes_no(value: bool | None) -> str:
-    return "" if value is None else "yes" if value else "no"
-
-
-def _no_formula(name: str) -> str:
-    return f"'{name}" if name.startswith(_FORMULA) else name
