@@ -81,3 +81,13 @@ def text_table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def printable(text: str) -> str:
+    """``text`` without characters that could steer a terminal or turn its direction: a file's name is the uploader's
+    choice.
+    """
+    return "".join(c if c.isprintable() or c in _JOINERS else "?" for c in text)
+
+
+_JOINERS = "\u200c\u200d"  # part of words in some scripts

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from core.commands.predict import add_predictor_options, chosen_predictor, expand, print_head, printable
-from core.formatting import RESEARCH_LINE, counted, percent
+from core.commands.predict import add_predictor_options, chosen_predictor, expand, print_head
+from core.formatting import RESEARCH_LINE, counted, percent, printable
 from core.images.decode import DecodeError
 from core.inference.fields import AnsweredField, answer_fields
 from core.inference.predictor import Predictor

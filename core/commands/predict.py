@@ -14,7 +14,7 @@ from core import runs
 from core.datasets import get_dataset
 from core.datasets.folders import walk_files
 from core.errors import HemaLensError
-from core.formatting import RESEARCH_LINE, milliseconds, natural_key, percent
+from core.formatting import RESEARCH_LINE, milliseconds, natural_key, percent, printable
 from core.images.decode import SUFFIXES, DecodeError
 from core.images.framing import BatchScale, CropWindow, MeasuredPicture
 from core.images.red_cells import side_of_pixel_size
@@ -223,8 +223,3 @@ def _print_lines(
             flush=True,
         )
     return status
-
-
-def printable(text: str) -> str:
-    """``text`` without characters that could steer a terminal: a file's name is the uploader's choice."""
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -14,6 +14,7 @@ from core.formatting import (
     percent,
     percent_or_nan,
     plural,
+    printable,
     range_text,
 )
 
@@ -90,3 +91,12 @@ def test_fields_are_not_called_cells():
 def test_sentence_case_keeps_the_other_capitals():
     assert capitalized("early pre-B") == "Early pre-B"
     assert capitalized("") == ""
+
+
+def test_names_cannot_steer_the_terminal():
+    assert printable("cell\x1b[2J\n.png") == "cell?[2J?.png"
+    assert printable("Zelle ä 細胞.png") == "Zelle ä 細胞.png"
+    assert printable("a\u202efdp.exe") == "a?fdp.exe"
+    assert (
+        printable("\u0646\u0627\u0645\u0647\u200c\u0627\u06cc") == "\u0646\u0627\u0645\u0647\u200c\u0627\u06cc"
+    )  # a joiner within a word

@@ -16,7 +16,7 @@ from core.adaptation.active import ActiveLearner
 from core.adaptation.head import encode_pictures
 from core.adaptation.profile import make_profile, save_profile
 from core.cli import main
-from core.commands.predict import expand, printable
+from core.commands.predict import expand
 from tests.fake_datasets import added, fake_spec
 from tests.stub_runs import as_files, foreign_pictures, write_alarm, write_detector
 
@@ -278,11 +278,6 @@ def test_a_data_set_or_model_that_is_not_there_is_refused_with_the_reason(make_r
         assert reason in capsys.readouterr().err
     assert main([*ask, "smears", "--model", str(run.path)]) == 1
     assert "was trained on bloodmnist, not on smears" in capsys.readouterr().err
-
-
-def test_names_cannot_steer_the_terminal():
-    assert printable("cell\x1b[2J\n.png") == "cell?[2J?.png"
-    assert printable("Zelle ä 細胞.png") == "Zelle ä 細胞.png"
 
 
 def test_the_shell_gets_the_exit_status(run, cells):
