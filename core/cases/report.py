@@ -29,7 +29,7 @@ from core.cases.differential import (
 from core.cases.limits import Flag, Limit, raised_flags
 from core.colours import class_colours
 from core.datasets import UnknownDataset, get_dataset
-from core.formatting import RESEARCH_LINE, counted, listed, printable
+from core.formatting import RESEARCH_LINE, counted, listed, percent, printable
 from core.images.decode import CELL_LIMITS, FIELD_LIMITS, DecodeError, decode
 from core.inference.specimen import SPECIMENS
 from core.probabilities import exact_interval
@@ -249,12 +249,12 @@ def _class_rows(
         side = ""
         if value is not None:
             side = "low" if low is not None and value < low else "high" if high is not None and value > high else ""
-        percent, exact = (None, None) if value is None else (of.percent, of.exact)
+        share, exact = (None, None) if value is None else (of.percent, of.exact)
         with_errors = None if value is None else of.with_errors
         source = range_.source if range_ else ""
         name, colour = names.get(of.code, of.code), colours.get(of.code, "#888888")
         return ClassRow(
-            of.code, name, colour, of.count, of.reviewed, value, percent, exact, with_errors, (low, high), source, side
+            of.code, name, colour, of.count, of.reviewed, value, share, exact, with_errors, (low, high), source, side
         )
 
     return tuple(map(row, told.classes)), row(told.erythroblasts) if told.erythroblasts else None
@@ -272,9 +272,11 @@ def _plain_rows(
     rows = []
     for code, share in zip(codes, shares, strict=True):
         low, high = exact_interval(counts[code], total)
-        value, percent, exact = (100 * counts[code] / total, share, (100 * low, 100 * high)) if total else (None,) * 3
+        value = 100 * counts[code] / total if total else None
+        exact = (100 * low, 100 * high) if total else None
+        told_share = share if total else None
         name = names.get(code, code)
-        rows.append(ClassRow(code, name, colours[code], counts[code], reviewed[code], value, percent, exact, None))
+        rows.append(ClassRow(code, name, colours[code], counts[code], reviewed[code], value, told_share, exact, None))
     return tuple(rows), None
 
 
@@ -367,15 +369,13 @@ def _cell_pictures(
         picture = case.picture(cell.picture)
         by_model = names.get(said.code, said.code)
         if reading.reviewed:
-            title = (
-                f"{reading.code or 'no cell'}: {names.get(reading.code, reading.code)}" if reading.code else "no cell"
-            )
+            title = f"{reading.code}: {names.get(reading.code, reading.code)}" if reading.code else "no cell"
             who = f"{printable(reading.by)}, {utc_text(reading.at)}"
         else:
             title, who = "not looked at", ""
         model = f"model: {said.code or 'no cell'}"
         if said.code:
-            model += f" {100 * said.confidence:.0f} %" if said.confidence < 0.995 else " > 99 %"
+            model += f" {percent(said.confidence)}"
         model += ", alarm" if said.alarm else ""
         why = printable("; ".join(part for part in (reading.reason, " ".join(reading.text.split())) if part))
         where = f"cell {cell.number}, {printable(picture.name)}"

@@ -1,0 +1,55 @@
+"""The font of reports: Source Sans, as on the pages, from its package (SIL Open Font License)."""
+
+import io
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import font_source_sans_pro
+from fontTools import subset
+from fontTools.ttLib import TTFont
+
+Weight = Literal["Regular", "Semibold"]
+
+
+def font_file(weight: Weight) -> Path:
+    """The TrueType file of that ``weight``."""
+    return Path(font_source_sans_pro.font_directory) / f"SourceSansPro-{weight}.ttf"
+
+
+@cache
+def characters() -> frozenset[str]:
+    """All that both weights can print."""
+    known = [TTFont(font_file(weight), lazy=True).getBestCmap().keys() for weight in ("Regular", "Semibold")]
+    return frozenset(map(chr, known[0] & known[1]))
+
+
+def subset_font(weight: Weight, texts: Iterable[str]) -> bytes:
+    """A WOFF file with the characters of ``texts`` alone; the same ones give the same bytes."""
+    options = subset.Options(flavor="woff", layout_features=["kern", "liga", "tnum", "mark", "ccmp"])
+    options.name_IDs, options.notdef_outline, options.hinting = [1, 2, 13, 14], True, False
+    font = TTFont(font_file(weight), recalcTimestamp=False)
+    subsetter = subset.Subsetter(options)
+    subsetter.populate(text="".join(sorted(set("".join(texts)))))
+    subsetter.subset(font)
+    font.flavor = "woff"
+    content = io.BytesIO()
+    font.save(content)
+    return content.getvalue()
+
+
+def substituted(text: str) -> str:
+    """``text`` with what the font can't print told instead: '[4 characters this font lacks]' for a Chinese name."""
+    text = unicodedata.normalize("NFC", text)
+    shown, lacking = [], 0
+    for character in [*text, ""]:
+        if character and character not in characters() and not (lacking and character == " "):
+            lacking += 1
+            continue
+        if lacking:
+            shown.append(f"[{lacking} character{'' if lacking == 1 else 's'} this font lacks]")
+            lacking = 0
+        shown.append(character)
+    return "".join(shown)
