@@ -2,8 +2,7 @@
 
 import io
 import unicodedata
-from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -26,13 +25,18 @@ def characters() -> frozenset[str]:
     return frozenset(map(chr, known[0] & known[1]))
 
 
-def subset_font(weight: Weight, texts: Iterable[str]) -> bytes:
-    """A WOFF file with the characters of ``texts`` alone; the same ones give the same bytes."""
-    options = subset.Options(flavor="woff", layout_features=["kern", "liga", "tnum", "mark", "ccmp"])
+def subset_font(weight: Weight, text: str) -> bytes:
+    """A WOFF file with the characters of ``text`` alone; the same ones give the same bytes."""
+    return _subset(weight, "".join(sorted(set(text) & characters())))
+
+
+@lru_cache(maxsize=16)
+def _subset(weight: Weight, text: str) -> bytes:
+    options = subset.Options(layout_features=["kern", "mark", "ccmp"])
     options.name_IDs, options.notdef_outline, options.hinting = [1, 2, 13, 14], True, False
     font = TTFont(font_file(weight), recalcTimestamp=False)
     subsetter = subset.Subsetter(options)
-    subsetter.populate(text="".join(sorted(set("".join(texts)))))
+    subsetter.populate(text=text)
     subsetter.subset(font)
     font.flavor = "woff"
     content = io.BytesIO()

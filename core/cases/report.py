@@ -29,7 +29,7 @@ from core.cases.differential import (
 from core.cases.limits import Flag, Limit, raised_flags
 from core.colours import class_colours
 from core.datasets import UnknownDataset, get_dataset
-from core.formatting import RESEARCH_LINE, counted, listed, percent, printable
+from core.formatting import RESEARCH_LINE, counted, exact_percent, listed, percent, printable
 from core.images.decode import CELL_LIMITS, FIELD_LIMITS, DecodeError, decode
 from core.inference.specimen import SPECIMENS
 from core.probabilities import exact_interval
@@ -454,6 +454,28 @@ def _agreement_notes(model: Agreement | None, between: Sequence[Agreement]) -> I
             yield f"{pair_text(told)}: {told.caution}"
 
 
+def agreement_text(told: Agreement) -> str:
+    """'9 of 19 cells alike, 47.4 % (24.4 to 71.1); kappa 0.41 (0.16 to 0.60)'."""
+    low, high = told.interval
+    line = f"{told.agreed} of {counted(told.cells, 'cell')} alike, {exact_percent(told.share)}"
+    line += f" ({100 * low:.1f} to {100 * high:.1f})"
+    if told.kappa is not None and told.kappa_interval:
+        line += f"; kappa {told.kappa:.2f} ({told.kappa_interval[0]:.2f} to {told.kappa_interval[1]:.2f})"
+    return line
+
+
+def differing_text(told: Agreement, most: int = 12) -> str:
+    """'MO against LY: 5; LY against BLA: 2', the first named first; '' where all is alike."""
+    some = [f"{one or 'no cell'} against {other or 'no cell'}: {n}" for one, other, n in told.differing[:most]]
+    return "; ".join(some) + ("; ..." if len(told.differing) > most else "")
+
+
+def axis_end(rows: Iterable[ClassRow]) -> float:
+    """The next ten % above all that is drawn of ``rows``."""
+    ends = [end for row in rows for interval in (row.exact, row.with_errors) if interval for end in interval]
+    return float(min(100, max(10, 10 * math.ceil(max(ends, default=100.0) / 10))))
+
+
 def pair_text(told: Agreement) -> str:
     """'model and readers', 'Anna and Ben'."""
     return printable(f"{told.first} and {told.second}")
@@ -483,7 +505,7 @@ def _provenance(case: Case, limits: Sequence[Limit]) -> Iterable[tuple[str, str]
     yield "Profile", printable(case.profile) or "none"
     if case.profile:
         yield "Profile's hash", case.profile_hash
-    yield "Trained for", printable(case.dataset)
+    yield "Classes of", _title(case.dataset)
     if case.laboratory:
         yield "Laboratory", printable(case.laboratory)
     if case.scale:
@@ -491,9 +513,16 @@ def _provenance(case: Case, limits: Sequence[Limit]) -> Iterable[tuple[str, str]
     yield "Software", f"HemaLens {printable(case.software)}"
     sources = dict.fromkeys(limit.source for limit in limits if limit.specimen == case.specimen)
     if sources:
-        yield "Limits", printable("; ".join(sources))
+        yield "Ranges and rules", printable("; ".join(sources))
     yield "Decisions", f"{len(case.decisions)}, each with the hash of the one before"
     yield "Head of the chain", case.head or "no decision yet"
+
+
+def _title(dataset: str) -> str:
+    try:
+        return get_dataset(dataset).title
+    except UnknownDataset:
+        return printable(dataset)
 
 
 def _caveats(case: Case, blood: bool) -> Iterable[str]:

@@ -10,7 +10,16 @@ from PIL import Image
 
 from core.cases.agreement import Agreement
 from core.cases.fonts import subset_font
-from core.cases.report import CellPicture, ClassRow, Report, interval_text, pair_text
+from core.cases.report import (
+    CellPicture,
+    ClassRow,
+    Report,
+    agreement_text,
+    axis_end,
+    differing_text,
+    interval_text,
+    pair_text,
+)
 from core.colours import LIGHT, PRIMARY
 from core.formatting import RESEARCH_LINE, exact_percent
 
@@ -24,7 +33,7 @@ def to_html(report: Report) -> bytes:
     body = "\n".join(part for part in _parts(report) if part)
     fonts = "\n".join(
         f"@font-face{{font-family:'HemaLens Sans';font-weight:{weight};"
-        f"src:url(data:font/woff;base64,{_base64(subset_font(name, [body]))}) format('woff')}}"
+        f"src:url(data:font/woff;base64,{_base64(subset_font(name, body))}) format('woff')}}"
         for name, weight in (("Regular", 400), ("Semibold", 600))
     )
     title = escape(f"{report.title}, {report.sample}, version {report.version}, {report.state}")
@@ -89,7 +98,7 @@ def _open_cells(report: Report) -> str:
 
 
 def _differential(report: Report) -> str:
-    most = _axis_end(report.rows)
+    most = axis_end(report.rows)
     rows = "".join(_row(row, most, "") for row in report.rows)
     unit = "white cells" if report.is_differential else "cells"
     counts, shares = sum(row.count for row in report.rows), [row.percent for row in report.rows]
@@ -127,12 +136,6 @@ def _row(row: ClassRow, most: float, kind: str) -> str:
         f'<td class="n">{escape(interval_text(row.with_errors))}</td>'
         f'<td class="n">{escape(row.reference_text)}</td></tr>'
     )
-
-
-def _axis_end(rows: Iterable[ClassRow]) -> float:
-    """The next ten % above all that is drawn."""
-    ends = [end for row in rows for interval in (row.exact, row.with_errors) if interval for end in interval]
-    return min(100.0, max(10.0, 10 * np.ceil(max(ends, default=100.0) / 10)))
 
 
 def _plot(row: ClassRow, most: float) -> str:
@@ -230,10 +233,8 @@ def _agreement(told: Agreement) -> str:
         f'<td class="n">{of.second}</td><td class="n">{of.both}</td><td class="n">{exact_percent(of.share)}</td></tr>'
         for of in told.classes
     )
-    differing = "; ".join(
-        f"{first or 'no cell'} against {second or 'no cell'}: {count}" for first, second, count in told.differing[:12]
-    )
-    return f"""<div class="agreement"><p><b>{_own(pair_text(told))}</b>: {escape(line)}.</p>
+    differing = differing_text(told)
+    return f"""<div class="agreement"><p><b>{_own(pair_text(told))}</b>: {escape(agreement_text(told))}.</p>
 <table><thead><tr><th scope="col">Class</th><th scope="col" class="n">{_own(told.first)}</th>
 <th scope="col" class="n">{_own(told.second)}</th><th scope="col" class="n">both</th>
 <th scope="col" class="n">alike</th></tr></thead><tbody>{rows}</tbody></table>
@@ -249,7 +250,7 @@ def _origin(report: Report) -> str:
 
 def _caveats(report: Report) -> str:
     items = "".join(f"<li>{escape(line)}</li>" for line in report.caveats)
-    return f'<section class="caveats"><h2>Limits</h2><ul>{items}</ul></section>'
+    return f'<section class="caveats"><h2>Limits of this report</h2><ul>{items}</ul></section>'
 
 
 def _own(text: str) -> str:
