@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from core.cases.case import Case, CaseCell, CasePicture, CellPrediction, Decision, Reader, UnusedFile, reading_of
+from core.cases.case import Case, CaseCell, CasePicture, CellPrediction, Decision, Reader, UnusedFile
 from core.datasets.synthetic import draw_cells
 from core.inference.confusion import ModelErrors
 from tests.drawn_fields import draw_field
@@ -81,10 +81,7 @@ class DrawnCase:
             "created": "2026-11-30T20:00:00+00:00",
             "errors": ModelErrors(CODES, table),
         }
-        self.case = Case(
-            **basics | {"pictures": tuple(pictures), "cells": tuple(cells)} | facts,
-            readings={cell.number: reading_of(cell, ()) for cell in cells},
-        )
+        self.case = Case(**basics | {"pictures": tuple(pictures), "cells": tuple(cells)} | facts).begun()
 
     def _picture(self, number, name, slide, kind, pixels) -> CasePicture:
         content = png(pixels)

@@ -29,8 +29,9 @@ from core.cases.differential import (
 from core.cases.limits import Flag, Limit, raised_flags
 from core.colours import class_colours
 from core.datasets import UnknownDataset, get_dataset
+from core.errors import HemaLensError
 from core.formatting import RESEARCH_LINE, counted, exact_percent, listed, percent, printable
-from core.images.decode import CELL_LIMITS, FIELD_LIMITS, DecodeError, decode
+from core.images.decode import CELL_LIMITS, FIELD_LIMITS, decode
 from core.inference.specimen import SPECIMENS
 from core.probabilities import exact_interval
 
@@ -378,8 +379,8 @@ def _cell_pictures(
             model += f" {percent(said.confidence)}"
         model += ", alarm" if said.alarm else ""
         why = printable("; ".join(part for part in (reading.reason, " ".join(reading.text.split())) if part))
-        where = f"cell {cell.number}, {printable(picture.name)}"
-        lines = tuple(line for line in (model, who, why, where) if line)
+        where = (f"cell {cell.number}", printable(picture.name))
+        lines = tuple(line for line in (model, who, why, *where) if line)
         spoken = f"Cell {cell.number}: {by_model} by the model"
         spoken += ", may be abnormal" if said.alarm else ""
         spoken += f", {names.get(reading.code, reading.code)} by {printable(reading.by)}" if reading.reviewed else ""
@@ -392,7 +393,7 @@ def _pixels(picture: CasePicture, picture_bytes: PictureBytes) -> np.ndarray | N
     try:
         limits = FIELD_LIMITS if picture.kind == "field" else CELL_LIMITS
         return decode(picture_bytes(picture.sha256), picture.name, limits).pixels
-    except (DecodeError, OSError):
+    except HemaLensError:
         return None  # the report says so in the picture's place
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from core.cases.agreement import Agreement
-from core.cases.fonts import subset_font
+from core.cases.fonts import Weight, subset_font
 from core.cases.report import (
     CellPicture,
     ClassRow,
@@ -31,10 +31,11 @@ _PLOT_WIDTH, _PLOT_HEIGHT = 200, 18  # px
 def to_html(report: Report) -> bytes:
     """The ``report`` as UTF-8."""
     body = "\n".join(part for part in _parts(report) if part)
+    weights: tuple[tuple[Weight, int], ...] = (("Regular", 400), ("Semibold", 600))
     fonts = "\n".join(
         f"@font-face{{font-family:'HemaLens Sans';font-weight:{weight};"
         f"src:url(data:font/woff;base64,{_base64(subset_font(name, body))}) format('woff')}}"
-        for name, weight in (("Regular", 400), ("Semibold", 600))
+        for name, weight in weights
     )
     title = escape(f"{report.title}, {report.sample}, version {report.version}, {report.state}")
     draft = '<div class="stamp" aria-hidden="true">Draft, not signed</div>' if report.is_draft else ""

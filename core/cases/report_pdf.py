@@ -5,6 +5,7 @@ What the font can't print (it has Latin, Greek and Cyrillic letters) is told in 
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from fpdf import FPDF
 from fpdf.enums import MethodReturnValue, XPos, YPos
@@ -54,6 +55,7 @@ class _Paper(FPDF):
         self.add_font("sans", "", str(font_file("Regular")))
         self.add_font("sans", "B", str(font_file("Semibold")))
         self.set_margins(_MARGIN, 26, _MARGIN)
+        self.c_margin = 0
         self.set_auto_page_break(True, 20)
         self.set_lang("en")
         self.set_title(self.text_of(f"{report.title}, {report.sample}, version {report.version}, {report.state}"))
@@ -95,7 +97,8 @@ class _Paper(FPDF):
     def lines_of(self, text: str, width: float, size: float, style: str = "") -> list[str]:
         """``text`` broken into lines of at most ``width``."""
         self.set_font("sans", style, size)
-        return self.multi_cell(width, 4, self.text_of(text), dry_run=True, output=MethodReturnValue.LINES, align="L")
+        lines = self.multi_cell(width, 4, self.text_of(text), dry_run=True, output=MethodReturnValue.LINES, align="L")
+        return cast(list[str], lines)
 
     def need(self, height: float) -> None:
         """Begin a new page where less than ``height`` is left."""
@@ -176,21 +179,21 @@ def _facts(paper: _Paper, facts: Sequence[tuple[str, str]], columns: int) -> Non
 
 
 _COLUMNS = (
-    ("Class", 44.0, "L"),
-    ("Cells", 13.0, "R"),
-    ("Reviewed", 16.0, "R"),
+    ("Class", 49.0, "L"),
+    ("Cells", 11.0, "R"),
+    ("Reviewed", 15.0, "R"),
     ("%", 15.0, "R"),
-    ("", 36.0, "L"),
-    ("95 %, exact", 22.0, "R"),
-    ("with errors", 22.0, "R"),
-    ("Ref.", 12.0, "R"),
+    ("", 31.0, "L"),
+    ("95 %, exact", 21.0, "R"),
+    ("with errors", 21.0, "R"),
+    ("Reference", 17.0, "R"),
 )
 
 
 def _differential(paper: _Paper, report: Report) -> None:
     paper.heading(report.title, 60)
     most = axis_end(report.rows)
-    titles = [title or f"0 to {most:.0f} %" for title, _, _ in _COLUMNS]
+    titles = [title or f"   0 to {most:.0f} %" for title, _, _ in _COLUMNS]
     titles[3] = "% of white" if report.is_differential else "% of cells"
     paper.ink(LIGHT["quiet"], 8, "B")
     _line(paper, titles, 6)
@@ -231,16 +234,16 @@ def _class_line(paper: _Paper, row: ClassRow, most: float, unit: str = "") -> No
     paper.ink(LIGHT["text"], 9.5, "B")
     paper.at(_MARGIN + 4, y, row.code, 9, height=6.8)
     paper.ink(LIGHT["text"], 9.5)
-    paper.at(_MARGIN + 12.5, y, row.name, 32, height=6.8)
+    paper.at(_MARGIN + 12.5, y, row.name, 36, height=6.8)
     share = "" if row.percent is None else f"{row.percent:.1f}"
     texts = ["", str(row.count), str(row.reviewed), "", "", interval_text(row.exact), interval_text(row.with_errors)]
     paper.ink(LIGHT["text"], 9.5, "B")
-    paper.at(_MARGIN + 73, y, share, 15, "R", 6.8)
+    paper.at(_MARGIN + 75, y, share, 15, "R", 6.8)
     if not unit:
-        _plot(paper, row, most, _MARGIN + 92, y + 3.4)
+        _plot(paper, row, most, _MARGIN + 93, y + 3.4)
     else:
         paper.ink(LIGHT["quiet"], 8)
-        paper.at(_MARGIN + 91, y, unit, 34, height=6.8)
+        paper.at(_MARGIN + 93, y, unit, 34, height=6.8)
     if row.side:
         paper.ink(_RED, 8, "B")
         paper.at(_MARGIN + 168, y + 3, row.side, 12, "R", 4)
@@ -257,7 +260,7 @@ def _class_line(paper: _Paper, row: ClassRow, most: float, unit: str = "") -> No
 
 def _plot(paper: _Paper, row: ClassRow, most: float, x: float, y: float) -> None:
     """As on the web page: the share as a bar, its widest interval as a line, the reference range behind them."""
-    width = 31.0
+    width = 26.0
     if row.percent is None:
         return
 
@@ -356,7 +359,7 @@ def _readers(paper: _Paper, report: Report) -> None:
             [r.name, r.identity, str(r.cells), str(r.corrected), r.first, r.last]  # as on the web page
             for r in report.readers
         ]
-        _table(paper, [titles, *lines], (44.0, 38.0, 20.0, 18.0, 30.0, 30.0), "LLRRLL")
+        _table(paper, [titles, *lines], (42.0, 36.0, 18.0, 16.0, 34.0, 34.0), "LLRRRR")
     for told in report.agreements:
         _agreement(paper, told)
     for note in report.agreement_notes:
@@ -372,7 +375,7 @@ def _readers(paper: _Paper, report: Report) -> None:
 
 
 def _agreement(paper: _Paper, told: Agreement) -> None:
-    paper.need(30)
+    paper.need(min(25 + 5 * len(told.classes), 200))
     paper.ln(2)
     paper.ink(LIGHT["text"], 9.5, "B")
     paper.cell(0, 5, paper.text_of(pair_text(told)), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
