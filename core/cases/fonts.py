@@ -32,15 +32,15 @@ def subset_font(weight: Weight, text: str) -> bytes:
 
 @lru_cache(maxsize=16)
 def _subset(weight: Weight, text: str) -> bytes:
-    options = subset.Options(layout_features=["kern", "mark", "ccmp"])
-    options.name_IDs, options.notdef_outline, options.hinting = [1, 2, 13, 14], True, False
+    options = subset.Options(
+        layout_features=["kern", "mark", "ccmp"], name_IDs=[1, 2, 13, 14], notdef_outline=True, hinting=False
+    )
     font = TTFont(font_file(weight), recalcTimestamp=False)
     subsetter = subset.Subsetter(options)
     subsetter.populate(text=text)
     subsetter.subset(font)
-    font.flavor = "woff"
     content = io.BytesIO()
-    font.save(content)
+    subset.save_font(font, content, subset.Options(flavor="woff"))
     return content.getvalue()
 
 

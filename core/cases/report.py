@@ -59,7 +59,6 @@ class ClassRow:
     exact: Interval | None
     with_errors: Interval | None
     reference: tuple[float | None, float | None] = (None, None)
-    reference_source: str = ""
     side: str = ""
 
     @property
@@ -252,10 +251,9 @@ def _class_rows(
             side = "low" if low is not None and value < low else "high" if high is not None and value > high else ""
         share, exact = (None, None) if value is None else (of.percent, of.exact)
         with_errors = None if value is None else of.with_errors
-        source = range_.source if range_ else ""
         name, colour = names.get(of.code, of.code), colours.get(of.code, "#888888")
         return ClassRow(
-            of.code, name, colour, of.count, of.reviewed, value, share, exact, with_errors, (low, high), source, side
+            of.code, name, colour, of.count, of.reviewed, value, share, exact, with_errors, (low, high), side
         )
 
     return tuple(map(row, told.classes)), row(told.erythroblasts) if told.erythroblasts else None
