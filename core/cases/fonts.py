@@ -33,14 +33,14 @@ def subset_font(weight: Weight, text: str) -> bytes:
 @lru_cache(maxsize=16)
 def _subset(weight: Weight, text: str) -> bytes:
     options = subset.Options(
-        layout_features=["kern", "mark", "ccmp"], name_IDs=[1, 2, 13, 14], notdef_outline=True, hinting=False
+        flavor="woff", layout_features=["kern"], name_IDs=[1, 2, 13, 14], notdef_outline=True, hinting=False
     )
-    font = TTFont(font_file(weight), recalcTimestamp=False)
+    font = TTFont(font_file(weight), recalcTimestamp=False, lazy=True)
     subsetter = subset.Subsetter(options)
     subsetter.populate(text=text)
     subsetter.subset(font)
     content = io.BytesIO()
-    subset.save_font(font, content, subset.Options(flavor="woff"))
+    subset.save_font(font, content, options)
     return content.getvalue()
 
 

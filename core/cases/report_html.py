@@ -23,6 +23,12 @@ from core.cases.report import (
 from core.colours import LIGHT, PRIMARY
 from core.formatting import RESEARCH_LINE, exact_percent
 
+# Only what heads a table comes back on each printed page, in every browser.
+_ON_EVERY_PAGE = (
+    '<table class="pages" role="presentation"><thead aria-hidden="true"><tr><td>Draft, not signed</td></tr></thead>'
+    "<tbody><tr><td>",
+    "</td></tr></tbody></table>",
+)
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
 _RED, _AMBER, _GREEN = "#a3304f", "#a5551a", "#1f7a5a"  # as the pages have them
 _PLOT_WIDTH, _PLOT_HEIGHT = 200, 18  # px
@@ -38,7 +44,7 @@ def to_html(report: Report) -> bytes:
         for name, weight in weights
     )
     title = escape(f"{report.title}, {report.sample}, version {report.version}, {report.state}")
-    draft = '<div class="stamp" aria-hidden="true">Draft, not signed</div>' if report.is_draft else ""
+    before, after = _ON_EVERY_PAGE if report.is_draft else ("", "")
     document = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -53,9 +59,10 @@ def to_html(report: Report) -> bytes:
 </style>
 </head>
 <body>
-{draft}
 <main>
+{before}
 {body}
+{after}
 </main>
 </body>
 </html>
@@ -117,7 +124,7 @@ def _differential(report: Report) -> str:
 <div class="wide"><table class="counts">
 <thead><tr><th scope="col">Class</th><th scope="col" class="n">Cells</th><th scope="col" class="n">Reviewed</th>
 <th scope="col" class="n">{share_title}</th><th scope="col" class="plot">0 to {most:.0f} %</th>
-<th scope="col" class="n">95 %, exact</th><th scope="col" class="n">95 %, with model errors</th>
+<th scope="col" class="n">95 %, exact</th><th scope="col" class="n">with model errors</th>
 <th scope="col" class="n">Reference</th></tr></thead>
 <tbody>{rows}{total}{beside}</tbody></table></div>
 {f'<ul class="apart">{apart}</ul>' if apart else ""}
@@ -353,8 +360,10 @@ figcaption b {{ color: var(--ink); font-size: 15px; }}
 .caveats h2 {{ font-size: 16px; margin-bottom: 6px; }}
 footer {{ display: flex; justify-content: space-between; gap: 24px; color: var(--quiet); font-size: 14px;
   border-top: 1px solid var(--line); margin-top: 36px; padding-top: 12px; }}
-.stamp {{ display: none; }}
-@media (max-width: 820px) {{
+.pages, .pages > tbody, .pages > tbody > tr, .pages > tbody > tr > td {{ display: block; padding: 0; border: 0;
+  font-size: inherit; }}
+.pages > thead {{ display: none; }}
+@media screen and (max-width: 820px) {{
   main {{ padding: 20px 16px 32px; }}
   .titled, footer {{ flex-direction: column; gap: 10px; }}
   .state {{ text-align: left; }}
@@ -374,7 +383,12 @@ footer {{ display: flex; justify-content: space-between; gap: 24px; color: var(-
   td.plot, th.plot {{ width: 130px; }}
   .cells {{ grid-template-columns: 1fr 1fr; }}
   .wide {{ overflow: visible; }}
-  .stamp {{ display: block; position: fixed; bottom: -10mm; left: 0; color: {_AMBER}; font-weight: 600;
-    font-size: 10pt; }}
+  .pages {{ display: table; }} .pages > thead {{ display: table-header-group; break-inside: avoid; }}
+  .pages > tbody {{ display: table-row-group; }} .pages > tbody > tr {{ display: table-row; break-inside: auto; }}
+  .pages > tbody > tr > td {{ display: table-cell; }}
+  .pages > thead td {{ color: {_AMBER}; font-weight: 600; font-size: 10pt; padding: 0 0 6px; border: 0; }}
+  .facts, .facts.long {{ grid-template-columns: repeat(3, 1fr); break-inside: avoid; }}
+  .facts.long {{ grid-template-columns: 1fr 1fr; }}
+  .caveats, .open {{ break-inside: avoid; }}
 }}
 """.strip()

@@ -162,7 +162,7 @@ def _facts(paper: _Paper, facts: Sequence[tuple[str, str]], columns: int) -> Non
     """Names above their values, on a panel."""
     width = (_WIDTH - 8) / columns
     for begin in range(0, len(facts), columns):
-        row = [(name, paper.lines_of(value, width - 5, 9.5)) for name, value in facts[begin : begin + columns]]
+        row = [(name, paper.lines_of(value, width - 4, 9)) for name, value in facts[begin : begin + columns]]
         height = 6.5 + 4.4 * max(len(lines) for _, lines in row)
         paper.need(height)
         y = paper.get_y()
@@ -172,7 +172,7 @@ def _facts(paper: _Paper, facts: Sequence[tuple[str, str]], columns: int) -> Non
             x = _MARGIN + 4 + place * width
             paper.ink(LIGHT["quiet"], 8)
             paper.at(x, y + 1.2, name, width - 5, height=4)
-            paper.ink(LIGHT["text"], 9.5)
+            paper.ink(LIGHT["text"], 9)
             for number, line in enumerate(lines):
                 paper.at(x, y + 5 + 4.4 * number, line, width - 3, height=4.4)
         paper.set_xy(_MARGIN, y + height)
