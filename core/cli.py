@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -29,7 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status (0 well, 1 an error told in one line, 2 wrong usage, 130 Ctrl-C).
+    """Run one command; returns the exit status (0 well, 1 an error told in one line, 2 wrong usage, 130 Ctrl-C, 141
+    nobody reads on).
 
     A command's parser sets ``handler``, a function of the parsed arguments that returns the status.
     """
@@ -38,7 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words[:2] = _FORMER_ACTIONS.get(" ".join(words[:2]), words[:2])
     parsed = build_parser().parse_args(words)
     try:
-        return parsed.handler(parsed)
+        status = parsed.handler(parsed)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever reads the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except HemaLensError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

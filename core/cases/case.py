@@ -251,7 +251,8 @@ class Case:
     ``profile_hash``: whose answers these are; ``errors``: how often they take which class for which, None where nobody
     measured it. ``laboratory``, ``scale``: what was told of all pictures together. ``version``: from 1 on, one more
     with each amendment. ``readings``: by the cell's number. ``head``: hash of the last decision. ``origin``: the id
-    that it was made with, which is another where it was imported beside itself. ``sheets``: how many the intake made
+    that it was made with, which is another where it was imported beside itself; ``imported``: when and by whom, '' for
+    a case that was made here: who its readers are nobody here has seen. ``sheets``: how many the intake made
     (`core.cases.sprites`). ``open_cells``: the numbers of those that stop a signature.
     """
 
@@ -278,6 +279,7 @@ class Case:
     decisions: tuple[Decision, ...] = ()
     readings: Mapping[int, CellReading] = field(default_factory=dict)
     origin: str = ""
+    imported: str = ""
     sheets: int = 0
     open_cells: frozenset[int] = frozenset()
 

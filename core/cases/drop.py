@@ -19,6 +19,7 @@ from core.images.decode import FIELD_LIMITS, FORMAT_NAMES, DecodeError, read_fil
 _MOST_FILES = 50_000  # of an archive
 _MOST_BYTES = 16 * 2**30  # of an archive, unpacked
 _MOST_RATIO = 1_000  # of a file, unpacked by packed: flat pictures without compression of their own shrink so
+SYSTEM_FILE = "a file of the computer's own"
 _SYSTEM = {"thumbs.db", "desktop.ini", "__macosx"}
 _ZIP = b"PK\x03\x04"
 
@@ -54,7 +55,7 @@ def read_dropped(files: Sequence[DroppedFile]) -> Iterator[tuple[str, bytes] | U
     """
     for file in sorted(files, key=lambda file: natural_key(file.name)):
         if _is_system(file.name):
-            yield UnusedFile(file.name, "a file of the computer's own", "Nothing needs to be done.")
+            yield UnusedFile(file.name, SYSTEM_FILE, "Nothing needs to be done.")
             continue
         try:
             data = file.read()
@@ -88,7 +89,7 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, archive_name: str) 
     path = PurePosixPath(entry.filename.replace("\\", "/"))
     name = f"{archive_name}/{path}"
     if _is_system(str(path)):
-        return UnusedFile(name, "a file of the computer's own", "Nothing needs to be done.")
+        return UnusedFile(name, SYSTEM_FILE, "Nothing needs to be done.")
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         return UnusedFile(name, "its path leads out of the archive", "Pack it anew, with paths inside the folder.")
     if stat.S_ISLNK(entry.external_attr >> 16):

@@ -75,6 +75,7 @@ def case_row(case: Case) -> Row:
         "scale": case.scale,
         "errors": as_json(errors),
         "unused": as_json([asdict(file) for file in case.unused]),
+        "imported": case.imported,
     }
 
 
@@ -85,7 +86,7 @@ def case_of(row: StoredRow, pictures: Sequence[CasePicture], cells: Sequence[Cas
         codes = tuple(errors["codes"])
         errors = ModelErrors(codes, np.array(errors["cells"], float).reshape(len(codes), 2, len(codes)))
     return Case(
-        **{key: row[key] for key in ("id", *FACTS) if key not in ("slides", "codes", "errors", "unused")},
+        **{key: row[key] for key in ("id", "imported", *FACTS) if key not in ("slides", "codes", "errors", "unused")},
         codes=tuple(json.loads(row["codes"])),
         pictures=tuple(pictures),
         cells=tuple(cells),

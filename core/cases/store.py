@@ -6,6 +6,7 @@ where the log ends. Triggers in the database refuse anything else.
 
 import json
 import os
+import re
 import sqlite3
 import time
 import uuid
@@ -27,6 +28,7 @@ from sqlalchemy.pool import NullPool, Pool
 
 from core import __version__, paths
 from core.cases import migrations, rows
+from core.cases.archive import CaseArchive, new_id, write_archive
 from core.cases.case import (
     CASE_ACTIONS,
     CELL_ACTIONS,
@@ -60,7 +62,7 @@ from core.cases.tables import (
     PictureRow,
     SheetRow,
 )
-from core.cases.verify import AlteredRow, first_altered_row
+from core.cases.verify import AlteredRow, first_altered_row, stored_case
 from core.formatting import counted
 from core.inference.confusion import ModelErrors
 
@@ -183,6 +185,12 @@ class CaseStore:
             )
             return [_summary(case, head) for case, head in found]
 
+    def ids(self) -> Sequence[str]:
+        """The ids of all cases of which anything is there, in order."""
+        with self._reading() as session:
+            found = session.scalars(sa.union(sa.select(CaseRow.id), sa.select(DecisionRow.case_id)))
+            return sorted(found)
+
     def full_id(self, beginning: str) -> str:
         """The id of the one case whose id begins so, or whose sample is called exactly so. Raises `UnknownCase`."""
         summaries = self.list()
@@ -282,7 +290,7 @@ class CaseStore:
         """Write a case down, whole or not at all; its id. ``sheets``: the SHA-256 of each; ``draft``: of `keep_files`,
         which kept the files of its pictures and sheets.
         """
-        case_id = uuid.uuid4().hex
+        case_id = new_id()
         case = Case(
             id=case_id,
             origin=case_id,
@@ -620,6 +628,59 @@ class CaseStore:
         self._write(work)
         with self._lock:
             self._known.pop(case_id, None)
+
+    def export(self, case_id: str, path: Path) -> Path:
+        """Write the whole case with its pictures into one ZIP, ``path`` or in the folder ``path``; where it lies then.
+        Raises `CaseAltered` for a case that is not what was written down, `CaseError`.
+        """
+        with self._reading() as session:
+            if altered := first_altered_row(session, case_id, self.files):
+                raise CaseAltered(f"The case can't be exported: {altered.text}")
+            stored = stored_case(session, case_id)
+        assert stored
+        if path.is_dir():
+            name = re.sub(r"[^-.\w]+", "_", stored.case["sample"])[:60]
+            path = path / f"{name}-{case_id[:8]}.zip"
+        hashes = dict.fromkeys(sha256 for _, _, sha256 in stored.files)
+        write_archive(path, stored, ((sha256, self.files.read(sha256)) for sha256 in hashes))
+        return path
+
+    def load(self, path: Path, reader: Reader, *, as_copy: bool = False) -> str:
+        """Take over a case that `export` wrote, here or elsewhere, everything in it checked; its id. One that is here,
+        or was deleted here, is refused, unless ``as_copy`` gives it a new id. Raises `InvalidArchive`, `CaseError`.
+        """
+        reader, draft = _checked_reader(reader), uuid.uuid4().hex
+        with CaseArchive(path) as archive:
+            imported = f"{_now()} by {reader.text}"
+            stored = archive.stored(new_id() if as_copy else None, imported)
+            case_id = stored.case["id"]
+
+            def work(session: Session) -> None:
+                if session.get(CaseRow, case_id) or session.get(DeletionRow, case_id):
+                    raise CaseError(
+                        f"Case {stored.case['sample']} ({case_id}) is here already, or was deleted here. Import it as "
+                        "a copy to keep it under another id."
+                    )
+                first = [cell for cell in stored.cells if not cell["added_by"]]
+                added = stored.cells[len(first) :]
+                self._insert_case(session, stored.case, stored.pictures, first, stored.sheets)
+                session.execute(sa.insert(DecisionRow), list(stored.decisions[:1]))
+                if added:
+                    session.execute(sa.insert(CellRow), list(added))
+                if len(stored.decisions) > 1:
+                    session.execute(sa.insert(DecisionRow), list(stored.decisions[1:]))
+                session.execute(sa.insert(HeadRow), list(stored.head))
+                session.execute(sa.delete(PendingRow).where(PendingRow.draft == draft))
+
+            try:
+                for content in archive.contents(stored):
+                    self.keep_files([content], draft)
+                os.sync()
+                self._write(work)
+            except BaseException:
+                self.discard(draft)
+                raise
+        return case_id
 
     def picture_bytes(self, sha256: str) -> bytes:
         """A picture's file as it came. Raises `CaseError`."""

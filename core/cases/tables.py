@@ -11,7 +11,9 @@ class Base(DeclarativeBase):
 
 
 class CaseRow(Base):
-    """A case as it was taken in; never changed. ``codes``, ``slides``, ``unused``, ``errors`` are JSON."""
+    """A case as it was taken in; never changed. ``codes``, ``slides``, ``unused``, ``errors`` are JSON. ``imported``:
+    when and by whom, '' for a case that was made here; no hash covers it.
+    """
 
     __tablename__ = "cases"
 
@@ -33,6 +35,7 @@ class CaseRow(Base):
     scale: Mapped[str]
     errors: Mapped[str]
     unused: Mapped[str]
+    imported: Mapped[str]
 
 
 class PictureRow(Base):

@@ -1,8 +1,8 @@
-"""Is a case still what was written down? Every row is sealed by a hash, the log's rows one by another, and the row of
-the head says where the log ends.
+"""Is a case still what was written down? Every row is sealed by a hash, the log's rows one by another, the row of the
+head says where the log ends, and no row says what could not have been decided.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.cases import rows
-from core.cases.case import Case, CaseError, UnknownCase
+from core.cases.case import CASE_ACTIONS, CELL_ACTIONS, Case, CaseError, Decision, Replay, UnknownCase
 from core.cases.files import CaseFiles
+from core.cases.rows import Row
 from core.cases.tables import CaseRow, CellRow, DecisionRow, DeletionRow, HeadRow, PictureRow, SheetRow
 
 
@@ -32,33 +33,71 @@ class AlteredRow:
         return f"{self.table}{row}: {self.reason}."
 
 
+@dataclass(frozen=True)
+class StoredCase:
+    """All rows of a case, each table in the order of its numbers; ``head`` () where it is missing."""
+
+    case: Row
+    pictures: tuple[Row, ...]
+    cells: tuple[Row, ...]
+    sheets: tuple[Row, ...]
+    decisions: tuple[Row, ...]
+    head: tuple[Row, ...]
+
+    @property
+    def files(self) -> list[tuple[str, int, str]]:
+        """Table, number and SHA-256 of every file that the case needs."""
+        named = [("pictures", row["number"], row["sha256"]) for row in self.pictures]
+        named += [("sheets", row["number"], row["sha256"]) for row in self.sheets]
+        return named + [("cells", row["number"], row["tile"]) for row in self.cells if row["tile"]]
+
+
+def stored_case(session: Session, case_id: str) -> StoredCase | None:
+    """The rows of a case; None where there is no row of it at all but perhaps of its log."""
+
+    def every(table: Any, order: Any) -> tuple[Row, ...]:
+        query = sa.select(table.__table__).where(table.case_id == case_id).order_by(order)
+        return tuple(dict(row) for row in session.execute(query).mappings())
+
+    case = session.execute(sa.select(CaseRow.__table__).where(CaseRow.id == case_id)).mappings().first()
+    if case is None:
+        return None
+    return StoredCase(
+        dict(case),
+        every(PictureRow, PictureRow.number),
+        every(CellRow, CellRow.number),
+        every(SheetRow, SheetRow.number),
+        every(DecisionRow, DecisionRow.seq),
+        every(HeadRow, HeadRow.case_id),
+    )
+
+
 def first_altered_row(session: Session, case_id: str, files: CaseFiles | None = None) -> AlteredRow | None:
     """The first of the rows of a case, log first, that is altered, missing or too much; with ``files`` also the first
     file that is gone or another. Raises `UnknownCase`.
     """
-    head = _all(session, HeadRow, case_id, None)
-    log = _all(session, DecisionRow, case_id, DecisionRow.seq)
-    case = session.execute(sa.select(CaseRow.__table__).where(CaseRow.id == case_id)).mappings().first()
-    if case is None and not log:
+    stored = stored_case(session, case_id)
+    if stored is None:
+        if session.execute(sa.select(DecisionRow.seq).where(DecisionRow.case_id == case_id).limit(1)).first():
+            return AlteredRow("cases", None, "it is missing")
         raise UnknownCase(f"There is no case {case_id}.")
-    if case is None or not head:
-        return AlteredRow("heads" if case else "cases", None, "it is missing")
     if session.get(DeletionRow, case_id):
         return AlteredRow("deletions", None, "the case is marked as deleted, but is there")
+    return altered_row(stored) or (_altered_file(stored, files) if files else None)
+
+
+def altered_row(stored: StoredCase) -> AlteredRow | None:
+    """The first of the rows of a case that is not what was written down."""
+    if not stored.head:
+        return AlteredRow("heads", None, "it is missing")
     try:
-        return _log(log) or _ends(log, head[0]) or _taken_in(session, dict(case), log, head[0], files)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        return _log(stored) or _taken_in(stored) or _what_it_comes_to(stored)
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
         return AlteredRow("cases", None, f"its content can't be read ({error})")
 
 
-def _all(session: Session, table: Any, case_id: str, order: Any) -> list[dict[str, Any]]:
-    query = sa.select(table.__table__).where(table.case_id == case_id)
-    found = session.execute(query if order is None else query.order_by(order)).mappings()
-    return [dict(row) for row in found]
-
-
-def _log(log: list[dict[str, Any]]) -> AlteredRow | None:
-    previous = ""
+def _log(stored: StoredCase) -> AlteredRow | None:
+    previous, log, head = "", stored.decisions, stored.head[0]
     for number, row in enumerate(log, 1):
         if row["seq"] != number:
             return AlteredRow("decisions", number, "it is missing")
@@ -69,75 +108,92 @@ def _log(log: list[dict[str, Any]]) -> AlteredRow | None:
         previous = row["hash"]
     if not log or log[0]["action"] != "open":
         return AlteredRow("decisions", 1, "it is missing")
+    if len(log) < head["count"]:
+        return AlteredRow("decisions", len(log) + 1, f"it is missing: there were {head['count']}")
+    if len(log) > head["count"] or previous != head["head"]:
+        return AlteredRow("heads", None, "the log ends elsewhere than it says")
     return None
 
 
-def _is_sealed(row: Mapping[str, Any], digest: Any) -> bool:
+def _is_sealed(row: Row, digest: Callable[[Row], str]) -> bool:
     try:
         return digest(row) == row["hash"]
     except (TypeError, ValueError):  # a column holds what never was written there
         return False
 
 
-def _ends(log: list[dict[str, Any]], head: Mapping[str, Any]) -> AlteredRow | None:
-    if len(log) < head["count"]:
-        return AlteredRow("decisions", len(log) + 1, f"it is missing: there were {head['count']}")
-    if len(log) > head["count"] or log[-1]["hash"] != head["head"]:
-        return AlteredRow("heads", None, "the log ends elsewhere than it says")
+def _taken_in(stored: StoredCase) -> AlteredRow | None:
+    for table, found in (("pictures", stored.pictures), ("cells", stored.cells)):
+        for number, row in enumerate(found, 1):
+            if row["number"] != number:
+                return AlteredRow(table, number, "it is missing")
+            if not _is_sealed(row, rows.row_digest):
+                return AlteredRow(table, number, "its content is not what its hash says")
+    sheets = [sheet["sha256"] for sheet in stored.sheets]
+    if [sheet["number"] for sheet in stored.sheets] != list(range(len(sheets))):
+        return AlteredRow("sheets", None, "one is missing")
+    first = [cell["hash"] for cell in stored.cells if not cell["added_by"]]
+    facts = rows.facts_digest(stored.case, [picture["hash"] for picture in stored.pictures], first, sheets)
+    if facts != stored.decisions[0]["digest"]:
+        return AlteredRow("cases", None, "what was taken in is not what the log's first row says")
+    added = {row["cell"]: row["digest"] for row in stored.decisions if row["action"] == "add"}
+    for cell in stored.cells[len(first) :]:
+        if added.pop(cell["number"], None) != cell["hash"]:
+            return AlteredRow("cells", cell["number"], "the log says nothing of it")
+    return AlteredRow("cells", min(added), "it is missing") if added else None
+
+
+def _what_it_comes_to(stored: StoredCase) -> AlteredRow | None:
+    """Replays the log, of which each row must have been possible."""
+    case = taken_in(stored)
+    replay = Replay(case, [rows.cell_of(cell) for cell in stored.cells if cell["added_by"]])
+    for row in stored.decisions:
+        decision = rows.decision_of(row)
+        if not _is_possible(decision, replay, case):
+            return AlteredRow("decisions", decision.seq, "nothing like it could have been decided then")
+        replay.add(decision)
+    if rows.head_row(replay.case()) != stored.head[0]:
+        return AlteredRow("heads", None, "it is not what the log comes to")
     return None
 
 
-def _taken_in(
-    session: Session, row: dict[str, Any], log: list[dict[str, Any]], head: dict[str, Any], files: CaseFiles | None
-) -> AlteredRow | None:
-    case_id = row["id"]
-    pictures = _all(session, PictureRow, case_id, PictureRow.number)
-    cells = _all(session, CellRow, case_id, CellRow.number)
-    sheets = _all(session, SheetRow, case_id, SheetRow.number)
-    for table, found in (("pictures", pictures), ("cells", cells)):
-        for number, one in enumerate(found, 1):
-            if one["number"] != number:
-                return AlteredRow(table, number, "it is missing")
-            if not _is_sealed(one, rows.row_digest):
-                return AlteredRow(table, number, "its content is not what its hash says")
-    first = [cell for cell in cells if not cell["added_by"]]
-    of_pictures, of_cells = ([one["hash"] for one in some] for some in (pictures, first))
-    facts = rows.facts_digest(row, of_pictures, of_cells, [sheet["sha256"] for sheet in sheets])
-    if facts != log[0]["digest"]:
-        return AlteredRow("cases", None, "what was taken in is not what the log's first row says")
-    added = {decision["cell"]: decision["digest"] for decision in log if decision["action"] == "add"}
-    for cell in cells[len(first) :]:
-        if added.pop(cell["number"], None) != cell["hash"]:
-            return AlteredRow("cells", cell["number"], "the log says nothing of it")
-    if added:
-        return AlteredRow("cells", min(added), "it is missing")
-    case = replayed(row, pictures, cells, log, len(sheets))
-    if rows.head_row(case) != head:
-        return AlteredRow("heads", None, "it is not what the log comes to")
-    return _files(pictures, sheets, cells, files) if files else None
+def taken_in(stored: StoredCase) -> Case:
+    """The case before any decision."""
+    cells = [rows.cell_of(cell) for cell in stored.cells if not cell["added_by"]]
+    return rows.case_of(stored.case, [rows.picture_of(row) for row in stored.pictures], cells, len(stored.sheets))
 
 
-def replayed(
-    row: Mapping[str, Any],
-    pictures: list[dict[str, Any]],
-    cells: list[dict[str, Any]],
-    log: list[dict[str, Any]],
-    sheets: int,
-) -> Case:
-    """The case that these rows come to."""
-    taken_in = [rows.cell_of(cell) for cell in cells if not cell["added_by"]]
-    added = [rows.cell_of(cell) for cell in cells if cell["added_by"]]
-    case = rows.case_of(row, [rows.picture_of(picture) for picture in pictures], taken_in, sheets)
-    return case.after([rows.decision_of(decision) for decision in log], added)
+def _is_possible(decision: Decision, replay: Replay, case: Case) -> bool:
+    """Whether the store would have written ``decision`` where the log had come to ``replay``."""
+    action = decision.action
+    if action in ("open", "amend", "sign", *CASE_ACTIONS):
+        if decision.cell is not None or decision.undoes is not None:
+            return False
+        if action == "open":
+            return decision.seq == 1
+        if action in ("sign", "review"):
+            return replay.state != "signed" and not replay.open_cells
+        return (replay.state == "signed") == (action == "amend")
+    if replay.state == "signed" or decision.cell is None:
+        return False
+    if action == "add":
+        return decision.cell not in replay.readings
+    reading = replay.readings.get(decision.cell)
+    if action not in CELL_ACTIONS or reading is None or reading.code != decision.old:
+        return False
+    if action == "undo":
+        undone = decision.undoes or 0
+        if not any(known.seq == undone for known in reading.history):
+            return False
+    elif reading.withdrawn or decision.undoes is not None:
+        return False
+    if action == "assign" and decision.new and decision.new not in case.assignable:
+        return False
+    return replay.reading_with(decision).code == decision.new
 
 
-def _files(
-    pictures: list[dict[str, Any]], sheets: list[dict[str, Any]], cells: list[dict[str, Any]], files: CaseFiles
-) -> AlteredRow | None:
-    named = [("pictures", p["number"], p["sha256"]) for p in pictures]
-    named += [("sheets", s["number"], s["sha256"]) for s in sheets]
-    named += [("cells", c["number"], c["tile"]) for c in cells if c["tile"]]
-    for table, number, sha256 in named:
+def _altered_file(stored: StoredCase, files: CaseFiles) -> AlteredRow | None:
+    for table, number, sha256 in stored.files:
         try:
             files.read(sha256)
         except CaseError as error:

@@ -126,7 +126,7 @@ def upgrade() -> None:
             sa.Column(name, sa.Text, nullable=False)
             for name in (
                 *("origin", "sample", "note", "slides", "specimen", "dataset", "codes", "run", "run_hash", "profile"),
-                *("profile_hash", "software", "created", "laboratory", "scale", "errors", "unused"),
+                *("profile_hash", "software", "created", "laboratory", "scale", "errors", "unused", "imported"),
             )
         ),
     )
