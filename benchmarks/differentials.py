@@ -83,7 +83,7 @@ def _elsewhere(run: Run, laboratory: Laboratory, profiles: int) -> Iterator[Draw
             population="natural",
             repeats=profiles,
             exemplars=exemplars,
-            odds=ADULT_BLOOD.odds(run),
+            odds=ADULT_BLOOD.odds(run, elsewhere=True),
             prior=None,
         )
     ):

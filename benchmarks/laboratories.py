@@ -118,7 +118,7 @@ def _adapted(
         strategy=choose,
         repeats=repeats,
         exemplars=exemplars_of(run),
-        odds=(ADULT_BLOOD if draw == "natural" else ANY_SPECIMEN).odds(run),
+        odds=(ADULT_BLOOD if draw == "natural" else ANY_SPECIMEN).odds(run, elsewhere=True),
     )
     figures, rows = summarize_simulations(trials), []
     for stage in ("base", "adapted", "after") if choose == "active" and budget == 25 else ("after",):

@@ -77,7 +77,7 @@ def measure(run: Run, laboratories: dict[str, Laboratory], repeats: int) -> list
                     population="natural",
                     repeats=repeats,
                     exemplars=exemplars,
-                    odds=ADULT_BLOOD.odds(run),
+                    odds=ADULT_BLOOD.odds(run, elsewhere=True),
                     prior=prior,
                 )
                 of_all += trials
@@ -126,7 +126,7 @@ def _outcomes(
             population="natural",
             repeats=draws,
             exemplars=exemplars,
-            odds=ADULT_BLOOD.odds(run),
+            odds=ADULT_BLOOD.odds(run, elsewhere=True),
             prior=None,
         ):
             learner = learner_of(run, cells, labels, trial, exemplars)

@@ -118,15 +118,13 @@ def measure(
                 population=population,
                 repeats=draws,
                 exemplars=exemplars,
-                odds=specimen.odds(run),
+                odds=specimen.odds(run, elsewhere=True),
                 size=size,
                 prior=None,
             )
             of_trials = (name, title, trials, cells, labels, run.codes)
             if strategy == "random":  # drawn at random, the cells that are not named are like all
-                rows.append(_row("flat", *of_trials))
-                if specimen.shares:
-                    rows.append(_row("prior", *of_trials))
+                rows += [_row("flat", *of_trials), _row("prior", *of_trials)]
             rows.append(_row(f"{ANSWERS} answers, {strategy}", *of_trials))
             if title == "natural":
                 losses += _unlearned(name, strategy, trials, labels, run.codes)

@@ -2,7 +2,8 @@
 answers (pseudo-labels) make of the head.
 
 Query strategy: ten medoids of clusters tell what kinds of cells there are (as in Hacohen, Dekel and Weinshall 2022,
-arXiv:2202.02794); after that the most uncertain cells, spread over their kinds (Zhdanov 2019, arXiv:1901.05954).
+arXiv:2202.02794); after that the most uncertain cells, spread over their kinds (Zhdanov 2019, arXiv:1901.05954), where
+a cell is uncertain too if what is usual and what its picture says are at odds.
 Self-training without any label (Scudder 1965, doi:10.1109/TIT.1965.1053799; class by class as in Zou et al. 2018,
 arXiv:1810.07911) is done only where no class makes up most of the batch, because the commonest class would swallow the
 others; there pseudo-labels and moved exemplars speak for rare classes instead.
@@ -20,7 +21,7 @@ import numpy as np
 
 from core.adaptation.estimate import PRIOR, AccuracyEstimate, ReliabilityPrior, estimate_accuracy
 from core.adaptation.head import Head, LabCells, LabelledCells, fit_head, move_exemplars, untaught_head
-from core.inference.specimen import ANY_SPECIMEN, Specimen
+from core.inference.specimen import ANY_SPECIMEN, Specimen, weighed
 from core.runs import Run
 
 SELF_TRAINING_MIN_CELLS = 100  # cells
@@ -126,8 +127,7 @@ def next_queries(
     count: int = QUERIES_PER_ROUND,
     seed: int = 0,
 ) -> np.ndarray:
-    """Indexes of at most ``count`` cells not among ``answered`` whose ``probabilities`` (N, C), as taught so far, are
-    most in doubt."""
+    """Indexes of at most ``count`` cells not among ``answered`` whose ``probabilities`` (N, C) are most in doubt."""
     unanswered = np.setdiff1d(np.arange(len(embeddings)), answered)
     top_two = -np.partition(-probabilities[unanswered], 1, axis=1)[:, :2]
     uncertain = unanswered[np.argsort(top_two[:, 0] - top_two[:, 1], kind="stable")[:_UNCERTAIN_POOL]]
@@ -181,7 +181,7 @@ class ActiveLearner:
 
     def of_specimen(self, specimen: Specimen, run: Run) -> "ActiveLearner":
         """With cells of ``specimen``, read by ``run``. Raises `HemaLensError` where it says nothing of its classes."""
-        return replace(self, specimen=specimen, odds=specimen.odds(run))
+        return replace(self, specimen=specimen, odds=specimen.odds(run, elsewhere=True))
 
     def with_answer(self, cell: int, answer: int) -> "ActiveLearner":
         """With one more answer; an earlier one about the same cell is replaced."""
@@ -275,7 +275,9 @@ class ActiveLearner:
         queried = np.array([cell for cell, _ in self.answers], int)
         if not len(queried):
             return first_queries(self.cells.embeddings, self.posterior, FIRST_QUERIES, self.seed)
-        return next_queries(self.cells.embeddings, self.posterior, queried, QUERIES_PER_ROUND, self.seed)
+        of_pictures = weighed(self.posterior, 1 / self.head.prior)
+        doubted = (self.posterior + of_pictures) / 2
+        return next_queries(self.cells.embeddings, doubted, queried, QUERIES_PER_ROUND, self.seed)
 
     def estimate(self, prior: ReliabilityPrior = PRIOR) -> AccuracyEstimate | None:
         """How well the cells that nobody named are read, before and after; None while too few are named."""

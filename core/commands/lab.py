@@ -106,7 +106,7 @@ def fit(options: argparse.Namespace) -> int:
             "pictures into class folders, or answer questions on the page 'Your lab'."
         )
     specimen = find_specimen(options.specimen or (ADULT_BLOOD if options.sample == "natural" else ANY_SPECIMEN).key)
-    odds, exemplars = specimen.odds(run), exemplars_of(run)
+    odds, exemplars = specimen.odds(run, elsewhere=True), exemplars_of(run)
     if exemplars is None:
         print(
             f"note: {run.name} has no exemplars, so classes that you don't label may be forgotten; make them where its "

@@ -112,7 +112,7 @@ def chosen_predictor(arguments: argparse.Namespace) -> Predictor:
     if not arguments.lab:
         run = _run(arguments)
         if specimen:
-            specimen.odds(run)  # which raises where it says nothing of the run's classes
+            specimen.odds(run, elsewhere=True)  # which raises where it says nothing of the run's classes
         return Predictor(run, specimen=specimen)
     from core.adaptation.profile import find_profile, predictor_for
 

@@ -112,7 +112,8 @@ def validate_externally(
 ) -> tuple[dict[str, Any], Scale]:
     """Figures of ``run`` on the laboratory's pictures (see `external_metrics`), and the scale they were cut at.
 
-    ``specimen``: what they are said to be of; figures that are compared stand without what is usual in any. ``side``:
+    ``specimen``: what they are said to be of; figures that are compared stand without what is usual in any, each class
+    as common as any other. ``side``:
     of the square to cut out in px, where it is known.
 
     ``present_codes`` are the classes that have readable pictures there, in the run's order: the rows of ``confusion``.
@@ -156,7 +157,7 @@ def fit_external_calibration(
     Raises `HemaLensError` for a run of other classes than a differential's, `DatasetUnavailable` for a laboratory whose
     classes it doesn't know.
     """
-    ADULT_BLOOD.odds(run)  # which raises where it says nothing of the run's classes
+    ADULT_BLOOD.odds(run, elsewhere=True)  # which raises where it says nothing of the run's classes
     answers = []
     for lab in laboratories:
         labels, _ = labels_for_run(lab, run)
@@ -206,7 +207,7 @@ def _calibrate(labs: Sequence[_LabAnswers], specimen: Specimen, run: Run) -> Spe
     labels = np.concatenate([lab.labels for lab in labs])
     plain = np.concatenate([lab.probabilities for lab in labs])
     weights = np.concatenate([lab.weights(specimen, run.codes) for lab in labs]) / len(labs)
-    rows, odds = np.arange(len(labels)), specimen.odds(run)
+    rows, odds = np.arange(len(labels)), specimen.odds(run, elsewhere=True)
 
     def at(temperature: float) -> SpecimenCalibration:
         return SpecimenCalibration(temperature, 1.0, 1.0, 0.0, 0.0)
@@ -244,7 +245,7 @@ def _calibration_figures(
 ) -> dict[str, float]:
     weights, probabilities = (
         lab.weights(specimen, run.codes),
-        calibration.probabilities(lab.probabilities, specimen.odds(run)),
+        calibration.probabilities(lab.probabilities, specimen.odds(run, elsewhere=True)),
     )
     right = probabilities.argmax(1) == lab.labels
     may_be = _may_be_sure(probabilities, lab.probabilities, specimen, run)
@@ -283,7 +284,7 @@ def cached_validation(run: Run) -> dict[str, dict[str, Any]]:
         return {}
 
 
-_FIGURES = "external_validation-3"  # another folder whenever other figures are kept: those of before are asked anew
+_FIGURES = "external_validation-4"  # another folder whenever other figures are kept: those of before are asked anew
 
 
 def _validation_path(run: Run) -> Path:

@@ -53,7 +53,7 @@ def answers_at_home(run: Run, logits: np.ndarray, specimen: Specimen) -> tuple[n
     far as they tell: bool (N,).
     """
     plain = softmax(logits)
-    probabilities = weighed(plain, specimen.odds(run))
+    probabilities = weighed(plain, specimen.odds(run, elsewhere=False))
     predicted = probabilities.argmax(1)
     told = spoken_sets(probabilities, prediction_set_thresholds(run), confidence_threshold(run))
     return predicted, (told.sum(1) > 1) | (plain.argmax(1) != predicted)
@@ -66,8 +66,8 @@ def laboratory_errors(run: Run, specimen: Specimen, left_out: Sequence[tuple[int
     classes = len(run.codes)
     at_home = home_errors(run, specimen).cells.sum(1)
     at_home /= np.maximum(at_home.sum(1, keepdims=True), 1)
-    usual = [specimen.shares[code] for code in run.codes] if specimen.shares else home_shares(run)
-    unnamed = _UNNAMED_CELLS * (_AS_AT_HOME * at_home + (1 - _AS_AT_HOME) * np.asarray(usual))
+    usual = specimen.odds(run, elsewhere=True) * home_shares(run)
+    unnamed = _UNNAMED_CELLS * (_AS_AT_HOME * at_home + (1 - _AS_AT_HOME) * usual)
     look = np.where(np.eye(classes, dtype=bool), _LOOK_IF_RIGHT, _LOOK_IF_WRONG)
     labels, predicted, looks = (np.array(part) for part in zip(*left_out, strict=True))
     named = _tabulated(labels, predicted, looks, classes)

@@ -654,13 +654,14 @@ class Predictor:
         set_thresholds, threshold = self.thresholds_at(laboratory)
         specimen, plain = self.specimen_at(laboratory), evidence.probabilities
         calibration = self._calibration_at(laboratory)
+        odds = specimen.odds(self.run, elsewhere=laboratory.is_foreign or self.head is not None)
         if calibration:
-            probabilities = calibration.of(specimen).probabilities(plain, specimen.odds(self.run))
-        elif specimen is not self._taught_specimen:
-            odds = specimen.odds(self.run) / self._taught_specimen.odds(self.run)
-            probabilities = weighed(plain, odds**self._odds_power)
+            probabilities = calibration.of(specimen).probabilities(plain, odds)
+        elif self.head:
+            taught = self._taught_specimen.odds(self.run, elsewhere=True)
+            probabilities = weighed(plain, (odds / taught) ** self._odds_power)
         else:
-            probabilities = plain
+            probabilities = weighed(plain, odds)
         odd = np.zeros(len(evidence))
         if self.detector:
             odd = ood_scores(self.detector, evidence.embeddings, evidence.statistics, laboratory, evidence.energies)

@@ -3,7 +3,8 @@
 A network's answers carry how common each class was among the cells that it learnt from: BloodMNIST has 17 % immature
 granulocytes and 9 % erythroblasts, which no blood has. Where it is known what was dropped, the answers are divided by
 those shares and multiplied by the specimen's (Saerens, Latinne and Decaestecker 2002, doi:10.1162/089976602753284446).
-The specimen says what is named first; what the picture alone says still tells what somebody must look at.
+Of sorted cells nothing is usual; those of another laboratory are then read as if each class were as common as any
+other. The specimen says what is named first; what the picture alone says still tells what somebody must look at.
 """
 
 from collections.abc import Mapping
@@ -35,13 +36,14 @@ class Specimen:
     source: str
     immature_is_usual: bool = False
 
-    def odds(self, run: Run) -> np.ndarray:
+    def odds(self, run: Run, *, elsewhere: bool) -> np.ndarray:
         """How much commoner each class of ``run`` is here than among the cells that it learnt from: float64 (C,).
 
-        Ones where nothing is known of the specimen. Raises `HemaLensError` for a run of other classes.
+        Where nothing is known of the specimen: ones for cells of the run's own laboratory, all classes alike for those
+        that come from ``elsewhere``. Raises `HemaLensError` for a run of other classes.
         """
         if not self.shares:
-            return np.ones(len(run.codes))
+            return 1 / (len(run.codes) * home_shares(run)) if elsewhere else np.ones(len(run.codes))
         if not set(run.codes) <= set(self.shares):
             raise HemaLensError(
                 f"{run.name} names other classes than a differential has, so what is usual in {self.title} says "
@@ -83,7 +85,7 @@ ADULT_BLOOD = Specimen(
     _BAIN,
 )
 ANY_SPECIMEN = Specimen(
-    "any", "anything else", {}, "no usual shares: sorted cells, teaching sets", immature_is_usual=True
+    "any", "anything else", {}, "no usual shares: sorted cells, teaching sets; elsewhere all classes alike", immature_is_usual=True
 )
 SPECIMENS: dict[str, Specimen] = {
     specimen.key: specimen

@@ -125,11 +125,11 @@ def test_a_predictor_knows_the_specimen_of_its_profile_and_another_answers_as_a_
         taught = taught.with_answer(cell, int(labels[cell]))
     profile = make_profile("children", run, taught)
     assert profile.specimen == "child"
-    assert profile.head.prior == pytest.approx(SPECIMENS["child"].odds(run))
+    assert profile.head.prior == pytest.approx(SPECIMENS["child"].odds(run, elsewhere=True))
     predictor = predictor_for(profile)
     assert predictor.specimen_at(Laboratory(known=True)) is SPECIMENS["child"]
     assert predictor.specimen_is_said
-    head = replace(profile.head, prior=(SPECIMENS["blood"].odds(run)).astype(np.float32))
+    head = replace(profile.head, prior=(SPECIMENS["blood"].odds(run, elsewhere=True)).astype(np.float32))
     checks = (CellCheck("cell", 1.0),) * len(cells)
     plain = profile.head.probabilities(cells.embeddings, cells.probabilities)
     evidence = Evidence(plain, checks, np.zeros(len(cells), bool))

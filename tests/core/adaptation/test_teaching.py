@@ -148,6 +148,22 @@ def test_before_and_after_teaching_answers_are_weighed_by_the_specimen(lab):
     assert taught.estimate().before == pytest.approx(right(start, labels), abs=0.2)
 
 
+def test_cells_are_asked_about_where_what_is_usual_overrules_the_picture():
+    cells, _ = made_up({"NE": 60})
+    probabilities = np.full((60, len(CODES)), 1e-6)
+    probabilities[:, [CODES.index("NE"), CODES.index("LY")]] = 0.8, 0.2
+    overruled = range(5)
+    probabilities[:5, [CODES.index("NE"), CODES.index("LY"), CODES.index("EO")]] = 0.1, 1e-6, 0.9
+    odds = np.where(np.array(CODES) == "EO", 0.01, 1.0)
+    embeddings = cells.embeddings + 10 * (np.arange(60) < 5)[:, None]  # a kind of their own
+    there = replace(cells, probabilities=probabilities, embeddings=embeddings)
+    start = ActiveLearner(there, np.ones(len(CODES), bool), odds=odds)
+    asked = start.with_answer(59, CANT_SAY)
+    assert set(asked.posterior[:5].argmax(1)) == {CODES.index("NE")}
+    assert asked.posterior[:5].max(1).min() > asked.posterior[5:].max(1).max()  # by what is said alone, the surest
+    assert set(asked.queries) & set(overruled)
+
+
 def test_a_class_that_nobody_named_is_not_given_away():
     """Natural batches show hardly any basophil; elsewhere in the laboratory there are some."""
     kept, lost = [], []

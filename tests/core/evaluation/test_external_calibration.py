@@ -53,7 +53,7 @@ def test_without_usual_counts_confidence_is_tempered_too(run):
 def test_what_the_specimen_overrules_or_is_immature_is_never_sure(run):
     lab = answers("a", 0)
     fitted = external._calibrate([lab], ADULT_BLOOD, run)
-    probabilities = fitted.probabilities(lab.probabilities, ADULT_BLOOD.odds(run))
+    probabilities = fitted.probabilities(lab.probabilities, ADULT_BLOOD.odds(run, elsewhere=True))
     overruled = probabilities.argmax(1) != lab.probabilities.argmax(1)
     immature = immature_likelihood(run, lab.probabilities) >= IMMATURE_ELSEWHERE
     assert overruled.any()
@@ -67,7 +67,7 @@ def test_what_the_specimen_overrules_or_is_immature_is_never_sure(run):
 def test_a_sure_answer_is_told_alone_and_any_other_in_a_set_that_holds_it(run):
     fitted = external._calibrate([answers("a", 0), answers("b", 1)], ADULT_BLOOD, run)
     lab = answers("c", 2)
-    probabilities = fitted.probabilities(lab.probabilities, ADULT_BLOOD.odds(run))
+    probabilities = fitted.probabilities(lab.probabilities, ADULT_BLOOD.odds(run, elsewhere=True))
     told, sure = fitted.told(probabilities), probabilities.max(1) >= fitted.confidence_threshold
     assert ((told.sum(1) == 1) == sure).all()
     assert told[np.arange(len(told)), probabilities.argmax(1)].all()

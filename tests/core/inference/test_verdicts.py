@@ -179,7 +179,7 @@ def test_at_another_laboratory_probabilities_are_those_that_hold_there(make_run)
     predictor, pictures = Predictor(run), foreign_pictures(20)
     predictions, laboratory = answer(predictor, pictures)
     raw = predictor.predict_crops(pictures).probabilities
-    tempered = (raw + PROBABILITY_FLOOR) ** 0.8 * ADULT_BLOOD.odds(run)
+    tempered = (raw + PROBABILITY_FLOOR) ** 0.8 * ADULT_BLOOD.odds(run, elsewhere=True)
     tempered /= tempered.sum(1, keepdims=True)
     np.testing.assert_allclose([p.probabilities for p in predictions], tempered)
     assert {p.threshold for p in predictions} == {0.9}
