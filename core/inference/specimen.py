@@ -85,7 +85,11 @@ ADULT_BLOOD = Specimen(
     _BAIN,
 )
 ANY_SPECIMEN = Specimen(
-    "any", "anything else", {}, "no usual shares: sorted cells, teaching sets; elsewhere all classes alike", immature_is_usual=True
+    "any",
+    "anything else",
+    {},
+    "no usual shares: sorted cells, teaching sets; elsewhere all classes alike",
+    immature_is_usual=True,
 )
 SPECIMENS: dict[str, Specimen] = {
     specimen.key: specimen
