@@ -39,11 +39,13 @@ def find_chromium() -> str | None:
 
 @contextmanager
 def dashboard(folder: Path) -> Iterator[str]:
-    """The address of a dashboard with the shipped runs; its data, cache and log lie in ``folder``."""
+    """The address of a dashboard with the shipped runs; its data, cache, cases and log lie in ``folder``."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    env = {**os.environ, "HEMALENS_DATA": str(folder / "data"), "HEMALENS_CACHE": str(folder / "cache")}
+    places = {f"HEMALENS_{name.upper()}": str(folder / name) for name in ("data", "cache", "cases")}
+    env = {**os.environ, **places}
+    env.pop("HEMALENS_DATABASE", None)
     env.pop("HEMALENS_PRETRAINED", None)
     with open(folder / "log.txt", "w") as log:
         line = [sys.executable, "-m", "dashboard", "--port", str(port), "--no-browser"]

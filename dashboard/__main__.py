@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCATIONS = ("HEMALENS_DATA", "HEMALENS_CACHE", "HEMALENS_PRETRAINED")
+LOCATIONS = ("HEMALENS_DATA", "HEMALENS_CACHE", "HEMALENS_CASES", "HEMALENS_PRETRAINED")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +55,7 @@ def command(host: str, port: int, dev: bool = False) -> list[str]:
         "logger.hideWelcomeMessage": "true",
     }
     flags = [f"--{name}={value}" for name, value in settings.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py"), *flags]
+    return [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "server.py"), *flags]
 
 
 def environment() -> dict[str, str]:

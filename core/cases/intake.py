@@ -214,8 +214,7 @@ class _Intake:
     def write(self, sample: str, slide: str, note: str, reader: Reader, report: Report) -> str:
         """Cut the sheets and write the case down."""
         pictures: list[CasePicture] = []
-        cells: list[CaseCell] = []
-        tiles: list[int] = []
+        found: list[tuple[int, Box, CellPrediction, int]] = []
         first: dict[str, str] = {}
         slides = _slides([name for name, _ in self._names])
         for name, sha256 in self._names:
@@ -241,11 +240,13 @@ class _Intake:
             )
             for (box, prediction), tile in zip(content.cells, content.tiles, strict=True):
                 kept = kept_prediction(prediction, self._predictor.spec)
-                kept = replace(kept, notes=(*kept.notes, *copies))
-                cells.append(CaseCell(len(cells) + 1, number, box, kept))
-                tiles.append(tile)
+                found.append((number, box, replace(kept, notes=(*kept.notes, *copies)), tile))
         if not pictures:
             raise CaseError(_nothing_of_use(self._unused))
+        # In the order in which they are looked at, so that the first sheets hold what is seen first.
+        found.sort(key=lambda cell: _place_in_line(cell[2], self._predictor.spec.codes))
+        cells = [CaseCell(place, number, box, kept) for place, (number, box, kept, _) in enumerate(found, 1)]
+        tiles = [tile for *_, tile in found]
         predictor = self._predictor
         return self._store.create(
             reader,
@@ -319,6 +320,13 @@ def kept_prediction(prediction: Prediction, spec: DatasetSpec, added_by: str = "
         notes=notes,
         text=f"{name}, {percent(prediction.confidence)}, {verdict.word}{said}.",
     )
+
+
+def _place_in_line(kept: CellPrediction, codes: Sequence[str]) -> tuple[bool, bool, int, float]:
+    """Alarms first, then the doubtful, then class by class, the least sure first; what is no cell comes last."""
+    if kept.asks_for_a_look:
+        return not kept.alarm, False, 0, -(kept.alarm_score or 0) if kept.alarm else kept.confidence
+    return True, True, codes.index(kept.code) if kept.code else len(codes), kept.confidence
 
 
 def picture_of(store: CaseStore, picture: CasePicture) -> DecodedPicture:

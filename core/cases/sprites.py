@@ -1,4 +1,4 @@
-"""Sheets of the cells' pictures, so that a wall of thousands comes in a few files: tiles of 96 px, 20 x 20 a sheet, in
+"""Sheets of the cells' pictures, so that a wall of thousands comes in a few files: tiles of 96 px, 10 x 10 a sheet, in
 the order of the cells' numbers, each cut from the original pixels at the cell's box.
 """
 
@@ -11,7 +11,7 @@ from PIL import Image
 from core.cases.case import Case
 from core.images.framing import cut_box
 
-TILE, TILES_A_ROW = 96, 20
+TILE, TILES_A_ROW = 96, 10
 TILES_A_SHEET = TILES_A_ROW**2
 _QUALITY = 88  # of WebP
 _WHITE = 255
@@ -43,7 +43,7 @@ def tile_bytes(tile: np.ndarray) -> bytes:
 
 
 def sheet_bytes(tiles: Sequence[np.ndarray]) -> bytes:
-    """At most `TILES_A_SHEET` ``tiles`` as one WebP of 1920 px a side, white where there is none."""
+    """At most `TILES_A_SHEET` ``tiles`` as one WebP of 960 px a side, white where there is none."""
     sheet = np.full((TILES_A_ROW * TILE, TILES_A_ROW * TILE, 3), _WHITE, np.uint8)
     for number, tile in enumerate(tiles):
         row, column = divmod(number, TILES_A_ROW)

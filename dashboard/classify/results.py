@@ -14,14 +14,11 @@ import streamlit as st
 
 from core.cases.differential import (
     WHITE,
-    ClassCount,
     CountedCell,
     Differential,
-    cells_to_see,
     differential,
     is_differential,
 )
-from core.cases.limits import LimitsError, current_limits, raised_flags
 from core.datasets import DatasetSpec, get_dataset
 from core.formatting import capitalized, counted, percent
 from core.images.decode import DecodeError
@@ -34,6 +31,7 @@ from core.inference.serialise import Answered, to_csv, to_json
 from core.probabilities import NEVER_SURE
 from dashboard import cache
 from dashboard.classify import ClassifyContext, forget_choice, lab_link
+from dashboard.differential import INTERVAL, apart_line, count_help, flag_lines, widest_text
 from dashboard.pickers import short_names, side_picker, switch_to
 from dashboard.session import Result, UploadedCell, UploadSession, failed_files, session_of, stats_line
 
@@ -155,7 +153,7 @@ def tables(context: ClassifyContext) -> None:
                     format="%.1f %%" if told else "%.0f %%",
                     help="Of the white cells" if told else f"Share of the {spec.unit}s on this page",
                 ),
-                _INTERVAL: st.column_config.TextColumn(alignment="right", help=_interval_help(told)),
+                INTERVAL: st.column_config.TextColumn(alignment="right", help=_interval_help(told)),
             },
             placeholder="",  # where a class has no share of the white cells
             alt=f"Number of {spec.unit}s by class",
@@ -191,7 +189,7 @@ def _class_table(context: ClassifyContext, told: Differential | None) -> pd.Data
         if told:
             white = told.of(code) if code in WHITE else None
             row["Share"] = white.percent if white else None
-            row[_INTERVAL] = _interval_text(white) if white else ""
+            row[INTERVAL] = widest_text(white) if white else ""
         else:
             row["Share"] = 100 * len(mine) / max(1, len(cells))
         row |= {"Class": spec.class_names[number], "Sure": _count_kind(mine, "sure")}
@@ -202,14 +200,6 @@ def _class_table(context: ClassifyContext, told: Differential | None) -> pd.Data
     return pd.DataFrame(rows)
 
 
-_INTERVAL = "95 % interval"
-
-
-def _interval_text(of_class: ClassCount) -> str:
-    low, high = of_class.with_errors or of_class.exact
-    return f"{low:.1f} to {high:.1f}"
-
-
 def _interval_help(told: Differential | None) -> str:
     if told is None:
         return ""
@@ -217,7 +207,7 @@ def _interval_help(told: Differential | None) -> str:
         what = "It holds chance and the model's errors, as these were measured on cells that it did not learn from."
     else:
         what = "Of the count alone (exact): nobody measured how often the model errs on such cells."
-    return f"{what} To see a class of 1 % with 95 % certainty, count {cells_to_see(0.01)} white cells."
+    return f"{what} {count_help()}"
 
 
 def _differential_of(context: ClassifyContext) -> Differential:
@@ -249,28 +239,8 @@ def _differential(
 
 def _beside_the_table(context: ClassifyContext, told: Differential) -> None:
     """What is apart from the white cells, and which rules the count so far breaks."""
-    apart = [counted(told.white, "white cell")]
-    if (erythroblasts := told.erythroblasts) and told.white:
-        apart.append(f"erythroblasts {erythroblasts.percent:.1f} per 100 of them ({_interval_text(erythroblasts)})")
-    if told.platelets:
-        apart.append(counted(told.platelets, "platelet"))
-    if told.alarms:
-        apart.append(f"{told.alarms} that may be abnormal, outside of the count until somebody has looked")
-    if told.not_cells:
-        apart.append(f"{counted(told.not_cells, 'picture')} without a cell")
-    line = "; ".join(apart)
-    if told.unidentified:
-        line += f". Not final: {told.unidentified} {'is' if told.unidentified == 1 else 'are'} unsure"
-    st.caption(f"{line}.")
-    specimen = context.predictors[0].specimen_at(context.laboratories[0])
-    try:
-        flags = raised_flags(told, specimen, current_limits())
-    except LimitsError as error:
-        st.warning(str(error), icon=":material/rule:")
-        return
-    for flag in flags:
-        if flag.limit.kind == "review" or flag.beyond_chance:  # a range that few cells leave says nothing
-            st.caption(f":material/flag: {flag.text}", help=f"{specimen.title}: {flag.limit.source}")
+    apart_line(told)
+    flag_lines(told, context.predictors[0].specimen_at(context.laboratories[0]))
 
 
 def _answers_table(context: ClassifyContext) -> pd.DataFrame:

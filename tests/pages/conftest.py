@@ -9,6 +9,12 @@ from tests.stub_runs import make_run
 __all__ = ["make_run"]
 
 
+@pytest.fixture(autouse=True)
+def without_a_browser(monkeypatch):
+    """A driven page has no browser, so it has no cookies of one."""
+    monkeypatch.setattr("streamlit.runtime.context._get_client_context", lambda: None)
+
+
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """The folder of shipped runs, empty; data and cache are empty too, and nothing is remembered."""
@@ -17,6 +23,7 @@ def root(tmp_path, monkeypatch):
     monkeypatch.setenv("HEMALENS_PRETRAINED", str(tmp_path / "shipped"))
     monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HEMALENS_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("HEMALENS_CASES", str(tmp_path / "cases"))
     return tmp_path / "shipped"
 
 
@@ -37,4 +44,5 @@ def run(make_run, tmp_path, monkeypatch):
     monkeypatch.setenv("HEMALENS_PRETRAINED", str(made.path.parent.parent))
     monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HEMALENS_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("HEMALENS_CASES", str(tmp_path / "cases"))
     return made

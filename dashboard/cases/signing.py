@@ -1,0 +1,292 @@
+"""An open case, below the review screen: the differential with its intervals and flags, readers' agreement, and what
+closes a case: reviewed, signed, reported, amended.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from core.cases.agreement import Agreement, against_model, between_readers
+from core.cases.case import Case, CaseError, NewDecision
+from core.cases.differential import ClassCount, Differential
+from core.cases.documents import DOCUMENTS, document, file_name
+from core.cases.report import class_names, differing_text, interval_text, pair_text, signature_of, utc_text
+from core.formatting import capitalized, counted, markdown_text
+from core.inference.specimen import ADULT_BLOOD, SPECIMENS
+from dashboard.cases import CaseContext, go_to_cells, show_case
+from dashboard.differential import apart_line, count_help, flag_lines
+from dashboard.page import errors_told
+
+_EVERY = 1.5  # seconds between two looks at what was decided
+_REFUSED, _TOLD, _WHY = "cases_refused", "cases_told", "cases_amend_why"
+
+
+@st.fragment(run_every=_EVERY)
+def render(context: CaseContext) -> None:
+    """What the decisions come to so far; looks again every moment, so that it follows all readers."""
+    with errors_told():
+        case = context.store.case(context.case.id)
+        if case.state != context.case.state or case.version != context.case.version:
+            st.rerun(scope="app")  # the page's heading says it
+        if context.blind:
+            st.info(
+                "The count and the other readers' answers are hidden while you read without seeing them (Second "
+                "reader, above).",
+                icon=":material/visibility_off:",
+            )
+            return
+        left, right = st.columns([3, 2], gap="large")
+        with left:
+            _differential_section(case)
+        with right:
+            _closing_section(context, case)
+        _agreement_section(case)
+        _unused_section(case)
+
+
+# ---------------------------------------------------------------- the differential
+def _differential_section(case: Case) -> None:
+    told = _told((case.id, case.head), case)
+    st.subheader("Differential", anchor=False, help=count_help())
+    table = differential_table(told, class_names(case))
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=36 * (len(table) + 1),
+        column_config={
+            "Code": st.column_config.TextColumn(pinned=True, width="small"),
+            "Share": st.column_config.NumberColumn(format="%.1f %%", help="Of the white cells; they add up to 100.0 %"),
+            "95 % of the count": st.column_config.TextColumn(
+                alignment="right", help="Exact (Clopper-Pearson), as if each cell had been named rightly"
+            ),
+            "with the model's errors": st.column_config.TextColumn(
+                alignment="right",
+                help="It holds the model's errors too, as these were measured on cells that it did not learn from; "
+                "cells that a person named are certain. Empty where nobody measured them, or nothing is left to err.",
+            ),
+            "Reviewed": st.column_config.NumberColumn(help="Named or confirmed by a person"),
+        },
+        alt="The differential: cells, share and intervals of each class of white cells",
+    )
+    apart_line(told)
+    flag_lines(told, SPECIMENS.get(case.specimen, ADULT_BLOOD))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _told(key: tuple[str, str], _case: Case) -> Differential:
+    return _case.differential()
+
+
+def differential_table(told: Differential, names: dict[str, str]) -> pd.DataFrame:
+    """A row for each white class, and one for erythroblasts, per 100 white cells."""
+    rows = [_row(white, names, white.percent) for white in told.classes]
+    return pd.DataFrame(rows)
+
+
+def _row(of_class: ClassCount, names: dict[str, str], share: float | None) -> dict[str, str | float | None]:
+    return {
+        "Code": of_class.code,
+        "Class": capitalized(names.get(of_class.code, of_class.code)),
+        "Cells": of_class.count,
+        "Share": share,
+        "95 % of the count": interval_text(of_class.exact),
+        "with the model's errors": interval_text(of_class.with_errors),
+        "Reviewed": of_class.reviewed,
+    }
+
+
+# ---------------------------------------------------------------- closing a case
+def _closing_section(context: CaseContext, case: Case) -> None:
+    st.subheader("Sign and report", anchor=False)
+    if told := st.session_state.pop(_TOLD, ""):
+        st.success(told, icon=":material/check:")
+    if case.state == "signed":
+        _signed_section(context, case)
+    else:
+        _open_section(context, case)
+    _files(context, case)
+    _more(context, case)
+
+
+def _open_section(context: CaseContext, case: Case) -> None:
+    """What is left to look at, with the way there; the buttons that close the case."""
+    stopping = case.unreviewed
+    if stopping:
+        cells = tuple(reading.cell.number for reading in stopping)
+        why = Counter(reading.open_reason for reading in stopping)
+        told = ", ".join(f"{count} {reason}" for reason, count in why.most_common())
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f"{counted(len(stopping), 'cell')} must be looked at first: {told}.", width="stretch")
+            if st.button("Show them", key="cases_show", icon=":material/arrow_upward:"):
+                go_to_cells(cells)
+                st.rerun(scope="app")
+    else:
+        st.markdown("Every cell that asked for a look has been looked at.")
+    if refused := st.session_state.get(_REFUSED):
+        st.error(refused, icon=":material/block:")
+    with st.container(horizontal=True, gap="small"):
+        if case.state == "open":
+            st.button(
+                "Mark as reviewed",
+                key="cases_review",
+                icon=":material/done_all:",
+                on_click=_try,
+                args=(context, partial(_decide, context, "review"), "Marked as reviewed."),
+            )
+        else:
+            st.button(
+                "Reopen",
+                key="cases_reopen",
+                icon=":material/undo:",
+                on_click=_try,
+                args=(context, partial(_decide, context, "reopen"), "Open again."),
+            )
+        st.button(
+            "Sign",
+            key="cases_sign",
+            icon=":material/lock:",
+            type="primary",
+            on_click=_try,
+            args=(context, partial(context.store.sign, case.id, context.reader), "Signed. The case is read-only now."),
+            help=f"As {context.reader.text}. A signed case can't be changed; an amendment opens a new version.",
+        )
+
+
+def _signed_section(context: CaseContext, case: Case) -> None:
+    if signature := signature_of(case):
+        who = markdown_text(signature.reader.text)
+        st.markdown(f"Signed by **{who}** on {utc_text(signature.at)}; read-only.")
+    if refused := st.session_state.get(_REFUSED):
+        st.error(refused, icon=":material/block:")
+    with st.popover("Amend", icon=":material/edit:"):
+        st.text_input("Why", key=_WHY, max_chars=1000)
+        st.button(
+            f"Open version {case.version + 1}",
+            key="cases_amend",
+            on_click=_try,
+            args=(context, partial(_amend, context), "Open again, a version on."),
+            help="The signed version and its report stay as they are.",
+        )
+
+
+def _amend(context: CaseContext) -> None:
+    context.store.amend(context.case.id, context.reader, st.session_state[_WHY])
+
+
+def _decide(context: CaseContext, action: str) -> None:
+    context.store.decide(context.case.id, context.reader, [NewDecision(action)])  # type: ignore[arg-type]
+
+
+def _try(context: CaseContext, does: Callable[[], object], told: str) -> None:
+    """Do it; what stops it is told."""
+    st.session_state.pop(_REFUSED, None)
+    try:
+        does()
+    except CaseError as error:
+        st.session_state[_REFUSED] = str(error)
+    else:
+        st.session_state[_TOLD] = told
+
+
+def _files(context: CaseContext, case: Case) -> None:
+    """What can be kept of the case, each made when its button is pressed."""
+    with st.container(horizontal=True, gap="small"):
+        for key, kind in DOCUMENTS.items():
+            st.download_button(
+                kind.title,
+                data=partial(document, case, key, context.store.picture_bytes),
+                file_name=file_name(case, key),
+                mime=kind.mime,
+                key=f"cases_file_{key}",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+    if case.state != "signed":
+        st.caption("Until the case is signed, each of these says that it is a draft.")
+
+
+def _more(context: CaseContext, case: Case) -> None:
+    """What is seldom wanted: whether the record is whole, the case as one file, deleting it."""
+    with st.popover("More", icon=":material/more_horiz:"):
+        if st.button("Check the record", key="cases_verify", icon=":material/verified_user:"):
+            altered = context.store.verify(case.id, files=True)
+            if altered:
+                st.error(altered.text, icon=":material/error:")
+            else:
+                st.success(f"All {counted(len(case.decisions), 'decision')} are as they were written down.")
+        st.text_input("Note", key="cases_case_note", max_chars=1000, placeholder="Added to the record")
+        st.button("Add the note", key="cases_add_note", on_click=_note, args=(context,))
+        sure = st.checkbox("Delete this case with its pictures", key="cases_delete_sure")
+        st.button(
+            "Delete for good",
+            key="cases_delete",
+            icon=":material/delete:",
+            disabled=not sure,
+            on_click=_delete,
+            args=(context, case.state == "signed"),
+        )
+
+
+def _note(context: CaseContext) -> None:
+    if text := st.session_state.get("cases_case_note", "").strip():
+        note = NewDecision("note", text=text)
+        _try(context, partial(context.store.decide, context.case.id, context.reader, [note]), "The note is written.")
+        st.session_state["cases_case_note"] = ""
+
+
+def _delete(context: CaseContext, signed: bool) -> None:
+    context.store.delete(context.case.id, context.reader, even_if_signed=signed)
+    show_case(None)
+
+
+# ---------------------------------------------------------------- agreement, files that are in no count
+def _agreement_section(case: Case) -> None:
+    found = _agreements((case.id, case.head), case)
+    if not found:
+        return
+    with st.expander("Agreement", icon=":material/groups:"):
+        st.dataframe(
+            agreement_table(found),
+            hide_index=True,
+            column_config={"Alike": st.column_config.NumberColumn(format="%.1f %%")},
+            alt="Agreement between readers, and of readers with the model",
+        )
+        for told in found:
+            notes = [f"Differing: {differing}." if (differing := differing_text(told)) else "", told.caution]
+            if any(notes):
+                st.caption(f"{markdown_text(pair_text(told), None)}. {' '.join(filter(None, notes))}")
+        st.caption("Readers look at doubtful cells first, so this is no estimate of how often the model is right.")
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _agreements(key: tuple[str, str], _case: Case) -> tuple[Agreement, ...]:
+    with_model = against_model(_case)
+    return (*between_readers(_case), *([with_model] if with_model else []))
+
+
+def agreement_table(found: Sequence[Agreement]) -> pd.DataFrame:
+    """A row for each two who named the same cells."""
+    return pd.DataFrame(
+        {
+            "Who": pair_text(told),
+            "Cells": told.cells,
+            "Alike": 100 * told.share,
+            "95 % interval": interval_text((100 * told.interval[0], 100 * told.interval[1])),
+            "Kappa": "" if told.kappa is None else f"{told.kappa:.2f}",
+            "its interval": f"{told.kappa_interval[0]:.2f} to {told.kappa_interval[1]:.2f}"
+            if told.kappa_interval
+            else "",
+        }
+        for told in found
+    )
+
+
+def _unused_section(case: Case) -> None:
+    if not case.unused:
+        return
+    with st.expander(f"{counted(len(case.unused), 'file')} not used", icon=":material/draft:"):
+        table = [{"File": f.name, "Why": f.reason, "What to do": f.way_out} for f in case.unused]
+        st.dataframe(pd.DataFrame(table), hide_index=True, alt="Files that were not used")
