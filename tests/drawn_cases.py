@@ -46,6 +46,16 @@ def said(code: str, **more) -> CellPrediction:
     return CellPrediction(code, kind, probabilities, (code,) if code else (), **more)
 
 
+@cache
+def _cell_file(code: str, number: int) -> bytes:
+    return png(picture_of(code, number))
+
+
+@cache
+def _field_file() -> bytes:
+    return png(draw_field(WHITES))
+
+
 class DrawnCase:
     """A ``case`` and its files by SHA-256 (`picture_bytes`)."""
 
@@ -53,12 +63,12 @@ class DrawnCase:
         self._files: dict[str, bytes] = {}
         pictures, cells = [], []
         for number, answer in enumerate(answers, 1):
-            name, pixels = f"{folder}/cell{number:03d}.png", picture_of(answer.code, number)
-            pictures.append(self._picture(number, name, "A-1", "crop", pixels))
+            name, content = f"{folder}/cell{number:03d}.png", _cell_file(answer.code, number)
+            pictures.append(self._picture(number, name, "A-1", "crop", content, 120, 120))
             cells.append(CaseCell(number, number, (0, 0, 120, 120), answer))
         if field:
             number = len(pictures) + 1
-            pictures.append(self._picture(number, "slide 2/field.png", "A-2", "field", draw_field(WHITES)))
+            pictures.append(self._picture(number, "slide 2/field.png", "A-2", "field", _field_file(), 640, 480))
             for place, (x, y) in enumerate(WHITES):
                 box = (x - 45, y - 45, x + 45, y + 45) if place != 2 else (x - 45, y - 100, x + 45, y - 10)
                 answer = said("LY", kind="unsure", alarm=True, alarm_score=0.83) if place == 1 else said("NE")
@@ -83,11 +93,10 @@ class DrawnCase:
         }
         self.case = Case(**basics | {"pictures": tuple(pictures), "cells": tuple(cells)} | facts).begun()
 
-    def _picture(self, number, name, slide, kind, pixels) -> CasePicture:
-        content = png(pixels)
+    def _picture(self, number, name, slide, kind, content, width, height) -> CasePicture:
         sha = hashlib.sha256(content).hexdigest()
         self._files[sha] = content
-        return CasePicture(number, name, slide, sha, kind, pixels.shape[1], pixels.shape[0])
+        return CasePicture(number, name, slide, sha, kind, width, height)
 
     def picture_bytes(self, sha256: str) -> bytes:
         """The file of that hash."""

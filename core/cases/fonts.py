@@ -3,12 +3,15 @@
 import io
 import unicodedata
 from functools import cache, lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 import font_source_sans_pro
 from fontTools import subset
 from fontTools.ttLib import TTFont
+
+from core.formatting import counted
 
 Weight = Literal["Regular", "Semibold"]
 
@@ -47,13 +50,13 @@ def _subset(weight: Weight, text: str) -> bytes:
 def substituted(text: str) -> str:
     """``text`` with what the font can't print told instead: '[4 characters this font lacks]' for a Chinese name."""
     text = unicodedata.normalize("NFC", text)
-    shown, lacking = [], 0
-    for character in [*text, ""]:
-        if character and character not in characters() and not (lacking and character == " "):
-            lacking += 1
-            continue
-        if lacking:
-            shown.append(f"[{lacking} character{'' if lacking == 1 else 's'} this font lacks]")
-            lacking = 0
-        shown.append(character)
+    lacking = [character not in characters() for character in text]
+    words = [
+        lacks or (character == " " and 0 < i < len(text) - 1 and lacking[i - 1] and lacking[i + 1])
+        for i, (character, lacks) in enumerate(zip(text, lacking, strict=True))
+    ]
+    shown = []
+    for lacks, run in groupby(zip(text, words, strict=True), key=lambda pair: pair[1]):
+        part = "".join(character for character, _ in run)
+        shown.append(f"[{counted(len(part.replace(' ', '')), 'character')} this font lacks]" if lacks else part)
     return "".join(shown)
