@@ -22,12 +22,12 @@ _LIKE = {"BA": 0, "EO": 1, "LY": 2, "MO": 3, "NE": 4}  # drawn kinds that stand 
 
 @cache
 def _cells() -> np.ndarray:
-    return draw_cells(np.arange(60) % 5, 120, 9)
+    return draw_cells(np.arange(10) % 5, 64, 9)
 
 
 def picture_of(code: str, number: int) -> np.ndarray:
-    """A drawn cell, uint8 (120, 120, 3); no two ``number`` are alike."""
-    pixels = _cells()[(_LIKE.get(code, 2) + 5 * (number % 12)) % 60].copy()
+    """A drawn cell, uint8 (64, 64, 3); no two ``number`` are alike."""
+    pixels = _cells()[_LIKE.get(code, 2) + 5 * (number % 2)].copy()
     pixels[:4, :4] = (number % 256, number // 256, 90)  # so that each is known by itself
     return pixels
 
@@ -64,8 +64,8 @@ class DrawnCase:
         pictures, cells = [], []
         for number, answer in enumerate(answers, 1):
             name, content = f"{folder}/cell{number:03d}.png", _cell_file(answer.code, number)
-            pictures.append(self._picture(number, name, "A-1", "crop", content, 120, 120))
-            cells.append(CaseCell(number, number, (0, 0, 120, 120), answer))
+            pictures.append(self._picture(number, name, "A-1", "crop", content, 64, 64))
+            cells.append(CaseCell(number, number, (0, 0, 64, 64), answer))
         if field:
             number = len(pictures) + 1
             pictures.append(self._picture(number, "slide 2/field.png", "A-2", "field", _field_file(), 640, 480))
