@@ -509,6 +509,8 @@ def _provenance(case: Case, limits: Sequence[Limit]) -> Iterable[tuple[str, str]
         yield "Laboratory", printable(case.laboratory)
     if case.scale:
         yield "Scale", printable(case.scale)
+    if case.imported:
+        yield "Imported", printable(case.imported)
     yield "Software", f"HemaLens {printable(case.software)}"
     sources = dict.fromkeys(limit.source for limit in limits if limit.specimen == case.specimen)
     if sources:

@@ -6,10 +6,12 @@ import json
 import sys
 import warnings
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cases.case import Action, Case, CellReading, Decision, NewDecision, Reader
+from core.cases.documents import DOCUMENTS, document, file_name
 from core.cases.drop import SYSTEM_FILE
 from core.commands.predict import add_predictor_options, chosen_predictor, printable
 from core.errors import HemaLensError
@@ -17,6 +19,7 @@ from core.formatting import RESEARCH_LINE, counted, text_table
 from core.inference.predictor import Predictor
 from core.inference.specimen import ADULT_BLOOD, find_specimen
 from core.progress import TerminalBar
+from core.storage import write_bytes
 
 if TYPE_CHECKING:
     from core.cases.store import CaseStore
@@ -81,6 +84,24 @@ def add_parser(subparsers: Any) -> None:
     action.add_argument("case", metavar="CASE")
     action.add_argument("--reason", required=True, help="why")
     _reader_option(action)
+
+    action = actions.add_parser(
+        "report",
+        help="write the report of a case, its cells, or the whole of it as files",
+        description="Write what is kept of a case as files: without a choice the report as a web page and as PDF. What "
+        "isn't signed is a draft and says so. Prints where each file lies.",
+    )
+    action.add_argument("case", metavar="CASE")
+    for key, kind in DOCUMENTS.items():
+        action.add_argument(f"--{key}", dest="kinds", action="append_const", const=key, help=kind.title)
+    action.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="where to (default: here)")
+    action.add_argument(
+        "--printed-at",
+        type=_moment,
+        metavar="TIME",
+        help="the date on it, ISO 8601 (default: now)",
+    )
+    action.set_defaults(handler=report)
 
     action = _action(actions, "verify", verify, "whether cases are what was written down; 1 where one is not")
     action.add_argument("cases", nargs="*", metavar="CASE", help="(default: all)")
@@ -378,6 +399,24 @@ def _print_decision(options: argparse.Namespace, decision: Decision) -> int:
         _print_json(asdict(decision))
     else:
         print(_log_line(decision))
+    return 0
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)  # a ValueError is wrong usage
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the files, and print where each lies."""
+    store = _store()
+    case = store.case(store.full_id(options.case))
+    options.out.mkdir(parents=True, exist_ok=True)
+    printed_at = options.printed_at or datetime.now(UTC)
+    for key in dict.fromkeys(options.kinds or ("html", "pdf")):
+        path = options.out / file_name(case, key)
+        write_bytes(path, document(case, key, store.picture_bytes, printed_at))
+        print(path)
     return 0
 
 
