@@ -139,6 +139,13 @@ def readers_of(case: Case) -> tuple[str, ...]:
     return tuple(dict.fromkeys(d.reader.name for d in case.decisions if d.cell is not None))
 
 
+def readers_against_model(case: Case) -> tuple[Agreement, ...]:
+    """The model against all readers together and, where several named cells, against each; () where nobody did."""
+    together, each = against_model(case), [against_model(case, name) for name in readers_of(case)]
+    alone = [told for told in each if told]
+    return tuple(told for told in (together, *(alone if len(alone) > 1 else [])) if told)
+
+
 def between_readers(case: Case) -> tuple[Agreement, ...]:
     """Each two readers who both named at least one same cell, by what each decided alone."""
     alone = {

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import numpy as np
 from PIL import Image
 
-from core.cases.agreement import Agreement, against_model, between_readers
+from core.cases.agreement import Agreement, between_readers, readers_against_model
 from core.cases.case import Case, CasePicture, CellReading, Decision, standing
 from core.cases.differential import (
     BLASTS,
@@ -153,7 +153,7 @@ def report_of(case: Case, picture_bytes: PictureBytes, limits: Sequence[Limit], 
     corrected = [reading for reading in case.counted if reading.corrected and not reading.cell.prediction.alarm]
     shown = [*alarms[:MOST_PICTURES], *corrected[:MOST_PICTURES]]
     pictures = _cell_pictures(case, shown, picture_bytes, names)
-    between, model = between_readers(case), against_model(case)
+    model, between = readers_against_model(case), between_readers(case)
     return Report(
         title="Differential count" if blood else "Cell count",
         state=_STATES[case.state],
@@ -176,7 +176,7 @@ def report_of(case: Case, picture_bytes: PictureBytes, limits: Sequence[Limit], 
         corrected_in_all=len(corrected),
         review_line=_review_line(case),
         readers=tuple(_reader_lines(case)),
-        agreements=(*([model] if model else []), *between),
+        agreements=(*model, *between),
         agreement_notes=tuple(_agreement_notes(model, between)),
         notes=tuple(_notes(case)),
         history=tuple(_history(case)),
@@ -438,7 +438,7 @@ def _last_naming(reading: CellReading) -> Decision:
     return next(d for d in reversed(standing(reading.history)) if d.action == "assign")
 
 
-def _agreement_notes(model: Agreement | None, between: Sequence[Agreement]) -> Iterable[str]:
+def _agreement_notes(model: Sequence[Agreement], between: Sequence[Agreement]) -> Iterable[str]:
     if model:
         yield (
             "Model against readers: of the cells that a person named, and people name the doubtful ones first, so that "
@@ -448,7 +448,7 @@ def _agreement_notes(model: Agreement | None, between: Sequence[Agreement]) -> I
         yield "Readers who saw each other's decisions agree more than readers who didn't."
     if model or between:
         yield "Kappa: agreement beyond chance (Cohen), 1 at best, 0 by chance, with its 95 % interval."
-    for told in (*([model] if model else []), *between):
+    for told in (*model, *between):
         if told.caution:
             yield f"{pair_text(told)}: {told.caution}"
 

@@ -321,6 +321,7 @@ li {{ margin: 2px 0; overflow-wrap: anywhere; }}
 table {{ border-collapse: collapse; width: 100%; font-size: 15px; }}
 th, td {{ text-align: left; padding: 7px 10px; border-bottom: 1px solid var(--line); vertical-align: middle; }}
 th:first-child, td:first-child {{ padding-left: 0; }}
+p, bdi {{ overflow-wrap: anywhere; }}
 tbody th {{ font-weight: 400; }}
 thead th {{ color: var(--quiet); font-size: 13.5px; line-height: 1.25; vertical-align: bottom; }}
 .n {{ text-align: right; white-space: nowrap; }}

@@ -27,6 +27,7 @@ from core.colours import LIGHT, PRIMARY
 from core.formatting import RESEARCH_LINE, exact_percent
 
 _MARGIN, _WIDTH, _BOTTOM = 15.0, 180.0, 277.0  # mm
+_FEW_LINES, _MOST_LINES = 4, 45  # of a fact beside others, and of one alone
 _AMBER, _GREEN, _RED = "#a5551a", "#1f7a5a", "#a3304f"
 _LACKS = (
     "Where it says that characters are lacking, this file's font has no such script: the web page (HTML) shows them."
@@ -145,9 +146,12 @@ class _Paper(FPDF):
 def _head(paper: _Paper, report: Report) -> None:
     paper.ink(LIGHT["text"], 20, "B")
     paper.set_x(_MARGIN)
-    paper.cell(None, 9, paper.text_of(f"{report.title} "))
-    paper.ink(PRIMARY[False], 20, "B")
-    paper.multi_cell(0, 9, paper.text_of(report.sample), align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    title = f"{report.title} "
+    one_line = paper.get_string_width(title + paper.text_of(report.sample)) < _WIDTH
+    paper.cell(None, 9, title, new_x=XPos.END if one_line else XPos.LMARGIN, new_y=YPos.TOP if one_line else YPos.NEXT)
+    paper.ink(PRIMARY[False], 20 if one_line else 12, "B")
+    height = 9 if one_line else 5.5
+    paper.multi_cell(0, height, paper.text_of(report.sample), align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
     paper.ln(2)
     _facts(paper, report.facts, 3)
     if report.open_cells:
@@ -159,10 +163,14 @@ def _head(paper: _Paper, report: Report) -> None:
 
 
 def _facts(paper: _Paper, facts: Sequence[tuple[str, str]], columns: int) -> None:
-    """Names above their values, on a panel."""
+    """Names above their values, on a panel; what is long has a row of its own."""
     width = (_WIDTH - 8) / columns
-    for begin in range(0, len(facts), columns):
-        row = [(name, paper.lines_of(value, width - 4, 9)) for name, value in facts[begin : begin + columns]]
+    short = [(name, value) for name, value in facts if len(paper.lines_of(value, width - 4, 9)) <= _FEW_LINES]
+    rows = [short[begin : begin + columns] for begin in range(0, len(short), columns)]
+    rows += [[fact] for fact in facts if fact not in short]
+    for facts_of_row in rows:
+        room = (width if len(facts_of_row) > 1 or facts_of_row[0] in short else _WIDTH - 8) - 4
+        row = [(name, paper.lines_of(value, room, 9)[:_MOST_LINES]) for name, value in facts_of_row]
         height = 6.5 + 4.4 * max(len(lines) for _, lines in row)
         paper.need(height)
         y = paper.get_y()
@@ -171,10 +179,10 @@ def _facts(paper: _Paper, facts: Sequence[tuple[str, str]], columns: int) -> Non
         for place, (name, lines) in enumerate(row):
             x = _MARGIN + 4 + place * width
             paper.ink(LIGHT["quiet"], 8)
-            paper.at(x, y + 1.2, name, width - 5, height=4)
+            paper.at(x, y + 1.2, name, room, height=4)
             paper.ink(LIGHT["text"], 9)
             for number, line in enumerate(lines):
-                paper.at(x, y + 5 + 4.4 * number, line, width - 3, height=4.4)
+                paper.at(x, y + 5 + 4.4 * number, line, room + 1, height=4.4)
         paper.set_xy(_MARGIN, y + height)
 
 
@@ -217,6 +225,7 @@ def _differential(paper: _Paper, report: Report) -> None:
 
 def _line(paper: _Paper, texts: Sequence[str], height: float, under: str = LIGHT["line"]) -> None:
     """A table's line of ``texts``, a hairline under it."""
+    paper.need(height)
     y, x = paper.get_y(), _MARGIN
     for (_, width, align), text in zip(_COLUMNS, texts, strict=False):
         if text:
@@ -325,7 +334,7 @@ def _caption(paper: _Paper, picture: CellPicture) -> list[tuple[str, str]]:
     """Its lines with their style, as wide as the card leaves room for."""
     room = _CARD[0] - _SIDE - 5.5
     lines = [("B", line) for line in paper.lines_of(picture.title, room, 9, "B")]
-    return lines + [("", line) for text in picture.lines for line in paper.lines_of(text, room, 7.5)]
+    return lines + [("", line) for text in picture.lines for line in paper.lines_of(text, room, 7.5)[:_FEW_LINES]]
 
 
 def _card(
@@ -378,7 +387,8 @@ def _agreement(paper: _Paper, told: Agreement) -> None:
     paper.need(min(25 + 5 * len(told.classes), 200))
     paper.ln(2)
     paper.ink(LIGHT["text"], 9.5, "B")
-    paper.cell(0, 5, paper.text_of(pair_text(told)), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    pair = paper.text_of(pair_text(told))
+    paper.multi_cell(0, 5, pair, align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
     paper.paragraph(f"{agreement_text(told)}.")
     titles = ["Class", told.first, told.second, "both", "alike"]
     lines = [

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from core.cases.agreement import Agreement, against_model, between_readers
+from core.cases.agreement import Agreement, between_readers, readers_against_model
 from core.cases.case import Case, CellReading, Decision, standing
 from core.cases.differential import ClassCount, Differential, is_differential
 from core.cases.limits import Flag, Limit
@@ -137,7 +137,7 @@ def to_json(case: Case, limits: Sequence[Limit], printed_at: datetime) -> bytes:
         "flags": [_flag(flag) for flag in flags],
         "unreviewed": [{"cell": r.cell.number, "reason": r.open_reason} for r in case.unreviewed],
         "agreement": {
-            "model": _agreement(against_model(case)),
+            "model": [_agreement(told) for told in readers_against_model(case)],
             "readers": [_agreement(told) for told in between_readers(case)],
         },
         "pictures": [asdict(picture) for picture in case.pictures],
@@ -191,9 +191,7 @@ def _flag(flag: Flag) -> dict[str, Any]:
     }
 
 
-def _agreement(told: Agreement | None) -> dict[str, Any] | None:
-    if told is None:
-        return None
+def _agreement(told: Agreement) -> dict[str, Any]:
     return {
         "first": told.first,
         "second": told.second,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.cases.agreement import FEW, against_model, agreement, between_readers
+from core.cases.agreement import FEW, against_model, agreement, between_readers, readers_against_model
 from tests.drawn_cases import ANNA, LUKASZ, DrawnCase, drawn_case, said
 
 CODES = ("BA", "EO", "LY", "MO", "NE")
@@ -73,7 +73,7 @@ def test_no_cell_is_a_class_of_its_own_and_told_last():
 
 def test_readers_are_compared_by_what_each_decided_alone():
     drawn = DrawnCase([said("NE")] * 4, field=False)
-    assert against_model(drawn.case) is None
+    assert readers_against_model(drawn.case) == ()
     for cell, code in ((1, "NE"), (2, "LY"), (3, "MO")):
         drawn.decide(ANNA, "assign", cell, code)
     for cell, code in ((2, "LY"), (3, "NE"), (4, "NE")):
@@ -82,7 +82,10 @@ def test_readers_are_compared_by_what_each_decided_alone():
     assert (told.first, told.second, told.cells, told.agreed) == (ANNA.name, LUKASZ.name, 2, 1)
     model = against_model(drawn.case)
     assert (model.cells, model.agreed) == (4, 3)  # the last word on the third cell is Łukasz's
-    assert against_model(drawn.case, ANNA.name).agreed == 1
+    together, anna, lukasz = readers_against_model(drawn.case)
+    assert together == model
+    assert (anna.second, anna.cells, anna.agreed) == (ANNA.name, 3, 1)
+    assert (lukasz.second, lukasz.cells, lukasz.agreed) == (LUKASZ.name, 3, 2)
 
 
 def test_what_was_taken_back_is_no_agreement():

@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.cases.case import Reader
 from core.cases.limits import shipped_limits
 from core.cases.report import cut_out, report_of, utc_text
 from core.cases.report_html import to_html
@@ -203,8 +205,6 @@ def test_an_amended_case_is_told_with_all_its_versions():
 
 
 def hostile_case():
-    from core.cases.case import Reader
-
     answers = [said("NE"), said("LY", kind="unsure", alarm=True)]
     drawn = DrawnCase(answers, field=False, folder=HOSTILE, sample=HOSTILE, note=HOSTILE, profile=HOSTILE)
     reader = Reader(HOSTILE)
@@ -243,6 +243,16 @@ def test_scripts_that_the_font_lacks_are_told_and_no_boxes(tmp_path):
     assert "this file's font has no such script" in text
     assert "山田 太郎 7" in plain(html(drawn))
     assert "font has no such script" not in words(pdf_text(to_pdf(report(DrawnCase([said("NE")]))), tmp_path))
+
+
+def test_names_without_end_break_no_page(tmp_path):
+    drawn = DrawnCase([said("NE"), said("LY", alarm=True)], field=False, sample="x" * 200, folder="y" * 300)
+    drawn.case = replace(drawn.case, note="a word " * 550, laboratory="z" * 500)
+    drawn.decide(Reader("w" * 200), "note", text="v" * 900).decide(Reader("w" * 200), "assign", 2, "")
+    text = pdf_text(to_pdf(report(drawn)), tmp_path)
+    assert text.count("\f") <= 5
+    assert words(text).count("a word") == 550
+    assert "All white cells" in text
 
 
 def test_many_pictures_are_capped_and_the_rest_is_told():
