@@ -448,9 +448,12 @@ def _agreement_notes(model: Sequence[Agreement], between: Sequence[Agreement]) -
         yield "Readers who saw each other's decisions agree more than readers who didn't."
     if model or between:
         yield "Kappa: agreement beyond chance (Cohen), 1 at best, 0 by chance, with its 95 % interval."
+    by_caution: dict[str, list[str]] = {}
     for told in (*model, *between):
         if told.caution:
-            yield f"{pair_text(told)}: {told.caution}"
+            by_caution.setdefault(told.caution, []).append(pair_text(told))
+    for caution, pairs in by_caution.items():
+        yield f"{'; '.join(pairs)}: {caution}"
 
 
 def agreement_text(told: Agreement) -> str:

@@ -307,7 +307,7 @@ section {{ margin-top: 36px; }}
 .state small {{ display: block; font-weight: 400; }}
 .state.draft {{ background: #fdf1e6; color: {_AMBER}; }}
 .state.signed {{ background: #e8f5ef; color: {_GREEN}; }}
-.facts {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)); gap: 12px 24px;
+.facts {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(260px, 1fr)); gap: 12px 24px;
   background: var(--panel); border-radius: 8px; padding: 16px 20px; margin: 20px 0 0; }}
 .facts.long {{ grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)); margin: 0; }}
 dt {{ color: var(--quiet); font-size: 14px; }}
