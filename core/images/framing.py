@@ -178,7 +178,8 @@ class BatchScale:
     pictures have the shapes of one domain; a whole field among crops has another scale and is left to its shape.
     ``groups``: where the pictures plainly have several scales, what each part of them says and how large things are in
     it, the largest part first; ``scale`` and ``red_cells`` are then those of the largest part, and the note tells of
-    all.
+    all. ``odd_squares``: shapes (height, width) like the data set's own whose red cells, measured by themselves among
+    pictures of other shapes, have another size.
     """
 
     spec: CropSpec
@@ -188,6 +189,7 @@ class BatchScale:
     searches: bool = True
     same_domain: bool = False
     groups: tuple[tuple[GroupSize, "BatchScale"], ...] = ()
+    odd_squares: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def note(self) -> str:
@@ -205,8 +207,12 @@ class BatchScale:
         if cell and cell.contrast < self.min_contrast:
             cell = None
         is_known = self.scale.source in ("given", "stated")
-        by_shape = not is_known and red_cells.is_official(width, height, self.red_cells, self.spec)
+        by_shape = not is_known and self._is_official(picture.shape)
         return CropWindow(None if by_shape else self.scale.side, cell, searched=True)
+
+    def _is_official(self, shape: tuple[int, int]) -> bool:
+        """Whether pictures of ``shape`` (height, width) are framed as the data set's own."""
+        return shape not in self.odd_squares and red_cells.is_official(*shape[::-1], self.red_cells, self.spec)
 
     @property
     def _red_cell(self) -> float | None:
@@ -335,6 +341,27 @@ def _stated_pixel_size(pictures: Sequence[MeasuredPicture]) -> float | None:
     return first if all(_alike(p.pixel_size, first) for p in pictures) else None
 
 
+def _odd_squares(pictures: Sequence[MeasuredPicture], spec: CropSpec) -> frozenset[tuple[int, int]]:
+    """The squares among the shapes of ``pictures`` that only seem to be the data set's: what pictures of other shapes
+    measure is no witness for them.
+    """
+    of_shape: dict[tuple[int, int], list[MeasuredPicture]] = {}
+    for picture in pictures:
+        of_shape.setdefault(picture.shape, []).append(picture)
+    odd = set()
+    for shape, some in of_shape.items():
+        if (
+            len(of_shape) < 2
+            or len(some) < scale_groups.MIN_PICTURES
+            or not red_cells.has_official_shape(*shape[::-1], spec)
+        ):
+            continue
+        own = red_cells.red_cell_size([p.circle_coverage for p in some])
+        if own and not red_cells.is_official(*shape[::-1], own, spec):
+            odd.add(shape)
+    return frozenset(odd)
+
+
 def _shape_leaves_doubt(picture: MeasuredPicture, spec: CropSpec) -> bool:
     """Whether the scale of ``picture`` is to be measured: not where few but the parent set's crops have its shape."""
     height, width = picture.shape
@@ -363,7 +390,8 @@ def _measure_together(
     sample = spread_evenly(doubtful, red_cells.MAX_MEASURED)
     few = sample if len(sample) < _ENOUGH_RED_CELLS else []  # of more pictures the red cells are beyond doubt
     measured = red_cells.red_cell_size([p.circle_coverage for p in sample], [p.cell(None) for p in few])
-    batch_scale = BatchScale(spec, red_cells.OFFICIAL, measured, 0.0, same_domain=alike)
+    odd_squares = _odd_squares(sample, spec)
+    batch_scale = BatchScale(spec, red_cells.OFFICIAL, measured, 0.0, same_domain=alike, odd_squares=odd_squares)
     if not known and (pixel_size := _stated_pixel_size(pictures)):
         known = red_cells.stated_scale(pixel_size, len(pictures), measured)
     if known:
@@ -375,7 +403,7 @@ def _measure_together(
     batch_scale = replace(batch_scale, min_contrast=least)
     if known:
         return batch_scale
-    unofficial = [p for p in pictures if not red_cells.is_official(*p.shape[::-1], measured, spec)]
+    unofficial = [p for p in pictures if not batch_scale._is_official(p.shape)]
     if not unofficial:
         return batch_scale
     cells = [batch_scale.window(p).cell for p in spread_evenly(unofficial, MAX_SAMPLED)]

@@ -25,6 +25,9 @@ UNKNOWN_FROM = 0.3  # share of pictures that don't look like home from which a b
 MIN_PICTURES = 5  # with fewer every one of them must look foreign
 PROBABILITY_FLOOR = 1e-4  # no class is impossible elsewhere
 MIN_OF_MIXTURE = 0.1  # share of a batch of two stains from which either side is one
+# Where home's cells and others stand beside each other, one heap of scores lies where home's do (by `usual_score`), the
+# other far above 1, and hardly any between; cells of one laboratory make one heap.
+_HOME_LIKE, _FAR_AWAY, _BETWEEN, _MOST_BETWEEN = 1.3, 1.5, (0.8, 1.1), 0.1
 MIN_FOR_DISPLACEMENT = 10  # cells: fewer don't tell what all of them share
 
 
@@ -175,7 +178,8 @@ def judge_laboratory(
     statistics = statistics[is_cell] if statistics is not None else None
     scores = detector.ood_score_of(embeddings, statistics)
     share, count = float((scores >= 1).mean()), len(scores)
-    if two_stains and MIN_OF_MIXTURE <= share <= 1 - MIN_OF_MIXTURE:
+    either_side = MIN_OF_MIXTURE <= share <= 1 - MIN_OF_MIXTURE and count >= MIN_FOR_DISPLACEMENT
+    if either_side and (two_stains or _are_two_heaps(scores, detector.usual_score)):
         foreign = is_cell.copy()
         foreign[is_cell] = scores >= 1
         apart = judge_laboratory(detector, *whole, foreign)
@@ -197,6 +201,13 @@ def judge_laboratory(
     laboratory = Laboratory(False, share, count, embedding_shift, statistics_shift, two_stains=two_stains)
     around = float(np.median(ood_scores(detector, embeddings, statistics, laboratory)))
     return replace(laboratory, inflation=max(1.0, around / detector.usual_score))
+
+
+def _are_two_heaps(scores: np.ndarray, usual: float) -> bool:
+    """Whether some of ``scores`` (N,), on both sides of 1, are plainly home's and the others as plainly are not."""
+    near, far = float(np.median(scores[scores < 1])), float(np.median(scores[scores >= 1]))
+    between = float(((scores >= _BETWEEN[0]) & (scores < _BETWEEN[1])).mean())
+    return near <= _HOME_LIKE * usual and far >= _FAR_AWAY and between <= _MOST_BETWEEN
 
 
 def ood_scores(

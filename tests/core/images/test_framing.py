@@ -289,6 +289,17 @@ def test_one_laboratory_is_one_batch_whatever_its_shapes():
     assert framing.measure_batch([*many, *few], SPEC, side=170).groups == ()
 
 
+def test_squares_as_large_as_the_originals_are_no_originals_because_of_others_beside_them():
+    squares = taken([smear(n, 88, (180, 180), side=360) for n in range(12)], "squares")
+    others = taken([smear(n, 78, (150, 150), side=300) for n in range(12, 24)], "others")
+    together = framing.measure_batch([*squares, *others], SPEC)
+    assert together.groups == ()
+    assert red_cells.is_official(360, 360, together.red_cells, SPEC)  # by what all of them show together
+    assert {together.window(p).side for p in squares} == {together.scale.side}
+    originals = taken([smear(n, 75, (180, 180), side=360) for n in range(12)], "originals")
+    assert {framing.measure_batch([*originals, *others], SPEC).window(p).side for p in originals} == {None}
+
+
 def test_whole_fields_among_crops_are_said_and_left_alone():
     crops = taken([smear(n, 60) for n in range(8)], "crop")
     field = framing.MeasuredPicture(np.ascontiguousarray(smear(1, 60, (300, 300), side=640)[:480]), "field")

@@ -21,6 +21,7 @@ from core.inference.laboratory import (
     InvalidCalibration,
     Laboratory,
     SpecimenCalibration,
+    judge_laboratory,
 )
 from core.inference.ood import fit_detector
 from core.inference.predictor import CAUTION_FROM, Evidence, Predictor
@@ -277,13 +278,14 @@ def test_a_stream_says_what_a_list_says(make_run, pictures, known):
             np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
+@pytest.mark.parametrize("colours", ["tell", "don't tell"])
 @pytest.mark.usefixtures("any_picture_is_a_cell")
-def test_home_and_another_laboratory_in_one_drop_are_taken_apart(make_run, monkeypatch):
+def test_home_and_another_laboratory_in_one_drop_are_taken_apart(make_run, monkeypatch, colours):
     run = make_run()
     write_detector(run)
     write_calibration(run)
     predictor = Predictor(run)
-    monkeypatch.setattr(predictor_module, "stain_groups", lambda crops: object())
+    monkeypatch.setattr(predictor_module, "stain_groups", lambda crops: object() if colours == "tell" else None)
     own, other = list(home_pictures(30)), list(foreign_pictures(20))
     alone = predictor.predict(own)
     together = predictor.predict([*own, *other])
@@ -295,6 +297,25 @@ def test_home_and_another_laboratory_in_one_drop_are_taken_apart(make_run, monke
     assert {p.threshold for p in together[30:]} == {predictor.thresholds_at(Laboratory(False))[1]}
     assert [p.verdict.is_stranger for p in together] == [False] * 30 + [True] * 20
     assert "of another microscope" in remarks(together[30], predictor.spec)[-1]
+
+
+def test_cells_of_one_laboratory_near_home_are_not_taken_apart():
+    """Half of them lie just beyond what home's do: one heap round the limit."""
+
+    class Near:
+        usual_score, embedding_gaussians, statistics_gaussians = 0.5, None, None
+
+        def ood_score_of(self, embeddings, statistics, energies=None):
+            return embeddings[:, 0]
+
+    for scores, mixed in (
+        (np.linspace(0.7, 1.5, 40), False),
+        (np.r_[np.linspace(0.3, 0.75, 14), np.linspace(0.76, 2.2, 26)], False),
+        (np.r_[np.linspace(0.3, 0.75, 20), np.linspace(1.2, 2.5, 20)], True),
+    ):
+        laboratory = judge_laboratory(Near(), scores[:, None], None, np.ones(40, bool))
+        assert laboratory.is_foreign
+        assert laboratory.is_mixed == mixed
 
 
 @pytest.mark.usefixtures("any_picture_is_a_cell")
