@@ -4,7 +4,7 @@ from core.cases.store import open_store
 from dashboard import url_state
 from dashboard.cases import CASE_KEY, review, signing, worklist
 
-PAGE = {"title": "Cases", "icon": ":material/assignment:", "path": "cases", "order": 35}
+PAGE = {"title": "Cases", "icon": ":material/assignment:", "path": "cases", "order": 15}
 
 if case_id := url_state.parameter(CASE_KEY):
     if context := review.opened(open_store(), case_id):

@@ -59,6 +59,7 @@ _MOST_UNDOABLE = 200
 _CROP_SIDE, _PICTURE_SIDE = 640, 1600  # px: no cell or picture is sent larger
 _REFERENCES, _REFERENCE_SIDE = 4, 64  # cells of a class to compare with; px
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+_TABLES_KEPT = 8  # of cells as they were taken in: cases that several readers have open
 _FIELDS_KEPT = 320 * 2**20  # bytes of decoded fields, of which many cells are cut one after another
 
 
@@ -206,7 +207,12 @@ Asked = dict[str, Any]  # what the address, its query and the body of a request 
 
 
 def _cells(store: CaseStore, known: Pass, asked: Asked) -> Response:
-    return JSONResponse(cells_table(store.case(known.case), known))
+    return Response(_cells_json(store.case(known.case), known), media_type="application/json")
+
+
+@cached(LRUCache(_TABLES_KEPT), key=lambda case, known: (case.id, len(case.cells), known.hides_model), lock=Lock())
+def _cells_json(case: Case, known: Pass) -> bytes:
+    return json.dumps(cells_table(case, known), separators=(",", ":")).encode()
 
 
 def _news(store: CaseStore, known: Pass, asked: Asked) -> Response:

@@ -20,6 +20,7 @@ from dashboard.cases import CaseContext, go_to_cells, show_case
 from dashboard.differential import apart_line, count_help, flag_lines
 from dashboard.page import errors_told
 
+_MANY, _COUNTED = 2000, "cases_counted"  # cells that take a moment to count; the case whose cells were
 _EVERY = 1.5  # seconds between two looks at what was decided
 _REFUSED, _TOLD, _WHY = "cases_refused", "cases_told", "cases_amend_why"
 
@@ -37,6 +38,10 @@ def render(context: CaseContext) -> None:
                 "reader, above).",
                 icon=":material/visibility_off:",
             )
+            return
+        if len(case.cells) > _MANY and st.session_state.get(_COUNTED) != case.id:
+            st.session_state[_COUNTED] = case.id  # the wall first: the count follows with the next look
+            st.caption("Counting ...")
             return
         left, right = st.columns([3, 2], gap="large")
         with left:

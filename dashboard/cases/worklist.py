@@ -68,7 +68,7 @@ def _new_case(store: CaseStore, reader: Reader | None, runs: Sequence[Run], know
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             sample = st.text_input(
                 "Sample",
-                value=_suggested(known),
+                value=suggested_sample(known),
                 key=f"cases_sample_{st.session_state.setdefault(_DROPS, 0)}",
                 max_chars=80,
                 width=220,
@@ -124,7 +124,7 @@ def _read(
             "Stop", key="cases_stop", icon=":material/stop:", help="Nothing is kept; your files stay in the form."
         )
     try:
-        with place, ProgressBar("Reading the files", _line) as bar:
+        with place, ProgressBar("Reading the files", progress_line) as bar:
             case_id = take_in(store, predictor, files, sample=sample, slide=slide, note=note, reader=reader, report=bar)
     except HemaLensError as error:
         st.error(str(error), icon=":material/error:")
@@ -135,11 +135,12 @@ def _read(
     st.rerun()
 
 
-def _line(step: Progress) -> str:
+def progress_line(step: Progress) -> str:
+    """'Finding the cells (40 %)'."""
     return f"{capitalized(step.message or 'reading')} ({round(100 * step.done / max(1, step.total))} %)"
 
 
-def _suggested(known: Sequence[CaseSummary]) -> str:
+def suggested_sample(known: Sequence[CaseSummary]) -> str:
     """An id that no case has: today and a number."""
     today, there = f"{datetime.now(UTC):%Y-%m-%d}", {summary.sample for summary in known}
     return next(name for number in range(1, len(there) + 2) if (name := f"{today}-{number}") not in there)

@@ -30,6 +30,7 @@ from core.inference.predictor import CONFIDENT_PRECISION, Predictor
 from core.inference.serialise import Answered, to_csv, to_json
 from core.probabilities import NEVER_SURE
 from dashboard import cache
+from dashboard.cases import keep
 from dashboard.classify import ClassifyContext, forget_choice, lab_link
 from dashboard.differential import INTERVAL, apart_line, count_help, flag_lines, widest_text
 from dashboard.pickers import short_names, side_picker, switch_to
@@ -300,6 +301,7 @@ def _downloads(context: ClassifyContext) -> None:
                 icon=":material/download:",
                 on_click="ignore",
             )
+        keep.render([r.cell for r in context.results], predictors[0], session.side)
 
 
 def _other_domain_line(context: ClassifyContext) -> None:

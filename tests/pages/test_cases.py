@@ -168,3 +168,18 @@ def test_the_record_is_checked_and_a_case_deleted_on_demand(store, case_id):
     button(page, "Delete for good").click().run()
     assert store.list() == []
     assert "New case" in labels(page)
+
+
+def test_what_classify_shows_can_be_kept_as_a_case(store):
+    page = opened("classify")
+    drop(page, ("one.png", png(RED)), ("two.png", png(GREEN)))
+    assert "Keep and review" not in labels(page)
+    page.session_state["classify_case"] = True
+    page.session_state["cases_reader"] = "Ann"
+    page.run()
+    next(t for t in page.text_input if t.label == "Sample").set_value("S 3")
+    button(page, "Keep and review").click().run()
+    shown(page)
+    (summary,) = store.list()
+    assert (summary.sample, summary.cells) == ("S 3", 2)
+    assert [picture.name for picture in store.case(summary.id).pictures] == ["one.png", "two.png"]

@@ -694,7 +694,7 @@ class Review {
     if (!known) {
       const code = group.key.startsWith("class ") ? group.key.slice(6) : "";
       const number = make("span", { class: "quiet" });
-      const heading = make("div", { class: `heading ${group.key.split(" ")[0]}`, role: "presentation" },
+      const heading = make("div", { class: `heading is-${group.key.split(" ")[0]}`, role: "presentation" },
         code ? make("span", { class: "swatch", style: `background: var(--c-${code})` }) : null,
         group.key === "alarm" ? icon("flag") : group.key === "look" ? icon("help") : null,
         make("span", { text: this.headingOf(group.key) }),
