@@ -62,9 +62,9 @@ class Agreement:
     def caution(self) -> str:
         """What a person must know of the figures, '' where there is nothing."""
         if self.kappa is None:
-            return "both name one class only, so that nothing can be said of agreement beyond chance."
+            return "Both name one class only, so that nothing can be said of agreement beyond chance."
         if self.cells < FEW:
-            return f"few cells (under {FEW}), so that the interval is wide, and kappa alone says little."
+            return f"Few cells (under {FEW}): the interval is wide, and kappa alone says little."
         return ""
 
 

@@ -41,7 +41,7 @@ def test_a_few_cells_all_named_alike_are_no_certainty():
     told = agreement(pairs_of([[5, 0], [0, 5]]), CODES)
     assert told.kappa == 1
     assert told.kappa_interval[0] < 0.8
-    assert "few cells" in told.caution
+    assert "Few cells" in told.caution
     many = agreement(pairs_of([[FEW, 0], [0, FEW]]), CODES)
     assert many.caution == ""
     assert many.kappa_interval[0] > 0.9
