@@ -112,4 +112,4 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, archive_name: str) 
 def _is_system(name: str) -> bool:
     """Whether a file is one that the computer keeps for itself."""
     parts = PurePosixPath(name).parts
-    return any(part.startswith(".") or part.lower() in _SYSTEM for part in parts)
+    return any((part.startswith(".") and part != "..") or part.lower() in _SYSTEM for part in parts)

@@ -29,7 +29,7 @@ from core.cases.files import content_hash
 from core.cases.sprites import TILE, TILES_A_SHEET, cut_tile, sheet_bytes, tile_bytes
 from core.cases.store import CaseStore
 from core.datasets.base import DatasetSpec
-from core.formatting import capitalized, percent
+from core.formatting import capitalized, natural_key, percent
 from core.images.decode import CELL_LIMITS, FIELD_LIMITS, LONGEST_SIDE, DecodedPicture, DecodeError, decode, read_header
 from core.images.fields import measure_field, red_cell_diameters
 from core.images.framing import CropWindow, MeasuredPicture, cut_box, unit_by_shape
@@ -261,7 +261,7 @@ class _Intake:
             profile=predictor.name,
             profile_hash=profile_hash(predictor.name),
             specimen=predictor.specimen_at(self._laboratory).key,
-            unused=self._unused,
+            unused=sorted(self._unused, key=lambda file: natural_key(file.name)),
             errors=errors_of(predictor, self._laboratory),
             laboratory=predictor.laboratory_note(self._laboratory),
             scale=self._scale.strip(),

@@ -1,13 +1,13 @@
 """How cases lie in the database: what was taken in, the log, and one row a case that says where its log ends."""
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, Text, text
+from sqlalchemy import Double, ForeignKey, ForeignKeyConstraint, Index, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
     """What all tables are known by."""
 
-    type_annotation_map = {str: Text}
+    type_annotation_map = {str: Text, float: Double}
 
 
 class CaseRow(Base):

@@ -24,6 +24,7 @@ def upgrade(connection: Connection) -> None:
     from alembic.operations import Operations
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
+    from alembic.script.revision import RevisionError
     from alembic.util import CommandError
 
     if connection.dialect.name == "postgresql":
@@ -31,7 +32,7 @@ def upgrade(connection: Connection) -> None:
     context, scripts = MigrationContext.configure(connection), ScriptDirectory(str(FOLDER))
     try:
         steps = list(scripts.iterate_revisions("head", context.get_current_revision() or "base"))
-    except CommandError as error:
+    except (CommandError, RevisionError) as error:
         raise CaseError(
             f"The database of cases was made by a newer version of HemaLens ({error}). Update HemaLens."
         ) from error

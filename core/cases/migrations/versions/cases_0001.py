@@ -141,7 +141,7 @@ def upgrade() -> None:
         sa.Column("width", sa.Integer, nullable=False),
         sa.Column("height", sa.Integer, nullable=False),
         sa.Column("notes", sa.Text, nullable=False),
-        sa.Column("pixel_size", sa.Float),
+        sa.Column("pixel_size", sa.Double),
         sa.Column("hash", sa.Text, nullable=False),
     )
     op.create_index("ix_pictures_sha256", "pictures", ["sha256"])
