@@ -19,6 +19,7 @@ const ACTIONS = {
   skip: ["skip_next", "Skip: looked at, left undecided", "S"],
   undo: ["undo", "Undo your last decision", "U"],
   zoom: ["zoom_in", "Zoom", "Z"],
+  field: ["select_all", "The field: click a cell, or where one was missed", "F"],
   help: ["keyboard", "All shortcuts", "?"],
 };
 
@@ -487,7 +488,7 @@ class Review {
         "button",
         { type: "button", title: `${text} (${key})`, "aria-label": `${text} (${key})`, on: { click: () => this.act(action) } },
         icon(symbol),
-        make("span", { text: { confirm: "Confirm", skip: "Skip", undo: "Undo", zoom: "Zoom", help: "Keys" }[action] }),
+        make("span", { text: { confirm: "Confirm", skip: "Skip", undo: "Undo", zoom: "Zoom", field: "Field", help: "Keys" }[action] }),
       );
       this.actionButtons[action] = button;
       this.actions.append(button);
@@ -524,7 +525,7 @@ class Review {
       ["Esc", "choose nothing but this cell"],
       ["Z", "zoom"],
       ["W", "say why, with your next decision"],
-      ["F", "go to the picture: arrows move the cross, Enter adds a cell there"],
+      ["F", "the field: arrows move a cross, Enter chooses the cell there or adds one"],
       ["?", "these shortcuts"],
     ];
     const close = make("button", { type: "button", text: "Close", on: { click: () => this.help.close() } });
@@ -928,13 +929,16 @@ class Review {
       const inner = make("div", { class: "inner" }, image, svg);
       inner.style.aspectRatio = `${picture.width} / ${picture.height}`;
       inner.style.setProperty("--ratio", picture.width / picture.height);
-      field.className = `field ${picture.kind}`;
+      field.className = `field is-${picture.kind}`;
+      this.frame.classList.toggle("has-field", isField);
+      if (!isField) this.frame.classList.remove("in-field");
       if (isField) {
         inner.tabIndex = 0;
         inner.setAttribute("role", "application");
         inner.setAttribute("aria-label", "The field. Arrow keys move the cross, Enter chooses the cell there or adds one, Escape goes back");
         inner.title = "Click a cell to choose it; click where one was missed to add it";
         inner.addEventListener("click", (event) => {
+          if (!this.frame.classList.contains("in-field")) return this.enterField();
           const rectangle = inner.getBoundingClientRect();
           this.pick(picture, ((event.clientX - rectangle.left) / rectangle.width) * picture.width,
             ((event.clientY - rectangle.top) / rectangle.height) * picture.height);
@@ -942,13 +946,20 @@ class Review {
         inner.addEventListener("keydown", (event) => this.fieldKey(event, picture));
       }
       field.replaceChildren(inner);
+      if (this.frame.classList.contains("in-field")) inner.focus({ preventScroll: true });
       this.cross = isField ? [picture.width / 2, picture.height / 2] : null;
     }
     const isField = picture.kind === "field";
     this.drawBoxes(picture);
-    const slide = picture.slide ? ` · slide ${picture.slide}` : "";
-    this.fieldLine.textContent = picture.name + slide + (isField ? " · click where a cell was missed; N takes a false one away" : "");
-    this.fieldLine.title = picture.name;
+    this.picture = picture;
+    this.tellField();
+  }
+
+  tellField() {
+    const { name, slide, kind } = this.picture, inField = this.frame.classList.contains("in-field");
+    const how = inField ? "Click a cell to choose it, or a missed one to add it; Esc goes back" : "F shows it large";
+    this.fieldLine.textContent = [name, slide ? `slide ${slide}` : "", kind === "field" ? how : ""].filter(Boolean).join(" · ");
+    this.fieldLine.title = name;
   }
 
   drawBoxes(picture) {
@@ -963,8 +974,8 @@ class Review {
       const box = document.createElementNS(svg.namespaceURI, "rect");
       const hidden = this.data.hidesModel && reading.status !== "reviewed";
       const attributes = { x: left, y: top, width: right - left, height: bottom - top, fill: "none", rx: line,
-        "stroke-width": current ? 2 * line : line,
-        "stroke-dasharray": reading.code || hidden ? "none" : `${2 * line} ${2 * line}` };
+        "vector-effect": "non-scaling-stroke", "stroke-width": current ? 4 : 2,
+        "stroke-dasharray": reading.code || hidden ? "none" : "6 6" };
       for (const [name, value] of Object.entries(attributes)) box.setAttribute(name, value);
       box.style.stroke = current ? "var(--st-primary-color)" : `var(--c-${(!hidden && reading.code) || "none"})`;
       if (current) boxes.push(box); // drawn last, above the others
@@ -974,11 +985,28 @@ class Review {
       const [x, y] = this.cross, path = document.createElementNS(svg.namespaceURI, "path");
       const arm = 4 * line;
       path.setAttribute("d", `M${x - arm} ${y}H${x + arm}M${x} ${y - arm}V${y + arm}`);
-      path.setAttribute("stroke-width", line);
+      path.setAttribute("vector-effect", "non-scaling-stroke");
+      path.setAttribute("stroke-width", 3);
       path.style.stroke = "var(--st-primary-color)";
       boxes.push(path);
     }
     svg.replaceChildren(...boxes);
+  }
+
+  /** Show the field in the wall's place, where a cell can be pointed at. */
+  enterField() {
+    const inner = this.field.querySelector("[tabindex]");
+    if (!inner) return this.note("This cell came as a picture of its own, not in a field.", "quietly");
+    this.frame.classList.remove("zoomed");
+    this.frame.classList.add("in-field");
+    this.tellField();
+    inner.focus({ preventScroll: true });
+  }
+
+  leaveField() {
+    this.frame.classList.remove("in-field");
+    this.tellField();
+    this.wall.focus({ preventScroll: true });
   }
 
   fieldKey(event, picture) {
@@ -990,7 +1018,7 @@ class Review {
       this.crossShown = true;
       this.drawBoxes(picture);
     } else if (event.key === "Enter") this.pick(picture, ...this.cross);
-    else if (event.key === "Escape") this.wall.focus({ preventScroll: true });
+    else if (event.key === "Escape" || event.key === "f") this.leaveField();
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -1084,10 +1112,12 @@ class Review {
     else if (action === "skip") this.decide("skip", this.targets, () => ({}), from);
     else if (action === "undo") this.undo(from);
     else if (action === "zoom") this.zoom();
+    else if (action === "field") this.frame.classList.contains("in-field") ? this.leaveField() : this.enterField();
     else if (action === "help") this.help.open ? this.help.close() : this.help.showModal();
   }
 
   zoom() {
+    this.frame.classList.remove("in-field");
     const on = this.frame.classList.toggle("zoomed");
     this.measureWall();
     this.actionButtons.zoom.setAttribute("aria-pressed", String(on));
@@ -1103,7 +1133,7 @@ class Review {
     const first = this.order.find((number) => there.includes(number));
     if (first !== undefined) this.choose(first);
     this.frame.scrollIntoView({ block: "nearest" });
-    this.wall.focus({ preventScroll: true });
+    if (!this.frame.classList.contains("in-field")) this.wall.focus({ preventScroll: true });
   }
 
   news(changed) {
@@ -1173,7 +1203,7 @@ class Review {
       z: () => this.act("zoom"),
       "?": () => this.act("help"),
       w: () => this.reason.focus(),
-      f: () => this.field.querySelector("[tabindex]")?.focus(),
+      f: () => this.act("field"),
     };
     const does = name in this.classKeys ? () => this.assign(this.classKeys[name], from) : moves[name];
     if (!does) return;
@@ -1230,6 +1260,7 @@ class Review {
 
   escape() {
     if (this.frame.classList.contains("zoomed")) return this.zoom();
+    if (this.frame.classList.contains("in-field")) return this.leaveField();
     this.choose(this.current);
   }
 
