@@ -51,12 +51,18 @@ def main() -> int:
 
     truth = labelled_files(options.folder, options.cells)
     with tempfile.TemporaryDirectory() as name:
-        large = large_case(Path(name) / "cases", options.many)
+        made_case(Path(name) / "cases", "large", options.many)
+        small = made_case(Path(name) / "cases", "small", options.cells)
         with dashboard(Path(name)) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-            rows = [drop_to_report(browser, url, truth)]
-            rows += openings(browser, url, large)
-            rows += [at_once(browser, url, large, options.sessions)]
+            rows = []
+            for measured in (
+                lambda: [drop_to_report(browser, url, truth)],
+                lambda: openings(browser, url),
+                lambda: [at_once(browser, url, small, options.sessions)],
+            ):
+                rows += measured()
+                print(rows[-1], flush=True)
             browser.close()
     publish("review", rows, cells=options.cells, many=options.many, sessions=options.sessions)
     return 0
@@ -74,7 +80,7 @@ def labelled_files(folder: Path, count: int) -> dict[Path, str]:
     return dict(rng.sample(files, min(count, len(files))))
 
 
-def large_case(folder: Path, count: int) -> str:
+def made_case(folder: Path, sample: str, count: int) -> str:
     """The id of a case of ``count`` drawn cells in the store below ``folder``."""
     store = CaseStore(f"sqlite:///{folder / 'cases.sqlite3'}", folder)
     labels = np.arange(_DISTINCT) % len(CODES)
@@ -91,7 +97,7 @@ def large_case(folder: Path, count: int) -> str:
         sheet_bytes([tiles[k] for k in places[start : start + TILES_A_SHEET]])
         for start in range(0, count, TILES_A_SHEET)
     ]
-    kept = store.keep_files([*files, *sheets], "large")
+    kept = store.keep_files([*files, *sheets], sample)
     pictures, cells = [], []
     for number, k in enumerate(places, start=1):
         pictures.append(CasePicture(number, f"cell-{number:05}.png", "A", kept[k], "crop", _SIDE, _SIDE))
@@ -103,13 +109,13 @@ def large_case(folder: Path, count: int) -> str:
         cells.append(CaseCell(number, number, box, prediction))
     return store.create(
         Reader("made up"),
-        sample="large",
+        sample=sample,
         pictures=pictures,
         cells=cells,
         codes=CODES,
         run="made-up",
         sheets=kept[_DISTINCT:],
-        draft="large",
+        draft=sample,
     )
 
 
@@ -155,7 +161,7 @@ def drop_to_report(browser: Any, url: str, truth: dict[Path, str]) -> dict[str, 
     }
 
 
-def openings(browser: Any, url: str, case_id: str, times: int = 10) -> list[dict[str, Any]]:
+def openings(browser: Any, url: str, times: int = 10) -> list[dict[str, Any]]:
     """The large case opened again and again: first cells, keys, reruns, and what the server's memory does."""
     first: list[float] = []
     keys: list[float] = []

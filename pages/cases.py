@@ -8,7 +8,6 @@ PAGE = {"title": "Cases", "icon": ":material/assignment:", "path": "cases", "ord
 
 if case_id := url_state.parameter(CASE_KEY):
     if context := review.opened(open_store(), case_id):
-        review.screen(context)
         signing.render(context)
 else:
     worklist.render(open_store())

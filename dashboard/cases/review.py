@@ -49,9 +49,10 @@ def opened(store: CaseStore, case_id: str) -> CaseContext | None:
     return CaseContext(store, case, reader, st.session_state[BLIND_KEY])
 
 
-def screen(context: CaseContext) -> None:
-    """The review screen."""
-    review(screen_data(context), key=f"review-{context.case.id}-{context.reader.name}-{context.blind}")
+def screen(context: CaseContext, waits: bool = False) -> None:
+    """The review screen; ``waits``: what stands below asks to run once the cells are on the screen."""
+    data = screen_data(context) | {"waits": waits}
+    review(data, key=f"review-{context.case.id}-{context.reader.name}-{context.blind}")
 
 
 def screen_data(context: CaseContext) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""An open case, below the review screen: the differential with its intervals and flags, readers' agreement, and what
+"""An open case: under the review screen the differential with its intervals and flags, readers' agreement, and what
 closes a case: reviewed, signed, reported, amended.
 """
 
@@ -17,17 +17,20 @@ from core.cases.report import class_names, differing_text, interval_text, pair_t
 from core.formatting import capitalized, counted, markdown_text
 from core.inference.specimen import ADULT_BLOOD, SPECIMENS
 from dashboard.cases import CaseContext, go_to_cells, show_case
+from dashboard.cases.review import screen
 from dashboard.differential import apart_line, count_help, flag_lines
 from dashboard.page import errors_told
 
 _MANY, _COUNTED = 2000, "cases_counted"  # cells that take a moment to count; the case whose cells were
-_EVERY = 1.5  # seconds between two looks at what was decided
 _REFUSED, _TOLD, _WHY = "cases_refused", "cases_told", "cases_amend_why"
 
 
-@st.fragment(run_every=_EVERY)
+@st.fragment
 def render(context: CaseContext) -> None:
-    """What the decisions come to so far; looks again every moment, so that it follows all readers."""
+    """The review screen, and what the decisions come to so far; both follow all readers' decisions."""
+    waits = len(context.case.cells) > _MANY and st.session_state.get(_COUNTED) != context.case.id
+    st.session_state[_COUNTED] = context.case.id
+    screen(context, waits)
     with errors_told():
         case = context.store.case(context.case.id)
         if case.state != context.case.state or case.version != context.case.version:
@@ -39,8 +42,7 @@ def render(context: CaseContext) -> None:
                 icon=":material/visibility_off:",
             )
             return
-        if len(case.cells) > _MANY and st.session_state.get(_COUNTED) != case.id:
-            st.session_state[_COUNTED] = case.id  # the wall first: the count follows with the next look
+        if waits:  # the cells first: the count follows when they are on the screen
             st.caption("Counting ...")
             return
         left, right = st.columns([3, 2], gap="large")
@@ -125,9 +127,9 @@ def _open_section(context: CaseContext, case: Case) -> None:
         told = ", ".join(f"{count} {reason}" for reason, count in why.most_common())
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"{counted(len(stopping), 'cell')} must be looked at first: {told}.", width="stretch")
-            if st.button("Show them", key="cases_show", icon=":material/arrow_upward:"):
-                go_to_cells(cells)
-                st.rerun(scope="app")
+            st.button(
+                "Show them", key="cases_show", icon=":material/arrow_upward:", on_click=go_to_cells, args=(cells,)
+            )
     else:
         st.markdown("Every cell that asked for a look has been looked at.")
     if refused := st.session_state.get(_REFUSED):

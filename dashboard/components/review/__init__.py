@@ -25,5 +25,7 @@ def _component() -> Any:
 
 
 def review(data: Mapping[str, Any], key: str) -> None:
-    """Mount the screen; ``data`` as `dashboard.cases.review.screen_data` makes it."""
-    _component()(data=dict(data), key=key)
+    """Mount the screen; ``data`` as `dashboard.cases.review.screen_data` makes it. What stands in one fragment with it
+    runs again after each pause in the decisions of any reader.
+    """
+    _component()(data=dict(data), key=key, on_changed_change=lambda: None)

@@ -10,6 +10,7 @@ const GAP = 8;
 const HEADING = 38;
 const AROUND = 400; // px beyond the window in which tiles are kept
 const POLL = 1000; // ms between two looks at what others decided
+const REST = 700; // ms without a decision after which the page counts anew
 const MOST_SENT = 500; // decisions in one request
 const PREFETCHED = 3; // cells ahead whose sharp picture is fetched
 const KEPT_PICTURES = 60;
@@ -27,11 +28,13 @@ export default function (component) {
   const { data, parentElement } = component;
   const known = MOUNTED.get(parentElement);
   if (known && known.base === data.base) {
+    known.component = component;
     known.update(data);
     return known.leave;
   }
   known?.leave();
   const review = new Review(parentElement, data);
+  review.component = component;
   MOUNTED.set(parentElement, review);
   return review.leave;
 }
@@ -317,6 +320,7 @@ class Review {
     this.tellSaved();
     this.wall.focus({ preventScroll: true });
     if (this.current !== null) this.painted(this.cells.all.get(this.current), () => performance.mark("first-cells"));
+    if (this.data.waits) this.announce();
     this.compared = await this.line.get("references").catch(() => null);
     if (this.current !== null) this.showReferences(this.cells.all.get(this.current), this.cells.shown.get(this.current));
   }
@@ -1136,7 +1140,16 @@ class Review {
     if (!this.frame.classList.contains("in-field")) this.wall.focus({ preventScroll: true });
   }
 
+  /** Have the page below counted anew, once the hand rests. */
+  announce() {
+    clearTimeout(this.announcing);
+    this.announcing = setTimeout(() => {
+      if (this.frame.isConnected) this.component.setTriggerValue("changed", this.cells.seq);
+    }, REST);
+  }
+
   news(changed) {
+    this.announce();
     this.fillFilters();
     const current = this.current, place = this.place?.get(current);
     this.arrange();
