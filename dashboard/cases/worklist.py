@@ -25,8 +25,9 @@ from dashboard.url_state import DEFAULT_DATASET
 
 _OPEN, _DROPS, _FOLDER = "cases_new", "cases_drops", "cases_folder"
 _A_PAGE = 25
-_COLUMNS = {"Sample": 3, "Slides": 2, "Cells": 1, "State": 2, "To look at": 2, "Reader": 2, "Changed (UTC)": 2}
+_COLUMNS = {"Sample": 3, "Slides": 2, "Cells": 1.6, "State": 2, "To look at": 2, "Reader": 2, "Changed (UTC)": 2}
 _MOST_MEGABYTES = 1024
+_NOT_VERIFIED = Reader("").text  # how the name of a reader who only typed it ends
 
 
 def render(store: CaseStore) -> None:
@@ -82,11 +83,11 @@ def _new_case(store: CaseStore, reader: Reader | None, runs: Sequence[Run], know
                 chosen = run_picker("Model that answers", runs, key="model")
         folder = st.session_state.setdefault(_FOLDER, False)
         files = st.file_uploader(
-            "Pictures of cells or whole fields: PNG, JPEG, BMP, TIFF, WebP, or a ZIP of them",
+            "Drop pictures of cells or whole fields, a folder whole, or a ZIP: PNG, JPEG, BMP, TIFF, WebP",
             accept_multiple_files="directory" if folder else True,
             key=f"cases_drop_{st.session_state[_DROPS]}_{folder}",
             max_upload_size=_MOST_MEGABYTES,
-            help="One file or thousands; a dropped folder is taken in with all that lies in it.",
+            help="One file or thousands. To choose a folder instead of dropping it, use the switch below.",
         )
         st.toggle("Choose a whole folder", key=_FOLDER)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -177,5 +178,5 @@ def _row(summary: CaseSummary) -> None:
     columns[2].markdown(f"{summary.cells:,}")
     columns[3].markdown(STATES[summary.state] + version)
     columns[4].markdown(", ".join(open_cells) or "–")
-    columns[5].markdown(markdown_text(summary.reader))
+    columns[5].markdown(markdown_text(summary.reader.removesuffix(_NOT_VERIFIED)))
     columns[6].markdown(summary.changed[:16].replace("T", " "))
