@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from typing import Any, cast
 
 import numpy as np
+from sqlalchemy import Select
+from sqlalchemy.orm import Session
 
 from core.cases.case import Case, CaseCell, CasePicture, CellPrediction, Decision, Reader, UnusedFile
 from core.inference.confusion import ModelErrors
@@ -22,7 +24,15 @@ _DECISION_FIELDS = (
     *("seq", "at", "reader_name", "reader_verified", "reader_subject", "action", "cell", "old", "new", "reason"),
     *("text", "model", "profile", "client", "undoes", "digest", "previous"),
 )
+_DECODER = json.JSONDecoder()
 _DIGITS = 6  # of probabilities and scores: as many as tables show
+
+
+def read(session: Session, query: Select[Any]) -> list[Row]:
+    """The rows that ``query`` finds, thousands at once."""
+    found = session.execute(query)
+    keys = tuple(found.keys())
+    return [dict(zip(keys, row, strict=True)) for row in found.all()]
 
 
 def as_json(content: object) -> str:
@@ -106,8 +116,17 @@ def picture_row(case_id: str, picture: CasePicture) -> Row:
 
 def picture_of(row: StoredRow) -> CasePicture:
     """As it was taken in."""
-    facts = {key: value for key, value in row.items() if key not in ("case_id", "hash")}
-    return CasePicture(**facts | {"notes": tuple(json.loads(row["notes"]))})
+    return CasePicture(
+        row["number"],
+        row["name"],
+        row["slide"],
+        row["sha256"],
+        row["kind"],
+        row["width"],
+        row["height"],
+        tuple(_of_json(row["notes"])),
+        row["pixel_size"],
+    )
 
 
 def cell_row(case_id: str, cell: CaseCell, tile: str = "") -> Row:
@@ -136,10 +155,18 @@ def cell_of(row: StoredRow) -> CaseCell:
 
 def prediction_of(text: str) -> CellPrediction:
     """From what a row keeps of it."""
-    facts = json.loads(text)
+    facts = _of_json(text)
     for key in ("probabilities", "prediction_set", "notes"):
         facts[key] = tuple(facts[key])
     return CellPrediction(**facts)
+
+
+def _of_json(text: str) -> Any:
+    """What `as_json` wrote: there is no space round it to look for, thousands of times."""
+    content, end = _DECODER.raw_decode(text)
+    if end != len(text):
+        raise ValueError("more than one value")
+    return content
 
 
 def _prediction_facts(prediction: CellPrediction) -> Row:

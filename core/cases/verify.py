@@ -57,7 +57,7 @@ def stored_case(session: Session, case_id: str) -> StoredCase | None:
 
     def every(table: Any, order: Any) -> tuple[Row, ...]:
         query = sa.select(table.__table__).where(table.case_id == case_id).order_by(order)
-        return tuple(dict(row) for row in session.execute(query).mappings())
+        return tuple(rows.read(session, query))
 
     case = session.execute(sa.select(CaseRow.__table__).where(CaseRow.id == case_id)).mappings().first()
     if case is None:

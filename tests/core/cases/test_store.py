@@ -338,6 +338,29 @@ def test_pictures_that_an_intake_is_about_to_use_outlive_a_deletion(stored):
         stored.store.picture_bytes(sha256)
 
 
+def test_what_a_killed_intake_left_behind_goes_when_it_is_old(stored, url, tmp_path):
+    (old,) = stored.store.keep_files([b"of an intake that was killed"], "killed")
+    (new,) = stored.store.keep_files([b"of one that is under way"], "under way")
+    shared = stored.case.pictures[0].sha256
+    stored.store.keep_files([stored.store.picture_bytes(shared)], "killed")
+    with stored.store._engine.execution_options(writes=True).begin() as connection:
+        connection.execute(sa.text("UPDATE pending SET at = '2020-01-01T00:00:00.000+00:00' WHERE draft = 'killed'"))
+    store = CaseStore(url, tmp_path / "cases")
+    assert store.picture_bytes(new)
+    assert store.picture_bytes(shared)
+    with pytest.raises(CaseError):
+        store.picture_bytes(old)
+
+
+def test_a_newer_state_is_never_forgotten_for_an_older_one(stored, other):
+    before = stored.case
+    stored.decide("assign", 1, "EO")
+    stored.store._remember(before)
+    assert stored.case.readings[1].code == "EO"
+    other.decide(stored.id, ANNA, [NewDecision("assign", 2, "EO")])
+    assert stored.case.readings[2].code == "EO"
+
+
 def test_a_picture_that_was_changed_on_disk_is_not_shown(stored):
     path = stored.store.files.path(stored.case.pictures[0].sha256)
     path.write_bytes(path.read_bytes()[:-1] + b"x")
