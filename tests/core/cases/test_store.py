@@ -374,6 +374,35 @@ def test_a_picture_that_was_changed_on_disk_is_not_shown(stored):
         stored.store.picture_bytes("../../etc/passwd")
 
 
+def test_a_case_comes_back_as_it_was_given_away(stored, tmp_path):
+    """From either database to SQLite elsewhere, and back as a copy."""
+    stored.decide("assign", 1, "EO", reason="size", text="Łódź 🩸")
+    stored.decide("undo", undoes=2)
+    stored.add_cell()
+    stored.confirm_all()
+    stored.store.sign(stored.id, ANNA)
+    stored.store.amend(stored.id, LUKASZ, "a slip")
+    stored.decide("assign", 3, "MO")
+    stored.store.sign(stored.id, LUKASZ)
+    path, here = stored.store.export(stored.id, tmp_path), stored.case
+    assert path.name == f"S-1-{stored.id[:8]}.zip"
+    elsewhere = CaseStore(f"sqlite:///{tmp_path / 'elsewhere.sqlite3'}", tmp_path / "elsewhere")
+    copy = stored.store.load(path, LUKASZ, as_copy=True)
+    assert elsewhere.load(path, LUKASZ) == stored.id
+    for store, case_id in ((elsewhere, stored.id), (stored.store, copy)):
+        there = store.case(case_id)
+        assert there.imported.endswith(f"by {LUKASZ.text}")
+        assert there.origin == stored.id
+        assert (there.decisions, there.cells, there.pictures) == (here.decisions, here.cells, here.pictures)
+        assert there.readings == here.readings
+        assert (there.state, there.version, there.head) == ("signed", 2, here.head)
+        for sheet in (0, 1):
+            assert store.sheet(case_id, sheet) == stored.store.sheet(stored.id, sheet)
+        assert store.verify(case_id, files=True) is None
+        assert store.list()[0].changed == here.decisions[-1].at
+    assert here.imported == ""
+
+
 def test_no_sql_of_the_stores_connection_changes_what_was_written_down(signed):
     """Whatever is tried with the connection that the store itself uses."""
     store, before = signed.store, signed.case
