@@ -57,7 +57,7 @@ def render(context: CaseContext) -> None:
 # ---------------------------------------------------------------- the differential
 def _differential_section(case: Case) -> None:
     told = _told((case.id, case.head), case)
-    st.subheader("Differential", anchor=False, help=count_help())
+    st.header("Differential", anchor=False, help=count_help())
     table = differential_table(told, class_names(case))
     st.dataframe(
         table,
@@ -107,7 +107,7 @@ def _row(of_class: ClassCount, names: dict[str, str], share: float | None) -> di
 
 # ---------------------------------------------------------------- closing a case
 def _closing_section(context: CaseContext, case: Case) -> None:
-    st.subheader("Sign and report", anchor=False)
+    st.header("Sign and report", anchor=False)
     if told := st.session_state.pop(_TOLD, ""):
         st.success(told, icon=":material/check:")
     if case.state == "signed":

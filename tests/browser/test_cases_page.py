@@ -162,7 +162,7 @@ def test_all_can_be_done_and_undone_by_keyboard_alone(visitor, case_address):
     cases.press("u")
     cases.saved()
     assert cases.counts == before
-    assert cases.shown().split(".")[0] == first.split(".")[0]
+    assert cases.shown() == first
     cases.press("s")
     cases.saved()
     cases.press("u", "End", "Home", "PageDown", "PageUp", "ArrowDown", "ArrowUp")

@@ -21,7 +21,7 @@ const ACTIONS = {
   undo: ["undo", "Undo your last decision", "U"],
   zoom: ["zoom_in", "Zoom", "Z"],
   field: ["select_all", "The field: click a cell, or where one was missed", "F"],
-  help: ["keyboard", "All shortcuts", "?"],
+  help: ["keyboard", "Keys: all shortcuts", "?"],
 };
 
 export default function (component) {
@@ -56,7 +56,7 @@ function make(kind, options = {}, ...children) {
 }
 
 function icon(name) {
-  return make("span", { class: "icon", "aria-hidden": "true", text: name });
+  return make("span", { class: "icon", "aria-hidden": "true", "data-icon": name });
 }
 
 function uuid() {
@@ -747,14 +747,16 @@ class Review {
       tile.element.className = `tile${current ? " current" : ""}${chosen ? " chosen" : ""}`;
       tile.element.style.setProperty("--mine", `var(--c-${reading.code || "none"})`);
       tile.element.setAttribute("aria-selected", String(chosen || current));
-      tile.element.setAttribute("aria-label", this.textOf(number));
-      tile.element.title = this.textOf(number);
       const hidden = this.data.hidesModel && reading.status !== "reviewed";
+      const code = hidden ? "?" : reading.code || "no cell";
+      const sure = hidden || reading.status === "reviewed" || !cell.code ? "" : ` ${percent(cell.confidence)}`;
+      tile.element.title = this.textOf(number);
+      tile.element.setAttribute("aria-label", `${code}${sure}. ${tile.element.title}`); // begins with what is read
       const symbol = corrected ? "edit" : reading.status === "reviewed" ? "check" : cell.alarm ? "flag"
         : reading.skipped ? "skip_next" : "";
       tile.caption.replaceChildren(
-        make("span", { class: "code", text: hidden ? "?" : reading.code || "no cell" }),
-        make("span", { class: "sure", text: hidden || reading.status === "reviewed" || !cell.code ? "" : percent(cell.confidence) }),
+        make("span", { class: "code", text: code }),
+        make("span", { class: "sure", text: sure }),
         ...(symbol ? [icon(symbol)] : []),
       );
     }
