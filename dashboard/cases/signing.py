@@ -2,9 +2,11 @@
 closes a case: reviewed, signed, reported, amended.
 """
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -224,6 +226,16 @@ def _more(context: CaseContext, case: Case) -> None:
                 st.error(altered.text, icon=":material/error:")
             else:
                 st.success(f"All {counted(len(case.decisions), 'decision')} are as they were written down.")
+        st.download_button(
+            "Export the case (ZIP)",
+            data=partial(_exported, context),
+            file_name=f"{file_name(case, 'json').removesuffix('.json')}.zip",
+            mime="application/zip",
+            key="cases_export",
+            icon=":material/folder_zip:",
+            on_click="ignore",
+            help="Everything with its pictures and the whole record; another HemaLens can import it.",
+        )
         st.text_input("Note", key="cases_case_note", max_chars=1000, placeholder="Added to the record")
         st.button("Add the note", key="cases_add_note", on_click=_note, args=(context,))
         sure = st.checkbox("Delete this case with its pictures", key="cases_delete_sure")
@@ -235,6 +247,11 @@ def _more(context: CaseContext, case: Case) -> None:
             on_click=_delete,
             args=(context, case.state == "signed"),
         )
+
+
+def _exported(context: CaseContext) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return context.store.export(context.case.id, Path(folder) / "case.zip").read_bytes()
 
 
 def _note(context: CaseContext) -> None:

@@ -1,7 +1,9 @@
 """Cases, the list: which there are, how far each is, and the way to a new one."""
 
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import streamlit as st
 
@@ -45,10 +47,13 @@ def render(store: CaseStore) -> None:
         )
     summaries = store.list()
     st.session_state.setdefault(_OPEN, False)
-    if runs and not st.session_state[_OPEN]:
-        st.button("New case", key="cases_new_button", icon=":material/add:", type="primary", on_click=_toggle)
-    elif runs:
+    if st.session_state[_OPEN] and runs:
         _new_case(store, reader, runs, summaries)
+    else:
+        with st.container(horizontal=True, gap="small"):
+            if runs:
+                st.button("New case", key="cases_new_button", icon=":material/add:", type="primary", on_click=_toggle)
+            _import(store, reader)
     if summaries:
         _list(summaries)
     elif not st.session_state[_OPEN]:
@@ -56,6 +61,32 @@ def render(store: CaseStore) -> None:
             "Your cases will stand here: sample, slides, cells, state, who read them last. They stay on this computer, "
             f"in {store.location}."
         )
+
+
+def _import(store: CaseStore, reader: Reader | None) -> None:
+    """Take over a case that was exported."""
+    with st.popover(
+        "Import", icon=":material/unarchive:", type="tertiary", key="cases_import", on_change="rerun"
+    ) as asked:
+        if not asked.open:
+            return
+        if reader is None:
+            st.caption("Type your name first: it stands in the record.")
+            return
+        as_copy = st.checkbox("As a copy", help="Under an id of its own, beside the same case here.")
+        file = st.file_uploader("An exported case (ZIP)", "zip", max_upload_size=_MOST_MEGABYTES)
+        if file is None:
+            return
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "case.zip"
+                path.write_bytes(file.getbuffer())
+                case_id = store.load(path, reader, as_copy=as_copy)
+        except HemaLensError as error:
+            st.error(str(error), icon=":material/error:")
+            return
+        show_case(case_id)
+        st.rerun()
 
 
 def _toggle() -> None:

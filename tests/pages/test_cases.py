@@ -183,3 +183,23 @@ def test_what_classify_shows_can_be_kept_as_a_case(store):
     (summary,) = store.list()
     assert (summary.sample, summary.cells) == ("S 3", 2)
     assert [picture.name for picture in store.case(summary.id).pictures] == ["one.png", "two.png"]
+
+
+def test_an_exported_case_is_imported(store, case_id, tmp_path):
+    store.decide(case_id, ANN, [NewDecision("assign", 2, "LY")])
+    path = store.export(case_id, tmp_path / "case.zip")
+    store.delete(case_id, ANN)
+    page = opened("cases", {"cases_reader": "Bob", "cases_import": True})
+    page.checkbox[0].check()
+    drop(page, ("case.zip", path.read_bytes()))
+    shown(page)
+    assert page.title[0].value == "S\\-1"
+    (summary,) = store.list()
+    assert store.case(summary.id).readings[2].code == "LY"
+
+
+def test_a_file_that_is_no_case_is_told_so(store):
+    page = opened("cases", {"cases_reader": "Bob", "cases_import": True})
+    drop(page, ("case.zip", b"no archive"))
+    assert page.error
+    assert store.list() == []
