@@ -20,14 +20,6 @@ WHITES = [(100, 120), (420, 300)]
 
 
 @pytest.fixture
-def run(make_run, monkeypatch):
-    made = make_run()
-    monkeypatch.setenv("HEMALENS_PRETRAINED", str(made.path.parent.parent))
-    monkeypatch.setenv("HEMALENS_CACHE", str(made.path.parent.parent / "cache"))
-    return made
-
-
-@pytest.fixture
 def smears(tmp_path):
     folder = tmp_path / "fields"
     folder.mkdir()

@@ -34,14 +34,6 @@ def drawn(colour, width=64, height=64, at=(0.5, 0.5)):
 
 
 @pytest.fixture
-def run(make_run, monkeypatch):
-    made = make_run()
-    monkeypatch.setenv("HEMALENS_PRETRAINED", str(made.path.parent.parent))
-    monkeypatch.setenv("HEMALENS_CACHE", str(made.path.parent.parent / "cache"))
-    return made
-
-
-@pytest.fixture
 def cells(tmp_path):
     folder = tmp_path / "cells"
     (folder / "below").mkdir(parents=True)

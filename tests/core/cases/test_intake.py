@@ -25,14 +25,6 @@ WHITES = [(100, 120), (420, 300)]
 
 
 @pytest.fixture
-def run(make_run, monkeypatch):
-    made = make_run()
-    monkeypatch.setenv("HEMALENS_PRETRAINED", str(made.path.parent.parent))
-    monkeypatch.setenv("HEMALENS_CACHE", str(made.path.parent.parent / "cache"))
-    return made
-
-
-@pytest.fixture
 def predictor(run):
     return Predictor(run, specimen=ADULT_BLOOD)
 
