@@ -428,6 +428,9 @@ def test_no_sql_of_the_stores_connection_changes_what_was_written_down(signed):
         "(SELECT MAX(seq) FROM decisions)",
         "INSERT INTO decisions SELECT case_id, seq, at, reader_name, reader_verified, reader_subject, action, cell, "
         "old, 'EO', reason, text, model, profile, 'c', undoes, digest, previous, hash FROM decisions WHERE seq = 2",
+        "INSERT INTO decisions SELECT case_id, seq + 1, at, reader_name, reader_verified, reader_subject, 'amend', "
+        "NULL, old, new, reason, text, model, profile, 'c', undoes, digest, previous, 'h' FROM decisions WHERE seq = "
+        "(SELECT MAX(seq) FROM decisions)",
         'INSERT INTO cells SELECT case_id, 99, picture, "left", top, "right", bottom, prediction, added_by, tile, hash '
         "FROM cells WHERE number = 1",
         "INSERT INTO pictures SELECT case_id, 99, name, slide, sha256, kind, width, height, notes, pixel_size, hash "

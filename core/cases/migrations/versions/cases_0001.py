@@ -30,6 +30,11 @@ def _rules() -> list[tuple[str, str, str, list[tuple[str, str]]]]:
                     "NEW.seq <> COALESCE((SELECT MAX(seq) FROM decisions WHERE case_id = NEW.case_id), 0) + 1",
                     "a decision follows the last one",
                 ),
+                (
+                    "NEW.previous <> COALESCE((SELECT hash FROM decisions WHERE case_id = NEW.case_id AND "
+                    "seq = NEW.seq - 1), '')",
+                    "a decision names the one before it",
+                ),
                 (f"NEW.action <> 'amend' AND {new_signed}", "the case is signed"),
                 (
                     "EXISTS (SELECT 1 FROM decisions WHERE case_id = NEW.case_id AND client = NEW.client)",
