@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.postgresql import find_postgresql, new_database, postgresql
+from benchmarks.postgresql import find_postgresql, new_schema, postgresql
 from core.cases.case import CaseCell, CasePicture, CellPrediction, Decision, NewDecision, Reader
 from core.cases.sprites import TILE, tile_bytes
 from core.cases.store import CaseStore
@@ -144,7 +144,7 @@ def main() -> None:
         rows.append({"database": "SQLite", **kill_writers(url, folder / "sqlite", options.kills)})
         if find_postgresql():
             with postgresql() as server:
-                url = new_database(server, "kills")
+                url = new_schema(server, "kills")
                 rows.append({"database": "PostgreSQL", **kill_writers(url, folder / "postgresql", options.kills)})
     publish("case_kills", rows)
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from benchmarks.postgresql import find_postgresql, new_database, postgresql
+from benchmarks.postgresql import find_postgresql, new_schema, postgresql
 from core.cases.store import CaseStore
 from tests.stored_cases import Stored
 
@@ -26,10 +26,10 @@ def server():
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request, tmp_path):
-    """An empty database."""
+    """An empty database, or a schema that is as good as one."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'cases.sqlite3'}"
-    return new_database(request.getfixturevalue("server"), f"t{next(_NUMBERS)}")
+    return new_schema(request.getfixturevalue("server"), f"t{next(_NUMBERS)}")
 
 
 @pytest.fixture
