@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.formatting import natural_key
 
+_STOP = 'cat; "$0" -D "$1/data" -m immediate -w stop; rm -rf "$1"'
 _USER = "postgres"  # the server refuses to run as root
 
 
@@ -47,10 +48,10 @@ def postgresql(durable: bool = True) -> Iterator[str]:
         options = f"-k {folder} -c listen_addresses='' -c max_connections=60"
         options += "" if durable else " -c fsync=off -c synchronous_commit=off"
         run("pg_ctl", "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
-        try:
+        # Ends with the pipe to it, however this process ends, so that no server is left behind.
+        watch = [*as_user, "sh", "-c", _STOP, str(programs / "pg_ctl"), str(folder)]
+        with subprocess.Popen(watch, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True):
             yield f"postgresql+psycopg://{_USER}@/{{database}}?host={folder}"
-        finally:
-            run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
