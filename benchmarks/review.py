@@ -132,7 +132,7 @@ def drop_to_report(browser: Any, url: str, truth: dict[Path, str]) -> list[dict[
     taken_in = time.perf_counter()
     by_name = {path.name: code for path, code in truth.items()}
     for _ in truth:
-        page.keyboard.press(KEYS[by_name[page.locator(".origin > .quiet").get_attribute("title")]])
+        page.keyboard.press(KEYS[by_name[page.locator(".where > .quiet").get_attribute("title")]])
     page.locator(".saved.saved").wait_for()
     named = time.perf_counter()
     page.get_by_role("button", name="Sign", exact=True).click()

@@ -165,7 +165,7 @@ def news(case: Case, known: Pass, after: int) -> dict[str, Any]:
     answer = {
         "seq": len(case.decisions),
         "state": case.state,
-        "added": cells_table(case, known, first) if first else cells_table(case, known, len(case.cells)),
+        "added": cells_table(case, known, first),
         "readings": [
             [number, read.code, read.status, read.by, read.at, read.skipped, read.withdrawn]
             for number, read in readings

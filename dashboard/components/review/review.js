@@ -114,6 +114,7 @@ class Cells {
   }
 
   add(cell) {
+    if (this.all.has(cell.number)) return;
     this.all.set(cell.number, cell);
     this.pictures.get(cell.picture)?.cells.push(cell.number);
     const status = cell.look ? "unidentified" : "model";
@@ -322,7 +323,7 @@ class Review {
     if (this.current !== null) this.painted(this.cells.all.get(this.current), () => performance.mark("first-cells"));
     if (this.data.waits) this.announce();
     this.compared = await this.line.get("references").catch(() => null);
-    if (this.current !== null) this.showReferences(this.cells.all.get(this.current), this.cells.shown.get(this.current));
+    if (this.current !== null && this.compared) this.showReferences(this.cells.all.get(this.current), this.cells.shown.get(this.current));
   }
 
   close() {
@@ -509,10 +510,13 @@ class Review {
     this.why = make("div", { class: "why" }, this.reason, this.words);
     this.field = make("div", { class: "field" });
     this.fieldLine = make("div", { class: "quiet" });
+    this.fieldSteps = make("div", { class: "steps", hidden: true },
+      make("button", { type: "button", title: "Previous field ([)", "aria-label": "Previous field", on: { click: () => this.stepField(-1) } }, icon("chevron_left")),
+      make("button", { type: "button", title: "Next field (])", "aria-label": "Next field", on: { click: () => this.stepField(1) } }, icon("chevron_right")));
     const look = make("div", { class: "look" }, this.stage, this.references);
     const does = make("div", { class: "does" }, this.title, this.told, this.buttons, this.actions, this.why);
     return make("div", { class: "right", role: "region", "aria-label": "The chosen cell" }, look, does,
-      make("div", { class: "origin" }, this.field, this.fieldLine));
+      make("div", { class: "origin" }, this.field, make("div", { class: "where" }, this.fieldLine, this.fieldSteps)));
   }
 
   buildHelp() {
@@ -530,6 +534,7 @@ class Review {
       ["Z", "zoom"],
       ["W", "say why, with your next decision"],
       ["F", "the field: arrows move a cross, Enter chooses the cell there or adds one"],
+      ["[ ]", "previous, next field, also one in which no cell was found"],
       ["?", "these shortcuts"],
     ];
     const close = make("button", { type: "button", text: "Close", on: { click: () => this.help.close() } });
@@ -815,7 +820,8 @@ class Review {
     if (!cell) {
       this.title.textContent = "";
       this.told.textContent = "";
-      return;
+      const field = this.fields[0];
+      return field && this.showField(field);
     }
     const reading = this.cells.shown.get(number), picture = this.cells.pictures.get(cell.picture);
     this.setSprite(this.sprite, cell, this.stageSide);
@@ -855,7 +861,7 @@ class Review {
       button.setAttribute("aria-pressed", String(named));
     }
     this.showReferences(cell, reading);
-    this.showField(cell, picture);
+    this.showField(picture);
     this.live.textContent = this.textOf(number);
     const place = this.place.get(number) ?? 0;
     for (const next of this.order.slice(place + 1, place + 1 + PREFETCHED)) this.fetchPicture(next);
@@ -922,7 +928,7 @@ class Review {
   }
 
   /** The picture that the cell lies in, with the boxes of its cells; a click adds one in a field. */
-  showField(cell, picture) {
+  showField(picture) {
     if (!picture) return;
     const { field } = this;
     if (field.dataset.picture !== String(picture.number)) {
@@ -961,11 +967,25 @@ class Review {
     this.tellField();
   }
 
+  /** The fields of the case, also those in which no cell was found. */
+  get fields() {
+    return [...this.cells.pictures.values()].filter((picture) => picture.kind === "field");
+  }
+
+  stepField(step) {
+    const fields = this.fields, k = fields.indexOf(this.picture) + step;
+    if (fields[k]) this.showField(fields[k]);
+  }
+
   tellField() {
     const { name, slide, kind } = this.picture, inField = this.frame.classList.contains("in-field");
     const how = inField ? "Click a cell to choose it, or a missed one to add it; Esc goes back" : "F shows it large";
     this.fieldLine.textContent = [name, slide ? `slide ${slide}` : "", kind === "field" ? how : ""].filter(Boolean).join(" · ");
     this.fieldLine.title = name;
+    const fields = this.fields, k = fields.indexOf(this.picture);
+    this.fieldSteps.hidden = fields.length < 2 || k < 0;
+    this.fieldSteps.children[0].disabled = k === 0;
+    this.fieldSteps.children[1].disabled = k === fields.length - 1;
   }
 
   drawBoxes(picture) {
@@ -1219,6 +1239,8 @@ class Review {
       "?": () => this.act("help"),
       w: () => this.reason.focus(),
       f: () => this.act("field"),
+      "[": () => this.stepField(-1),
+      "]": () => this.stepField(1),
     };
     const does = name in this.classKeys ? () => this.assign(this.classKeys[name], from) : moves[name];
     if (!does) return;
