@@ -35,6 +35,10 @@ class CaseError(HemaLensError):
     """Something can't be done with a case; the message says why and what to do."""
 
 
+class StoreUnavailable(CaseError):
+    """The database or the disk of the cases can't be used now (full, locked, gone): trying again later may help."""
+
+
 class UnknownCase(CaseError):
     """No case has the id asked for."""
 
@@ -48,7 +52,7 @@ class CaseIsSigned(CaseError):
 
 
 class CaseChanged(CaseError):
-    """Another reader decided about the same cell since the reader looked."""
+    """Somebody decided about the same cell, or about any that is to be signed, since the reader looked."""
 
 
 class CaseAltered(CaseError):

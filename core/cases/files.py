@@ -4,7 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from core.cases.case import CaseAltered, CaseError
+from core.cases.case import CaseAltered, CaseError, StoreUnavailable
 from core.storage import write_bytes
 
 
@@ -26,14 +26,14 @@ class CaseFiles:
         return self._root / sha256[:2] / sha256
 
     def keep(self, data: bytes) -> str:
-        """Store ``data`` unless it is there; its SHA-256. Raises `CaseError` where it can't be written."""
+        """Store ``data`` unless it is there; its SHA-256. Raises `StoreUnavailable` where it can't be written."""
         sha256 = content_hash(data)
         path = self.path(sha256)
         if not path.exists() or path.stat().st_size != len(data):
             try:
                 write_bytes(path, data)
             except OSError as error:
-                raise CaseError(
+                raise StoreUnavailable(
                     f"The picture can't be written to {path.parent} ({error.strerror}). Free some room or check the "
                     "folder's permissions."
                 ) from error

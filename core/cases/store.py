@@ -47,6 +47,7 @@ from core.cases.case import (
     Reader,
     Replay,
     State,
+    StoreUnavailable,
     UnknownCase,
     UnknownCell,
     UnusedFile,
@@ -133,7 +134,7 @@ class CaseStore:
             self._bring_up_to_date()
             self._engine = _engine(self._url, guarded=True)
         except OSError as error:
-            raise CaseError(f"The folder of cases {folder} can't be used ({error.strerror}).") from error
+            raise StoreUnavailable(f"The folder of cases {folder} can't be used ({error.strerror}).") from error
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         self._clear_left_overs()
 
@@ -530,9 +531,13 @@ class CaseStore:
         self._remember(case)
         return row
 
-    def sign(self, case_id: str, reader: Reader, text: str = "", client: str = "") -> Decision:
-        """Sign the case, which is read-only from then on. Raises `NotReviewed` while a cell that asks for a look was
-        not reviewed, `CaseAltered` where the log is not what was written down, `CaseIsSigned`.
+    def sign(
+        self, case_id: str, reader: Reader, text: str = "", client: str = "", *, seen: int | None = None
+    ) -> Decision:
+        """Sign the case, which is read-only from then on. ``seen``: the `Decision.seq` that the reader's screen had
+        reached; where anything about a cell was decided since, `CaseChanged` is raised. Raises `NotReviewed` while a
+        cell that asks for a look was not reviewed, `CaseAltered` where the log is not what was written down,
+        `CaseIsSigned`.
         """
 
         def check(case: Case) -> tuple[str, str]:
@@ -540,6 +545,13 @@ class CaseStore:
                 raise CaseIsSigned(f"Case {case.sample} is signed already. Amend it to open a new version.")
             if case.open_cells:
                 raise _not_reviewed(case, "be signed")
+            since = [] if seen is None else [d for d in case.decisions if d.seq > seen and d.cell is not None]
+            if since:
+                cells = counted(len({decision.cell for decision in since}), "cell")
+                raise CaseChanged(
+                    f"{since[-1].reader.name} decided about cell {since[-1].cell} after what you saw ({cells} in all). "
+                    "Look at the case as it is now, then sign it."
+                )
             return case.state, "signed"
 
         if altered := self.verify(case_id):
@@ -888,7 +900,7 @@ _READING_PRAGMAS = {"table_info", "table_xinfo", "index_list", "index_info", "fo
 
 
 def _retried(work: Callable[[], T]) -> T:
-    """What ``work`` returns, tried again while another writer is in the way. Raises `CaseError`."""
+    """What ``work`` returns, tried again while another writer is in the way. Raises `StoreUnavailable`."""
     for attempt in range(_TRIES):
         try:
             return work()
@@ -901,9 +913,9 @@ def _retried(work: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def _database_error(error: SQLAlchemyError) -> CaseError:
+def _database_error(error: SQLAlchemyError) -> StoreUnavailable:
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return CaseError(
+    return StoreUnavailable(
         f"The database of cases can't be used ({reason[0] if reason else type(error).__name__}). Check the setting "
         "HEMALENS_DATABASE, the room on the disk and the permissions of the folder."
     )

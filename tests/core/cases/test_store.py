@@ -16,6 +16,7 @@ from core.cases.case import (
     NewDecision,
     NotReviewed,
     Reader,
+    StoreUnavailable,
     UnknownCase,
     UnknownCell,
 )
@@ -565,3 +566,33 @@ def test_a_store_in_a_folder_that_can_not_be_written_is_told(tmp_path):
 
 def test_a_sheet_that_the_intake_made_is_read(stored):
     assert stored.store.sheet(stored.id, 0)[:4] == b"RIFF"
+
+
+def test_a_database_that_is_full_or_gone_is_told_from_a_decision_that_is_refused(store, monkeypatch, tmp_path):
+    stored = Stored(store)
+
+    def full(*_):
+        raise sa.exc.OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+    monkeypatch.setattr(store, "_append", full)
+    monkeypatch.setattr("core.cases.store.time.sleep", lambda _: None)
+    with pytest.raises(StoreUnavailable, match="disk is full"):
+        stored.decide("assign", 1, "EO")
+    with pytest.raises(UnknownCell) as refused:
+        stored.decide("assign", 99, "EO")
+    assert not isinstance(refused.value, StoreUnavailable)
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StoreUnavailable):
+        CaseStore(f"sqlite:///{tmp_path / 'gone' / 'cases.sqlite3'}", tmp_path / "file")
+
+
+def test_what_the_reader_has_not_seen_is_not_signed(stored, other):
+    stored.confirm_all()
+    seen = len(stored.case.decisions)
+    other.decide(stored.id, LUKASZ, [NewDecision("assign", 1, "EO")])
+    with pytest.raises(CaseChanged, match="decided about cell 1"):
+        stored.store.sign(stored.id, ANNA, seen=seen)
+    assert stored.case.state == "open"
+    other.decide(stored.id, LUKASZ, [NewDecision("note", text="of the case, of no cell")])
+    signed = stored.store.sign(stored.id, ANNA, seen=seen + 1, client="once")
+    assert stored.store.sign(stored.id, ANNA, seen=0, client="once") == signed
