@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
 
@@ -59,6 +59,14 @@ def facts_digest(case: StoredRow, pictures: Iterable[str], cells: Iterable[str],
 def decision_digest(row: StoredRow) -> str:
     """The hash of a row of the log, with that of the row before."""
     return digest([row[key] for key in _DECISION_FIELDS])
+
+
+def is_sealed(row: StoredRow, digest_of: Callable[[StoredRow], str]) -> bool:
+    """Whether ``row`` is what its hash says, which is `row_digest` or `decision_digest` of it."""
+    try:
+        return digest_of(row) == row["hash"]
+    except (TypeError, ValueError):  # a column holds what never was written there
+        return False
 
 
 def case_row(case: Case) -> Row:

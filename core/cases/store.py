@@ -205,9 +205,16 @@ class CaseStore:
         problem = f"{len(found)} cases are called" if found else "No case is called"
         raise UnknownCase(f"{problem} {beginning!r}: use the id that `cases list` shows.")
 
-    def case(self, case_id: str) -> Case:
-        """The case as it is now. Raises `UnknownCase`."""
+    def case(self, case_id: str, *, verified: bool = False) -> Case:
+        """The case as it is now; ``verified``: as the database has it, all its rows looked at, for what leaves the
+        house. Raises `UnknownCase`, `CaseAltered` for a log, and if ``verified`` any row, that was altered.
+        """
         with self._reading() as session:
+            if verified:
+                if altered := first_altered_row(session, case_id):
+                    raise CaseAltered(f"Case {case_id} was altered: {altered.text}")
+                with self._lock:
+                    self._known.pop(case_id, None)
             return self._current(session, case_id)
 
     def _current(self, session: Session, case_id: str, lock: bool = False) -> Case:
@@ -225,7 +232,10 @@ class CaseStore:
             return case
         if case is None or len(case.decisions) > count or (len(case.decisions) == count and case.head != head):
             with _nothing_to_collect():
-                case = self._taken_in(session, case_id)
+                try:
+                    case = self._taken_in(session, case_id)
+                except (TypeError, ValueError, KeyError, AttributeError) as error:  # rows that nobody wrote so
+                    raise _altered(case_id) from error
         if len(case.decisions) < count:
             new = self._decisions(session, case_id, len(case.decisions))[: count - len(case.decisions)]
             there = {cell.number for cell in case.cells}
@@ -234,11 +244,20 @@ class CaseStore:
             if wanted:
                 table = CellRow.__table__
                 query = sa.select(table).where(table.c.case_id == case_id, table.c.number.in_(wanted))
-                added = [rows.cell_of(row) for row in session.execute(query.order_by(table.c.number)).mappings()]
+                digests = {d.cell: d.digest for d in new if d.action == "add"}
+                for row in session.execute(query.order_by(table.c.number)).mappings():
+                    if rows.row_digest(row) != digests[row["number"]]:
+                        raise _altered(case_id)
+                    added.append(rows.cell_of(row))
+                if len(added) != len(wanted):
+                    raise _altered(case_id)
             follows = not new or new[0].previous == case.head
-            case = case.after(new, added)
-            if case.head != head or not follows:
-                raise CaseAltered(f"The log of case {case_id} was altered: `python -m core cases verify` says where.")
+            if not follows or not new or new[-1].hash != head:
+                raise _altered(case_id)
+            try:
+                case = case.after(new, added)
+            except (KeyError, IndexError) as error:  # about cells that aren't there
+                raise _altered(case_id) from error
         self._remember(case)
         return case
 
@@ -273,7 +292,12 @@ class CaseStore:
     def _decisions(self, session: Session, case_id: str, after: int) -> Decisions:
         table = DecisionRow.__table__
         query = sa.select(table).where(table.c.case_id == case_id, table.c.seq > after).order_by(table.c.seq)
-        return [rows.decision_of(row) for row in rows.read(session, query)]
+        found, previous = rows.read(session, query), None
+        for row in found:
+            if not rows.is_sealed(row, rows.decision_digest) or row["previous"] != (previous or row["previous"]):
+                raise _altered(case_id)
+            previous = row["hash"]
+        return [rows.decision_of(row) for row in found]
 
     def create(
         self,
@@ -755,6 +779,10 @@ def _nothing_to_collect() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def _altered(case_id: str) -> CaseAltered:
+    return CaseAltered(f"Case {case_id} was altered: `python -m core cases verify` says where.")
 
 
 def _is_signed(session: Session, case_id: str) -> bool:

@@ -2,7 +2,6 @@
 head says where the log ends, and no row says what could not have been decided.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +100,7 @@ def _log(stored: StoredCase) -> AlteredRow | None:
     for number, row in enumerate(log, 1):
         if row["seq"] != number:
             return AlteredRow("decisions", number, "it is missing")
-        if not _is_sealed(row, rows.decision_digest):
+        if not rows.is_sealed(row, rows.decision_digest):
             return AlteredRow("decisions", number, "its content is not what its hash says")
         if row["previous"] != previous:
             return AlteredRow("decisions", number, "it doesn't follow the row before it")
@@ -115,19 +114,12 @@ def _log(stored: StoredCase) -> AlteredRow | None:
     return None
 
 
-def _is_sealed(row: Row, digest: Callable[[Row], str]) -> bool:
-    try:
-        return digest(row) == row["hash"]
-    except (TypeError, ValueError):  # a column holds what never was written there
-        return False
-
-
 def _taken_in(stored: StoredCase) -> AlteredRow | None:
     for table, found in (("pictures", stored.pictures), ("cells", stored.cells)):
         for number, row in enumerate(found, 1):
             if row["number"] != number:
                 return AlteredRow(table, number, "it is missing")
-            if not _is_sealed(row, rows.row_digest):
+            if not rows.is_sealed(row, rows.row_digest):
                 return AlteredRow(table, number, "its content is not what its hash says")
     sheets = [sheet["sha256"] for sheet in stored.sheets]
     if [sheet["number"] for sheet in stored.sheets] != list(range(len(sheets))):

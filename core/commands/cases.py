@@ -410,7 +410,7 @@ def _moment(text: str) -> datetime:
 def report(options: argparse.Namespace) -> int:
     """Write the files, and print where each lies."""
     store = _store()
-    case = store.case(store.full_id(options.case))
+    case = store.case(store.full_id(options.case), verified=True)
     options.out.mkdir(parents=True, exist_ok=True)
     printed_at = options.printed_at or datetime.now(UTC)
     for key in dict.fromkeys(options.kinds or ("html", "pdf")):

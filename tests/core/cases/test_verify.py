@@ -4,12 +4,14 @@ The one who changes it has the whole database in hand: no triggers, no foreign k
 """
 
 import random
+import sqlite3
 
 import pytest
 import sqlalchemy as sa
 
 from core.cases import rows
-from core.cases.case import NewDecision
+from core.cases.case import CaseAltered, NewDecision
+from core.cases.store import CaseStore
 from core.cases.tables import CaseRow, CellRow, DecisionRow, HeadRow, PictureRow, SheetRow
 from core.cases.verify import first_altered_row
 from tests.drawn_cases import ANNA, LUKASZ
@@ -214,18 +216,50 @@ def test_a_log_made_to_fit_whole_but_for_what_could_be_decided_is_found(log):
         assert found.reason == "nothing like it could have been decided then"
 
 
-def test_a_store_that_reads_an_altered_log_says_so(log, url, tmp_path):
-    """Reading goes on from what is known; what doesn't follow is refused."""
-    import sqlite3
-
-    from core.cases.case import CaseAltered
-    from core.cases.store import CaseStore
-
+def spoilt(log, url, tmp_path, trigger, *statements):
+    """What a store that knows nothing of the case yet sees once its file was changed by hand."""
     if not url.startswith("sqlite"):
         pytest.skip("the file is spoilt by hand")
-    log.store.decide(log.id, ANNA, [NewDecision("assign", 4, "LY")])
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        connection.execute("DROP TRIGGER decisions_update")
-        connection.execute("UPDATE decisions SET hash = 'x' WHERE seq = (SELECT MAX(seq) FROM decisions)")
+        connection.execute(f"DROP TRIGGER {trigger}")
+        for statement in statements:
+            connection.execute(statement.format(id=log.id))
+    return CaseStore(url, tmp_path / "cases")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "hash = 'x' WHERE seq = (SELECT MAX(seq) FROM decisions WHERE case_id = '{id}')",
+        "new = 'BA' WHERE seq = 3",
+        "reader_name = 'Eve' WHERE seq = 2",
+        "cell = 4 WHERE seq = 3",
+        "cell = 4711 WHERE seq = 3",
+        "previous = 'x' WHERE seq = 4",
+        "digest = 'x' WHERE action = 'add'",
+        "reader_verified = 'x' WHERE seq = 1",
+    ],
+)
+def test_a_store_speaks_of_no_altered_log(log, url, tmp_path, change):
+    """Not only its end: each row that is replayed is what its hash says."""
+    store = spoilt(log, url, tmp_path, "decisions_update", f"UPDATE decisions SET {change} AND case_id = '{{id}}'")
     with pytest.raises(CaseAltered, match="verify"):
-        CaseStore(url, tmp_path / "cases").case(log.id)
+        store.case(log.id)
+    with pytest.raises(CaseAltered, match="verify"):
+        store.decide(log.id, ANNA, [NewDecision("note", text="x")])
+    with pytest.raises(CaseAltered):
+        store.decisions(log.id)
+
+
+def test_a_row_that_nobody_could_have_written_is_told(log, url, tmp_path):
+    with pytest.raises(CaseAltered, match="verify"):
+        spoilt(log, url, tmp_path, "cells_update", "UPDATE cells SET prediction = '{{' WHERE number = 1").case(log.id)
+
+
+def test_what_leaves_the_house_is_as_the_database_has_it(log, url, tmp_path):
+    """Though the store remembers the case as it was."""
+    change = "UPDATE cells SET prediction = replace(prediction, 'NE', 'EO') WHERE case_id = '{id}' AND number = 2"
+    spoilt(log, url, tmp_path, "cells_update", change)
+    assert log.store.case(log.id).cells[1].prediction.code == "NE"
+    with pytest.raises(CaseAltered, match="cells, row 2"):
+        log.store.case(log.id, verified=True)
