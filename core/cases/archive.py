@@ -10,7 +10,6 @@ import math
 import re
 import uuid
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +18,7 @@ from PIL import Image
 
 from core.cases import rows
 from core.cases.case import Action, CaseError, CellPrediction, UnusedFile
+from core.cases.drop import UNPACKING_ERRORS
 from core.cases.files import content_hash
 from core.cases.rows import Row
 from core.cases.sprites import TILE, TILES_A_ROW
@@ -72,7 +72,7 @@ class CaseArchive:
     def __init__(self, path: Path):
         try:
             self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile, ValueError) as error:
+        except UNPACKING_ERRORS as error:
             raise InvalidArchive(f"{path} is no exported case that can be read ({error}).") from error
         self._path = path
 
@@ -127,7 +127,7 @@ class CaseArchive:
                 content = file.read(most + 1)
         except KeyError as error:
             raise self._invalid(f"{name} is not in it") from error
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError) as error:
+        except UNPACKING_ERRORS as error:
             raise self._invalid(f"{name} can't be unpacked ({error})") from error
         if len(content) > most:
             raise self._invalid(f"{name} is far larger than it can be")

@@ -4,7 +4,9 @@ Archives may come from anywhere: nothing is unpacked to a path of theirs, and no
 """
 
 import io
+import lzma
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +23,11 @@ _MOST_BYTES = 16 * 2**30  # of an archive, unpacked
 _MOST_RATIO = 1_000  # of a file, unpacked by packed: flat pictures without compression of their own shrink so
 SYSTEM_FILE = "a file of the computer's own"
 _SYSTEM = {"thumbs.db", "desktop.ini", "__macosx"}
+# What a ZIP that comes from anywhere is answered with: each of its ways to pack has errors of its own.
+UNPACKING_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, RuntimeError),
+    *(ValueError, IndexError, struct.error, MemoryError),
+)
 _ZIP = b"PK\x03\x04"
 
 
@@ -73,7 +80,7 @@ def _of_archive(name: str, source: Path | io.BytesIO) -> Iterator[tuple[str, byt
     try:
         with zipfile.ZipFile(source) as archive:
             inside = sorted(
-                (entry for entry in archive.infolist() if not entry.is_dir()),
+                (entry for entry in archive.infolist() if not entry.filename.endswith("/")),
                 key=lambda entry: natural_key(entry.filename),
             )
             if len(inside) > _MOST_FILES or sum(entry.file_size for entry in inside) > _MOST_BYTES:
@@ -81,15 +88,17 @@ def _of_archive(name: str, source: Path | io.BytesIO) -> Iterator[tuple[str, byt
                 return
             for entry in inside:
                 yield _entry(archive, entry, name)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except UNPACKING_ERRORS as error:
         yield UnusedFile(name, f"the archive is damaged ({error})", "Make it anew, or drop the pictures themselves.")
 
 
 def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, archive_name: str) -> tuple[str, bytes] | UnusedFile:
     path = PurePosixPath(entry.filename.replace("\\", "/"))
-    name = f"{archive_name}/{path}"
+    name = f"{archive_name}/{path if path.parts else entry.filename}"
     if _is_system(str(path)):
         return UnusedFile(name, SYSTEM_FILE, "Nothing needs to be done.")
+    if not path.parts:
+        return UnusedFile(name, "it has no name in the archive", "Pack it anew, with the names of the files.")
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         return UnusedFile(name, "its path leads out of the archive", "Pack it anew, with paths inside the folder.")
     if stat.S_ISLNK(entry.external_attr >> 16):
@@ -102,7 +111,7 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, archive_name: str) 
     try:
         with archive.open(entry) as file:
             data = file.read(limit + 1)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zlib.error) as error:
+    except UNPACKING_ERRORS as error:
         return UnusedFile(name, f"it is damaged in the archive ({error})", "Pack it anew, or drop it alone.")
     if data.startswith(_ZIP):
         return UnusedFile(name, "an archive within an archive", "Unpack it, and drop what is in it.")

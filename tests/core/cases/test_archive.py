@@ -235,6 +235,17 @@ def test_what_is_no_archive_is_told(elsewhere, tmp_path, content):
     assert "none.zip" in refused(elsewhere, tmp_path / "none.zip")
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=str)
+def test_a_manifest_that_can_not_be_unpacked_is_told(elsewhere, tmp_path, packing):
+    with zipfile.ZipFile(tmp_path / "case.zip", "w", packing) as archive:
+        archive.writestr(MANIFEST, b"{" * 1_000)
+    content = bytearray((tmp_path / "case.zip").read_bytes())
+    for place in range(30 + len(MANIFEST), content.index(b"PK\x01\x02")):
+        spoilt = tmp_path / "spoilt.zip"
+        spoilt.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        assert MANIFEST in refused(elsewhere, spoilt)
+
+
 def test_an_archive_without_a_manifest_is_told(exported, elsewhere):
     assert MANIFEST in refused(elsewhere, repacked(exported[1], files={MANIFEST: None}))
     assert "can't be read" in refused(elsewhere, repacked(exported[1], files={MANIFEST: b"{"}))

@@ -1,6 +1,7 @@
 """What is dropped: folders kept in the names, archives that may come from anywhere."""
 
 import io
+import random
 import zipfile
 
 import pytest
@@ -113,3 +114,46 @@ def test_a_locked_entry_is_told():
 def test_files_that_are_gone_or_the_computers_own_are_told(tmp_path):
     _, unused = read(("gone.png", tmp_path / "gone.png"), (".DS_Store", b"x"), ("a/Thumbs.db", b"x"))
     assert unused == {"gone.png": "there is no such file", ".DS_Store": SYSTEM_FILE, "a/Thumbs.db": SYSTEM_FILE}
+
+
+class _Named(zipfile.ZipInfo):
+    """An entry of any name, as `zipfile` itself writes none."""
+
+    def is_dir(self):
+        return False
+
+
+@pytest.mark.parametrize("name", ["", ".", "./.", ".\\."])
+def test_an_entry_without_a_name_is_told(name):
+    good, unused = read(("d.zip", archive([(_Named(name), b"x"), ("good.png", b"good")])))
+    assert good == [("d.zip/good.png", b"good")]
+    (reason,) = unused.values()
+    assert "no name" in reason
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=str)
+def test_an_entry_that_is_spoilt_is_one_file_with_a_reason(packing):
+    """However it is packed and wherever it is spoilt."""
+    file, content = io.BytesIO(), random.Random(packing).randbytes(300) + bytes(300)
+    with zipfile.ZipFile(file, "w", packing) as made:
+        made.writestr("a.png", content)
+        made.writestr("good.png", b"good")
+    whole = file.getvalue()
+    end, told = whole.index(b"PK\x03\x04", 4), 0
+    for place in range(35, end, 7):
+        spoilt = bytearray(whole)
+        spoilt[place] ^= 0xFF
+        good, unused = read(("d.zip", bytes(spoilt)))
+        assert good[-1] == ("d.zip/good.png", b"good")
+        assert list(unused) == ["d.zip/a.png"] or good[0] == ("d.zip/a.png", content)  # not every byte tells something
+        told += len(unused)
+    assert told > 10
+
+
+def test_an_entry_that_is_packed_in_an_unknown_way_is_told():
+    content = bytearray(archive([("a.png", b"a"), ("good.png", b"good")]))
+    for start in (content.find(b"PK\x03\x04") + 8, content.find(b"PK\x01\x02") + 10):
+        content[start] = 77
+    good, unused = read(("d.zip", bytes(content)))
+    assert good == [("d.zip/good.png", b"good")]
+    assert "damaged" in unused["d.zip/a.png"]
