@@ -362,7 +362,7 @@ _LEAST_SIDE, _MOST_SIDE = 0.15, 1.5  # of the pictures' shorter side
 
 
 def side_picker(key: str, shapes: Sequence[tuple[int, int]], side: float, use: Callable[[int], None]) -> int:
-    """A slider of the square's side in px of pictures of ``shapes`` (height, width), now ``side``, and beside it what a
+    """The square's side in px of pictures of ``shapes`` (height, width), now ``side``, and beside it what a
     pixel then spans in µm: a change of either is handed to ``use`` as the side. Returns the side shown.
     """
     shorter = float(np.median([min(shape) for shape in shapes]))
@@ -372,13 +372,12 @@ def side_picker(key: str, shapes: Sequence[tuple[int, int]], side: float, use: C
     finest, coarsest = PIXEL_SIZES
     st.session_state[side_key] = shown
     st.session_state[size_key] = float(np.clip(SIDE_MICROMETRES / shown, finest, coarsest))
-    st.slider(
-        "Side of the square",
+    st.number_input(
+        "Side of the square in px",
         low,
         high,
         key=side_key,
-        format="%d px",
-        width=320,
+        width=190,
         on_change=lambda: use(st.session_state[side_key]),
         help="In pixels of your pictures. Right is where a red cell spans three eighths of the square, and a "
         "neutrophil a little more than half.",

@@ -2,6 +2,7 @@
 `core.colours`; here is where every view takes them from.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,12 +15,24 @@ from core.colours import class_colours as class_colours
 INK = "#231d36"  # on light squares; on dark ones it is white
 FONT = '"Source Sans", "Source Sans 3", "Source Sans Pro", sans-serif'
 
-# Counts and gates: zero has the ground's colour, more is deeper. Lightness falls evenly.
+# Counts and gates: zero has the ground's colour, more is deeper by day and more vivid by night, never paler than the
+# page's words. Lightness goes evenly.
 SEQUENTIAL = ["#ffffff", "#e9e3f6", "#cbbfe9", "#ab98d9", "#8b71c7", "#6b4cb3", "#4b2c8d", "#2c1560"]
-SEQUENTIAL_DARK = ["#15131d", "#2a2144", "#412f6f", "#5b439a", "#7759c4", "#977be0", "#baa3f2", "#e3d8ff"]
+SEQUENTIAL_DARK = ["#15131d", "#251f3e", "#352c5f", "#463b7f", "#584aa0", "#6b5bbf", "#7f6cdc", "#947ff7"]
 # Differences: nothing at zero, teal below, orange above (told apart under every colour vision).
 DIVERGING = ["#0f5f63", "#3f9195", "#93c6c8", "#ffffff", "#f0bb93", "#cf7a3a", "#8f4410"]
-DIVERGING_DARK = ["#7fe0e2", "#3f9ea2", "#1f5357", "#15131d", "#64391d", "#bd6a2c", "#ffb67d"]
+DIVERGING_DARK = ["#3fb4b8", "#2b8185", "#1c4b4f", "#15131d", "#5a331b", "#a35a22", "#e0833a"]
+
+
+_ICON = re.compile(r"(:material/\w+:\s*)?(.*)", re.DOTALL)
+
+
+def option_label(title: str) -> str:
+    """``title`` of a segment or pill, with or without a Material symbol before it, in a colour that is read on the
+    chosen one's ground too: Streamlit's own for it is too dark there by night.
+    """
+    icon, words = _ICON.fullmatch(title).groups(default="")  # type: ignore[union-attr]
+    return f"{icon}:violet[{words}]" if words else icon
 
 
 def ground(dark: bool = False) -> dict[str, str]:

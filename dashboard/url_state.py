@@ -15,6 +15,8 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from dashboard.style import option_label
+
 if TYPE_CHECKING:
     from core.images.framing import CropWindow
 
@@ -130,6 +132,7 @@ def choice(
         if box:
             st.selectbox(label, list(options), width=width, **common)
         else:
+            common["format_func"] = lambda value: option_label(options[value])
             st.segmented_control(label, list(options), required=True, **common)
     return st.session_state[key]
 

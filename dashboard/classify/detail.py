@@ -16,7 +16,7 @@ from dashboard.page import is_dark, open_page
 from dashboard.pickers import short_names
 from dashboard.pictures import enlarge, framed_upload
 from dashboard.session import Result, UploadedCell, UploadSession
-from dashboard.style import PRIMARY, class_colours, finish, ground
+from dashboard.style import PRIMARY, class_colours, finish, ground, option_label
 
 SHOWN = 4
 
@@ -208,7 +208,7 @@ def _framing(session: UploadSession, cell: UploadedCell, spec: DatasetSpec) -> N
         st.segmented_control(
             "What to cut out",
             modes,
-            format_func=_MODES.__getitem__,
+            format_func=lambda mode: option_label(_MODES[mode]),
             key=key,
             required=True,
             on_change=lambda: session.set_mode(cell.id, st.session_state[key]),

@@ -93,7 +93,7 @@ def _summary_line(context: ClassifyContext) -> None:
         line += f", no white cell found in {missing}"
     if not_a_cell:
         line += f"; {counted(not_a_cell, 'picture')} {'shows' if not_a_cell == 1 else 'show'} no {unit}"
-    st.subheader(line, anchor=False, width="stretch", help=_what_verdicts_mean(lead, context.laboratories[0], unit))
+    st.header(line, anchor=False, width="stretch", help=_what_verdicts_mean(lead, context.laboratories[0], unit))
 
 
 def _count_kind(results: Sequence[Result], kind: str) -> int:
@@ -141,7 +141,7 @@ def tables(context: ClassifyContext) -> None:
     spec = context.spec
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        st.subheader(f"{capitalized(spec.unit)}s by class", anchor=False, help=context.specimen_line or None)
+        st.header(f"{capitalized(spec.unit)}s by class", anchor=False, help=context.specimen_line or None)
         told = _differential_of(context) if is_differential(spec.codes) else None
         table = _class_table(context, told)
         st.dataframe(
@@ -162,7 +162,7 @@ def tables(context: ClassifyContext) -> None:
         if told:
             _beside_the_table(context, told)
     with right:
-        st.subheader("All answers", anchor=False)
+        st.header("All answers", anchor=False)
         st.dataframe(
             _answers_table(context),
             hide_index=True,

@@ -295,7 +295,7 @@ def _table(measures: pd.DataFrame, runs: int, unit: str) -> None:
 
 def _curves_section(runs: Sequence[Run], context: CompareContext, codes: Sequence[str], names: dict[str, str]) -> None:
     """ROC and precision-recall curves, one-vs-rest: one class over the runs, or one run over all classes."""
-    st.subheader("ROC and precision-recall curves", anchor=False)
+    st.header("ROC and precision-recall curves", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         across = {"runs": "One class, the chosen runs", "classes": "One run, every class"}
         by = choice("curves", "Curves of", across, "runs" if len(runs) > 1 else "classes", "set of curves", hidden=True)

@@ -173,7 +173,7 @@ def render(context: CompareContext) -> None:
     _summary(table, difficulty, only, context.unit)
     if len(table):
         _cells_section(table, difficulty, spec, f"{by}-{only}-{len(difficulty.runs)}")
-    st.subheader("What all of them miss", anchor=False)
+    st.header("What all of them miss", anchor=False)
     _together_section(difficulty, context, codes, names)
 
 

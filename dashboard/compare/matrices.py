@@ -416,7 +416,7 @@ def side_by_side(pair: Sequence[Run], context: CompareContext) -> None:
     names = context.names
     prepare_square(pair)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
-        st.subheader(" and ".join(names[run.name] for run in pair), anchor=False, width="content")
+        st.header(" and ".join(names[run.name] for run in pair), anchor=False, width="content")
         options = {"counts": f"{capitalized(context.unit)}s", "percent": "% of the true class"}
         shown = choice("show", "Squares show", options, "counts", "unit")
     if len(pair) == 2:
@@ -428,6 +428,6 @@ def side_by_side(pair: Sequence[Run], context: CompareContext) -> None:
         for run in pair:
             with st.popover(f"About {names[run.name]}", icon=":material/description:"):
                 st.markdown(run.card or "This run has no card.")
-    st.subheader(f"The {context.unit}s behind a square", anchor=False)
+    st.header(f"The {context.unit}s behind a square", anchor=False)
     st.caption("Click a square above, or choose here.")
     square_inspector(pair, names)

@@ -248,7 +248,7 @@ def _difference(both: PairedAnswers, runs: Sequence[Run], context: CompareContex
 def _only_one(both: PairedAnswers, runs: Sequence[Run], context: CompareContext) -> None:
     """The cells that only one of the two names right, with both answers."""
     codes, unit = runs[0].codes, context.unit
-    st.subheader(f"{capitalized(unit)}s that only one gets right", anchor=False)
+    st.header(f"{capitalized(unit)}s that only one gets right", anchor=False)
     counts = (both.comparison.only_first, both.comparison.only_second)
     titles = {who: f"Only the {who} ({count:,})" for who, count in zip(FIRST_SECOND, counts, strict=True)}
     who = choice("only", "Only", titles, "first", "run", hidden=True)
@@ -281,7 +281,7 @@ def _only_one(both: PairedAnswers, runs: Sequence[Run], context: CompareContext)
 
 def _alike_section(context: CompareContext) -> None:
     """All shown runs against all: who says the same, or who makes the same errors."""
-    st.subheader("Who agrees with whom", anchor=False)
+    st.header("Who agrees with whom", anchor=False)
     titles = {"answers": "Same answers", "errors": "Same errors"}
     what = choice("alike", "Alike in", titles, "answers", "measure", hidden=True)
     difficulty = hard_images(context.runs)

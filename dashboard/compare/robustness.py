@@ -336,7 +336,7 @@ def _table(measured: Figures, context: CompareContext) -> None:
     """All measured runs with their mean accuracy by corruption."""
     table = corruption_table(measured, context.names)
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        st.subheader("Right by kind of damage", anchor=False, width="content")
+        st.header("Right by kind of damage", anchor=False, width="content")
         csv_button("Download table (CSV)", lambda: table, f"picture-quality-{context.spec.name}", type="tertiary")
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     config = {

@@ -136,7 +136,7 @@ def split_gap(context: CompareContext) -> None:
         return
     schemes = context.spec.schemes
     gaps, titles = split_gaps(context.every, schemes, context.names), scheme_titles(schemes)
-    st.subheader("What the split decides", anchor=False)
+    st.header("What the split decides", anchor=False)
     if gaps.empty:
         st.caption(
             f"Here the same recipe will stand under '{schemes[0].title}' and under another split, with the gap between "

@@ -218,7 +218,7 @@ _NEAR = (
 
 # ---------------------------------------------------------------- copies
 def _copies(context: DatasetContext, result: Audit) -> None:
-    st.subheader("The same picture twice", anchor=False)
+    st.header("The same picture twice", anchor=False)
     if not result.duplicates:
         st.success("No picture is there twice, and none nearly so.", icon=":material/check_circle:")
         return
@@ -296,7 +296,7 @@ def _page(items: Sequence, each: int, key: str) -> Sequence:
 
 # ---------------------------------------------------------------- labels
 def _suspects(context: DatasetContext, result: Audit) -> None:
-    st.subheader("Labels to look at again", anchor=False)
+    st.header("Labels to look at again", anchor=False)
     if not result.label_issues:
         st.success("No label is doubted.", icon=":material/check_circle:")
         return
@@ -325,7 +325,7 @@ def _suspects(context: DatasetContext, result: Audit) -> None:
 
 # ---------------------------------------------------------------- shortcuts and colours
 def _shortcuts(context: DatasetContext, result: Audit) -> None:
-    st.subheader("Can the class be told without looking at a cell?", anchor=False)
+    st.header("Can the class be told without looking at a cell?", anchor=False)
     fig = shortcut_bars(result, title=shortcut_title(result), dark=context.dark)
     show_figure(fig, shortcut_table(result), f"{context.name}-shortcuts", f"shortcuts-{context.content}")
     st.markdown(shortcuts_meaning(result, context.spec.unit))
@@ -355,7 +355,7 @@ def shortcuts_meaning(result: Audit, unit: str) -> str:
 
 
 def _colours(context: DatasetContext, result: Audit) -> None:
-    st.subheader("Colours by class", anchor=False)
+    st.header("Colours by class", anchor=False)
     names = context.spec.names
     fig = colour_dots(result, names, title=colour_title(result), dark=context.dark)
     show_figure(fig, colour_table(result), f"{context.name}-colours", f"audit_colours-{context.content}")

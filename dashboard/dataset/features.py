@@ -271,7 +271,7 @@ def render(context: DatasetContext) -> None:
     """How common the classes are, then the features of their pictures."""
     if context.summary is not None:
         _class_shares_section(context, context.summary)
-    st.subheader("What brightness, texture and size tell", anchor=False)
+    st.header("What brightness, texture and size tell", anchor=False)
     statistics, note = feature_statistics(context.name, context.size, context.loaded)
     if statistics is None:
         missing_images(context, placeholders_shown=False)
@@ -286,7 +286,7 @@ def render(context: DatasetContext) -> None:
 
 # ---------------------------------------------------------------- how common the classes are
 def _class_shares_section(context: DatasetContext, summary: Summary) -> None:
-    st.subheader("How common the classes are", anchor=False)
+    st.header("How common the classes are", anchor=False)
     counts = summary.counts
     balance = measure_imbalance(summary.codes, counts[context.split])
     if balance is None:

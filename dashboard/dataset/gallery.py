@@ -330,12 +330,12 @@ def render(context: DatasetContext) -> None:
         _gallery(context)
     if context.summary is None:
         return
-    st.subheader(f"What tells {context.plural_of(context.code)} from their neighbours", anchor=False)
+    st.header(f"What tells {context.plural_of(context.code)} from their neighbours", anchor=False)
     near = show_neighbours(context.summary, context.spec, context.code)
     fig = colour_histograms(context.summary, context.spec.classes, near, unit=context.spec.unit, dark=context.dark)
     plot(fig, key="colours")
 
-    st.subheader("Facts", anchor=False)
+    st.header("Facts", anchor=False)
     columns = st.grid(2, min_column_width=430, gap="medium")
     with columns.container():
         facts = facts_table(context.spec, context.summary, context.loaded, context.size)

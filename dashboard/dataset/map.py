@@ -407,7 +407,7 @@ def _similar(context: DatasetContext, embedded: EmbeddedSample, chosen: int) -> 
     assert context.loaded is not None  # a map is of its images
     rows, cosines = nearest_neighbours(embedded.vectors, chosen, SIMILAR)
     label, identity = int(embedded.sample.labels[chosen]), embedded.sample.ids[chosen]
-    st.subheader(f"Most like {unit} {identity}", anchor=False)
+    st.header(f"Most like {unit} {identity}", anchor=False)
     left, right = st.columns([1, 3], gap="medium")
     with left:
         image = embedded.sample.images(context.loaded, np.array([chosen]))[0]

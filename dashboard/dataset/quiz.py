@@ -18,7 +18,7 @@ from dashboard.charts import show_figure
 from dashboard.dataset import DatasetContext, missing_images
 from dashboard.page import view
 from dashboard.pictures import enlarge
-from dashboard.style import class_colours, finish, ground, rows_axis
+from dashboard.style import class_colours, finish, ground, option_label, rows_axis
 
 ROUNDS = 2  # a block asks every class so often: balanced, yet nobody can tell the last ones of a block
 
@@ -171,7 +171,7 @@ def _settings(context: DatasetContext) -> list[str]:
         with st.popover("Classes", icon=":material/tune:", help="Practise on some classes only"):
             chosen = st.pills(
                 "Asked about", codes, selection_mode="multi", default=codes, key=f"{_ASKED}-{context.name}",
-                format_func=lambda c: f"{c} {names.get(c, '')}",
+                format_func=lambda c: option_label(f"{c} {names.get(c, '')}"),
             )  # fmt: skip
         st.button("Start again", icon=":material/restart_alt:", on_click=_forget, type="tertiary")
     return [code for code in codes if code in (chosen or [])]
@@ -291,7 +291,7 @@ def _score(context: DatasetContext, game: Quiz) -> None:
     names = context.spec.names
     table = score_table(game, context.spec.codes)
     total = len(game.answers)
-    st.subheader("Your score", anchor=False)
+    st.header("Your score", anchor=False)
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=760):
             title = f"{game.right} of {total} named right"

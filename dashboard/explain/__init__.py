@@ -39,6 +39,7 @@ from dashboard.pickers import (
     specimen_picker,
 )
 from dashboard.session import session_of
+from dashboard.style import option_label
 
 if TYPE_CHECKING:
     from core.explain.gates import StageGates
@@ -188,13 +189,15 @@ def _predictors(dataset: str, installed: Sequence[Run]) -> list[Predictor]:
 def _class_choice(spec: DatasetSpec, notices: DeltaGenerator) -> str:
     """'answer', 'runner-up', or the code of a class."""
     asked = {"answer": "Its answer", "runner-up": "Its runner-up"} | {code: code for code in spec.codes}
-    options: dict[str, Any] = {"options": list(asked), "format_func": asked.get, "key": "class"}
+    options: dict[str, Any] = {"options": list(asked), "key": "class"}
     options["help"] = "'Its answer' and 'Its runner-up' are each model's own; a code asks all models about that class."
     with linked("class", list(asked), "answer", "class", notices=notices):
         if len(asked) > _MOST_CHIPS:
-            st.selectbox("Class asked about", width=260, **options)
+            st.selectbox("Class asked about", width=260, format_func=asked.__getitem__, **options)
         else:
-            st.segmented_control("Class asked about", required=True, **options)
+            st.segmented_control(
+                "Class asked about", required=True, format_func=lambda code: option_label(asked[code]), **options
+            )
     return st.session_state["class"]
 
 
@@ -202,17 +205,15 @@ def _drawing_options() -> Drawing:
     """A popover with what most people never touch; the choices stay when one leaves the page."""
     with st.popover("Drawing", icon=":material/palette:", key="explain_drawing"):
         kind = st.segmented_control(
-            "Map", MAPS, default=MAPS[0], required=True, key="map", persist_state="session",
+            "Map", MAPS, default=MAPS[0], required=True, format_func=option_label, key="map", persist_state="session",
             help="Grad-CAM reads where a network's own last map speaks for the class; models without such a map are "
             "covered. Covering hides one place after another and sees how far the answer falls, in every model.",
         )  # fmt: skip
-        opacity = st.slider(
-            "Opacity of the maps", 0, 100, 70, 5, format="%d %%", key="opacity", persist_state="session"
-        )
+        opacity = st.number_input("Opacity of the maps in %", 0, 100, 70, 5, key="opacity", persist_state="session")
         colours = st.selectbox("Colours", COLOUR_MAPS, index=0, key="colours", persist_state="session")
         how = st.segmented_control(
             "Enlarge", ["Smooth", "True resolution"], default="Smooth", required=True, key="enlarge",
-            persist_state="session",
+            persist_state="session", format_func=option_label,
             help="True resolution shows each field of the map as one block.",
         )  # fmt: skip
         fade = st.toggle(
@@ -221,6 +222,7 @@ def _drawing_options() -> Drawing:
         )  # fmt: skip
         detail = st.segmented_control(
             "Grad-CAM reads", DETAIL, default=DETAIL[0], required=True, key="detail", persist_state="session",
+            format_func=option_label,
             help="The last map is what the answer is made of. Earlier maps are finer, but further from the answer.",
         )  # fmt: skip
         stretch = st.toggle(

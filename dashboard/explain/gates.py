@@ -147,7 +147,7 @@ def render(context: ExplainContext) -> None:
 
 def _channel_section(found: Sequence[tuple[Explanation, list]], spec: DatasetSpec) -> None:
     """Channel gates per stage of every model with attention, against what is usual for the class asked about."""
-    st.subheader(f"Channel gates: what opens for this {spec.unit}", anchor=False)
+    st.header(f"Channel gates: what opens for this {spec.unit}", anchor=False)
     gated = [(explanation, gates) for explanation, gates in found if gates]
     without = [explanation.title for explanation, gates in found if not gates]
     if without:
@@ -189,7 +189,7 @@ def _spatial_section(found: Sequence[tuple[Explanation, list]], context: Explain
     with_maps = [(explanation, maps) for explanation, maps in with_maps if maps]
     if not with_maps:
         return
-    st.subheader("Spatial maps: where CBAM opens", anchor=False)
+    st.header("Spatial maps: where CBAM opens", anchor=False)
     scale = (
         "each map from its least (dark) to its greatest gate" if drawing.stretch else "all from 0 (shut) to 1 (open)"
     )

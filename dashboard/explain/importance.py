@@ -78,7 +78,7 @@ def render(context: ExplainContext) -> None:
         importances = explanation.run.importances()
         if importances is None:
             continue
-        st.subheader(f"Features: what {explanation.title} rests on", anchor=False)
+        st.header(f"Features: what {explanation.title} rests on", anchor=False)
         st.caption(
             f"Measured over {importances['images']:,} {unit}s of {importances['split']}, not for this {unit}: the "
             f"accuracy lost when a feature is shuffled between the {unit}s. Features that tell the same stand in for "

@@ -34,7 +34,7 @@ def doors(spec: DatasetSpec) -> None:
     best, dark = best_run(cache.runs(spec.name)), is_dark()
     grid = st.grid(3, min_column_width=380, gap="small", border=True)
     with grid.container():
-        st.subheader(":material/grid_view: Explore", anchor=False)
+        st.header(":material/grid_view: Explore", anchor=False)
         st.markdown("Many cells of each kind, and what tells one kind from another.")
         summary = cache.summary(spec.name, 64)
         if summary is not None:
@@ -42,7 +42,7 @@ def doors(spec: DatasetSpec) -> None:
             st.caption(f"{summary.total:,} cells of {len(summary.codes)} classes; {summary.provenance.label}")
         link("dataset", "Open the data set", icon=":material/arrow_forward:")
     with grid.container():
-        st.subheader(":material/leaderboard: Compare", anchor=False)
+        st.header(":material/leaderboard: Compare", anchor=False)
         st.markdown("Every model on the same cells: how good, how fast, and what it mixes up.")
         if best is not None:
             matrix = door_matrix(best.metrics["test"]["confusion"], best.codes, dark=dark)
@@ -50,7 +50,7 @@ def doors(spec: DatasetSpec) -> None:
             st.caption(f"{best.title}, rows: the truth; {best.provenance}")
         link("compare", "Compare the models", icon=":material/arrow_forward:")
     with grid.container():
-        st.subheader(":material/biotech: Classify", anchor=False)
+        st.header(":material/biotech: Classify", anchor=False)
         st.markdown("Drop pictures of your own cells: each gets its class, and how sure the model is.")
         answered = example(best, spec) if best is not None else None
         if best is not None and answered is not None:
@@ -68,7 +68,7 @@ def doors(spec: DatasetSpec) -> None:
 def on_this_computer(spec: DatasetSpec) -> None:
     """What is installed: models, images, and what the models of ``spec`` know."""
     runs = cache.runs(spec.name)
-    st.subheader("On this computer", anchor=False)
+    st.header("On this computer", anchor=False)
     st.markdown(
         f"- **Models:** {models_line(best_run(runs), any(run.kind == 'combination' for run in runs))}.\n"
         f"- **Images:** {data_line()}.\n"

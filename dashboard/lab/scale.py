@@ -9,7 +9,7 @@ from dashboard.lab import LabContext, Laboratory
 from dashboard.page import view
 from dashboard.pickers import side_picker
 from dashboard.pictures import enlarge, framed_upload
-from dashboard.style import PRIMARY
+from dashboard.style import PRIMARY, option_label
 
 _OCCURS = "lab_occurs"
 _SHOWN, _WIDTH = 7, 156
@@ -39,7 +39,7 @@ def render(context: LabContext) -> None:
         "Classes that can occur in your pictures",
         spec.codes,
         selection_mode="multi",
-        format_func=lambda code: f"{code}  {names[code]}",
+        format_func=lambda code: option_label(f"{code}  {names[code]}"),
         key=_OCCURS,
         on_change=lambda: lab.set_present_classes(run, st.session_state[_OCCURS]),
         help="Leave out what you are certain not to have: fewer mix-ups. A cell that looks plainly like one of them is "

@@ -20,6 +20,7 @@ from dashboard.lab import CELLS_ASKED, LabContext, Laboratory
 from dashboard.page import ProgressBar, find_views
 from dashboard.pickers import short_names
 from dashboard.session import failed_files, failed_table
+from dashboard.style import option_label
 
 _LABS, _DROP, _STEP, _SPECIMEN = "labs", "lab_drop", "lab_step", "lab_specimen"
 SAMPLES = 100
@@ -99,7 +100,7 @@ def show_step(context: LabContext) -> None:
     st.segmented_control(
         "Step",
         names,
-        format_func=lambda key: f"{names.index(key) + 1}  {steps[key].title}",
+        format_func=lambda key: option_label(f"{names.index(key) + 1}  {steps[key].title}"),
         key=_STEP,
         required=True,
         on_change=lambda: _go_to(lab, st.session_state[_STEP]),

@@ -103,7 +103,7 @@ def profile_list(dataset: str) -> None:
     """A line each for the profiles of ``dataset``, with their buttons, and the way to import one."""
     of_dataset = [p for p in profiles.list_profiles() if p.dataset == dataset]
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader("Your laboratories", anchor=False, width="content")
+        st.header("Your laboratories", anchor=False, width="content")
         with st.popover("Import a laboratory", icon=":material/upload_file:"):
             _import_profile()
     if message := st.session_state.pop(_IMPORT_MESSAGE, None):

@@ -131,6 +131,36 @@ def test_a_class_keeps_its_hue_in_the_dark():
         assert abs((turn + 180) % 360 - 180) < 40, code
 
 
+def test_a_class_of_blood_has_one_colour_by_day_and_by_night():
+    assert style.class_colours(CODES) == style.class_colours(CODES, dark=True)
+    assert style.class_colours(ALL) == style.class_colours(ALL, dark=True)
+
+
+def test_most_is_never_the_palest_of_the_page_by_night():
+    for end in (style.sequential(True)[-1], *style.diverging(True)[:: len(style.diverging(True)) - 1]):
+        assert lab(linear(end))[0] < 72 < lab(linear(style.DARK["text"]))[0]
+        assert np.hypot(*lab(linear(end))[1:]) > 28, "vivid, not grey"
+
+
+def test_what_is_chosen_and_what_is_pressed_are_read():
+    """Streamlit writes white on the primary colour, and the chosen segment on a tenth of it; captions are at 60 %."""
+    for name in ("light", "dark"):
+        theme = THEME[name]
+        assert style.contrast("#ffffff", theme["primaryColor"]) >= 4.5
+        chosen = mixed(theme["primaryColor"], theme["backgroundColor"], 0.1)
+        assert style.contrast(theme["violetColor"], chosen) >= 4.5
+        for ground in (theme["backgroundColor"], theme["secondaryBackgroundColor"]):
+            assert style.contrast(mixed(theme["textColor"], ground, 0.6), ground) >= 4.5
+    assert style.option_label(":material/grid_view: Cells") == ":material/grid_view: :violet[Cells]"
+    assert style.option_label("train") == ":violet[train]"
+
+
+def mixed(colour, ground, share):
+    """``colour`` at an opacity of ``share`` on ``ground``."""
+    parts = ((int(colour[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(share * over + (1 - share) * under):02x}" for over, under in parts)
+
+
 def test_colours_do_not_depend_on_which_classes_are_asked_for():
     assert style.class_colours(["LY", "BA"])["LY"] == style.class_colours(CODES)["LY"]
 

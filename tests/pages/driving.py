@@ -39,7 +39,7 @@ def shown(page: AppTest) -> AppTest:
 
 def texts(page: AppTest) -> str:
     """All text of the page, a line an element, with plain spaces for those that do not break."""
-    headings = (page.title, page.subheader)
+    headings = (page.title, page.header, page.subheader)
     messages = (page.info, page.success, page.warning, page.error)
     elements = (e for kind in (*headings, page.markdown, page.caption, *messages, page.metric) for e in kind)
     return "\n".join(str(e.value) for e in elements).replace("\N{NO-BREAK SPACE}", " ")

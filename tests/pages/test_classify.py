@@ -43,7 +43,7 @@ def page(run):
 
 
 def heading(page):
-    return page.subheader[0].value
+    return page.header[0].value
 
 
 def button(page, label):
@@ -65,13 +65,13 @@ def test_before_anything_there_are_a_drop_zone_and_samples(page):
     assert [b.label for b in page.button] == ["BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT", "Take all 8"]
     assert "drawn cells, not real" in texts(page)
     assert "never leave this computer" in texts(page)
-    assert not page.subheader
+    assert not page.header
 
 
 def test_one_cell_goes_straight_to_its_card(page):
     drop(page, ("cell.png", png(RED)))
     assert heading(page) == "1 cell: 1 sure, 0 unsure"
-    assert "BA  basophil, \\> 99 % :green-badge[sure]" in page.subheader[1].value
+    assert "BA  basophil, \\> 99 % :green-badge[sure]" in page.subheader[0].value
     said = texts(page)
     assert "Your picture, 360 x 363 px" in said
     assert "What the model saw, 64 px" in said
@@ -85,7 +85,7 @@ def test_many_cells_are_counted_and_the_unsure_ones_come_first(page):
     grey = (156, 128, 126)
     drop(page, ("a.png", png(RED)), ("b.png", png(grey)), ("c.png", png(GREEN)), ("d.png", png(RED, mark=1)))
     assert heading(page) == "4 cells: 3 sure, 1 unsure"
-    assert "unsure" in page.subheader[1].value
+    assert "unsure" in page.subheader[0].value
     assert "1 of 4" in texts(page)
     counts = page.dataframe[0].value.set_index("Code")
     assert counts.loc[["BA", "EO", "ERB"], "Cells"].tolist() == [3, 1, 0]
@@ -97,11 +97,11 @@ def test_the_buttons_step_through_and_around(page):
     drop(page, ("a.png", png(RED)), ("b.png", png(GREEN)), ("c.png", png(BLUE)))
     seen = []
     for _ in range(4):
-        seen.append(page.subheader[1].value.split()[0])
+        seen.append(page.subheader[0].value.split()[0])
         button(page, "Next").click().run()
     assert seen == ["BA", "EO", "ERB", "BA"]
     button(page, "Previous").click().run()
-    assert page.subheader[1].value.startswith("BA")
+    assert page.subheader[0].value.startswith("BA")
 
 
 def test_bad_files_are_listed_and_the_good_ones_answered(page):
@@ -131,7 +131,7 @@ def test_a_later_drop_adds_and_is_shown(page):
     drop(page, ("a.png", png(RED)), ("b.png", png(GREEN)))
     drop(page, ("c.png", png(BLUE)))
     assert heading(page).startswith("3 cells:")
-    assert page.subheader[1].value.startswith("ERB")
+    assert page.subheader[0].value.startswith("ERB")
 
 
 def test_two_hundred_files_at_once(page):
@@ -189,7 +189,7 @@ def test_clearing_and_removing(page):
     assert "Take all 8" in [b.label for b in page.button]
     drop(page, ("a.png", png(RED)), ("bad.png", b"x" * 100))
     button(page, "Clear all").click().run()
-    assert not page.subheader
+    assert not page.header
     assert not page.dataframe
 
 
@@ -232,7 +232,7 @@ def test_a_drop_from_elsewhere_is_cut_at_one_size_round_its_cells(page):
 
 def test_the_side_can_be_set_by_hand_and_the_search_switched_off(page):
     drop(page, *strange_lab())
-    page.slider[0].set_value(120).run()
+    page.number_input(key="classify_side").set_value(120).run()
     assert "squares of 120 px were cut round each cell, as you set it" in texts(page)
     assert {right - left for left, _, right, _ in boxes(page).values()} == {120}
     button(page, "Clear all").click().run()
@@ -244,7 +244,7 @@ def test_the_side_can_be_set_by_hand_and_the_search_switched_off(page):
     assert not page.exception
     assert "cut by their shape, without looking for the cell" in texts(page)
     assert set(boxes(page).values()) == {(0, 0, 300, 300)}
-    assert not page.slider
+    assert not page.number_input
 
 
 def test_a_picture_without_a_cell_says_so_on_the_card_and_in_the_list(page):
@@ -252,7 +252,7 @@ def test_a_picture_without_a_cell_says_so_on_the_card_and_in_the_list(page):
     Image.new("RGB", (360, 363), RED).save(blank, "PNG")
     drop(page, ("blank.png", blank.getvalue()), ("cell.png", png(GREEN)))
     assert heading(page) == "2 cells: 1 sure, 1 unsure, no white cell found in 1"
-    assert "no white cell found: look yourself" in page.subheader[1].value
+    assert "no white cell found: look yourself" in page.subheader[0].value
     assert "No white cell was found here." in texts(page)
     table = page.dataframe[1].value.set_index("File")
     assert table["Look yourself"].to_dict() == {"blank.png": "no white cell found", "cell.png": ""}
@@ -263,8 +263,8 @@ def test_what_may_be_abnormal_comes_first_then_the_doubtful(page, run):
     mixed, blue = (156, 128, 126), (0, 0, 255)
     drop(page, ("a.png", png(GREEN)), ("b.png", png(mixed)), ("c.png", png(blue)), ("d.png", png(RED)))
     assert heading(page) == "4 cells: 2 sure, 2 unsure, 1 may be abnormal"
-    assert page.subheader[1].value.startswith("ERB  erythroblast")
-    assert ":red-badge[may be abnormal]" in page.subheader[1].value
+    assert page.subheader[0].value.startswith("ERB  erythroblast")
+    assert ":red-badge[may be abnormal]" in page.subheader[0].value
     assert "This may be an abnormal cell" in page.warning[0].value
     counts = page.dataframe[0].value.set_index("Code")
     assert counts["May be abnormal"].to_dict() == {code: int(code == "ERB") for code in counts.index}
@@ -345,7 +345,7 @@ def test_only_what_may_be_a_field_is_offered_to_the_models_of_fields(page, monke
     )
     drop(page, ("page.png", wide))
     assert heading(page) == "0 cells: 0 sure, 0 unsure; 1 picture shows no cell"
-    assert page.subheader[1].value.startswith("Not a cell")
+    assert page.subheader[0].value.startswith("Not a cell")
     assert "microscope field" not in texts(page)
 
 
@@ -365,8 +365,8 @@ def test_several_models_side_by_side_and_where_they_disagree(run, make_run):
     page.run()
     drop(page, ("a.png", png(RED)), ("b.png", png(GREEN)))
     assert heading(page) == "2 cells: 2 sure, 0 unsure, models disagree on 1"
-    assert page.subheader[1].value.startswith("EO")
-    assert ":orange-badge[models disagree]" in page.subheader[1].value
+    assert page.subheader[0].value.startswith("EO")
+    assert ":orange-badge[models disagree]" in page.subheader[0].value
     said = texts(page)
     assert "What the model saw, 64 px" in said
     assert "What the model saw, 28 px" in said
@@ -444,7 +444,7 @@ def test_the_page_does_not_import_torch(run):
         "import sys; from streamlit.testing.v1 import AppTest;"
         f"page = AppTest.from_file({str(PAGES / 'classify.py')!r}, default_timeout={TIMEOUT}).run();"
         "page.button[0].click().run();"
-        "assert not page.exception and page.subheader;"
+        "assert not page.exception and page.header;"
         "print([m for m in ('torch', 'torchvision', 'captum', 'medmnist') if m in sys.modules])"
     )
     found = subprocess.run(
@@ -466,17 +466,17 @@ def test_nothing_is_written_on_the_page_but_what_is_meant(run):
     assert "`None`" not in texts(page)
 
 
-def test_a_typed_pixel_size_and_the_slider_follow_each_other(page):
+def test_a_typed_pixel_size_and_the_side_follow_each_other(page):
     drop(page, *strange_lab())
     size = page.number_input(key="classify_um")
-    assert size.value == pytest.approx(20 / page.slider(key="classify_side").value)
+    assert size.value == pytest.approx(20 / page.number_input(key="classify_side").value)
     size.set_value(0.125).run()
-    assert page.slider(key="classify_side").value == 160
+    assert page.number_input(key="classify_side").value == 160
     assert "squares of 160 px were cut round each cell, as you set it" in texts(page)
-    page.slider(key="classify_side").set_value(100).run()
+    page.number_input(key="classify_side").set_value(100).run()
     assert page.number_input(key="classify_um").value == pytest.approx(0.2)
-    page.number_input(key="classify_um").set_value(0.02).run()  # beyond what the slider usually reaches
-    assert page.slider(key="classify_side").value == 1000
+    page.number_input(key="classify_um").set_value(0.02).run()  # beyond what is usual
+    assert page.number_input(key="classify_side").value == 1000
 
 
 def test_the_scale_that_files_say_is_taken_and_told(page):
@@ -494,7 +494,7 @@ def test_the_scale_that_files_say_is_taken_and_told(page):
 def test_a_batch_of_many_is_remembered_and_its_scale_offered_to_few(page):
     many = [(f"{n}.png", smear_png(n)) for n in range(9)]
     drop(page, *many)
-    side = page.slider(key="classify_side").value
+    side = page.number_input(key="classify_side").value
     (kept,) = remembered_scales()
     assert (kept.shape, kept.side, kept.pictures) == ((300, 300), side, 9)
     assert not [b for b in page.button if b.label.startswith("Cut as your")]

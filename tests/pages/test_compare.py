@@ -18,7 +18,7 @@ def test_without_runs_it_says_what_will_be_here_and_how(root):
 def test_one_run(root):
     fake_run(root, "only-64-1", title="Only")
     page = opened("compare")
-    assert page.subheader[0].value == "Only, 64 px"
+    assert page.header[0].value == "Only, 64 px"
     assert "Tick a second run" in texts(page)
     assert len(page.dataframe[0].value) == 1
     assert not page.error
@@ -26,7 +26,7 @@ def test_one_run(root):
 
 def test_the_two_best_are_compared_at_first_and_the_address_says_so(three):
     page = opened("compare")
-    assert page.subheader[0].value == "Good, 64 px and Fair, 64 px"
+    assert page.header[0].value == "Good, 64 px and Fair, 64 px"
     assert page.query_params["runs"] == "good-64-1,fair-64-1"
     assert "points more accurate" in texts(page)
     assert "McNemar" in texts(page)
@@ -43,7 +43,7 @@ def test_a_link_opens_the_same_view(three):
         "against": "parameters",
     }
     page = opened("compare", **link)
-    assert page.subheader[0].value == "Small, 28 px and Good, 64 px"
+    assert page.header[0].value == "Small, 28 px and Good, 64 px"
     assert {key: page.query_params[key] for key in link} == link
     assert not page.info or "isn't here" not in texts(page)
 
@@ -96,7 +96,7 @@ def test_a_square_without_cells_says_so(three):
 
 def test_nothing_ticked(three):
     page = opened("compare", runs="")
-    assert page.subheader, "an empty link is no link"
+    assert page.header, "an empty link is no link"
 
 
 def write_data(folder: Path, n: int) -> str:

@@ -24,7 +24,7 @@ def test_another_run_is_chosen_here_and_ticked_everywhere(three):
     page.selectbox(key="pair_second").set_value("small-28-1").run()
     assert page.query_params["runs"] == "good-64-1,small-28-1"
     page.segmented_control(key="view").set_value("overview").run()
-    assert page.subheader[0].value == "Good, 64 px and Small, 28 px"
+    assert page.header[0].value == "Good, 64 px and Small, 28 px"
 
 
 def test_choosing_the_other_one_swaps_them(three):
@@ -76,7 +76,7 @@ def test_one_run_alone(root):
 @pytest.mark.parametrize("what", ["answers", "errors"])
 def test_all_shown_runs_against_each_other(three, what):
     page = opened("compare", view="pair", alike=what)
-    assert "Who agrees with whom" in [heading.value for heading in page.subheader]
+    assert "Who agrees with whom" in [heading.value for heading in page.header]
     assert not page.error
 
 

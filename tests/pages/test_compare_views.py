@@ -29,7 +29,7 @@ def test_classes_of_the_ticked_runs(three):
     stored = three[1].metrics["test"]["per_class"]["sensitivity"][2]
     here = table[(table["class"] == "ERB") & (table["model"] == "Fair, 64 px")]
     assert here["sensitivity"].item() == pytest.approx(100 * stored)
-    assert "ROC and precision-recall curves" in [s.value for s in page.subheader]
+    assert "ROC and precision-recall curves" in [s.value for s in page.header]
 
 
 def test_the_curves_switch_between_runs_and_classes(three):

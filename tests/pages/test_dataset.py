@@ -52,7 +52,7 @@ def test_every_size_works_offline(size):
     page = opened("dataset", size=size, **{"class": "MO"})
     assert not page.exception
     assert f"{size} px" in texts(page)
-    assert "monocyte" in page.subheader[0].value
+    assert "monocyte" in page.header[0].value
 
 
 def test_a_link_to_what_is_not_there_is_told():
@@ -68,7 +68,7 @@ def test_choosing_a_class_changes_page_and_address():
     page = opened("dataset")
     page.selectbox(key="class").select("PLT").run()
     assert not page.exception
-    assert "platelets" in page.subheader[0].value
+    assert "platelets" in page.header[0].value
     assert page.query_params["class"] in ("PLT", ["PLT"])
 
 

@@ -143,12 +143,12 @@ def test_map_shows_the_sample_and_the_most_similar(painter):
     wall = [button for button in page.button if (button.key or "").startswith("wall-")]
     wall[0].click().run()
     assert not page.exception
-    assert any(subheader.value.startswith("Most like cell drawn-") for subheader in page.subheader)
+    assert any(heading.value.startswith("Most like cell drawn-") for heading in page.header)
     assert len(page.image) == before + 13
     like = page.query_params["like"]
     like = like if isinstance(like, str) else like[0]
     again = opened("dataset", view="map", dataset="synthetic", size="28", map_run=painter.name, like=like)
-    assert any(subheader.value.startswith("Most like cell drawn-") for subheader in again.subheader)
+    assert any(heading.value.startswith("Most like cell drawn-") for heading in again.header)
 
 
 def test_map_of_a_link_to_no_picture_tells_it(painter):

@@ -118,7 +118,7 @@ def test_ways_to_split_have_a_column_and_a_filter(runs):
 
 def test_what_the_split_decides_is_told_with_its_interval(runs):
     page = opened("compare", dataset="smears")
-    assert "What the split decides" in [s.value for s in page.subheader]
+    assert "What the split decides" in [s.value for s in page.header]
     table = next(t.value for t in page.dataframe if "gap" in t.value)
     scores = {run.name: 100 * run.metrics["test"]["accuracy"] for run in runs}
     assert len(table) == 1

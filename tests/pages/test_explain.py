@@ -136,7 +136,7 @@ def test_drawing_options_compute_nothing_anew(tiny_runs, monkeypatch):
     monkeypatch.setattr("core.explain.gradcam.grad_cam", fail)
     monkeypatch.setattr("core.explain.gates.image_gates", fail)
     before = [i.value for i in page.get("image")]
-    page.slider(key="opacity").set_value(20)
+    page.number_input(key="opacity").set_value(20)
     page.selectbox(key="colours").set_value("magma")
     page.button_group(key="enlarge").set_value("True resolution")
     page.run()
@@ -239,7 +239,7 @@ def test_covering_can_be_asked_of_every_model_and_computes_once(tiny_runs, monke
         raise AssertionError("computed again")
 
     monkeypatch.setattr("dashboard.explain.occlusion", fail)
-    page.slider(key="opacity").set_value(20).run()
+    page.number_input(key="opacity").set_value(20).run()
     assert not page.exception
     assert len(maps(page)) == 2
 

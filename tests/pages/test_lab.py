@@ -122,12 +122,12 @@ def test_only_bad_files_leave_the_samples_in_reach(page):
 def test_a_square_by_hand_is_tried_then_used(page):
     drop(page, *batch(12))
     before = lab(page).learner
-    page.slider[0].set_value(120).run()
+    page.number_input(key="lab_side").set_value(120).run()
     assert lab(page).learner is before  # only shown so far
     page.number_input(key="lab_um").set_value(0.2).run()
-    assert page.slider(key="lab_side").value == 100
+    assert page.number_input(key="lab_side").value == 100
     assert lab(page).learner is before
-    page.slider(key="lab_side").set_value(120).run()
+    page.number_input(key="lab_side").set_value(120).run()
     assert page.number_input(key="lab_um").value == pytest.approx(1 / 6)
     click(page, "Use this square")
     assert lab(page).learner.cells.scale.side == 120
@@ -369,7 +369,7 @@ def test_a_kept_laboratory_answers_on_classify_until_none_does(taught, run):
     assert not page.exception
     assert "Answers as taught by your laboratory **Ward 5**: 25 named by you; of the other 5 about" in texts(page)
     drop(page, *batch(3))
-    assert "taught by Ward 5" in page.subheader[0].help
+    assert "taught by Ward 5" in page.header[0].help
     assert set(page.dataframe[1].value["Class"].str[:2]) == set(TRUTH)
     click(page, "Back to none")
     assert "Ward 5" not in texts(page)
@@ -413,7 +413,7 @@ def test_explain_answers_as_classify_does_with_a_taught_profile(taught, run, mon
     assert here.window == there.window
     assert (here.evidence.probabilities == there.evidence.probabilities).all()
     code = CODES[there.predicted]
-    assert classify.subheader[1].value.startswith(f"{code}  ")
+    assert classify.subheader[0].value.startswith(f"{code}  ")
     said = texts(explain)
     assert f"**Stub, 64 px, as taught by Ward 5**: {code}, {percent(there.confidence)}, {there.verdict.word}" in said
     assert "Answers as taught by your laboratory **Ward 5**" in said

@@ -69,6 +69,6 @@ def test_every_way_says_the_same_of_a_batch(doubting, tmp_path, capsys, pictures
 def test_what_is_no_cell_on_classify_is_none_on_explain(doubting):
     classify = opened("classify")
     drop(classify, ("blank.png", png((240, 240, 240), nucleus=(240, 240, 240))))
-    assert classify.subheader[0].value.startswith("0 cells: 0 sure, 0 unsure")
-    assert classify.subheader[1].value.startswith("Not a cell")
+    assert classify.header[0].value.startswith("0 cells: 0 sure, 0 unsure")
+    assert classify.subheader[0].value.startswith("Not a cell")
     assert "**Stub, 64 px**: not a cell" in texts(explained(classify, doubting))
