@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core import paths
-from core.errors import HemaLensError
+from core.errors import HemaLensError, plain_reason
 from core.runs import in_current_words
 from core.storage import write_json
 
@@ -152,7 +152,9 @@ def read_study(path: Path) -> Study:
         content["trials"] = tuple(Trial(**trial) for trial in content["trials"])
         return Study(**content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, InvalidStudy) as error:
-        raise InvalidStudy(f"{path} can't be read as a study ({error}); delete it or write it anew") from error
+        raise InvalidStudy(
+            f"{path} can't be read as a study ({plain_reason(error)}); delete it or write it anew"
+        ) from error
 
 
 def list_studies(dataset: str | None = None, *, shipped_only: bool = False) -> list[Study]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.page import PAGES, errors_told, research_line
+from dashboard.page import PAGES, browser_habits, errors_told, research_line
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "dashboard" / "assets"
@@ -46,6 +46,8 @@ def main() -> None:
         research_line()
     with body, errors_told():
         chosen.run()
+    with foot:
+        browser_habits()
 
 
 def make_page(script: Path, facts: dict[str, Any], **options: Any) -> Any:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -74,11 +75,43 @@ def link(
         st.markdown(f"[{label}](/{path}{'?' + urlencode(query) if query else ''})")
 
 
+def is_page(path: str) -> bool:
+    """Whether a page of that path is installed."""
+    return path in st.session_state.get(PAGES, {})
+
+
 def open_page(path: str, query: dict[str, str] | None = None) -> None:
     """Show another page by its path at once (for buttons); stays here where that page is not installed."""
     pages = st.session_state.get(PAGES, {})
     if path in pages:
         st.switch_page(pages[path], query_params=query)
+
+
+_UNSAVED = "_unsaved"
+_browser = st.components.v2.component(
+    "hemalens_browser", js=(Path(__file__).parent / "assets" / "browser.js").read_text(encoding="utf-8")
+)
+
+
+def mark_unsaved(what: str, there: bool) -> None:
+    """Say whether this session holds ``what`` ('pictures on Classify') that a reload would lose."""
+    unsaved = st.session_state.setdefault(_UNSAVED, set())
+    (unsaved.add if there else unsaved.discard)(what)
+
+
+def browser_habits() -> None:
+    """Have the browser ask before a reload loses work, and keep what pages write into the address out of the way back.
+
+    Once a page, at its end.
+    """
+    _browser(key="browser_habits", data={"unsaved": bool(st.session_state.get(_UNSAVED))}, height=1)
+
+
+def ask_first(label: str, question: str, yes: str, *, key: str, icon: str, on_yes: Callable[[], Any]) -> None:
+    """A button ``label`` that loses work: it opens the ``question`` first, and ``yes`` in it does it."""
+    with st.popover(label, icon=icon, type="tertiary"):
+        st.markdown(question)
+        st.button(yes, key=key, type="primary", icon=icon, on_click=on_yes)
 
 
 _EVERY = 0.2  # seconds between two drawings of a bar

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -167,12 +168,25 @@ class UploadStats:
     started: float = field(default_factory=time.monotonic)
 
 
+@dataclass(frozen=True)
+class FramingBefore:
+    """How pictures were framed before a change, as `UploadSession` has it; ``said``: by id of the cell, the code of the
+    class that was named then, '' where no cell was seen.
+    """
+
+    modes: dict[str, FramingMode]
+    default_mode: FramingMode
+    side: int | None
+    said: dict[str, str]
+
+
 @dataclass
 class UploadSession:
     """Everything that one visitor's session holds; lives in the session, so it survives a change of page.
 
     Uploads are taken for one laboratory's pictures and framed at one scale. ``side`` is the frame's side in px that a
-    person chose for them; a laboratory's profile brings its own. It outlives `clear`, as ``default_mode`` does.
+    person chose for them; a laboratory's profile brings its own. ``before``: how all were framed, and what was said of
+    each, before a person changed that last; None where nobody did.
     """
 
     cells: dict[str, UploadedCell] = field(default_factory=dict)
@@ -180,6 +194,7 @@ class UploadSession:
     modes: dict[str, FramingMode] = field(default_factory=dict)
     default_mode: FramingMode = "search"
     side: int | None = None
+    before: "FramingBefore | None" = None
     queue: deque[tuple[str, bytes]] = field(default_factory=deque)
     stats: UploadStats = field(default_factory=UploadStats)
     framing: UploadFraming = field(default_factory=UploadFraming)
@@ -257,12 +272,23 @@ class UploadSession:
             waiting.pop(identity, None)
 
     def clear(self) -> None:
-        """Forget all pictures and answers; how pictures are framed stays."""
-        vars(self).update(vars(UploadSession(default_mode=self.default_mode, side=self.side)))
+        """Forget all pictures and answers, and how they were framed: the next drop may be of another microscope."""
+        vars(self).update(vars(UploadSession()))
 
     def mode(self, identity: str) -> FramingMode:
         """How the cell is framed: its own choice, else that for all."""
         return self.modes.get(identity, self.default_mode)
+
+    def remember_framing(self, said: dict[str, str]) -> None:
+        """Keep how pictures are framed and what is ``said`` of each, before a person changes that."""
+        self.before = FramingBefore(dict(self.modes), self.default_mode, self.side, said)
+
+    def frame_as_before(self) -> None:
+        """Take back the change of the framing that was remembered last."""
+        if self.before:
+            self.modes, self.default_mode, self.side = self.before.modes, self.before.default_mode, self.before.side
+            self.before = None
+            self._waiting.clear()
 
     def set_mode(self, identity: str, mode: FramingMode) -> None:
         """Frame one cell in a way of its own."""
@@ -415,6 +441,11 @@ def session_of(dataset: str) -> UploadSession:
     return st.session_state.setdefault(SESSIONS, {}).setdefault(dataset, UploadSession())
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file of that path is one that systems leave in folders."""
+    return any(part.startswith(".") for part in PurePosixPath(name).parts)
+
+
 def failed_files(failures: Sequence[DecodeError]) -> None:
     """A button that opens the list of files that could not be used; nothing where there are none."""
     if failures:
@@ -425,7 +456,15 @@ def failed_files(failures: Sequence[DecodeError]) -> None:
 def failed_table(failures: Sequence[DecodeError]) -> None:
     """The files that could not be used, each with its reason and what to do."""
     table = pd.DataFrame([(f.name, f.reason, f.advice) for f in failures], columns=["File", "Reason", "What to do"])
-    st.dataframe(table, hide_index=True, alt="Files that could not be used")
+    wide = {"File": 170, "Reason": 220, "What to do": 330}  # where words don't fit they wrap
+    st.dataframe(
+        table,
+        hide_index=True,
+        width=sum(wide.values()),
+        row_height=84,
+        column_config={name: st.column_config.TextColumn(width=width) for name, width in wide.items()},
+        alt="Files that could not be used",
+    )
 
 
 def stats_line(stats: UploadStats) -> str:

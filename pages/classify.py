@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard.classify import PANE, classify_context, detail, gallery, results
 from dashboard.pickers import page_title
 
-PAGE = {"title": "Classify", "icon": ":material/biotech:", "path": "classify", "order": 40}
+PAGE = {"title": "Classify", "icon": ":material/biotech:", "path": "classify", "order": 25}
 
 spec = page_title("Classify")
 what = "single cells" if spec.unit == "cell" else "whole microscope fields"

@@ -6,7 +6,7 @@ from dashboard.compare import compare_context, missing_datasets_line, nothing_ye
 from dashboard.page import show_view
 from dashboard.pickers import cautions, page_title
 
-PAGE = {"title": "Compare", "icon": ":material/leaderboard:", "path": "compare", "order": 30}
+PAGE = {"title": "Compare", "icon": ":material/leaderboard:", "path": "compare", "order": 50}
 
 spec = page_title("Compare")
 st.markdown(f"Every trained model, scored on {spec.unit}s that it had never seen. Tick two to see where they differ.")

@@ -6,7 +6,7 @@ from dashboard.dataset import dataset_context
 from dashboard.page import show_view
 from dashboard.pickers import page_title
 
-PAGE = {"title": "Dataset", "icon": ":material/grid_view:", "path": "dataset", "order": 20}
+PAGE = {"title": "Dataset", "icon": ":material/grid_view:", "path": "dataset", "order": 40}
 
 spec = page_title("Dataset")
 st.markdown(f"See many {spec.unit}s of a kind, and what tells one kind from another.")

@@ -6,7 +6,7 @@ from dashboard.explain import explain_context
 from dashboard.page import find_views
 from dashboard.pickers import page_title
 
-PAGE = {"title": "Explain", "icon": ":material/visibility:", "path": "explain", "order": 50}
+PAGE = {"title": "Explain", "icon": ":material/visibility:", "path": "explain", "order": 60}
 
 spec = page_title("Explain")
 st.markdown(f"Where a model looks on a {spec.unit}, class by class, and which of its gates open.")

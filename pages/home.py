@@ -1,4 +1,4 @@
-"""Home: what HemaLens is, the three ways in, and what is installed."""
+"""Home: what HemaLens is, the doors of three people, and what is installed."""
 
 from core.datasets import get_dataset
 from dashboard import home
@@ -7,7 +7,10 @@ from dashboard.url_state import DEFAULT_DATASET
 
 PAGE = {"title": "Home", "icon": ":material/home:", "path": "home", "order": 10}
 
-header("HemaLens", "Look at blood cells, compare the models that name them, and see what they say of yours and why.")
+header(
+    "HemaLens",
+    "Blood cells from pictures: named with how sure that is, counted and signed, learnt, and their models compared.",
+)
 spec = get_dataset(DEFAULT_DATASET)
 home.doors(spec)
 home.on_this_computer(spec)

@@ -6,7 +6,7 @@ from dashboard.lab import ANSWERS_ASKED, CELLS_ASKED, start
 from dashboard.lab.use import profile_list
 from dashboard.pickers import page_title
 
-PAGE = {"title": "Your lab", "icon": ":material/science:", "path": "lab", "order": 45}
+PAGE = {"title": "Your lab", "icon": ":material/science:", "path": "lab", "order": 30}
 
 spec = page_title("Your lab")
 st.markdown(

@@ -19,7 +19,7 @@ from core.adaptation.active import ActiveLearner
 from core.adaptation.estimate import AccuracyEstimate, apply_temperature, others_text
 from core.adaptation.head import Head
 from core.adaptation.oddness import IN_LAB_SHARE, fit_lab_detector
-from core.errors import HemaLensError
+from core.errors import HemaLensError, plain_reason
 from core.inference.ood import OODDetector
 from core.inference.predictor import FALLBACK_CONFIDENCE_THRESHOLD, PROFILE_SET_THRESHOLD, Predictor
 from core.inference.specimen import ANY_SPECIMEN, Specimen, find_specimen
@@ -245,8 +245,9 @@ def read_profile(path: Path) -> LabProfile:
     except ProfileError:
         raise
     except Exception as error:  # safetensors raises a kind of its own that derives from Exception only
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ProfileError(f"{path.name} is no profile of a laboratory that can be read ({reason}).") from error
+        raise ProfileError(
+            f"{path.name} is no profile of a laboratory that can be read ({plain_reason(error)})."
+        ) from error
 
 
 def _left_out(row: Sequence[Any], classes: int) -> tuple[int, int, bool]:

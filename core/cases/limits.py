@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from core import paths
 from core.cases.differential import CODES, ERYTHROBLASTS, PLATELETS, ClassCount, Differential, Interval
-from core.errors import HemaLensError
+from core.errors import HemaLensError, plain_reason
 from core.inference.specimen import SPECIMENS, Specimen
 
 ALARM = "alarm"  # stands where a class does: cells that may be abnormal and that nobody has looked at
@@ -114,7 +114,7 @@ def read_limits(path: Path) -> tuple[Limit, ...]:
         with path.open("rb") as file:
             content = json.loads(file.read(_MAX_BYTES + 1)[:_MAX_BYTES])
     except (OSError, ValueError, RecursionError) as error:
-        raise LimitsError(f"{path} can't be read as a table of limits ({error}).") from error
+        raise LimitsError(f"{path} can't be read as a table of limits ({plain_reason(error)}).") from error
     return _checked_table(content, str(path))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.datasets.base import DatasetSpec, DatasetUnavailable
+from core.errors import plain_reason
 
 
 def read_rows(table: Path | bytes) -> list[dict[str, str]]:
@@ -25,7 +26,9 @@ def read_rows(table: Path | bytes) -> list[dict[str, str]]:
         ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         name = "It" if isinstance(table, bytes) else table
-        raise DatasetUnavailable(f"{name} can't be read as a table ({error}). Save it as CSV in UTF-8.") from error
+        raise DatasetUnavailable(
+            f"{name} can't be read as a table ({plain_reason(error)}). Save it as CSV in UTF-8."
+        ) from error
 
 
 def read_table(table: Path, column: str, key: str = "file") -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import HemaLensError
+from core.errors import HemaLensError, plain_reason
 from core.storage import write_json
 
 FILE = "left_out_class.json"
@@ -114,7 +114,9 @@ def read_left_out(path: Path) -> LeftOutStudy:
         content["classes"] = tuple(_left_out_class(entry) for entry in content["classes"])
         return LeftOutStudy(**content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidLeftOut(f"{path} can't be read as figures of left-out classes ({error}); write it anew") from error
+        raise InvalidLeftOut(
+            f"{path} can't be read as figures of left-out classes ({plain_reason(error)}); write it anew"
+        ) from error
 
 
 def _left_out_class(entry: dict[str, Any]) -> LeftOutClass:

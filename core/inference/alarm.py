@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from core.errors import HemaLensError
+from core.errors import HemaLensError, plain_reason
 from core.runs import Run
 from core.storage import cached_file
 
@@ -61,9 +61,9 @@ class AbnormalCellAlarm:
         except FileNotFoundError:
             raise
         except Exception as error:  # ONNX Runtime raises kinds of its own that derive from Exception only
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise InvalidAlarm(
-                f"{path} can't be read ({reason}). Restore the run's folder, or make it anew: python -m core alarm RUN"
+                f"{path} can't be read ({plain_reason(error)}). Restore the run's folder, or make it anew: "
+                "python -m core alarm RUN"
             ) from error
 
     def scores(self, embeddings: np.ndarray) -> np.ndarray:

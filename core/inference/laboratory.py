@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from core.errors import HemaLensError
+from core.errors import HemaLensError, plain_reason
 from core.inference.ood import OODDetector
 from core.inference.specimen import Specimen
 from core.probabilities import NEVER_SURE, softmax, spoken_sets
@@ -96,7 +96,7 @@ class ExternalCalibration:
         except FileNotFoundError:
             raise
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            why = f"it lacks {error}, as those of former versions do" if isinstance(error, KeyError) else error
+            why = plain_reason(error) + (", as those of former versions do" if isinstance(error, KeyError) else "")
             raise InvalidCalibration(
                 f"{path} can't be read ({why}). Restore the run's folder, or make it anew: "
                 f"python -m core calibrate {path.parent.name}"

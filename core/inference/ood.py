@@ -21,7 +21,7 @@ from safetensors import safe_open
 
 from core.datasets import LoadedDataset, Split
 from core.datasets.base import ImageRows
-from core.errors import HemaLensError
+from core.errors import HemaLensError, plain_reason
 from core.inference import engine
 from core.inference.engine import has_embedding
 from core.inference.scope import training_data
@@ -399,8 +399,7 @@ class OODDetector:
             return OODDetector.from_tensors(arrays, metadata.get("detector") or metadata["guard"])
         except Exception as error:  # safetensors raises a kind of its own that derives from Exception only
             raise InvalidDetector(
-                f"{path} can't be read ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
-                "Make it anew: python -m core ood RUN"
+                f"{path} can't be read ({plain_reason(error)}). Make it anew: python -m core ood RUN"
             ) from error
 
 

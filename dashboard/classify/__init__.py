@@ -2,7 +2,7 @@
 taught), in the order in which they are looked at, and which one is shown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Literal
@@ -11,13 +11,14 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.datasets import DatasetSpec, get_dataset
+from core.formatting import counted
 from core.inference.laboratory import Laboratory
 from core.inference.predictor import Predictor
 from core.inference.scope import on_trusted_split
 from core.inference.specimen import Specimen
 from core.runs import Run, preferred_run
 from dashboard import cache
-from dashboard.page import PAGES, link
+from dashboard.page import ask_first, is_page, link, mark_unsaved
 from dashboard.pickers import (
     answered_by_line,
     lab_picker,
@@ -28,7 +29,7 @@ from dashboard.pickers import (
     specimen_picker,
 )
 from dashboard.samples import Sample, sample_row, samples
-from dashboard.session import Result, UploadSession, failed_table, session_of
+from dashboard.session import Result, UploadSession, failed_table, is_hidden, session_of
 
 CHOSEN = "classify_cell"
 MOST_MODELS = 4
@@ -75,6 +76,17 @@ class ClassifyContext:
     def order(self) -> list[str]:
         """Ids of the cells in the order of the groups."""
         return [result.cell.id for _, results in self.groups for result in results]
+
+    @cached_property
+    def said(self) -> dict[str, str]:
+        """By id of the cell, the code of the class that the leading model names; '' where it sees no cell."""
+        return {r.cell.id: self.spec.codes[r.lead.predicted] if r.lead.is_cell else "" for r in self.results}
+
+    @cached_property
+    def changed(self) -> dict[str, str]:
+        """As ``said``, what was named before the framing was changed, of the cells that are named otherwise now."""
+        before = self.session.before.said if self.session.before else {}
+        return {identity: before[identity] for identity, now in self.said.items() if before.get(identity, now) != now}
 
     @property
     def shown(self) -> Result:
@@ -123,21 +135,28 @@ def classify_context(spec: DatasetSpec) -> ClassifyContext | None:
         return None
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         drop_zone = st.container(width="stretch")
+        folder_place = st.popover("Folder", icon=":material/folder_open:", help="Choose a whole folder of pictures")
         specimen = specimen_picker(spec)
         with st.popover("Models", icon=":material/tune:"):
             taught, runs = _who_answers(spec.name, installed, specimen)
         if session.cells or session.failures or session.queue:
-            st.button("Clear all", key="classify_clear", icon=":material/delete_sweep:", on_click=session.clear)
+            _clear_button(session)
+    number = st.session_state[_DROP]
     files = drop_zone.file_uploader(
-        f"Pictures of {asked}: PNG, JPEG, BMP, TIFF or WebP, one or hundreds at once",
+        f"Drop pictures of {asked}, one or hundreds at once, or a whole folder: PNG, JPEG, BMP, TIFF or WebP",
         accept_multiple_files=True,
-        key=f"{_DROP}_{st.session_state[_DROP]}",
+        key=f"{_DROP}_{number}",
         label_visibility="collapsed" if session.cells or session.queue else "visible",
         help=best,
     )
+    files += folder_place.file_uploader(
+        "A folder with pictures, and all folders in it",
+        accept_multiple_files="directory",
+        key=f"{_DROP}_folder_{number}",
+    )
     answered_by_line(taught, runs)
     if files:
-        session.enqueue([(file.name, file.getvalue()) for file in files])
+        session.enqueue([(file.name, file.getvalue()) for file in files if not is_hidden(file.name)])
         st.session_state[_DROP] += 1  # a fresh drop zone: the files are in the session now
         forget_choice()
         st.rerun()
@@ -150,6 +169,7 @@ def classify_context(spec: DatasetSpec) -> ClassifyContext | None:
     working, offered = st.empty(), st.empty()
     if session.busy(predictors):
         _work(session, predictors, spec, working)
+    mark_unsaved("pictures on Classify", any(cell.truth is None for cell in session.cells.values()))
     context = ClassifyContext(spec, session, predictors, tuple(session.results(predictors)))
     if context.results:
         choose_first_cell(context.order)
@@ -191,6 +211,19 @@ def _work(session: UploadSession, predictors: Sequence[Predictor], spec: Dataset
         place.empty()
 
 
+def _clear_button(session: UploadSession) -> None:
+    number = len(session.cells) + len(session.queue)
+    ask_first(
+        "Clear all",
+        f"This page forgets {counted(number, 'picture')} and all that was answered. Download the results first if you "
+        "want to keep them.",
+        "Yes, clear all",
+        key="classify_clear",
+        icon=":material/delete_sweep:",
+        on_yes=session.clear,
+    )
+
+
 def _offer_samples(session: UploadSession, spec: DatasetSpec, size: int) -> None:
     """Cells to try it with, below the files that could not be used."""
     if session.failures:
@@ -211,6 +244,14 @@ def forget_choice() -> None:
     st.session_state.pop(_BY_HAND, None)
 
 
+def reframe(context: ClassifyContext, change: Callable[[], None]) -> None:
+    """Have ``change`` frame the pictures otherwise: the cell that is shown stays, and what changes will be told."""
+    context.session.remember_framing(context.said)
+    if st.session_state.get(CHOSEN) in context.said:
+        choose_cell(st.session_state[CHOSEN])
+    change()
+
+
 def take_samples(session: UploadSession, cells: Sequence[Sample]) -> None:
     """Add sample cells; one alone is shown at once."""
     taken = [session.add_cell(cell.name, cell.pixels, cell.truth, cell.source) for cell in cells]
@@ -228,5 +269,5 @@ def choose_first_cell(order: Sequence[str]) -> None:
 
 def lab_link() -> None:
     """The way to the page where HemaLens learns a laboratory's own cells, where that page is installed."""
-    if "lab" in st.session_state.get(PAGES, {}):
+    if is_page("lab"):
         link("lab", "Adapt HemaLens to your laboratory", icon=":material/labs:", width="content")

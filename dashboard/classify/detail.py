@@ -11,7 +11,7 @@ from core.formatting import capitalized, listed, markdown_text, milliseconds, pe
 from core.inference.predictor import Predictor
 from dashboard import url_state
 from dashboard.charts import plot
-from dashboard.classify import CHOSEN, MOST_EXPLAINED, PANE, ClassifyContext, choose_cell
+from dashboard.classify import CHOSEN, MOST_EXPLAINED, PANE, ClassifyContext, choose_cell, reframe
 from dashboard.page import is_dark, open_page
 from dashboard.pickers import short_names
 from dashboard.pictures import enlarge, framed_upload
@@ -90,11 +90,12 @@ def render(context: ClassifyContext) -> None:
     with st.container(horizontal=True, gap="medium"):  # beside each other where there is room
         with st.container(width=PANE):
             _verdict(result, spec)
+            _changed_line(context)
             with st.container(horizontal=True, gap="small"):
                 _pictures(result, predictors)
         with st.container(width=PANE):
             _probability_section(result, predictors, spec, dark)
-            _facts(session, result, spec)
+            _facts(context)
 
 
 def _verdict(result: Result, spec: DatasetSpec) -> None:
@@ -144,6 +145,16 @@ def _verdict(result: Result, spec: DatasetSpec) -> None:
         )
 
 
+def _changed_line(context: ClassifyContext) -> None:
+    """That another framing gave the shown cell another class, and which it had."""
+    was = context.changed.get(context.shown.cell.id)
+    if was is not None:
+        before = f"**{was}**, {context.spec.names[was]}" if was else "not a cell"
+        st.markdown(
+            f":material/published_with_changes: Its class changed with what is cut out: before, it was {before}."
+        )
+
+
 def _pictures(result: Result, predictors: Sequence[Predictor]) -> None:
     cell, framed = result.cell, result.lead.crop
     height, width = cell.pixels.shape[:2]
@@ -186,7 +197,8 @@ def _probability_section(result: Result, predictors: Sequence[Predictor], spec: 
     st.caption(f"Answered by {', '.join(times)}.")
 
 
-def _facts(session: UploadSession, result: Result, spec: DatasetSpec) -> None:
+def _facts(context: ClassifyContext) -> None:
+    result, spec = context.shown, context.spec
     cell, framed = result.cell, result.lead.crop
     lines = [f"**{markdown_text(cell.name, most=None)}**"]
     if cell.truth:
@@ -195,10 +207,11 @@ def _facts(session: UploadSession, result: Result, spec: DatasetSpec) -> None:
     lines += [f"{capitalized(note)}." for note in cell.notes]
     st.markdown(" ".join(lines))
     if not spec.stretched:  # else the whole picture is always used
-        _framing(session, cell, spec)
+        _framing(context, cell)
 
 
-def _framing(session: UploadSession, cell: UploadedCell, spec: DatasetSpec) -> None:
+def _framing(context: ClassifyContext, cell: UploadedCell) -> None:
+    session, spec = context.session, context.spec
     key, mode = f"classify_mode_{cell.id}", session.mode(cell.id)
     searched = spec.unit == "cell" and cell.truth is None
     modes = [m for m in _MODES if m != "search" or searched]
@@ -211,7 +224,7 @@ def _framing(session: UploadSession, cell: UploadedCell, spec: DatasetSpec) -> N
             format_func=lambda mode: option_label(_MODES[mode]),
             key=key,
             required=True,
-            on_change=lambda: session.set_mode(cell.id, st.session_state[key]),
+            on_change=lambda: reframe(context, lambda: session.set_mode(cell.id, st.session_state[key])),
             help=(round_cell if searched else "")
             + "As it fits: decided by the picture's shape. Centre crop: the middle, in the proportion of the crops "
             "that the models learnt from. Whole: the largest square in the middle.",
@@ -220,8 +233,7 @@ def _framing(session: UploadSession, cell: UploadedCell, spec: DatasetSpec) -> N
             f"Use for all {spec.unit}s",
             key="classify_mode_all",
             type="tertiary",
-            on_click=session.use_mode_for_all,
-            args=(mode,),
+            on_click=lambda: reframe(context, lambda: session.use_mode_for_all(mode)),
             disabled=len(session.cells) < 2 or mode == session.default_mode,
         )
 

@@ -18,8 +18,9 @@ from core.cases.differential import (
     Differential,
     differential,
     is_differential,
+    rounded_shares,
 )
-from core.datasets import DatasetSpec, get_dataset
+from core.datasets import get_dataset
 from core.formatting import capitalized, counted, percent
 from core.images.decode import DecodeError
 from core.images.framing import BatchScale
@@ -31,7 +32,7 @@ from core.inference.serialise import Answered, to_csv, to_json
 from core.probabilities import NEVER_SURE
 from dashboard import cache
 from dashboard.cases import keep
-from dashboard.classify import ClassifyContext, forget_choice, lab_link
+from dashboard.classify import ClassifyContext, forget_choice, lab_link, reframe
 from dashboard.differential import INTERVAL, apart_line, count_help, flag_lines, widest_text
 from dashboard.pickers import short_names, side_picker, switch_to
 from dashboard.session import Result, UploadedCell, UploadSession, failed_files, session_of, stats_line
@@ -52,7 +53,8 @@ def render(context: ClassifyContext) -> None:
         st.caption(f"{weighed} {counted(seen, spec.unit)} must be seen before they count." if seen else weighed)
     if news := stats_line(session.stats):
         st.caption(news)
-    _framing_line(session, context.predictors[0], spec)
+    _framing_line(context)
+    _changed_line(context)
     _other_domain_line(context)
     _other_laboratory_line(context)
 
@@ -139,7 +141,7 @@ _NO_ALARM_TEXT = "This model has no alarm for abnormal cells."
 def tables(context: ClassifyContext) -> None:
     """Counts by class beside the list of all answers."""
     spec = context.spec
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
         st.header(f"{capitalized(spec.unit)}s by class", anchor=False, help=context.specimen_line or None)
         told = _differential_of(context) if is_differential(spec.codes) else None
@@ -151,7 +153,7 @@ def tables(context: ClassifyContext) -> None:
             column_config={
                 "Code": st.column_config.TextColumn(pinned=True, width="small"),
                 "Share": st.column_config.NumberColumn(
-                    format="%.1f %%" if told else "%.0f %%",
+                    format="%.1f %%",
                     help="Of the white cells" if told else f"Share of the {spec.unit}s on this page",
                 ),
                 INTERVAL: st.column_config.TextColumn(alignment="right", help=_interval_help(told)),
@@ -184,15 +186,16 @@ def _class_table(context: ClassifyContext, told: Differential | None) -> pd.Data
     What is no cell is in no count and no share.
     """
     spec, cells, rows = context.spec, [a for a in context.results if a.lead.is_cell], []
-    for number, code in enumerate(spec.codes):
-        mine = [a for a in cells if a.lead.predicted == number]
+    by_class = [[a for a in cells if a.lead.predicted == number] for number in range(len(spec.codes))]
+    shares = rounded_shares([len(mine) for mine in by_class])
+    for number, (code, mine) in enumerate(zip(spec.codes, by_class, strict=True)):
         row: dict[str, str | float | None] = {"Code": code, f"{capitalized(spec.unit)}s": len(mine)}
         if told:
             white = told.of(code) if code in WHITE else None
             row["Share"] = white.percent if white else None
             row[INTERVAL] = widest_text(white) if white else ""
         else:
-            row["Share"] = 100 * len(mine) / max(1, len(cells))
+            row["Share"] = shares[number]
         row |= {"Class": spec.class_names[number], "Sure": _count_kind(mine, "sure")}
         row["Unsure"] = _count_kind(mine, "unsure")
         if context.predictors[0].has_alarm:
@@ -304,26 +307,38 @@ def _downloads(context: ClassifyContext) -> None:
         keep.render([r.cell for r in context.results], predictors[0], session.side)
 
 
-def _other_domain_line(context: ClassifyContext) -> None:
-    """Say gently which uploads are shaped like another domain's, and offer to look at them with a model of it.
+def _of_other_domain(context: ClassifyContext) -> list[UploadedCell]:
+    """The uploads that show what models of another domain know: by their shape, or by what is seen in them.
 
-    What plainly shows no smear is no other domain's either.
+    What plainly shows no smear is no other domain's.
     """
-    session, spec = context.session, context.spec
-    no_smear = {r.cell.id for r in context.results if r.lead.verdict.check.kind in _NO_SMEAR}
-    others = [cell for cell in session.of_other_domain(spec) if cell.id not in no_smear]
+    kinds = {r.cell.id: r.lead.verdict.check.kind for r in context.results}
+    others = {cell.id for cell in context.session.of_other_domain(context.spec) if kinds.get(cell.id) not in _NO_SMEAR}
+    if context.spec.unit == "cell":
+        others |= {identity for identity, kind in kinds.items() if kind == "field"}
+    return [cell for cell in context.session.cells.values() if cell.id in others and cell.truth is None]
+
+
+def _other_domain_line(context: ClassifyContext) -> None:
+    """Say gently which uploads show what models of another domain know, and offer to look at them with one of these."""
+    session, spec, others = context.session, context.spec, _of_other_domain(context)
     if not others:
         return
     other = "field" if spec.unit == "cell" else "cell"
     shapes = sorted({cell.pixels.shape[1::-1] for cell in others})
     shape = " and ".join(f"{width} x {height} px" for width, height in shapes[:2]) + (" ..." if shapes[2:] else "")
-    like = "a whole microscope field" if other == "field" else "the crop of one cell"
     one = len(others) == 1
-    these = f"1 picture ({shape}) is" if one else f"{len(others)} pictures ({shape}) are"
+    what = {"field": ("a whole microscope field", "whole microscope fields"), "cell": ("one cell", "single cells")}
+    shows = f"1 picture ({shape}) shows" if one else f"{len(others)} pictures ({shape}) show"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.info(
-            f"{these} shaped like {like}, and the models of {spec.title} know {spec.unit}s only: "
-            + ("cut the cells out, one a picture." if other == "field" else "don't rely on what they say."),
+            f"{shows} {what[other][0 if one else 1]}, as far as one can tell, and the models of {spec.title} know "
+            f"{spec.unit}s only: "
+            + (
+                "ask models of fields, or cut the cells out, one a picture."
+                if other == "field"
+                else "don't rely on what they say."
+            ),
             icon=":material/crop_free:",
             width="stretch",
         )
@@ -340,7 +355,8 @@ def _other_domain_line(context: ClassifyContext) -> None:
 def _other_laboratory_line(context: ClassifyContext) -> None:
     """Say once where the uploads come from another laboratory than the leading model's, with the way to teach it."""
     lead, laboratory = context.predictors[0], context.laboratories[0]
-    if not laboratory.is_foreign:
+    uploads = sum(cell.truth is None for cell in context.session.cells.values())
+    if not laboratory.is_foreign or 2 * len(_of_other_domain(context)) > uploads:  # fields are no cells to teach with
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.info(lead.laboratory_note(laboratory), icon=":material/travel_explore:", width="stretch")
@@ -357,12 +373,39 @@ _SEARCH_KEY = "classify_search"
 _MOST_OFFERED = 3
 
 
-def _framing_line(session: UploadSession, predictor: Predictor, spec: DatasetSpec) -> None:
-    """Say at which scale the visitor's own pictures were framed for ``predictor``, and let it be changed; what many
+def _changed_line(context: ClassifyContext) -> None:
+    """How many cells have another class since the framing was changed, and the way back."""
+    session, changed, now = context.session, context.changed, context.said
+    if not changed or session.busy(context.predictors):
+        return
+    moves = Counter((was or "no cell", now[identity] or "no cell") for identity, was in changed.items())
+    told = ", ".join(f"{number} from {was} to {to}" for (was, to), number in moves.most_common(_MOST_MOVES))
+    more = ", ..." if len(moves) > _MOST_MOVES else ""
+    verb = "has" if len(changed) == 1 else "have"
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.info(
+            f"Cut out so, {counted(len(changed), context.spec.unit)} {verb} another class: {told}{more}.",
+            icon=":material/published_with_changes:",
+            width="stretch",
+        )
+        st.button(
+            "Cut as before",
+            key="classify_as_before",
+            icon=":material/undo:",
+            on_click=session.frame_as_before,
+        )
+
+
+_MOST_MOVES = 4
+
+
+def _framing_line(context: ClassifyContext) -> None:
+    """Say at which scale the visitor's own pictures were framed for the leading model, and let it be changed; what many
     pictures were found to have is remembered, and offered to few of the same shape.
 
     Nothing is shown where cells are never looked for, or before there are pictures.
     """
+    session, predictor, spec = context.session, context.predictors[0], context.spec
     if spec.unit != "cell" or spec.stretched or not session.framing.pictures:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -370,7 +413,7 @@ def _framing_line(session: UploadSession, predictor: Predictor, spec: DatasetSpe
         more = batch.scale.note if batch and batch.scale.source not in ("given", "stated") else None
         st.caption(scale_line(batch, session), width="content", help=more)
         with st.popover("Framing", icon=":material/crop_free:", type="tertiary"):
-            _framing_controls(session, predictor)
+            _framing_controls(context)
         if batch and not session.busy([predictor]):
             shapes = [picture.shape for picture in session.framing.pictures.values()]
             remember_scale(batch, shapes)
@@ -379,8 +422,7 @@ def _framing_line(session: UploadSession, predictor: Predictor, spec: DatasetSpe
                     offer_text(scale),
                     key=f"classify_as_{scale.side}",
                     icon=":material/history:",
-                    on_click=session.set_side,
-                    args=(scale.side,),
+                    on_click=lambda side=scale.side: reframe(context, lambda: session.set_side(side)),
                     help="So the red cells of those pictures, which have the shape of these, were measured.",
                 )
 
@@ -415,12 +457,19 @@ def scale_line(scale_of_batch: BatchScale | None, session: UploadSession) -> str
     return f"Your pictures: red cells can't be measured, so {what} {why}. Look whether the frames seem right."
 
 
-def _framing_controls(session: UploadSession, predictor: Predictor) -> None:
+def _framing_controls(context: ClassifyContext) -> None:
+    session, predictor = context.session, context.predictors[0]
+
+    def set_side(side: int | None) -> None:
+        reframe(context, lambda: session.set_side(side))
+
     st.session_state[_SEARCH_KEY] = session.default_mode == "search"
     st.toggle(
         "Look for the cell in each picture",
         key=_SEARCH_KEY,
-        on_change=lambda: session.use_mode_for_all("search" if st.session_state[_SEARCH_KEY] else "auto"),
+        on_change=lambda: reframe(
+            context, lambda: session.use_mode_for_all("search" if st.session_state[_SEARCH_KEY] else "auto")
+        ),
         help="On: the cell is found by the stain of its nucleus, and one square of one size is cut round each, so that "
         "cells keep their sizes. Off: the middle of each picture is cut, by its shape. Pictures of the models' own "
         "laboratory are framed as ever either way.",
@@ -429,11 +478,9 @@ def _framing_controls(session: UploadSession, predictor: Predictor) -> None:
         return
     shapes = [picture.shape for picture in session.framing.pictures.values()]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        side_picker("classify", shapes, session.side or _usual_side(session, predictor), session.set_side)
-    st.button(
-        "As measured", key="classify_measured", on_click=session.set_side, args=(None,), disabled=session.side is None
-    )
-    st.caption("Either is used for all your pictures until you close the page.")
+        side_picker("classify", shapes, session.side or _usual_side(session, predictor), set_side)
+    st.button("As measured", key="classify_measured", on_click=set_side, args=(None,), disabled=session.side is None)
+    st.caption("Either is used for all your pictures until you clear them or close the page.")
 
 
 def _usual_side(session: UploadSession, predictor: Predictor) -> float:

@@ -19,7 +19,7 @@ from core.inference.scope import spec_for
 from core.probabilities import wilson_interval
 from core.runs import Run, best_run
 from dashboard import cache
-from dashboard.page import is_dark, link
+from dashboard.page import is_dark, is_page, link
 from dashboard.pickers import external_validation_line
 from dashboard.pictures import enlarge
 from dashboard.samples import Sample, samples
@@ -30,39 +30,43 @@ _STILL = {"staticPlot": True}
 
 
 def doors(spec: DatasetSpec) -> None:
-    """The ways into Dataset, Compare and Classify, shown with what the best model of ``spec`` does."""
+    """The ways in of three people, the clinician's first, shown with what the best model of ``spec`` does."""
     best, dark = best_run(cache.runs(spec.name)), is_dark()
     grid = st.grid(3, min_column_width=380, gap="small", border=True)
     with grid.container():
-        st.header(":material/grid_view: Explore", anchor=False)
-        st.markdown("Many cells of each kind, and what tells one kind from another.")
-        summary = cache.summary(spec.name, 64)
-        if summary is not None:
-            st.plotly_chart(door_bars(summary, dark=dark), theme=None, key="door_bars", config=_STILL)
-            st.caption(f"{summary.total:,} cells of {len(summary.codes)} classes; {summary.provenance.label}")
-        link("dataset", "Open the data set", icon=":material/arrow_forward:")
-    with grid.container():
-        st.header(":material/leaderboard: Compare", anchor=False)
-        st.markdown("Every model on the same cells: how good, how fast, and what it mixes up.")
-        if best is not None:
-            matrix = door_matrix(best.metrics["test"]["confusion"], best.codes, dark=dark)
-            st.plotly_chart(matrix, theme=None, key="door_matrix", config=_STILL)
-            st.caption(f"{best.title}, rows: the truth; {best.provenance}")
-        link("compare", "Compare the models", icon=":material/arrow_forward:")
-    with grid.container():
-        st.header(":material/biotech: Classify", anchor=False)
-        st.markdown("Drop pictures of your own cells: each gets its class, and how sure the model is.")
+        st.header(":material/stethoscope: In the laboratory", anchor=False)
+        st.markdown("A slide's cells: which need a second look, corrected by key, counted, signed, kept.")
         answered = example(best, spec) if best is not None else None
         if best is not None and answered is not None:
-            with st.container(horizontal=True, vertical_alignment="center", height=190, border=False):
+            with st.container(horizontal=True, vertical_alignment="center", height=HEIGHT, border=False):
                 st.image(enlarge(answered.cell.pixels, 128), width=128, alt=f"a cell, {answered.cell.source}")
                 with st.container(width="stretch"):
                     bars = door_answer(answered.probabilities, best.codes, spec_for(best).class_names, dark=dark)
                     st.plotly_chart(bars, theme=None, key="door_answer", config=_STILL)
             st.caption(f"Answered by {best.title}; the cell: {answered.cell.source}")
         with st.container(horizontal=True, gap="small"):
-            link("classify", "Classify cells", icon=":material/arrow_forward:")
-            link("lab", "Teach it your laboratory", icon=":material/science:")
+            if is_page("cases"):
+                link("cases", "Open the cases", icon=":material/arrow_forward:")
+                link("classify", "Have a quick look", icon=":material/biotech:")
+            else:
+                link("classify", "Classify cells", icon=":material/arrow_forward:")
+            link("lab", "Teach it your stain", icon=":material/science:")
+    with grid.container():
+        st.header(":material/school: Learning", anchor=False)
+        st.markdown("Many cells of each kind, what tells one kind from another, and a test of it.")
+        summary = cache.summary(spec.name, 64)
+        if summary is not None:
+            st.plotly_chart(door_bars(summary, dark=dark), theme=None, key="door_bars", config=_STILL)
+            st.caption(f"{summary.total:,} cells of {len(summary.codes)} classes; {summary.provenance.label}")
+        link("dataset", "Look at the cells", icon=":material/arrow_forward:")
+    with grid.container():
+        st.header(":material/leaderboard: Teaching and research", anchor=False)
+        st.markdown("Every model on the same cells: how good, how fast, and what it mixes up.")
+        if best is not None:
+            matrix = door_matrix(best.metrics["test"]["confusion"], best.codes, dark=dark)
+            st.plotly_chart(matrix, theme=None, key="door_matrix", config=_STILL)
+            st.caption(f"{best.title}, rows: the truth; {best.provenance}")
+        link("compare", "Compare the models", icon=":material/arrow_forward:")
 
 
 def on_this_computer(spec: DatasetSpec) -> None:
@@ -70,7 +74,7 @@ def on_this_computer(spec: DatasetSpec) -> None:
     runs = cache.runs(spec.name)
     st.header("On this computer", anchor=False)
     st.markdown(
-        f"- **Models:** {models_line(best_run(runs), any(run.kind == 'combination' for run in runs))}.\n"
+        f"- **What runs here:** {models_line(best_run(runs), any(run.kind == 'combination' for run in runs))}.\n"
         f"- **Images:** {data_line()}.\n"
         f"- **What the models of {spec.title} know:** {spec.domain}. On other stains, microscopes or diseases, don't "
         f"rely on them. {external_validation_line(spec.name)}\n"

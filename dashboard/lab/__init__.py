@@ -22,7 +22,7 @@ from core.images.framing import MeasuredPicture, cut_box
 from core.inference.specimen import ADULT_BLOOD, Specimen
 from core.progress import Report, silent
 from core.runs import Run
-from dashboard.session import UploadSession
+from dashboard.session import UploadSession, is_hidden
 
 ANSWERS_ASKED = 25  # answers that make a laboratory's own reading
 MORE_ANSWERS = 5  # so many again for who wants to go on
@@ -107,7 +107,7 @@ class Laboratory:
         pictures = []
         for name, data in files:
             path = PurePosixPath(name)
-            if path.name.startswith("."):  # what systems leave in folders
+            if is_hidden(name):
                 continue
             if path.suffix.lower() in _TABLES:
                 self._take_table(name, data, spec)

@@ -17,7 +17,7 @@ from core.progress import Progress
 from core.runs import Run
 from dashboard.cache import base_run
 from dashboard.lab import CELLS_ASKED, LabContext, Laboratory
-from dashboard.page import ProgressBar, find_views
+from dashboard.page import ProgressBar, ask_first, find_views, mark_unsaved
 from dashboard.pickers import short_names
 from dashboard.session import failed_files, failed_table
 from dashboard.style import option_label
@@ -42,6 +42,7 @@ def lab_context(spec: DatasetSpec) -> LabContext | None:
         return None
     spec = spec_for(run)
     lab: Laboratory = st.session_state.setdefault(_LABS, {}).setdefault(spec.name, Laboratory())
+    mark_unsaved("a laboratory being taught", bool(lab.session.cells) and lab.saved_profile is None)
     _specimen(lab, run)
     if not lab.session.cells and not lab.session.queue:
         _drop_zone(lab, spec)
@@ -132,7 +133,7 @@ def _drop_zone(lab: Laboratory, spec: DatasetSpec) -> None:
     number = st.session_state.setdefault(_DROP, 0)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         files = st.file_uploader(
-            "Pictures of single cells, all from one microscope: PNG, JPEG, BMP, TIFF or WebP",
+            "Drop pictures of single cells, all from one microscope, or a whole folder: PNG, JPEG, BMP, TIFF or WebP",
             accept_multiple_files=True,
             key=f"lab_files_{number}",
             help="One scale for all of them. A table (CSV with the columns file and label, and slide where you know "
@@ -213,14 +214,13 @@ def _no_cells(lab: Laboratory) -> None:
 
 
 def _forget_button(spec: DatasetSpec) -> None:
-    st.button(
+    ask_first(
         "Begin anew",
+        "This page forgets these pictures and your answers. Laboratories that you kept stay.",
+        "Yes, begin anew",
         key="lab_forget",
         icon=":material/delete_sweep:",
-        type="tertiary",
-        on_click=st.session_state[_LABS].pop,
-        args=(spec.name, None),
-        help="Forget these pictures and answers. Laboratories that you kept stay.",
+        on_yes=lambda: st.session_state[_LABS].pop(spec.name, None),
     )
 
 

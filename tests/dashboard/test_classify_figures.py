@@ -8,54 +8,33 @@ import pytest
 from PIL import Image
 
 from dashboard.classify.detail import probability_bars
-from dashboard.classify.gallery import CELL, GAP, GalleryGroup, GalleryTile, gallery_figure
+from dashboard.classify.gallery import TILE, GalleryGroup, GalleryTile, wall_data
 from dashboard.pictures import framed_upload
-from dashboard.style import PRIMARY
 
 
 def tiles(n, caption="", start=0):
     return [
-        GalleryTile(f"id{start + i}", np.full((128, 128, 3), 10 * (start + i), np.uint8), "hover", caption)
+        GalleryTile(f"id{start + i}", np.full((TILE, TILE, 3), 10 * (start + i), np.uint8), "text", caption)
         for i in range(n)
     ]
 
 
-def sheet_of(figure):
-    data = figure.layout.images[0].source.split(",")[1]
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
-
-
-def test_every_cell_can_be_clicked_where_it_is_shown():
-    figure = gallery_figure(
-        [GalleryGroup("To check", "#777777", tiles(3, "NE 61 %")), GalleryGroup("BA", "#123456", tiles(8, start=3))],
-        "id4",
-    )
-    points = figure.data[0]
-    assert list(points.customdata) == [f"id{i}" for i in range(11)]
-    picture, scale = sheet_of(figure), 128 / CELL
-    for number, (x, y) in enumerate(zip(points.x, points.y, strict=True)):
-        assert picture[round(y * scale), round(x * scale), 0] == pytest.approx(10 * number, abs=3)
-    assert picture.shape[1] == pytest.approx(figure.layout.width * scale, abs=1)
-    assert figure.layout.yaxis.range == (figure.layout.height, 0)
-
-
-def test_cells_do_not_overlap_and_stay_inside():
-    figure = gallery_figure(
-        [GalleryGroup("a", "#777777", tiles(13, "x")), GalleryGroup("b", "#777777", tiles(1, start=13))], None
-    )
-    boxes = [(s.x0, s.y0, s.x1, s.y1) for s in figure.layout.shapes]
-    for number, (x0, y0, x1, y1) in enumerate(boxes):
-        assert x0 >= 0
-        assert x1 <= figure.layout.width
-        assert y1 <= figure.layout.height
-        for a0, b0, a1, b1 in boxes[:number]:
-            assert x0 >= a1 + GAP or x1 + GAP <= a0 or y0 >= b1 or y1 <= b0
-
-
-@pytest.mark.parametrize("dark", [False, True])
-def test_the_chosen_cell_is_marked(dark):
-    figure = gallery_figure([GalleryGroup("a", "#777777", tiles(3))], "id1", dark)
-    assert [s.line.color for s in figure.layout.shapes] == ["#777777", PRIMARY[dark], "#777777"]
+def test_every_cell_of_the_wall_has_its_square_of_the_sheet_and_its_texts():
+    groups = [
+        GalleryGroup("To check", "#777777", tiles(3, "NE 61 %")),
+        GalleryGroup("BA", "#123456", tiles(17, start=3)),
+    ]
+    data = wall_data(groups, "id4", "All cells")
+    cells = [cell for group in data["groups"] for cell in group["cells"]]
+    assert [cell["id"] for cell in cells] == [f"id{i}" for i in range(20)]
+    assert [cell["caption"] for cell in cells[:4]] == ["NE 61 %"] * 3 + [""]
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["sheet"].split(",")[1]))))
+    columns = data["columns"]
+    assert sheet.shape == (2 * TILE, columns * TILE, 3)
+    for number in range(20):
+        square = sheet[number // columns * TILE :, number % columns * TILE :][:TILE, :TILE]
+        assert square.mean() == pytest.approx(10 * number, abs=3)
+    assert (data["chosen"], data["label"]) == ("id4", "All cells")
 
 
 def test_bars_show_the_likeliest_classes_in_their_colours():

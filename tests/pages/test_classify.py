@@ -61,7 +61,8 @@ def downloaded(page, make, runs):
 
 def test_before_anything_there_are_a_drop_zone_and_samples(page):
     assert not page.exception
-    assert len(page.file_uploader) == 1
+    assert len(page.file_uploader) == 2
+    assert "whole folder" in page.file_uploader[0].label
     assert [b.label for b in page.button] == ["BA", "EO", "ERB", "IG", "LY", "MO", "NE", "PLT", "Take all 8"]
     assert "drawn cells, not real" in texts(page)
     assert "never leave this computer" in texts(page)
@@ -175,7 +176,7 @@ def test_samples_are_answered_with_their_label(page):
     button(page, "NE").click().run()
     assert heading(page).startswith("1 cell:")
     assert "Labelled neutrophil (drawn, not real)" in texts(page)
-    button(page, "Clear all").click().run()
+    button(page, "Yes, clear all").click().run()
     button(page, "Take all 8").click().run()
     assert heading(page).startswith("8 cells:")
 
@@ -188,7 +189,7 @@ def test_clearing_and_removing(page):
     assert not page.exception
     assert "Take all 8" in [b.label for b in page.button]
     drop(page, ("a.png", png(RED)), ("bad.png", b"x" * 100))
-    button(page, "Clear all").click().run()
+    button(page, "Yes, clear all").click().run()
     assert not page.header
     assert not page.dataframe
 
@@ -204,6 +205,67 @@ def test_framing_can_be_changed_for_one_cell_and_for_all(page):
     button(page, "Use for all cells").click().run()
     button(page, "Next").click().run()
     assert "360 px was used, as you asked" in texts(page)
+
+
+def test_another_framing_of_one_cell_keeps_it_on_the_card_and_says_what_changed(page):
+    drop(page, ("a.png", ringed()), ("b.png", png(RED, mark=1)), ("c.png", png(RED, mark=2)))
+    for _ in range(2):  # the first cell is shown because it is first, not because it was chosen
+        page.run()
+    shown = page.session_state["classify_cell"]
+    before = page.subheader[0].value
+    name = next(c.name for c in page.session_state["classify_trays"]["bloodmnist"].cells.values() if c.id == shown)
+    while name != "a.png":
+        button(page, "Next").click().run()
+        shown, before = page.session_state["classify_cell"], page.subheader[0].value
+        cells = page.session_state["classify_trays"]["bloodmnist"].cells
+        name = cells[shown].name
+    assert before.startswith("BA")
+    assert "Its class changed" not in texts(page)
+    page.get("button_group")[0].set_value("whole").run()
+    assert page.session_state["classify_cell"] == shown
+    assert page.subheader[0].value.startswith("EO")
+    assert "Its class changed with what is cut out: before, it was **BA**, basophil." in texts(page)
+    assert "Cut out so, 1 cell has another class: 1 from BA to EO." in texts(page)
+    button(page, "Cut as before").click().run()
+    assert page.session_state["classify_cell"] == shown
+    assert page.subheader[0].value == before
+    assert "another class" not in texts(page)
+
+
+def ringed() -> bytes:
+    """A picture that is red in the middle and green around: another class where all of it is cut out."""
+    image = Image.open(io.BytesIO(png(GREEN, width=360, height=363)))
+    image.paste(RED, (80, 81, 280, 282))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_framing_for_all_ends_with_the_pictures_that_it_was_for(page):
+    drop(page, *strange_lab())
+    page.toggle[0].set_value(False).run()
+    assert "cut by their shape" in texts(page)
+    button(page, "Yes, clear all").click().run()
+    drop(page, *strange_lab())
+    assert "cut by their shape" not in texts(page)
+    assert page.toggle[0].value
+
+
+def test_clearing_asks_first(page):
+    drop(page, ("a.png", png(RED)), ("b.png", png(GREEN)))
+    assert "This page forgets 2 pictures and all that was answered" in texts(page)
+    assert page.session_state["_unsaved"] == {"pictures on Classify"}
+    button(page, "Yes, clear all").click().run()
+    assert not page.session_state["_unsaved"]
+
+
+def test_a_folder_is_taken_whole_without_what_systems_leave_in_it(page):
+    for name, data in (("slide/a.png", png(RED)), ("slide/in/b.png", png(GREEN)), ("slide/.DS_Store", b"x" * 99)):
+        page.file_uploader[1].upload(name, data)
+    page.run()
+    assert heading(page) == "2 cells: 2 sure, 0 unsure"
+    assert not [p for p in page.get("popover") if "not used" in str(p)]
+    assert set(page.dataframe[1].value["File"]) == {"slide/a.png", "slide/in/b.png"}
 
 
 PLACES = [(0.4, 0.5), (0.6, 0.4), (0.5, 0.6), (0.35, 0.35), (0.6, 0.6), (0.5, 0.5)]
@@ -235,9 +297,10 @@ def test_the_side_can_be_set_by_hand_and_the_search_switched_off(page):
     page.number_input(key="classify_side").set_value(120).run()
     assert "squares of 120 px were cut round each cell, as you set it" in texts(page)
     assert {right - left for left, _, right, _ in boxes(page).values()} == {120}
-    button(page, "Clear all").click().run()
+    button(page, "Yes, clear all").click().run()
     drop(page, *strange_lab())
-    assert "squares of 120 px" in texts(page)  # remembered for the session
+    assert "squares of 120 px" not in texts(page)  # the next drop may be of another microscope
+    page.number_input(key="classify_side").set_value(120).run()
     button(page, "As measured").click().run()
     assert "squares of 120 px" not in texts(page)
     page.toggle[0].set_value(False).run()
@@ -337,8 +400,8 @@ def test_another_specimen_is_answered_without_reading_a_picture_again(page, run,
 def test_only_what_may_be_a_field_is_offered_to_the_models_of_fields(page, monkeypatch):
     wide = png(GREEN, width=1024, height=768)
     drop(page, ("field.png", wide))
-    assert "1 picture (1024 x 768 px) is shaped like a whole microscope field" in texts(page)
-    button(page, "Clear all").click().run()
+    assert "1 picture (1024 x 768 px) shows a whole microscope field" in texts(page)
+    button(page, "Yes, clear all").click().run()
     monkeypatch.setattr(
         "core.inference.predictor.check_pictures",
         lambda pictures, _crops, spec: [CellCheck("photograph", 0.0, spec.unit) for _ in pictures],
@@ -347,6 +410,18 @@ def test_only_what_may_be_a_field_is_offered_to_the_models_of_fields(page, monke
     assert heading(page) == "0 cells: 0 sure, 0 unsure; 1 picture shows no cell"
     assert page.subheader[0].value.startswith("Not a cell")
     assert "microscope field" not in texts(page)
+
+
+def test_small_squares_of_fields_are_offered_to_the_models_of_fields(page, run, monkeypatch):
+    """By what they show: 224 px are as much as a crop has."""
+    write_detector(run)
+    monkeypatch.setattr(
+        "core.inference.predictor.check_pictures",
+        lambda pictures, _crops, spec: [CellCheck("field", 0.0, spec.unit) for _ in pictures],
+    )
+    drop(page, *((f"{n}.png", png(GREEN, n, width=224, height=224)) for n in range(12)))
+    assert "12 pictures (224 x 224 px) show whole microscope fields" in texts(page)
+    assert "another microscope" not in texts(page)
 
 
 def test_a_broken_alarm_is_told_and_the_cells_are_answered(page, run):
@@ -370,7 +445,7 @@ def test_several_models_side_by_side_and_where_they_disagree(run, make_run):
     said = texts(page)
     assert "What the model saw, 64 px" in said
     assert "What the model saw, 28 px" in said
-    assert len(page.get("plotly_chart")) == 3
+    assert len(page.get("plotly_chart")) == 2  # each model's bars
     rows = list(csv.DictReader(io.StringIO(downloaded(page, as_csv, [run, other]).decode("utf-8-sig"))))
     assert [(r["file"], r["class"], r["models_agree"]) for r in rows if r["model"] == other.name] == [
         ("a.png", "BA", "yes"),
@@ -498,7 +573,7 @@ def test_a_batch_of_many_is_remembered_and_its_scale_offered_to_few(page):
     (kept,) = remembered_scales()
     assert (kept.shape, kept.side, kept.pictures) == ((300, 300), side, 9)
     assert not [b for b in page.button if b.label.startswith("Cut as your")]
-    button(page, "Clear all").click().run()
+    button(page, "Yes, clear all").click().run()
     drop(page, *strange_lab()[:2])
     (offer,) = (b for b in page.button if b.label.startswith("Cut as your 9 pictures of"))
     assert offer.label.endswith(f": {side} px")

@@ -9,6 +9,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core.datasets import CellClass
+from dashboard.style import option_label
 from tests.fake_datasets import CAUTION, added, fake_spec
 from tests.fake_runs import fake_run
 from tests.pages.driving import opened, shown, texts
@@ -199,7 +200,7 @@ def test_a_field_among_cells_is_told_gently_and_moves_to_the_models_of_fields(st
     page.file_uploader[0].upload("field.png", png(1024, 768))
     page.file_uploader[0].upload("cell.png", png(360, 363, (0, 255, 0)))
     shown(page.run())
-    assert "1 picture (1024 x 768 px) is shaped like a whole microscope field" in texts(page)
+    assert "1 picture (1024 x 768 px) shows a whole microscope field" in texts(page)
     shown(page.button(key="classify_move_smears").click().run())
     assert address(page, "dataset") == "smears"
     assert "1 field: 1 sure" in texts(page)
@@ -224,7 +225,8 @@ def test_without_images_and_drawings_there_are_no_samples_and_it_says_so(stubs, 
 
 def test_explain_asks_about_the_runs_own_classes(stubs):
     page = opened("explain", dataset="smears")
-    assert page.segmented_control(key="class").options == ["Its answer", "Its runner-up", "CCC", "AAA"]
+    asked = [option_label(word) for word in ("Its answer", "Its runner-up", "CCC", "AAA")]
+    assert page.segmented_control(key="class").options == asked
     assert "knows plain coloured squares; 2 of 3 classes" in texts(page)
     assert "Where a model looks on a field" in texts(page)
 

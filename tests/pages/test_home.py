@@ -17,7 +17,7 @@ def _folders(tmp_path, monkeypatch):
 def test_offline_and_without_models():
     page = opened("home")
     said = texts(page)
-    for door in ("(/dataset)", "(/compare)", "(/classify)"):
+    for door in ("(/dataset)", "(/compare)", "(/classify)", "(/lab)"):
         assert door in said
     assert "none yet" in said
     assert "not downloaded" in said

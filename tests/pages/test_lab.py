@@ -347,7 +347,7 @@ def test_more_pictures_keep_the_answers(taught):
 
 
 def test_one_can_begin_anew(taught):
-    click(taught, "Begin anew")
+    click(taught, "Yes, begin anew")
     assert "Drop 50 or more" in texts(taught)
     assert not taught.metric
     assert button(taught, "Try it with 100 drawn cells")
@@ -437,5 +437,5 @@ def test_fields_alone_are_not_taught(page):
     drop(page, *fields(3))
     assert "nothing to teach" in page.error[0].value
     assert not lab(page).can_learn
-    click(page, "Begin anew")
+    click(page, "Yes, begin anew")
     assert not page.error
