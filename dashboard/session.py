@@ -80,12 +80,17 @@ class UploadFraming:
         """Where the frame lies in a picture; None where that isn't known yet. Costs nothing."""
         return self._windows.get(side, {}).get(identity)
 
-    def window(self, identity: str, side: float | None, spec: DatasetSpec) -> CropWindow | None:
-        """Where the frame lies in a picture, found now if need be; None where it waits for the others to be read."""
+    def window(
+        self, identity: str, side: float | None, spec: DatasetSpec, whose: str = "as you set it"
+    ) -> CropWindow | None:
+        """Where the frame lies in a picture, found now if need be; None where it waits for the others to be read.
+
+        ``whose`` the ``side`` is, in words.
+        """
         if identity not in self._measured:
             return None
         if side not in self._scales:
-            self._scales[side] = measure_batch([self.pictures[i] for i in self._measured], spec, side)
+            self._scales[side] = measure_batch([self.pictures[i] for i in self._measured], spec, side, whose)
         windows = self._windows.setdefault(side, {})
         if identity not in windows:
             windows[identity] = self._scales[side].window(self.pictures[identity])
@@ -393,7 +398,8 @@ class UploadSession:
         windows: dict[str, CropWindow] = {}
         for identity in islice(waiting, BATCH):
             window = self._window(self.cells[identity], predictor)
-            window = window or self.framing.window(identity, self.side_for(predictor), spec)
+            whose = "as you set it" if self.side else f"as your laboratory {predictor.name} has it"
+            window = window or self.framing.window(identity, self.side_for(predictor), spec, whose)
             if window is None:  # this one and those after it wait for the others to be read
                 break
             windows[identity] = window

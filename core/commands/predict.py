@@ -89,6 +89,12 @@ def handle(arguments: argparse.Namespace) -> int:
     if side and arguments.framing != "auto":
         option = "--side" if arguments.side else "--um-per-px"
         raise HemaLensError(f"{option} goes with --framing auto, not with --framing {arguments.framing}: leave one out")
+    if side and (predictor.spec.unit != "cell" or predictor.spec.stretched):
+        option = "--side" if arguments.side else "--um-per-px"
+        raise HemaLensError(
+            f"the models of {predictor.spec.title} look at whole pictures, so {option} says nothing to them: "
+            "leave it out"
+        )
     predictor.load()
     pictures = [MeasuredPicture(path) for path in expand(arguments.image_path)]
     auto = arguments.framing == "auto"

@@ -73,13 +73,15 @@ class DecodeError(HemaLensError):
 class DecodedPicture:
     """A picture: ``pixels`` uint8 (H, W, 3) RGB, ``format`` as found in the bytes, ``notes`` for a person.
 
-    ``pixel_size``: what the file says that a pixel spans, in µm; None where it says nothing plausible.
+    ``pixel_size``: what the file says that a pixel spans, in µm; None where it says nothing plausible. ``reduction``:
+    the whole factor by which it was reduced.
     """
 
     pixels: np.ndarray
     format: str
     notes: tuple[str, ...] = ()
     pixel_size: float | None = None
+    reduction: int = 1
 
 
 class Limits(NamedTuple):
@@ -97,12 +99,13 @@ FIELD_LIMITS = Limits(400 * 1024 * 1024, 120_000_000, None)  # a field of 100 me
 
 
 class PictureHeader(NamedTuple):
-    """What a file's header tells of the picture that `decode` gives: ``shape`` (height, width), and ``pixel_size`` in
-    µm as in `DecodedPicture`.
+    """What a file's header tells of the picture that `decode` gives: ``shape`` (height, width), ``pixel_size`` in µm
+    and ``reduction`` as in `DecodedPicture`.
     """
 
     shape: tuple[int, int]
     pixel_size: float | None
+    reduction: int = 1
 
 
 def decode(data: bytes, name: str, limits: Limits = CELL_LIMITS) -> DecodedPicture:
@@ -113,7 +116,7 @@ def decode(data: bytes, name: str, limits: Limits = CELL_LIMITS) -> DecodedPictu
     Raises `DecodeError`.
     """
     with _open_checked(data, name, limits) as image:
-        pixel_size = _pixel_size(image, limits.longest_side)
+        pixel_size, reduction = _pixel_size(image, limits.longest_side), _factor(image.size, limits.longest_side)
         try:
             notes, picture = _unpack(image, limits.longest_side)
         except DecodeError:
@@ -124,7 +127,8 @@ def decode(data: bytes, name: str, limits: Limits = CELL_LIMITS) -> DecodedPictu
             raise DecodeError(
                 name, "the file is damaged or incomplete", "Export or copy it again from where it comes from."
             ) from error
-    return DecodedPicture(picture, "JPEG" if image.format == "MPO" else str(image.format), tuple(notes), pixel_size)
+    found = "JPEG" if image.format == "MPO" else str(image.format)
+    return DecodedPicture(picture, found, tuple(notes), pixel_size, reduction)
 
 
 def read_header(data: bytes, name: str, limits: Limits = CELL_LIMITS) -> PictureHeader:
@@ -137,7 +141,7 @@ def read_header(data: bytes, name: str, limits: Limits = CELL_LIMITS) -> Picture
         except Exception:  # unreadable EXIF is no reason to refuse a good picture
             on_its_side = False
         shape = (width, height) if on_its_side else (height, width)
-        return PictureHeader(shape, _pixel_size(image, limits.longest_side))
+        return PictureHeader(shape, _pixel_size(image, limits.longest_side), factor)
 
 
 def read_file(path: Path, limits: Limits = CELL_LIMITS) -> bytes:

@@ -87,7 +87,7 @@ class MeasuredPicture:
         if isinstance(self._source, np.ndarray) or self._decoded:
             picture = self._picture()
             height, width = picture.pixels.shape[:2]
-            return PictureHeader((height, width), picture.pixel_size)
+            return PictureHeader((height, width), picture.pixel_size, picture.reduction)
         try:
             return read_header(self._read(), self.name)
         except DecodeError as error:
@@ -103,6 +103,11 @@ class MeasuredPicture:
     def pixel_size(self) -> float | None:
         """What a pixel spans in µm, as the file says; None where it doesn't."""
         return self._header.pixel_size
+
+    @property
+    def reduction(self) -> int:
+        """The whole factor by which the file's picture is reduced; 1 for pixels that were decoded elsewhere."""
+        return self._header.reduction
 
     @property
     def readable(self) -> bool:
@@ -179,7 +184,8 @@ class BatchScale:
     ``groups``: where the pictures plainly have several scales, what each part of them says and how large things are in
     it, the largest part first; ``scale`` and ``red_cells`` are then those of the largest part, and the note tells of
     all. ``odd_squares``: shapes (height, width) like the data set's own whose red cells, measured by themselves among
-    pictures of other shapes, have another size.
+    pictures of other shapes, have another size. ``in_file_pixels``: whether the scale's side is in px of the files as
+    they came; else as they are read, which of large ones is less.
     """
 
     spec: CropSpec
@@ -190,6 +196,7 @@ class BatchScale:
     same_domain: bool = False
     groups: tuple[tuple[GroupSize, "BatchScale"], ...] = ()
     odd_squares: frozenset[tuple[int, int]] = frozenset()
+    in_file_pixels: bool = False
 
     @property
     def note(self) -> str:
@@ -207,8 +214,12 @@ class BatchScale:
         if cell and cell.contrast < self.min_contrast:
             cell = None
         is_known = self.scale.source in ("given", "stated")
-        by_shape = not is_known and self._is_official(picture.shape)
-        return CropWindow(None if by_shape else self.scale.side, cell, searched=True)
+        if not is_known and self._is_official(picture.shape):
+            return CropWindow(None, cell, searched=True)
+        side = self.scale.side
+        if side and self.in_file_pixels:  # what is read of a large file is smaller than the file
+            side = max(1, round(side / picture.reduction))
+        return CropWindow(side, cell, searched=True)
 
     def _is_official(self, shape: tuple[int, int]) -> bool:
         """Whether pictures of ``shape`` (height, width) are framed as the data set's own."""

@@ -8,7 +8,7 @@ unasked.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ _SAME_SHAPE = 0.03  # of the logarithm of each side
 _SAME_SIDE = 0.05  # scales that differ by less, in pictures of one shape, are one laboratory's
 _MIN_ALIKE = 0.9  # of a batch's pictures have the shape that it is remembered by
 _MAX_SIDE, _MAX_BYTES = 10_000, 16_384
+_MAX_SHARE = 2  # of a picture's shorter side
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def remembered_scales() -> list[RememberedScale]:
     try:
         with _path().open("rb") as file:
             entries = json.loads(file.read(_MAX_BYTES))["scales"]
-        return [_checked(entry) for entry in entries][:MAX_REMEMBERED]
+        return [_checked(entry) for entry in entries[:MAX_REMEMBERED]]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return []
 
@@ -101,6 +102,11 @@ def _checked(entry: dict[str, object]) -> RememberedScale:
     numbers = [*shape, side] if isinstance(shape, list) else []
     if len(numbers) != 3 or not all(type(n) is int and 1 <= n <= _MAX_SIDE for n in numbers):
         raise ValueError("no shape and side")
+    if numbers[2] > _MAX_SHARE * min(numbers[:2]):
+        raise ValueError("a square far larger than its picture")
     if type(pictures) is not int or pictures < MIN_PICTURES or not isinstance(day, str):
         raise ValueError("no number of pictures, or no day")
-    return RememberedScale((numbers[0], numbers[1]), numbers[2], pictures, date.fromisoformat(day))
+    found = RememberedScale((numbers[0], numbers[1]), numbers[2], pictures, date.fromisoformat(day))
+    if found.day > date.today() + timedelta(days=1):  # a day ahead is another time zone's
+        raise ValueError("a day to come")
+    return found

@@ -428,13 +428,15 @@ class Predictor:
     def scale(self, pictures: Sequence[Picture], side: float | None = None) -> BatchScale:
         """What ``pictures``, all of one laboratory, say together; those that can't be read have no say.
 
-        ``side`` in px, or the predictor's own, is taken instead of measuring where there is one.
+        ``side`` in px of the files as they came, or the predictor's own, in px as they are read, is taken instead of
+        measuring where there is one.
         """
         measured = [as_picture(picture) for picture in pictures]
         whose = "as you asked" if side else f"as your laboratory {self.name} has it"
         while True:
             try:
-                return measure_batch([p for p in measured if p.readable], self.spec, side or self.side, whose)
+                batch = measure_batch([p for p in measured if p.readable], self.spec, side or self.side, whose)
+                return replace(batch, in_file_pixels=bool(side))
             except DecodeError:  # its pixels are broken, and it knows that from now on
                 continue
 

@@ -225,11 +225,24 @@ def remarks(prediction: Prediction, spec: DatasetSpec) -> list[str]:
     return said
 
 
-def to_csv(pictures: Iterable[Answered | DecodeError], predictors: Sequence[Predictor]) -> str:
+def to_csv(
+    pictures: Iterable[Answered | DecodeError],
+    predictors: Sequence[Predictor],
+    laboratories: Sequence[Laboratory],
+    scale: BatchScale | None = None,
+) -> str:
     """The same as a table; names that a spreadsheet would take for formulas begin with an apostrophe."""
     by_run = {predictor.run.name: predictor for predictor in predictors}
+    specimens = {
+        predictor.run.name: _specimen(predictor, laboratory)["key"]
+        for predictor, laboratory in zip(predictors, laboratories, strict=True)
+    }
+    note = (_scale(scale) or {}).get("note", "")
     rows = [
-        _row(result, None if "error" in result else by_run[result["run"]]) for result in _results(pictures, predictors)
+        _row(result, None)
+        if "error" in result
+        else _row(result, by_run[result["run"]]) | {"specimen": specimens[result["run"]], "scale": note}
+        for result in _results(pictures, predictors)
     ]
     return table_text(["file", *_columns(predictors[0])], rows)
 
@@ -260,7 +273,18 @@ def _columns(predictor: Predictor) -> list[str]:
     columns = ["class", "name", "is_cell", "shows", "verdict", "set", "alarm", "alarm_score", "ood_score"]
     columns += ["unusual", "must_be_seen", "models_agree"]
     columns += [f"p_{code}" for code in predictor.spec.codes]
-    return columns + ["milliseconds", "model", "trained_on", "profile", "cell_found", "crop", "notes", "error"]
+    return columns + [
+        "milliseconds",
+        "model",
+        "trained_on",
+        "profile",
+        "specimen",
+        "scale",
+        "cell_found",
+        "crop",
+        "notes",
+        "error",
+    ]
 
 
 def _row(result: dict[str, Any], predictor: Predictor | None) -> dict[str, Any]:

@@ -59,9 +59,15 @@ def render(context: ClassifyContext) -> None:
     _other_laboratory_line(context)
 
 
-def as_csv(results: Sequence[Result], failures: Sequence[DecodeError], predictors: Sequence[Predictor]) -> bytes:
+def as_csv(
+    results: Sequence[Result],
+    failures: Sequence[DecodeError],
+    predictors: Sequence[Predictor],
+    laboratories: Sequence[Laboratory],
+    scale: BatchScale | None = None,
+) -> bytes:
     """A row for each cell and model, and one for each failed file; UTF-8 with a mark that spreadsheets understand."""
-    return to_csv(_answered(results, failures), predictors).encode("utf-8-sig")
+    return to_csv(_answered(results, failures), predictors, laboratories, scale).encode("utf-8-sig")
 
 
 def as_json(
@@ -289,10 +295,11 @@ def _why_look(result: Result) -> str:
 def _downloads(context: ClassifyContext) -> None:
     """Results to keep, made when the button is pressed."""
     failures, predictors = list(context.session.failures.values()), context.predictors
-    csv = partial(as_csv, context.results, failures, predictors)
     session = context.session
     scale = session.batch_scale(predictors[0]) if session.default_mode == "search" else None
-    nested = partial(as_json, context.results, failures, predictors, context.laboratories, scale)
+    csv, nested = (
+        partial(make, context.results, failures, predictors, context.laboratories, scale) for make in (as_csv, as_json)
+    )
     with st.container(horizontal=True, width="content", gap="small"):
         for kind, make, mime in (("CSV", csv, "text/csv"), ("JSON", nested, "application/json")):
             st.download_button(

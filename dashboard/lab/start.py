@@ -15,14 +15,16 @@ from core.inference.scope import spec_for
 from core.inference.specimen import ADULT_BLOOD, ANY_SPECIMEN, SPECIMENS, Specimen
 from core.progress import Progress
 from core.runs import Run
+from dashboard import url_state
 from dashboard.cache import base_run
 from dashboard.lab import CELLS_ASKED, LabContext, Laboratory
 from dashboard.page import ProgressBar, ask_first, find_views, mark_unsaved
-from dashboard.pickers import short_names
+from dashboard.pickers import SPECIMEN_KEY, short_names
 from dashboard.session import failed_files, failed_table
 from dashboard.style import option_label
 
 _LABS, _DROP, _STEP, _SPECIMEN = "labs", "lab_drop", "lab_step", "lab_specimen"
+_LINKED = "_lab_specimen_linked"
 SAMPLES = 100
 _NAMED = 6  # pictures that are no cells, the others are counted
 
@@ -60,6 +62,13 @@ def _specimen(lab: Laboratory, run: Run) -> None:
     if not set(run.codes) <= set(ADULT_BLOOD.shares):
         lab.specimen = ANY_SPECIMEN
         return
+    asked = url_state.parameter(SPECIMEN_KEY)
+    if asked != st.session_state.get(_LINKED):  # a link decides once, then the visitor
+        st.session_state[_LINKED] = asked
+        if asked in SPECIMENS:
+            lab.set_specimen(run, SPECIMENS[asked])
+        elif asked:  # the nearest word would be another specimen
+            st.info(f"This link asks for a specimen that isn't here: '{asked[:60]}'.", icon=":material/link:")
     st.session_state[_SPECIMEN] = lab.specimen.key
     st.selectbox(
         "What your cells are of",

@@ -330,6 +330,30 @@ def test_what_a_pixel_spans_gives_the_side(run, tmp_path, capsys):
     assert "--side: not allowed with argument --um-per-px" in capsys.readouterr().err
 
 
+def test_a_typed_scale_is_that_of_the_files_also_where_large_ones_are_reduced(run, tmp_path, capsys):
+    drawn("red", 2400, 2420).save(tmp_path / "large.png")
+    drawn("red", 1200, 1210).save(tmp_path / "small.png")
+    ask = ["predict", "--json", "--image-path", str(tmp_path / "large.png"), str(tmp_path / "small.png")]
+    for option in (["--side", "800"], ["--um-per-px", "0.025"]):
+        assert main([*ask, *option]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["scale"]["side_px"] == 800
+        sides = {r["file"].rpartition("/")[2]: r["crop"]["box"][2] - r["crop"]["box"][0] for r in found["results"]}
+        assert sides == {"large.png": 400, "small.png": 800}, "the large one is read at half its size"
+
+
+def test_a_typed_scale_is_refused_where_whole_pictures_are_looked_at(make_run, tmp_path, capsys, monkeypatch):
+    spec = fake_spec("smears", unit="field")
+    with added(spec):
+        made = make_run("fields-64-1", dataset="smears")
+        monkeypatch.setenv("HEMALENS_PRETRAINED", str(made.path.parent.parent))
+        drawn("red").save(tmp_path / "field.png")
+        ask = ["predict", "--dataset", "smears", "--image-path", str(tmp_path / "field.png")]
+        for option in ("--side", "--um-per-px"):
+            assert main([*ask, option, "0.1" if option == "--um-per-px" else "100"]) == 1
+            assert f"look at whole pictures, so {option} says nothing to them" in capsys.readouterr().err
+
+
 def test_where_no_cell_is_found_that_is_said(run, tmp_path, capsys):
     Image.new("RGB", (360, 363), COLOURS["red"]).save(tmp_path / "empty.png")
     assert main(["predict", "--image-path", str(tmp_path / "empty.png")]) == 0

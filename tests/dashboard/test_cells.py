@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from core.datasets import get_dataset
 from core.images.cell_check import CellCheck
+from core.inference.laboratory import Laboratory
 from core.inference.predictor import Predictor, Verdict
 from dashboard.classify import grouped
 from dashboard.classify.gallery import TILE, crop_tile
@@ -212,7 +213,7 @@ def test_files_to_keep(run):
     tray.add_cell("sample", np.full((64, 64, 3), (0, 255, 0), np.uint8), "EO", "drawn, not real")
     finish(tray, [run])
     answered, failures = tray.results([run]), list(tray.failures.values())
-    rows = list(csv.DictReader(io.StringIO(as_csv(answered, failures, [run]).decode("utf-8-sig"))))
+    rows = list(csv.DictReader(io.StringIO(as_csv(answered, failures, [run], [Laboratory()]).decode("utf-8-sig"))))
     by_file = {r["file"]: r for r in rows}
     assert by_file["0.png"]["class"] == "BA"
     assert by_file["0.png"]["verdict"] == "sure"

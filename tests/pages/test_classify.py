@@ -55,8 +55,9 @@ def downloaded(page, make, runs):
     assert {b.label for b in page.get("download_button")} == {"Download results (CSV)", "Download results (JSON)"}
     tray = page.session_state["classify_trays"]["bloodmnist"]
     readers = [Predictor(run) for run in runs]
-    more = [[tray.laboratory(reader) for reader in readers]] if make is as_json else []
-    return make(tray.results(readers), list(tray.failures.values()), readers, *more)
+    laboratories = [tray.laboratory(reader) for reader in readers]
+    scale = tray.batch_scale(readers[0])
+    return make(tray.results(readers), list(tray.failures.values()), readers, laboratories, scale)
 
 
 def test_before_anything_there_are_a_drop_zone_and_samples(page):
@@ -470,6 +471,7 @@ def test_results_can_be_kept(page, run):
     assert rows[0]["class"] == "BA"
     assert float(rows[0]["p_BA"]) > 0.99
     assert rows[0]["trained_on"] == "made for tests"
+    assert rows[0]["specimen"] == "any"
     assert rows[1]["file"] == "bad.png"
     assert rows[1]["error"]
     found = json.loads(downloaded(page, as_json, [run]))
@@ -566,7 +568,7 @@ def test_the_scale_that_files_say_is_taken_and_told(page):
     assert page.number_input(key="classify_um").value == pytest.approx(0.1)
 
 
-def test_a_batch_of_many_is_remembered_and_its_scale_offered_to_few(page):
+def test_a_batch_of_many_is_remembered_and_its_scale_offered_to_few(page, run):
     many = [(f"{n}.png", smear_png(n)) for n in range(9)]
     drop(page, *many)
     side = page.number_input(key="classify_side").value
@@ -583,6 +585,10 @@ def test_a_batch_of_many_is_remembered_and_its_scale_offered_to_few(page):
     assert {right - left for left, _, right, _ in boxes(page).values()} == {side}
     assert not [b for b in page.button if b.label.startswith("Cut as your")]
     assert len(remembered_scales()) == 1
+    found = json.loads(downloaded(page, as_json, [run]))
+    assert found["scale"]["note"].endswith("as you set it.")
+    rows = list(csv.DictReader(io.StringIO(downloaded(page, as_csv, [run]).decode("utf-8-sig"))))
+    assert {row["scale"] for row in rows} == {found["scale"]["note"]}
 
 
 def smear_png(number: int) -> bytes:

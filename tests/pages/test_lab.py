@@ -163,6 +163,16 @@ def test_the_specimen_stands_beside_counts_and_another_reads_no_picture_again(pa
     assert "Weighed as" not in texts(page)
 
 
+def test_a_link_says_the_specimen_once(run):
+    page = opened("lab", specimen="newborn")
+    assert page.selectbox(key="lab_specimen").value == "newborn"
+    page.selectbox(key="lab_specimen").set_value("any").run()
+    assert page.selectbox(key="lab_specimen").value == "any"
+    page = opened("lab", specimen="rubbish")
+    assert page.selectbox(key="lab_specimen").value == "blood"
+    assert "specimen that isn't here: 'rubbish'" in texts(page)
+
+
 def test_a_profile_keeps_the_specimen(taught):
     taught.selectbox(key="lab_specimen").set_value("child").run()
     assert "Weighed as blood of a child." in texts(taught) + taught.get("progress")[0].proto.text

@@ -106,6 +106,8 @@ GOOD = '{"shape": [300, 300], "side": 244, "pictures": 200, "day": "2026-11-12"}
                 ("[300, 300]", "[300, -1]"),
                 ("200", "2"),
                 ("2026-11-12", "yesterday"),
+                ("2026-11-12", "9999-12-31"),  # a day to come
+                ("244", "9000"),  # a square far larger than its picture
                 ('"day"', '"date"'),
             )
         ),

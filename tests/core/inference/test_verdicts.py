@@ -80,7 +80,7 @@ def test_no_cell_has_no_class_in_a_file_and_no_say_about_the_laboratory(make_run
     assert (result["set"], result["shows"]) == ([], "blank")
     assert "Nothing is to be seen here" in result["notes"][0]
     assert document["laboratory"] == {"known": None, "score": 0.0, "note": ""}
-    (row,) = csv.DictReader(io.StringIO(to_csv([Answered(predictions)], [predictor])))
+    (row,) = csv.DictReader(io.StringIO(to_csv([Answered(predictions)], [predictor], [Laboratory()])))
     assert (row["class"], row["name"], row["is_cell"], row["verdict"], row["set"]) == ("", "", "no", "not_a_cell", "")
 
 
