@@ -53,5 +53,8 @@ class CaseFiles:
         return data
 
     def remove(self, sha256: str) -> None:
-        """Delete the content, if it is there."""
-        self.path(sha256).unlink(missing_ok=True)
+        """Delete the content, if it is there. Raises `StoreUnavailable` where it can't be."""
+        try:
+            self.path(sha256).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"The picture {self.path(sha256)} can't be deleted ({error.strerror}).") from error

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -424,7 +424,8 @@ class CaseStore:
         with self._reading() as session:
             drafts = set(session.scalars(sa.select(PendingRow.draft).where(PendingRow.at < before)))
         for draft in drafts:
-            self.discard(draft)
+            with suppress(StoreUnavailable):  # another day: what can't be removed stops nobody
+                self.discard(draft)
 
     def _lock_files(self, session: Session) -> None:
         if session.get_bind().dialect.name == "postgresql":
@@ -439,9 +440,10 @@ class CaseStore:
 
     def decide(self, case_id: str, reader: Reader, new: Sequence[NewDecision]) -> Decisions:
         """Write down what ``reader`` decided, all of it or nothing, and return the rows; those whose ``client`` id is
-        there already are returned as they are. Raises `UnknownCase`, `CaseIsSigned`, `UnknownCell`, `CaseChanged`.
+        there already are returned as they are. Raises `UnknownCase`, `CaseIsSigned`, `UnknownCell`, `CaseChanged`,
+        `CaseError` for an id that another decision has.
         """
-        reader = _checked_reader(reader)
+        reader, new = _checked_reader(reader), [_with_clean_ids(decision) for decision in new]
 
         def work(session: Session) -> tuple[Case, Decisions]:
             case = self._current(session, case_id, lock=True)
@@ -450,8 +452,8 @@ class CaseStore:
             written: Decisions = []
             result = []
             for decision in new:
-                if decision.client and decision.client in known:
-                    result.append(known[decision.client])
+                if there := known.get(decision.client):
+                    result.append(_checked_same(there, decision, _undone(replay, decision, known)))
                     continue
                 row = self._next(case, replay, reader, decision, known)
                 replay.add(row)
@@ -491,7 +493,7 @@ class CaseStore:
         if new.action not in CELL_ACTIONS:
             raise CaseError(f"{new.action!r} is nothing that can be decided so.")
         new = _checked_undo(replay, new, known) if new.action == "undo" else replace(new, undoes=None)
-        reading = replay.readings.get(new.cell or 0)
+        reading = replay.readings.get(new.cell) if type(new.cell) is int else None  # neither True nor 1.0 is cell 1
         if reading is None or (reading.withdrawn and new.action != "undo"):
             raise UnknownCell(f"Case {case.sample} has no cell {new.cell}.")
         last = reading.history[-1] if reading.history else None
@@ -528,7 +530,7 @@ class CaseStore:
                 text=_clean(new.text, _MOST_TEXT),
                 model=f"{case.run} {case.run_hash}".strip(),
                 profile=f"{case.profile} {case.profile_hash}".strip(),
-                client=_clean(new.client, _MOST_NAME) or uuid.uuid4().hex,
+                client=new.client or uuid.uuid4().hex,
                 undoes=new.undoes,
                 previous=log.head,
                 hash="",
@@ -540,12 +542,12 @@ class CaseStore:
         self, case_id: str, reader: Reader, new: NewDecision, check: Callable[[Case], tuple[str, str]]
     ) -> Decision:
         """Write one decision of the case, whose old and new state ``check`` tells, unless it is there already."""
-        reader = _checked_reader(reader)
+        reader, new = _checked_reader(reader), _with_clean_ids(new)
 
         def work(session: Session) -> tuple[Case, Decision]:
             case = self._current(session, case_id, lock=True)
             if there := self._by_client(session, case_id, [new.client]):
-                return case, there[new.client]
+                return case, _checked_same(there[new.client], new)
             row = self._decision(case, case, reader, new, *check(case))
             case = case.after([row])
             self._append(session, case, [row])
@@ -607,13 +609,18 @@ class CaseStore:
         """Add a cell that ``reader`` found in a field; ``tile``: its picture as `core.cases.sprites` encodes one.
         Raises as `decide` does.
         """
-        reader, draft = _checked_reader(reader), uuid.uuid4().hex
+        reader, draft, client = _checked_reader(reader), uuid.uuid4().hex, _client_id(client)
         (sha256,) = self.keep_files([tile], draft)
+
+        place = picture, tuple(int(side) for side in box)
 
         def work(session: Session) -> tuple[Case, int]:
             case = self._current(session, case_id, lock=True)
             if there := self._by_client(session, case_id, [client]):
-                return case, there[client].cell or 0
+                known = case.readings.get(there[client].cell or 0)
+                if known is None or there[client].action != "add" or (known.cell.picture, known.cell.box) != place:
+                    raise _another(there[client])
+                return case, known.cell.number
             if case.state == "signed":
                 raise CaseIsSigned(f"Case {case.sample} is signed and can't be changed. Amend it first.")
             if case.picture(picture).kind != "field":
@@ -648,7 +655,7 @@ class CaseStore:
         """Delete the case and those of its pictures that no other one uses; that it was is kept. Raises `CaseIsSigned`
         for a signed one unless ``even_if_signed``, `UnknownCase`.
         """
-        reader = _checked_reader(reader)
+        reader, draft = _checked_reader(reader), uuid.uuid4().hex
 
         def work(session: Session) -> None:
             self._lock_files(session)
@@ -661,10 +668,10 @@ class CaseStore:
                 raise CaseIsSigned(
                     f"Case {case_id} is signed: a signed case is deleted only where that is said plainly."
                 )
-            hashes = case_files(session, case_id)
+            hashes, at_once = case_files(session, case_id), _now()
             deletion = {
                 "case_id": case_id,
-                "at": _now(),
+                "at": at_once,
                 "reader": reader.text,
                 "was_signed": int(signed),
                 "head": at[0],
@@ -673,11 +680,19 @@ class CaseStore:
             for table in (HeadRow, DecisionRow, SheetRow, CellRow, PictureRow):
                 session.execute(sa.delete(table).where(table.case_id == case_id))
             session.execute(sa.delete(CaseRow).where(CaseRow.id == case_id))
-            self._remove_unused(session, hashes)
+            pending = [{"draft": draft, "sha256": sha256, "at": at_once} for sha256 in hashes]
+            if pending:  # so that none stays behind where what follows is broken off
+                session.execute(sa.insert(PendingRow), pending)
 
         self._write(work)
         with self._lock:
             self._known.pop(case_id, None)
+        try:
+            self.discard(draft)  # no file goes before it is certain that the case has gone
+        except StoreUnavailable as error:
+            raise StoreUnavailable(
+                f"The case is deleted, but not yet its pictures, which go when HemaLens starts a day from now: {error}"
+            ) from error
 
     def export(self, case_id: str, path: Path) -> Path:
         """Write the whole case with its pictures into one ZIP, ``path`` or in the folder ``path``; where it lies then.
@@ -828,12 +843,8 @@ def _not_reviewed(case: Case, what: str) -> NotReviewed:
 
 def _checked_undo(log: Replay, new: NewDecision, known: dict[str, Decision]) -> NewDecision:
     """``new`` with the row and cell that it takes back. Raises `UnknownCell`, `CaseChanged`."""
-    seq = new.undoes
-    if new.undoes_client:
-        named = known.get(new.undoes_client)
-        named = named or next((d for d in reversed(log.decisions) if d.client == new.undoes_client), None)
-        seq = named.seq if named else None
-    if seq is None or not 1 <= seq <= len(log.decisions):
+    seq = _undone(log, new, known)
+    if type(seq) is not int or not 1 <= seq <= len(log.decisions):
         raise UnknownCell("The decision that is to be taken back isn't there.")
     target = log.decisions[seq - 1]
     if target.cell is None:
@@ -846,6 +857,48 @@ def _checked_undo(log: Replay, new: NewDecision, known: dict[str, Decision]) -> 
     if not stands:
         raise CaseChanged(f"Decision {seq} was taken back already.")
     return replace(new, undoes=seq, cell=target.cell)
+
+
+def _undone(log: Replay, new: NewDecision, known: dict[str, Decision]) -> int | None:
+    """The ``seq`` of the row that ``new`` would take back, None where it names none that is there."""
+    if not new.undoes_client:
+        return new.undoes
+    named = known.get(new.undoes_client)
+    named = named or next((d for d in reversed(log.decisions) if d.client == new.undoes_client), None)
+    return named.seq if named else None
+
+
+def _client_id(text: str) -> str:
+    """As the log has it. Raises `CaseError` for one that is too long to be told from others."""
+    text = _clean(text, _MOST_TEXT)
+    if len(text) > _MOST_NAME:
+        raise CaseError(f"The id of a decision has at most {_MOST_NAME} letters: {text[:40]}...")
+    return text
+
+
+def _with_clean_ids(new: NewDecision) -> NewDecision:
+    return replace(new, client=_client_id(new.client), undoes_client=_client_id(new.undoes_client))
+
+
+def _checked_same(there: Decision, new: NewDecision, undone: int | None = None) -> Decision:
+    """``there``, which has the id of ``new``, where ``new`` is that decision once more; ``undone``: what an undo takes
+    back. Raises `CaseError` for another one.
+    """
+    same = there.action == new.action
+    same = same and (there.reason, there.text) == (_clean(new.reason, _MOST_NAME), _clean(new.text, _MOST_TEXT))
+    if new.action == "undo":
+        same = same and there.undoes == undone
+    elif new.action in CELL_ACTIONS:
+        same = same and there.cell == new.cell and (new.action != "assign" or there.new == new.new)
+    if not same:
+        raise _another(there)
+    return there
+
+
+def _another(there: Decision) -> CaseError:
+    return CaseError(
+        f"Row {there.seq} of the log ({there.action}) has that id already: one id is of one decision only."
+    )
 
 
 def _undo_stands(history: Sequence[Decision], seq: int) -> bool:

@@ -153,7 +153,9 @@ class DeletionRow(Base):
 
 
 class PendingRow(Base):
-    """A file that an intake under way (``draft``) is about to use, so that no deletion takes it away."""
+    """A file that an intake under way (``draft``) is about to use, so that no deletion takes it away; or one that the
+    case needed which ``draft`` deletes, so that it goes.
+    """
 
     __tablename__ = "pending"
 

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -98,7 +99,7 @@ def test_decisions_are_told_with_what_was_before(stored, other):
 
 def test_the_same_client_id_is_written_once(stored, other):
     first = stored.decide("assign", 1, "EO", client="key-1")
-    again = other.decide(stored.id, LUKASZ, [NewDecision("assign", 1, "LY", client="key-1")])
+    again = other.decide(stored.id, ANNA, [NewDecision("assign", 1, "EO", client=" key-1\0")])
     assert again == [first]
     both = other.decide(
         stored.id,
@@ -596,3 +597,92 @@ def test_what_the_reader_has_not_seen_is_not_signed(stored, other):
     other.decide(stored.id, LUKASZ, [NewDecision("note", text="of the case, of no cell")])
     signed = stored.store.sign(stored.id, ANNA, seen=seen + 1, client="once")
     assert stored.store.sign(stored.id, ANNA, seen=0, client="once") == signed
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        NewDecision("assign", 1, "LY"),
+        NewDecision("assign", 2, "EO"),
+        NewDecision("assign", 1, "EO", text="another"),
+        NewDecision("assign", 1, "EO", reason="size"),
+        NewDecision("skip", 1),
+        NewDecision("undo", undoes=2),
+        NewDecision("note", text="x"),
+    ],
+    ids=lambda new: f"{new.action} {new.cell} {new.new}{new.text}{new.reason}",
+)
+def test_an_id_is_of_one_decision_only(stored, new):
+    stored.decide("assign", 1, "EO", client="one")
+    stored.decide("undo", undoes=2, client="two")
+    before = stored.case
+    for client in ("one", " one "):
+        with pytest.raises(CaseError, match="Row 2 of the log"):
+            stored.store.decide(stored.id, ANNA, [replace(new, client=client)])
+    with pytest.raises(CaseError, match="one id is of one decision"):
+        stored.store.decide(stored.id, ANNA, [NewDecision("undo", undoes=1, client="two")])
+    assert stored.case == before
+
+
+def test_an_id_of_another_kind_of_decision_signs_and_adds_nothing(stored):
+    stored.decide("assign", 1, "EO", client="one")
+    stored.confirm_all()
+    cell = stored.add_cell(client="click")
+    stored.confirm_all()
+    before = stored.case
+    with pytest.raises(CaseError, match="Row 2"):
+        stored.store.sign(stored.id, ANNA, client="one")
+    with pytest.raises(CaseError, match="Row 2"):
+        stored.add_cell(client="one")
+    with pytest.raises(CaseError, match="of the log .add"):
+        stored.decide("assign", cell.number, "EO", client="click")
+    assert stored.add_cell(client="click ") == cell
+    assert stored.case == before
+    stored.store.sign(stored.id, ANNA, client="s")
+    with pytest.raises(CaseError, match="of the log .sign"):
+        stored.store.amend(stored.id, ANNA, "why", client="s")
+    assert stored.case.state == "signed"
+
+
+def test_an_id_that_is_too_long_is_refused_not_cut(stored):
+    for act in (
+        lambda client: stored.decide("assign", 1, "EO", client=client),
+        lambda client: stored.add_cell(client=client),
+        lambda client: stored.store.sign(stored.id, ANNA, client=client),
+    ):
+        with pytest.raises(CaseError, match="at most 200 letters"):
+            act("x" * 201)
+    assert stored.decide("assign", 1, "EO", client="x" * 200).client == "x" * 200
+
+
+@pytest.mark.parametrize("cell", [True, 1.0, "1", [1]], ids=repr)
+def test_what_is_no_number_is_no_cell(stored, cell):
+    with pytest.raises(UnknownCell):
+        stored.decide("assign", cell, "EO")
+    with pytest.raises(UnknownCell):
+        stored.decide("undo", undoes=cell)
+    assert len(stored.case.decisions) == 1
+
+
+def test_pictures_go_only_after_the_case_has_gone(store, monkeypatch):
+    stored = Stored(store)
+    pictures = [store.files.path(picture.sha256) for picture in stored.case.pictures]
+    with monkeypatch.context() as broken:
+
+        def commit(_session):
+            raise sa.exc.DatabaseError("COMMIT", {}, Exception("disk I/O error"))
+
+        broken.setattr("sqlalchemy.orm.SessionTransaction.commit", lambda self, **_: commit(self))
+        with pytest.raises(StoreUnavailable):
+            store.delete(stored.id, ANNA)
+    assert all(path.exists() for path in pictures)
+    assert store.verify(stored.id, files=True) is None
+    with monkeypatch.context() as broken:
+        broken.setattr(type(store.files), "remove", lambda *_: (_ for _ in ()).throw(StoreUnavailable("no permission")))
+        with pytest.raises(StoreUnavailable, match="is deleted, but not yet its pictures"):
+            store.delete(stored.id, ANNA)
+    assert store.list() == []
+    assert all(path.exists() for path in pictures)
+    monkeypatch.setattr("core.cases.store._STALE", -10)
+    CaseStore(str(store._url.render_as_string(hide_password=False)), store.folder)
+    assert not any(path.exists() for path in pictures)
