@@ -10,7 +10,8 @@ import math
 import re
 import uuid
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,16 +22,19 @@ from core.cases.case import Action, CaseError, CellPrediction, UnusedFile
 from core.cases.drop import UNPACKING_ERRORS
 from core.cases.files import content_hash
 from core.cases.rows import Row
-from core.cases.sprites import TILE, TILES_A_ROW
+from core.cases.sprites import TILE, TILES_A_ROW, TILES_A_SHEET, sheet_size
 from core.cases.tables import Base, CaseRow, CellRow, DecisionRow, HeadRow, PictureRow, SheetRow
 from core.cases.verify import StoredCase, altered_row
-from core.images.decode import FIELD_LIMITS
+from core.images.decode import CELL_LIMITS, FIELD_LIMITS, DecodeError, decode
+from core.inference.specimen import SPECIMENS
 from core.storage import write_atomic
 
 FORMAT, VERSION, MANIFEST = "hemalens-case", 1, "case.json"
 _MOST_MANIFEST = 512 * 2**20  # bytes
 _MOST_ROWS, _MOST_TEXT = 1_000_000, 2**20
 _MOST_PX, _MOST_FILES = 1_000_000, 200_000
+_MOST_BOX = 20_000  # px a side, of a cell
+_TILE_SIZE = TILE, TILE
 _TABLES = {
     "pictures": PictureRow,
     "cells": CellRow,
@@ -108,18 +112,28 @@ class CaseArchive:
 
     def contents(self, stored: StoredCase) -> Iterator[bytes]:
         """The files that the case needs, each once, one in memory at a time. Raises `InvalidArchive`."""
-        sides = {"sheets": TILE * TILES_A_ROW, "cells": TILE}
-        seen = set()
+        used: dict[str, list[tuple[str, int]]] = {}
         for table, number, sha256 in stored.files:
-            if sha256 in seen:
-                continue
-            seen.add(sha256)
+            used.setdefault(sha256, []).append((table, number))
+        for sha256, places in used.items():
             content = self._read(f"files/{sha256}", FIELD_LIMITS.file_bytes)
-            if content_hash(content) != sha256:
-                raise self._invalid(f"the file of {table}, row {number} was altered")
-            if table in sides and not _is_webp(content, sides[table]):
-                raise self._invalid(f"the file of {table}, row {number} is no picture of cells")
+            for table, number in places:
+                if content_hash(content) != sha256:
+                    raise self._invalid(f"the file of {table}, row {number} was altered")
+                if table == "pictures":
+                    self._check_picture(stored.pictures[number - 1], content)
+                elif _webp_size(content) != (sheet_size(stored.taken_in, number) if table == "sheets" else _TILE_SIZE):
+                    raise self._invalid(f"the file of {table}, row {number} is no picture of cells")
             yield content
+
+    def _check_picture(self, row: Row, content: bytes) -> None:
+        limits = FIELD_LIMITS if row["kind"] == "field" else CELL_LIMITS
+        try:
+            height, width = decode(content, row["name"], limits).pixels.shape[:2]
+        except DecodeError as error:
+            raise self._invalid(f"picture {row['number']} can't be read ({error.reason})") from error
+        if (width, height) != (row["width"], row["height"]):
+            raise self._invalid(f"picture {row['number']} has {width} x {height} px, which its row doesn't say")
 
     def _read(self, name: str, most: int) -> bytes:
         try:
@@ -209,8 +223,14 @@ def _check(stored: StoredCase) -> None:
         if not (0 < row["width"] <= _MOST_PX and 0 < row["height"] <= _MOST_PX):
             raise ValueError(f"picture {row['number']} has no size")
     for row in stored.cells:
-        _check_cell(row, codes, len(stored.pictures))
+        _check_cell(row, codes, stored.pictures)
+    if len(stored.sheets) != -(-stored.taken_in // TILES_A_SHEET):
+        raise ValueError("its sheets aren't those of its cells")
+    if not case["sample"].strip() or case["specimen"] not in SPECIMENS or not _is_moment(case["created"]):
+        raise ValueError("it has no sample, specimen or date")
     for row in stored.decisions:
+        if not _is_moment(row["at"]):
+            raise ValueError(f"decision {row['seq']} has no date")
         if row["action"] not in get_args(Action) or row["reader_verified"] not in (0, 1):
             raise ValueError(f"decision {row['seq']} is none")
     hashes = [sha256 for _, _, sha256 in stored.files]
@@ -220,12 +240,23 @@ def _check(stored: StoredCase) -> None:
         raise ValueError("two decisions have one id")
 
 
-def _check_cell(row: Mapping[str, Any], codes: tuple[str, ...], pictures: int) -> None:
-    box = row["left"], row["top"], row["right"], row["bottom"]
-    if not 1 <= row["picture"] <= pictures or box[0] >= box[2] or box[1] >= box[3]:
+def _is_moment(text: str) -> bool:
+    """Whether it is a time as the store writes one."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return moment.tzinfo is not None and moment.astimezone(UTC).isoformat(timespec="milliseconds") == text
+
+
+def _check_cell(row: Mapping[str, Any], codes: tuple[str, ...], pictures: Sequence[Row]) -> None:
+    left, top, right, bottom = row["left"], row["top"], row["right"], row["bottom"]
+    if not 1 <= row["picture"] <= len(pictures) or left >= right or top >= bottom:
         raise ValueError(f"cell {row['number']} lies nowhere")
-    if max(map(abs, box)) > _MOST_PX:
-        raise ValueError(f"cell {row['number']} lies nowhere")
+    width, height = pictures[row["picture"] - 1]["width"], pictures[row["picture"] - 1]["height"]
+    is_near = -width <= left and -height <= top and right <= 2 * width and bottom <= 2 * height
+    if not is_near or max(right - left, bottom - top) > _MOST_BOX:
+        raise ValueError(f"cell {row['number']} lies outside its picture")
     facts = json.loads(row["prediction"])
     if set(facts) != set(CellPrediction.__dataclass_fields__):
         raise ValueError(f"the prediction of cell {row['number']} has other parts")
@@ -259,9 +290,13 @@ def _texts(content: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _is_webp(content: bytes, most: int) -> bool:
+def _webp_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height in px; None for what is no WebP that can be read."""
     try:
         with Image.open(io.BytesIO(content), formats=("WEBP",)) as image:
-            return max(image.size) <= most
+            if max(image.size) > TILE * TILES_A_ROW:
+                return None
+            image.load()
+            return image.size
     except Exception:  # whatever is wrong with it
-        return False
+        return None

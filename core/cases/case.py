@@ -378,8 +378,8 @@ class Replay:
             (self.open_cells.add if reading.open_reason else self.open_cells.discard)(decision.cell)
             if self.state == "reviewed" and self.open_cells:
                 self.state = "open"  # reviewed is what has nothing open: an undo or a cell put back opens it again
-        elif decision.action in _STATE_AFTER:
-            self.state = _STATE_AFTER[decision.action]
+        elif decision.action in STATE_AFTER:
+            self.state = STATE_AFTER[decision.action]
             self.version += decision.action == "amend"
 
     def case(self) -> Case:
@@ -395,7 +395,8 @@ class Replay:
         )
 
 
-_STATE_AFTER: dict[str, State] = {
+# What a case comes to by a decision about it, where that changes anything.
+STATE_AFTER: dict[str, State] = {
     "open": "open",
     "review": "reviewed",
     "reopen": "open",

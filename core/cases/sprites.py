@@ -26,6 +26,12 @@ def place(case: Case, number: int) -> tuple[int, int]:
     return case.sheets + sheet, tile
 
 
+def sheet_size(cells: int, sheet: int) -> tuple[int, int]:
+    """Width and height in px of the ``sheet`` from 0 on of so many ``cells``."""
+    on_it = min(cells - sheet * TILES_A_SHEET, TILES_A_SHEET)
+    return TILES_A_ROW * TILE, max(1, -(-on_it // TILES_A_ROW)) * TILE
+
+
 def cut_tile(pixels: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
     """The square round ``box`` of ``pixels`` uint8 (H, W, 3), mirrored where it reaches outside: (96, 96, 3)."""
     left, top, right, bottom = box

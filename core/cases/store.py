@@ -33,6 +33,7 @@ from core.cases.archive import CaseArchive, new_id, write_archive
 from core.cases.case import (
     CASE_ACTIONS,
     CELL_ACTIONS,
+    STATE_AFTER,
     Case,
     CaseAltered,
     CaseCell,
@@ -488,7 +489,7 @@ class CaseStore:
         if new.action in CASE_ACTIONS:
             if new.action == "review" and replay.open_cells:
                 raise _not_reviewed(replay.case(), "be called reviewed")
-            after = {"review": "reviewed", "reopen": "open"}.get(new.action, replay.state)
+            after = STATE_AFTER.get(new.action, replay.state)
             return self._decision(case, replay, reader, replace(new, cell=None, undoes=None), replay.state, after)
         if new.action not in CELL_ACTIONS:
             raise CaseError(f"{new.action!r} is nothing that can be decided so.")

@@ -36,7 +36,7 @@ _COLUMNS = (
         "text",
         "decision",
     ),
-    *("added_by", "notes", "model", "model_hash", "profile", "profile_hash", "software"),
+    *("added_by", "notes", "model", "model_hash", "profile", "profile_hash", "software", "imported"),
 )
 
 
@@ -83,6 +83,7 @@ def _row(case: Case, reading: CellReading, names: dict[str, str]) -> dict[str, A
         "profile": no_formula(case.profile),
         "profile_hash": case.profile_hash,
         "software": case.software,
+        "imported": no_formula(case.imported),
     }
     if last:
         row |= {
@@ -121,6 +122,8 @@ def to_json(case: Case, limits: Sequence[Limit], printed_at: datetime) -> bytes:
             "version": case.version,
             "signed": {"reader": asdict(signature.reader), "at": signature.at} if signature else None,
             "head": case.head,
+            "origin": case.origin,
+            "imported": case.imported or None,
         },
         "model": {
             "run": case.run,

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.cases import rows
-from core.cases.case import CASE_ACTIONS, CELL_ACTIONS, Case, CaseError, Decision, Replay, UnknownCase
+from core.cases.case import CASE_ACTIONS, CELL_ACTIONS, STATE_AFTER, Case, CaseError, Decision, Replay, UnknownCase
 from core.cases.files import CaseFiles
 from core.cases.rows import Row
 from core.cases.tables import CaseRow, CellRow, DecisionRow, DeletionRow, HeadRow, PictureRow, SheetRow
@@ -42,6 +42,11 @@ class StoredCase:
     sheets: tuple[Row, ...]
     decisions: tuple[Row, ...]
     head: tuple[Row, ...]
+
+    @property
+    def taken_in(self) -> int:
+        """How many cells there were before readers added any."""
+        return sum(not row["added_by"] for row in self.cells)
 
     @property
     def files(self) -> list[tuple[str, int, str]]:
@@ -162,14 +167,17 @@ def _is_possible(decision: Decision, replay: Replay, case: Case) -> bool:
         if decision.cell is not None or decision.undoes is not None:
             return False
         if action == "open":
-            return decision.seq == 1
+            return decision.seq == 1 and (decision.old, decision.new) == ("", "open")
+        if (decision.old, decision.new) != (replay.state, STATE_AFTER.get(action, replay.state)):
+            return False
         if action in ("sign", "review"):
             return replay.state != "signed" and not replay.open_cells
         return (replay.state == "signed") == (action == "amend")
     if replay.state == "signed" or decision.cell is None:
         return False
     if action == "add":
-        return decision.cell not in replay.readings
+        is_new = decision.cell not in replay.readings
+        return is_new and decision.old == "" and replay.reading_with(decision).code == decision.new
     reading = replay.readings.get(decision.cell)
     if action not in CELL_ACTIONS or reading is None or reading.code != decision.old:
         return False

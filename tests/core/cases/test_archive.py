@@ -4,13 +4,16 @@ import json
 import zipfile
 from contextlib import suppress
 
+import numpy as np
 import pytest
 
 from core.cases import rows
 from core.cases.archive import MANIFEST, InvalidArchive
 from core.cases.case import CaseAltered, CaseError, UnknownCase
+from core.cases.files import content_hash
+from core.cases.sprites import TILE, sheet_bytes
 from core.cases.store import CaseStore
-from tests.drawn_cases import ANNA, LUKASZ
+from tests.drawn_cases import ANNA, LUKASZ, png
 from tests.stored_cases import Stored
 
 
@@ -149,6 +152,16 @@ def without(action):
     return change
 
 
+def of(manifest, action):
+    return next(row for row in manifest["decisions"] if row["action"] == action)
+
+
+def date_all(manifest, at):
+    for row in manifest["decisions"]:
+        row["at"] = at
+    manifest["head"][0]["changed"] = at
+
+
 SEALED = {
     "signed without a look": without("assign"),
     "amended without a signature": without("sign"),
@@ -173,6 +186,24 @@ SEALED = {
     "notes that are none": change_first("pictures", notes='{"a": 1}'),
     "errors that don't fit": lambda m: m["case"].update(errors='{"codes": ["A"], "cells": [1, 2]}'),
     "no id": lambda m: m["case"].update(id="../x"),
+    "a cell far to the left": change_first("cells", left=-65),
+    "a cell far below": change_first("cells", bottom=129),
+    "a cell as large as memory": change_first("cells", left=-900_000, right=900_000),
+    "a picture of another size": change_first("pictures", width=63),
+    "a picture of another kind of size": change_first("pictures", width=64, height=65),
+    "no sample": lambda m: m["case"].update(sample=" "),
+    "no known specimen": lambda m: m["case"].update(specimen="milk"),
+    "made at no time": lambda m: m["case"].update(created="yesterday"),
+    "decided at no time": lambda m: date_all(m, "soon"),
+    "decided at a day only": lambda m: date_all(m, "2026-11-30"),
+    "decided elsewhere": lambda m: date_all(m, "2026-11-30T20:00:00.000+02:00"),
+    "decided at a time with markup": lambda m: date_all(m, "2026-11-30T20:00:00.000+00:00<b>"),
+    "opened from nothing": change_first("decisions", old="signed"),
+    "signed to another state": lambda m: of(m, "sign").update(new="open"),
+    "signed from another state": lambda m: of(m, "sign").update(old="reviewed"),
+    "amended to another state": lambda m: of(m, "amend").update(new="signed"),
+    "added as another class": lambda m: of(m, "add").update(new="EO"),
+    "no sheet": lambda m: m["sheets"].clear(),
     "no origin": lambda m: m["case"].update(origin="x"),
     "another format": lambda m: {**m, "format": "x"},
     "another version": lambda m: {**m, "version": 2},
@@ -212,20 +243,31 @@ def test_files_that_are_missing_or_others_are_refused(exported, elsewhere):
         assert "was altered" in refused(elsewhere, repacked(path, files={f"files/{sha256}": b"another"}))
 
 
-def test_a_sheet_that_is_no_picture_is_refused(exported, elsewhere):
-    from core.cases.files import content_hash
-
-    _, path = exported
-    content = b"<svg onload='alert(1)'/>"
+def with_file(path, table, content):
+    """The archive with another file for the first row of ``table``, all sealed anew."""
 
     def change(manifest):
-        manifest["sheets"][0]["sha256"] = content_hash(content)
+        manifest[table][0]["sha256"] = content_hash(content)
         seal(manifest)
 
     changed = repacked(path, change)
     with zipfile.ZipFile(changed, "a") as archive:
         archive.writestr(f"files/{content_hash(content)}", content)
-    assert "no picture of cells" in refused(elsewhere, changed)
+    return changed
+
+
+def test_a_sheet_that_is_no_picture_of_the_cells_is_refused(exported, elsewhere):
+    sheet = sheet_bytes([np.zeros((TILE, TILE, 3), np.uint8)] * 30)
+    for content in (b"<svg onload='alert(1)'/>", sheet, sheet[: len(sheet) // 2]):
+        assert "no picture of cells" in refused(elsewhere, with_file(exported[1], "sheets", content))
+
+
+def test_a_picture_that_is_none_or_of_another_size_is_refused(exported, elsewhere):
+    assert "can't be read" in refused(elsewhere, with_file(exported[1], "pictures", b"<svg onload='alert(1)'/>"))
+    another = png(np.zeros((65, 64, 3), np.uint8))
+    assert "64 x 65 px" in refused(elsewhere, with_file(exported[1], "pictures", another))
+    equal = with_file(exported[1], "pictures", png(np.zeros((64, 64, 3), np.uint8)))
+    assert elsewhere.load(equal, ANNA)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 half of one"])

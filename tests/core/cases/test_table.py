@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -103,3 +104,12 @@ def test_what_stops_a_signature_is_in_the_document():
 def test_a_case_without_white_cells_is_a_document_too():
     told = json.loads(to_json(DrawnCase([said("ERB")], field=False).case, shipped_limits(), AT))
     assert told["differential"]["erythroblasts"]["exact_95"][1] is None  # no end: there is no white cell
+
+
+def test_an_imported_case_says_so():
+    case = signed_case().case
+    assert {row["imported"] for row in rows(case)} == {""}
+    assert json.loads(to_json(case, [], AT))["case"]["imported"] is None
+    came = replace(case, imported="2026-11-30T20:00:00.000+00:00 by Ben")
+    assert {row["imported"] for row in rows(came)} == {came.imported}
+    assert json.loads(to_json(came, [], AT))["case"]["imported"] == came.imported
