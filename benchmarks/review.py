@@ -133,7 +133,7 @@ def drop_to_report(browser: Any, url: str, truth: dict[Path, str]) -> list[dict[
     by_name = {path.name: code for path, code in truth.items()}
     for _ in truth:
         page.keyboard.press(KEYS[by_name[page.locator(".where > .quiet").get_attribute("title")]])
-    page.locator(".saved.saved").wait_for()
+    page.locator(".saved.stored").wait_for()
     named = time.perf_counter()
     page.get_by_role("button", name="Sign", exact=True).click()
     page.get_by_text("Signed by").wait_for()
@@ -176,7 +176,7 @@ def openings(browser: Any, url: str, times: int = 10) -> list[dict[str, Any]]:
         for key in ["ArrowRight"] * 15 + ["ArrowDown"] * 15 + ["PageDown"] * 3 + ["5"] * 5:
             page.keyboard.press(key)
             page.wait_for_timeout(60)
-        page.locator(".saved.saved").wait_for()
+        page.locator(".saved.stored").wait_for()
         keys += page.evaluate("() => performance.getEntriesByName('key-to-picture').map(entry => entry.duration)")
         reruns.append(_rerun(page))
         memory.append(_megabytes(url))
@@ -202,7 +202,7 @@ def at_once(browser: Any, url: str, case_id: str, sessions: int) -> dict[str, An
         for key in ["ArrowLeft"] * number + list("123"):
             page.keyboard.press(key)
     for page in pages:
-        page.locator(".saved.saved").wait_for()
+        page.locator(".saved.stored").wait_for()
         if page.locator("[data-testid=stException]").count():
             raise RuntimeError("a session shows an error")
     seconds = time.perf_counter() - started

@@ -52,7 +52,7 @@ class CaseIsSigned(CaseError):
 
 
 class CaseChanged(CaseError):
-    """Somebody decided about the same cell, or about any that is to be signed, since the reader looked."""
+    """Another reader decided about the same cell, or about any that is to be signed, since the reader looked."""
 
 
 class CaseAltered(CaseError):

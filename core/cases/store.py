@@ -562,17 +562,20 @@ class CaseStore:
         self, case_id: str, reader: Reader, text: str = "", client: str = "", *, seen: int | None = None
     ) -> Decision:
         """Sign the case, which is read-only from then on. ``seen``: the `Decision.seq` that the reader's screen had
-        reached; where anything about a cell was decided since, `CaseChanged` is raised. Raises `NotReviewed` while a
+        reached; where another reader decided about a cell since, `CaseChanged` is raised. Raises `NotReviewed` while a
         cell that asks for a look was not reviewed, `CaseAltered` where the log is not what was written down,
         `CaseIsSigned`.
         """
+
+        who = _checked_reader(reader)
 
         def check(case: Case) -> tuple[str, str]:
             if case.state == "signed":
                 raise CaseIsSigned(f"Case {case.sample} is signed already. Amend it to open a new version.")
             if case.open_cells:
                 raise _not_reviewed(case, "be signed")
-            since = [] if seen is None else [d for d in case.decisions if d.seq > seen and d.cell is not None]
+            others = [d for d in case.decisions if d.cell is not None and d.reader != who]
+            since = [] if seen is None else [d for d in others if d.seq > seen]
             if since:
                 cells = counted(len({decision.cell for decision in since}), "cell")
                 raise CaseChanged(

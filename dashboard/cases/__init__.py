@@ -12,6 +12,7 @@ from dashboard.cases.served import Pass
 CASE_KEY = "case"
 BLIND_KEY = "blind"
 BLIND = {"readers": "what other readers named", "model": "what other readers named and what the model says"}
+REFUSED = "cases_refused"  # why what was asked of the open case was not done
 GO_TO = "cases_go_to"  # cells that the review screen is to show, and a number that tells one wish from the next
 
 
@@ -33,6 +34,7 @@ class CaseContext:
 
 def show_case(case_id: str | None) -> None:
     """Have this case shown, None for the list (for a button's callback)."""
+    st.session_state.pop(REFUSED, None)
     url_state.put(CASE_KEY, case_id)
     url_state.put(BLIND_KEY, None)
 

@@ -40,6 +40,7 @@ from core.cases.case import (
     Decision,
     NewDecision,
     Reader,
+    StoreUnavailable,
     UnknownCell,
     reading_of,
 )
@@ -56,6 +57,7 @@ _PATH = "/case-data"
 _KEY = "HEMALENS_PASS_KEY"  # in the environment: the same for all of a server's modules, also after one is loaded anew
 _MOST_SENT, _MOST_BYTES, _MOST_TEXT = 500, 1_000_000, 300
 _MOST_UNDOABLE = 200
+_MOST_NUMBER = 2**31 - 1  # of a cell, picture, sheet or decision, as every database takes it
 _CROP_SIDE, _PICTURE_SIDE = 640, 1600  # px: no cell or picture is sent larger
 _REFERENCES, _REFERENCE_SIDE = 4, 64  # cells of a class to compare with; px
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
@@ -92,7 +94,7 @@ class Pass:
     def read(text: str) -> "Pass | None":
         """The pass that ``text`` is; None for one that this server didn't write."""
         content, _, signature = text.partition(".")
-        if not hmac.compare_digest(_signature(content), signature):
+        if not (text.isascii() and hmac.compare_digest(_signature(content), signature)):
             return None
         try:
             return Pass(**json.loads(base64.urlsafe_b64decode(content + "=" * (-len(content) % 4))))
@@ -176,7 +178,7 @@ def news(case: Case, known: Pass, after: int) -> dict[str, Any]:
 
 
 def _is_hidden(decision: Decision, known: Pass) -> bool:
-    others = decision.reader.name != known.reader
+    others = decision.reader != known.who
     return known.hides_readers and others and decision.cell is not None and decision.action != "add"
 
 
@@ -184,14 +186,14 @@ def _reading(case: Case, number: int, known: Pass) -> CellReading | None:
     if not known.hides_readers:
         return case.readings.get(number)
     reading = case.readings[number]
-    return reading_of(reading.cell, [d for d in reading.history if d.action == "add" or d.reader.name == known.reader])
+    return reading_of(reading.cell, [d for d in reading.history if d.action == "add" or d.reader == known.who])
 
 
 def _undoable(case: Case, known: Pass) -> list[list[int]]:
     """Number and cell of the last decisions of this reader that stand, the latest last."""
     undone, found = set(), []
     for decision in reversed(case.decisions):
-        if decision.reader.name != known.reader or decision.cell is None or decision.seq in undone:
+        if decision.reader != known.who or decision.cell is None or decision.seq in undone:
             continue
         if decision.action == "undo":
             undone.add(decision.undoes)
@@ -289,10 +291,14 @@ def _decide(store: CaseStore, known: Pass, asked: Asked) -> Response:
     decisions = [decision for _, decision in read if decision]
     try:
         store.decide(known.case, known.who, decisions)
+    except StoreUnavailable:  # nothing is refused: the browser keeps it and tries again
+        raise
     except CaseError:  # one by one, so that the one that can't be stored stops no other
         for decision in decisions:
             try:
                 store.decide(known.case, known.who, [decision])
+            except StoreUnavailable:
+                raise
             except CaseError as error:
                 refused.append((decision.client, str(error)))
     failed = {client for client, _ in refused}
@@ -307,13 +313,18 @@ def _checked(sent: Any) -> NewDecision | None:
         return None
     texts = [sent.get(key, "") for key in ("client", "new", "reason", "text", "undoes_client")]
     numbers = [sent.get(key) for key in ("cell", "undoes", "seen")]
-    if not all(isinstance(text, str) and len(text) <= _MOST_TEXT for text in texts) or not texts[0]:
+    if not all(isinstance(text, str) and len(text) <= _MOST_TEXT and _is_whole(text) for text in texts) or not texts[0]:
         return None
     if not all(number is None or type(number) is int for number in numbers) or numbers[0] is None:
         return None
     client, new, reason, text, undone = texts
     cell, undoes, seen = numbers
     return NewDecision(sent["action"], cell, new, reason, text, undoes, client, seen, undone)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether it holds no half of a letter (a lone surrogate), which no file or database takes."""
+    return text.isprintable() or text.encode("utf-8", "ignore").decode() == text
 
 
 def _add(store: CaseStore, known: Pass, asked: Asked) -> Response:
@@ -330,8 +341,8 @@ def _add(store: CaseStore, known: Pass, asked: Asked) -> Response:
 def _number(value: Any) -> int:
     """``value`` as a whole number from 0 on; 0 where it is none."""
     try:
-        return max(0, int(value))
-    except (TypeError, ValueError):
+        return min(max(0, int(value)), _MOST_NUMBER)
+    except (TypeError, ValueError, OverflowError):
         return 0
 
 
@@ -342,11 +353,14 @@ def _route(path: str, answer: Callable[[CaseStore, Pass, Asked], Response], meth
     async def handle(request: Request) -> Response:
         asked = {**request.query_params, **request.path_params}
         if method == "POST":
-            if _number(request.headers.get("content-length")) > _MOST_BYTES:
-                return JSONResponse({"error": "That is too much at once."}, 413)
+            body = bytearray()
+            async for part in request.stream():
+                body += part
+                if len(body) > _MOST_BYTES:
+                    return JSONResponse({"error": "That is too much at once."}, 413)
             try:
-                content = json.loads(await request.body())
-            except ValueError:
+                content = json.loads(body)
+            except (ValueError, RecursionError):
                 content = None
             if not isinstance(content, dict):
                 return JSONResponse({"error": "What was sent can't be read."}, 400)
@@ -360,8 +374,12 @@ def _answered(text: str, answer: Callable[[CaseStore, Pass, Asked], Response], a
     known = Pass.read(text)
     if known is None:
         return JSONResponse({"error": "This page is out of date. Reload it."}, 404)
+    if isinstance(number := asked.get("number"), int) and number > _MOST_NUMBER:
+        return JSONResponse({"error": "There is no such cell, picture or sheet."}, 409)
     try:
         return answer(open_store(), known, asked)
+    except StoreUnavailable as error:
+        return JSONResponse({"error": str(error)}, 503)
     except HemaLensError as error:
         return JSONResponse({"error": str(error)}, 409)
 

@@ -18,13 +18,13 @@ from core.cases.documents import DOCUMENTS, document, file_name
 from core.cases.report import class_names, differing_text, interval_text, pair_text, signature_of, utc_text
 from core.formatting import capitalized, counted, markdown_text
 from core.inference.specimen import ADULT_BLOOD, SPECIMENS
-from dashboard.cases import CaseContext, go_to_cells, show_case
+from dashboard.cases import REFUSED, CaseContext, go_to_cells, show_case
 from dashboard.cases.review import screen
 from dashboard.differential import apart_line, count_help, flag_lines
 from dashboard.page import errors_told
 
 _MANY, _COUNTED = 2000, "cases_counted"  # cells that take a moment to count; the case whose cells were
-_REFUSED, _TOLD, _WHY = "cases_refused", "cases_told", "cases_amend_why"
+_TOLD, _WHY = "cases_told", "cases_amend_why"
 
 
 @st.fragment
@@ -134,7 +134,7 @@ def _open_section(context: CaseContext, case: Case) -> None:
             )
     else:
         st.markdown("Every cell that asked for a look has been looked at.")
-    if refused := st.session_state.get(_REFUSED):
+    if refused := st.session_state.get(REFUSED):
         st.error(refused, icon=":material/block:")
     with st.container(horizontal=True, gap="small"):
         if case.state == "open":
@@ -159,7 +159,7 @@ def _open_section(context: CaseContext, case: Case) -> None:
             icon=":material/lock:",
             type="primary",
             on_click=_try,
-            args=(context, partial(context.store.sign, case.id, context.reader), "Signed. The case is read-only now."),
+            args=(context, partial(_sign, context, len(case.decisions)), "Signed. The case is read-only now."),
             help=f"As {context.reader.text}. A signed case can't be changed; an amendment opens a new version.",
         )
 
@@ -168,7 +168,7 @@ def _signed_section(context: CaseContext, case: Case) -> None:
     if signature := signature_of(case):
         who = markdown_text(signature.reader.text)
         st.markdown(f"Signed by **{who}** on {utc_text(signature.at)}; read-only.")
-    if refused := st.session_state.get(_REFUSED):
+    if refused := st.session_state.get(REFUSED):
         st.error(refused, icon=":material/block:")
     with st.popover("Amend", icon=":material/edit:"):
         st.text_input("Why", key=_WHY, max_chars=1000)
@@ -181,6 +181,11 @@ def _signed_section(context: CaseContext, case: Case) -> None:
         )
 
 
+def _sign(context: CaseContext, seen: int) -> None:
+    """Sign what the reader saw: the case as it was after its first ``seen`` decisions."""
+    context.store.sign(context.case.id, context.reader, seen=seen)
+
+
 def _amend(context: CaseContext) -> None:
     context.store.amend(context.case.id, context.reader, st.session_state[_WHY])
 
@@ -189,15 +194,16 @@ def _decide(context: CaseContext, action: str) -> None:
     context.store.decide(context.case.id, context.reader, [NewDecision(action)])  # type: ignore[arg-type]
 
 
-def _try(context: CaseContext, does: Callable[[], object], told: str) -> None:
-    """Do it; what stops it is told."""
-    st.session_state.pop(_REFUSED, None)
+def _try(context: CaseContext, does: Callable[[], object], told: str) -> bool:
+    """Do it; what stops it is told. Whether it was done."""
+    st.session_state.pop(REFUSED, None)
     try:
         does()
     except CaseError as error:
-        st.session_state[_REFUSED] = str(error)
-    else:
-        st.session_state[_TOLD] = told
+        st.session_state[REFUSED] = str(error)
+        return False
+    st.session_state[_TOLD] = told
+    return True
 
 
 def _files(context: CaseContext, case: Case) -> None:
@@ -206,7 +212,7 @@ def _files(context: CaseContext, case: Case) -> None:
         for key, kind in DOCUMENTS.items():
             st.download_button(
                 kind.title,
-                data=partial(document, case, key, context.store.picture_bytes),
+                data=partial(_document, context, key),
                 file_name=file_name(case, key),
                 mime=kind.mime,
                 key=f"cases_file_{key}",
@@ -215,6 +221,12 @@ def _files(context: CaseContext, case: Case) -> None:
             )
     if case.state != "signed":
         st.caption("Until the case is signed, each of these says that it is a draft.")
+
+
+def _document(context: CaseContext, key: str) -> bytes:
+    """A file of the case as it stands, each row of it checked. Raises `CaseAltered`."""
+    case = context.store.case(context.case.id, verified=True)
+    return document(case, key, context.store.picture_bytes)
 
 
 def _more(context: CaseContext, case: Case) -> None:
@@ -238,7 +250,8 @@ def _more(context: CaseContext, case: Case) -> None:
         )
         st.text_input("Note", key="cases_case_note", max_chars=1000, placeholder="Added to the record")
         st.button("Add the note", key="cases_add_note", on_click=_note, args=(context,))
-        sure = st.checkbox("Delete this case with its pictures", key="cases_delete_sure")
+        what = "signed case, its report's source," if case.state == "signed" else "case"
+        sure = st.checkbox(f"Delete this {what} with its pictures", key=f"cases_delete_sure_{case.state}")
         st.button(
             "Delete for good",
             key="cases_delete",
@@ -257,13 +270,15 @@ def _exported(context: CaseContext) -> bytes:
 def _note(context: CaseContext) -> None:
     if text := st.session_state.get("cases_case_note", "").strip():
         note = NewDecision("note", text=text)
-        _try(context, partial(context.store.decide, context.case.id, context.reader, [note]), "The note is written.")
-        st.session_state["cases_case_note"] = ""
+        decide = partial(context.store.decide, context.case.id, context.reader, [note])
+        if _try(context, decide, "The note is written."):
+            st.session_state["cases_case_note"] = ""
 
 
 def _delete(context: CaseContext, signed: bool) -> None:
-    context.store.delete(context.case.id, context.reader, even_if_signed=signed)
-    show_case(None)
+    delete = partial(context.store.delete, context.case.id, context.reader, even_if_signed=signed)
+    if _try(context, delete, "Deleted."):
+        show_case(None)
 
 
 # ---------------------------------------------------------------- agreement, files that are in no count

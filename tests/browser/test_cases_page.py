@@ -65,7 +65,7 @@ class CasesPage:
             self.page.keyboard.press(key)
 
     def saved(self) -> None:
-        self.page.locator(".saved.saved").wait_for()
+        self.page.locator(".saved.stored").wait_for()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -192,6 +192,55 @@ def test_what_was_not_saved_is_kept_over_a_reload(visitor, case_address):
     cases.ready()
     cases.saved()
     assert cases.counts["BLA"] == before["BLA"] + 2
+
+
+def test_after_an_outage_the_latest_decision_is_taken_back_first(visitor, case_address):
+    cases = CasesPage(visitor, "Fay")
+    cases.open(case_address)
+    cases.press("9")
+    cases.saved()
+    between = cases.counts
+    visitor.page.route("**/decisions", lambda route: route.abort())
+    cases.press("n")
+    visitor.page.get_by_text("1 not saved: retrying").wait_for()
+    visitor.page.unroute("**/decisions")
+    visitor.complaints.clear()
+    visitor.page.on("dialog", lambda dialog: dialog.accept())
+    visitor.page.reload()
+    cases.ready()
+    cases.saved()
+    cases.press("u")
+    cases.saved()
+    assert cases.counts == between
+
+
+def test_a_key_that_is_held_down_names_one_cell(visitor, case_address):
+    cases = CasesPage(visitor, "Gil")
+    cases.open(case_address)
+    before = cases.counts
+    visitor.page.keyboard.down("9")
+    for _ in range(5):
+        visitor.page.keyboard.down("9")  # as the keyboard repeats it
+    visitor.page.keyboard.up("9")
+    cases.saved()
+    assert cases.counts["BLA"] == before["BLA"] + 1
+
+
+def test_a_case_is_not_signed_over_decisions_that_are_on_their_way(visitor, drawn):
+    cases = CasesPage(visitor, "Hal")
+    cases.new_case("on its way", drawn[:8])
+    cases.press(*"12345678")
+    cases.saved()
+    visitor.page.route("**/decisions", lambda route: route.abort())
+    cases.press("1")
+    visitor.page.get_by_text("1 not saved: retrying").wait_for()
+    visitor.page.get_by_role("button", name="Sign", exact=True).click()
+    visitor.page.get_by_text("1 decision on the way").wait_for()
+    assert visitor.page.get_by_text("Signed by").count() == 0
+    visitor.page.unroute("**/decisions")
+    cases.saved()
+    visitor.page.get_by_role("button", name="Sign", exact=True).click()
+    visitor.page.get_by_text("Signed by").wait_for()
 
 
 @BOTH_WIDTHS

@@ -12,6 +12,9 @@ const AROUND = 400; // px beyond the window in which tiles are kept
 const POLL = 1000; // ms between two looks at what others decided
 const REST = 700; // ms without a decision after which the page counts anew
 const MOST_SENT = 500; // decisions in one request
+const MOST_KEPT_ALIVE = 15_000; // letters of a request that outlives the page; a browser takes 64 KiB, four a letter
+const MOVES = /^(Arrow|Page|Home|End)/; // keys that go on while they are held down
+const CLOSING = ".st-key-cases_sign, .st-key-cases_review, .st-key-cases_reopen"; // the page's buttons
 const PREFETCHED = 3; // cells ahead whose sharp picture is fetched
 const KEPT_PICTURES = 60;
 const KINDS = { sure: "sure", unsure: "unsure", not_a_cell: "not a cell" };
@@ -194,10 +197,19 @@ class Line {
   restore() {
     try {
       const left = JSON.parse(localStorage.getItem(this.key) || "[]");
-      if (left.length) this.push(left.filter((decision) => this.cells.all.has(decision.cell)));
+      const known = left.filter((decision) => this.cells.all.has(decision.cell));
+      for (const decision of known) this.remember(decision);
+      if (known.length) this.push(known);
     } catch {
       localStorage.removeItem(this.key);
     }
+  }
+
+  /** A decision of before is the next that is taken back; one that was taken back is no more. */
+  remember(decision) {
+    if (decision.action !== "undo") return this.cells.undoable.push([decision]);
+    const isIt = (d) => (decision.undoes ? d.undoes === decision.undoes : d.client === decision.undoes_client);
+    this.cells.undoable = this.cells.undoable.filter((batch) => !batch.some(isIt));
   }
 
   keep() {
@@ -221,12 +233,13 @@ class Line {
     if (this.busy || this.gone || !this.cells.waiting.length) return;
     this.busy = true;
     const decisions = this.cells.waiting.slice(0, MOST_SENT).map(({ before, ...sent }) => sent);
+    const body = JSON.stringify({ after: this.cells.seq, decisions });
     try {
       const response = await fetch(this.url("decisions"), {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ after: this.cells.seq, decisions }),
-        keepalive: decisions.length < 100,
+        body,
+        keepalive: body.length < MOST_KEPT_ALIVE,
       });
       if (response.status === 404) this.gone = true; // the server was started anew: a reload asks for a new address
       if (!response.ok) throw new Error(`${response.status}`);
@@ -332,6 +345,7 @@ class Review {
     this.line.close();
     this.watch.disconnect();
     window.removeEventListener("beforeunload", this.beforeUnload);
+    window.removeEventListener("click", this.beforeClosing, true);
     document.removeEventListener("keydown", this.anyKey);
     MOUNTED.delete(this.root);
   }
@@ -403,6 +417,16 @@ class Review {
       event.returnValue = "";
     };
     window.addEventListener("beforeunload", this.beforeUnload);
+    // The case is closed by buttons of the page, which know only what has arrived.
+    this.beforeClosing = (event) => {
+      if (!this.cells.waiting.length || !event.target.closest?.(CLOSING)) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      const waiting = this.cells.waiting.length;
+      this.note(`${counted(waiting, "decision")} on the way to the server: close the case once ${waiting === 1 ? "it has" : "they have"} arrived.`);
+      this.frame.scrollIntoView({ block: "nearest" });
+    };
+    window.addEventListener("click", this.beforeClosing, true);
     this.wall.setAttribute("aria-description", `Arrow keys move, digits name the cell; press ? for all shortcuts`);
     this.classKeys = Object.fromEntries(data.classes.filter((c) => c.key).map((c) => [c.key.toLowerCase(), c.code]));
   }
@@ -1184,12 +1208,12 @@ class Review {
 
   tellSaved() {
     const waiting = this.cells.waiting.length;
-    let text = waiting ? `saving ${waiting}` : "saved", kind = waiting ? "saving" : "saved";
+    let text = waiting ? `saving ${waiting}` : "saved", kind = waiting ? "saving" : "stored";
     if (this.line.gone) [text, kind] = [waiting ? `${waiting} not saved: reload the page` : "no connection: reload the page", "failed"];
     else if (waiting && this.line.failed) [text, kind] = [`${waiting} not saved: retrying`, "failed"];
     else if (this.line.lost) [text, kind] = ["no connection: retrying", "failed"];
     this.saved.className = `saved ${kind}`;
-    this.saved.replaceChildren(icon({ saved: "cloud_done", saving: "cloud_upload", failed: "cloud_off" }[kind]), make("span", { text }));
+    this.saved.replaceChildren(icon({ stored: "cloud_done", saving: "cloud_upload", failed: "cloud_off" }[kind]), make("span", { text }));
   }
 
   tellRefused(refused) {
@@ -1218,6 +1242,8 @@ class Review {
     const onButton = target.tagName === "BUTTON", from = event.timeStamp, name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (onButton && (name === "Enter" || name === " ")) return; // presses the button
     if (event.ctrlKey && name !== "a") return;
+    // A key that is held down moves on; it names, confirms or takes back no second cell.
+    if (event.repeat && !MOVES.test(name)) return event.preventDefault();
     const place = this.place?.get(this.current) ?? 0;
     const moves = {
       ArrowLeft: () => this.move(place - 1, event, from),

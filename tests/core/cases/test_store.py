@@ -595,6 +595,7 @@ def test_what_the_reader_has_not_seen_is_not_signed(stored, other):
         stored.store.sign(stored.id, ANNA, seen=seen)
     assert stored.case.state == "open"
     other.decide(stored.id, LUKASZ, [NewDecision("note", text="of the case, of no cell")])
+    stored.decide("assign", 2, "MO")  # her own, which she knows
     signed = stored.store.sign(stored.id, ANNA, seen=seen + 1, client="once")
     assert stored.store.sign(stored.id, ANNA, seen=0, client="once") == signed
 

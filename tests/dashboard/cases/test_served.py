@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from starlette.applications import Starlette
 
-from core.cases.case import NewDecision, Reader
+from core.cases.case import NewDecision, Reader, StoreUnavailable
 from core.cases.store import open_store
 from dashboard.cases.served import Pass, routes
 from tests.dashboard.cases.made_case import CODES, made_case
@@ -29,8 +29,8 @@ def case_id(store):
     return made_case(store)
 
 
-def ask(address: str, path: str, content: object = None) -> tuple[int, bytes]:
-    """Status and body of what the routes answer; ``content`` is sent as JSON."""
+def ask(address: str, path: str, content: object = None, length: bool = True) -> tuple[int, bytes]:
+    """Status and body of what the routes answer; ``content`` is sent as JSON, with its ``length`` or without."""
     body = b"" if content is None else content if isinstance(content, bytes) else json.dumps(content).encode()
     path, _, query = f"{address}/{path}".partition("?")
     scope = {
@@ -39,7 +39,7 @@ def ask(address: str, path: str, content: object = None) -> tuple[int, bytes]:
         "path": path,
         "root_path": "",
         "query_string": query.encode(),
-        "headers": [(b"content-length", str(len(body)).encode())],
+        "headers": [(b"content-length", str(len(body)).encode())] if length else [],
     }
     sent = []
 
@@ -178,6 +178,34 @@ def test_what_can_not_be_read_is_told_so(case_id):
     assert told(address, "decisions", {"decisions": 5})["stored"] == []
     assert told(address, "readings?after=-3&")["seq"] == 1
     assert ask(Pass("f" * 32, "Ann").address, "cells")[0] == 409
+
+
+def test_what_is_too_large_or_nonsense_is_refused_in_words(case_id):
+    address = Pass(case_id, "Ann").address
+    assert ask(address, "decisions", b" " * 1_000_001, length=False)[0] == 413  # sent in parts, its length unsaid
+    assert ask(address, "decisions", b"[" * 200_000)[0] == 400
+    assert ask(address, f"sheet/{10**30}")[0] == 409
+    assert ask(address + "\u00e9", "cells")[0] == 404
+    assert told(address, "readings?after=1e999")["seq"] == 1
+    half_a_letter = json.dumps({"decisions": [decision(1, "MO", "a", text="\ud800")]}).encode()
+    assert told(address, "decisions", half_a_letter)["refused"] == [["a", "A decision can't be read."]]
+
+
+def test_while_nothing_can_be_stored_nothing_is_refused(store, case_id, monkeypatch):
+    def full(*_):
+        raise StoreUnavailable("The database of cases can't be used (disk is full).")
+
+    monkeypatch.setattr(type(store), "decide", full)
+    status, body = ask(Pass(case_id, "Ann").address, "decisions", {"decisions": [decision(1, "MO", "a")]})
+    assert status == 503
+    assert "disk is full" in json.loads(body)["error"]
+
+
+def test_a_reader_of_the_same_name_who_signed_in_is_another(store, case_id):
+    store.decide(case_id, Reader("Ann", True, "sub-1"), [NewDecision("assign", 1, "EO")])
+    typed = told(Pass(case_id, "Ann", hides_readers=True).address, "readings?after=0")
+    assert typed["undoable"] == []
+    assert [1, "EO"] not in [reading[:2] for reading in typed["readings"]]
 
 
 def test_a_cell_is_added_only_in_a_field(case_id):
