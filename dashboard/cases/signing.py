@@ -143,7 +143,7 @@ def _open_section(context: CaseContext, case: Case) -> None:
                 key="cases_review",
                 icon=":material/done_all:",
                 on_click=_try,
-                args=(context, partial(_decide, context, "review"), "Marked as reviewed."),
+                args=(partial(_decide, context, "review"), "Marked as reviewed."),
             )
         else:
             st.button(
@@ -151,7 +151,7 @@ def _open_section(context: CaseContext, case: Case) -> None:
                 key="cases_reopen",
                 icon=":material/undo:",
                 on_click=_try,
-                args=(context, partial(_decide, context, "reopen"), "Open again."),
+                args=(partial(_decide, context, "reopen"), "Open again."),
             )
         st.button(
             "Sign",
@@ -159,7 +159,7 @@ def _open_section(context: CaseContext, case: Case) -> None:
             icon=":material/lock:",
             type="primary",
             on_click=_try,
-            args=(context, partial(_sign, context, len(case.decisions)), "Signed. The case is read-only now."),
+            args=(partial(_sign, context, len(case.decisions)), "Signed. The case is read-only now."),
             help=f"As {context.reader.text}. A signed case can't be changed; an amendment opens a new version.",
         )
 
@@ -176,7 +176,7 @@ def _signed_section(context: CaseContext, case: Case) -> None:
             f"Open version {case.version + 1}",
             key="cases_amend",
             on_click=_try,
-            args=(context, partial(_amend, context), "Open again, a version on."),
+            args=(partial(_amend, context), "Open again, a version on."),
             help="The signed version and its report stay as they are.",
         )
 
@@ -194,7 +194,12 @@ def _decide(context: CaseContext, action: str) -> None:
     context.store.decide(context.case.id, context.reader, [NewDecision(action)])  # type: ignore[arg-type]
 
 
-def _try(context: CaseContext, does: Callable[[], object], told: str) -> bool:
+def _try(does: Callable[[], object], told: str) -> None:
+    """Do it; what stops it is told (for a button's callback)."""
+    _is_done(does, told)
+
+
+def _is_done(does: Callable[[], object], told: str) -> bool:
     """Do it; what stops it is told. Whether it was done."""
     st.session_state.pop(REFUSED, None)
     try:
@@ -271,13 +276,13 @@ def _note(context: CaseContext) -> None:
     if text := st.session_state.get("cases_case_note", "").strip():
         note = NewDecision("note", text=text)
         decide = partial(context.store.decide, context.case.id, context.reader, [note])
-        if _try(context, decide, "The note is written."):
+        if _is_done(decide, "The note is written."):
             st.session_state["cases_case_note"] = ""
 
 
 def _delete(context: CaseContext, signed: bool) -> None:
     delete = partial(context.store.delete, context.case.id, context.reader, even_if_signed=signed)
-    if _try(context, delete, "Deleted."):
+    if _is_done(delete, "Deleted."):
         show_case(None)
 
 
