@@ -343,15 +343,14 @@ def test_a_typed_scale_is_that_of_the_files_also_where_large_ones_are_reduced(ru
 
 
 def test_a_typed_scale_is_refused_where_whole_pictures_are_looked_at(make_run, tmp_path, capsys, monkeypatch):
-    spec = fake_spec("smears", unit="field")
-    with added(spec):
-        made = make_run("fields-64-1", dataset="smears")
-        monkeypatch.setenv("HEMALENS_PRETRAINED", str(made.path.parent.parent))
-        drawn("red").save(tmp_path / "field.png")
-        ask = ["predict", "--dataset", "smears", "--image-path", str(tmp_path / "field.png")]
-        for option in ("--side", "--um-per-px"):
-            assert main([*ask, option, "0.1" if option == "--um-per-px" else "100"]) == 1
-            assert f"look at whole pictures, so {option} says nothing to them" in capsys.readouterr().err
+    added(monkeypatch, fake_spec("smears", unit="field"))
+    made = make_run("fields-64-1", dataset="smears")
+    monkeypatch.setenv("HEMALENS_PRETRAINED", str(made.path.parent.parent))
+    drawn("red").save(tmp_path / "field.png")
+    ask = ["predict", "--dataset", "smears", "--image-path", str(tmp_path / "field.png")]
+    for option in ("--side", "--um-per-px"):
+        assert main([*ask, option, "0.1" if option == "--um-per-px" else "100"]) == 1
+        assert f"look at whole pictures, so {option} says nothing to them" in capsys.readouterr().err
 
 
 def test_where_no_cell_is_found_that_is_said(run, tmp_path, capsys):
