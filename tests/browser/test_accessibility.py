@@ -49,8 +49,10 @@ def cells(tmp_path_factory):
     return [*files, str(broken)]
 
 
-def findings(visitor: Visitor) -> list[str]:
-    """What axe-core finds on the page as it stands, but for what is Streamlit's: a line each."""
+def findings(visitor: Visitor, opened: str = "") -> list[str]:
+    """What axe-core finds on the page as it stands, but for what is Streamlit's: a line each. ``opened``: a popover
+    whose label Streamlit gives a darker shade of the primary colour while it is open, too dark in the dark theme.
+    """
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     found = []
     for violation in axe.Axe().run(visitor.page).response["violations"]:
@@ -60,6 +62,8 @@ def findings(visitor: Visitor) -> list[str]:
         for node in violation["nodes"]:
             place = str(node["target"][-1])
             if any(place.endswith(end) for end in OF_STREAMLIT.get(rule, ())):
+                continue
+            if opened and rule == "color-contrast" and node["html"] == f"<p>{opened}</p>":
                 continue
             why = [check["message"] for check in node["any"] + node["all"] + node["none"]][:1]
             found.append(f"{rule}: {node['html'][:200]} {why}")
@@ -85,7 +89,7 @@ def test_nor_do_answers_their_lists_and_their_choices(themed, cells):
     for button in ("1 file not used", "Framing", "Models", "Clear all"):
         page.get_by_role("button", name=button).click()
         themed.settle()
-        assert findings(themed) == [], button
+        assert findings(themed, opened=button) == [], button
         page.keyboard.press("Escape")
 
 
