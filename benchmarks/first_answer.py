@@ -37,6 +37,13 @@ def find_chromium() -> str | None:
     return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
+def needed_chromium() -> str:
+    """The same; ends the program, which can't do without, where there is none."""
+    if executable := find_chromium():
+        return executable
+    raise SystemExit("no Chromium here: install it or set HEMALENS_CHROMIUM to its path")
+
+
 @contextmanager
 def dashboard(folder: Path) -> Iterator[str]:
     """The address of a dashboard with the shipped runs; its data, cache, cases and log lie in ``folder``."""
@@ -72,10 +79,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--uploads", type=int, default=6)
     options = parser.parse_args()
-    executable = find_chromium()
-    if executable is None:
-        print("no Chromium here: install it or set HEMALENS_CHROMIUM to its path", file=sys.stderr)
-        return 1
+    executable = needed_chromium()
     from playwright.sync_api import sync_playwright
 
     seconds = []

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.first_answer import FLAGS, dashboard, find_chromium
+from benchmarks.first_answer import FLAGS, dashboard, needed_chromium
 from benchmarks.reporting import publish
 from core.cases.case import CaseCell, CasePicture, CellPrediction, Reader
 from core.cases.sprites import TILES_A_SHEET, cut_tile, sheet_bytes
@@ -43,10 +43,7 @@ def main() -> int:
     parser.add_argument("--many", type=int, default=10_000, help="cells of the large case")
     parser.add_argument("--sessions", type=int, default=20)
     options = parser.parse_args()
-    executable = find_chromium()
-    if executable is None:
-        print("no Chromium here: install it or set HEMALENS_CHROMIUM to its path", file=sys.stderr)
-        return 1
+    executable = needed_chromium()
     from playwright.sync_api import sync_playwright
 
     truth = labelled_files(options.folder, options.cells)

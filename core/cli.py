@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import core.commands
 from core import __version__
-from core.errors import HemaLensError
+from core.errors import HemaLensError, plain_reason
+from core.formatting import printable
 
 # Commands and actions under their former names, which scripts may still type.
 _FORMER_COMMANDS = {"guard": "ood"}
@@ -48,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except HemaLensError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a folder that can't be made, a disk that is full
+        name = f"{printable(str(error.filename))}: " if error.filename else ""
+        print(f"error: {name}{plain_reason(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

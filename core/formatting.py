@@ -90,4 +90,13 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in _JOINERS else "?" for c in text)
 
 
+def is_unicode(text: str) -> bool:
+    """Whether it holds no half of a letter (a lone surrogate), which no file and no database takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 _JOINERS = "\u200c\u200d"  # part of words in some scripts

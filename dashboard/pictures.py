@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
 
+_INCH = 25_400.0  # µm
+
 
 def enlarge(image: np.ndarray, side: int) -> np.ndarray:
     """``image`` uint8 (H, W, 3) enlarged to at least ``side`` pixels by whole factors, nearest neighbour.
@@ -59,10 +61,13 @@ def framed_tile(image: np.ndarray, colour: str | None, side: int, border: int = 
     return tile
 
 
-def as_png(image: np.ndarray) -> bytes:
-    """``image`` uint8 (H, W, 3) or (H, W, 4) as the bytes of a PNG file."""
+def as_png(image: np.ndarray, pixel_size: float | None = None) -> bytes:
+    """``image`` uint8 (H, W, 3) or (H, W, 4) as the bytes of a PNG file, which says what a pixel spans where that is
+    known: ``pixel_size`` in µm.
+    """
     buffer = io.BytesIO()
-    Image.fromarray(np.asarray(image)).save(buffer, "PNG")
+    dots = {"dpi": (_INCH / pixel_size,) * 2} if pixel_size else {}
+    Image.fromarray(np.asarray(image)).save(buffer, "PNG", **dots)
     return buffer.getvalue()
 
 

@@ -3,7 +3,7 @@
 from core.cases.case import NewDecision, Reader
 from core.cases.sprites import cut_tile, sheet_bytes, tile_bytes
 from core.cases.store import CaseStore
-from tests.drawn_cases import ANNA, CODES, DrawnCase, picture_of, said
+from tests.drawn_cases import ANNA, CODES, LUKASZ, DrawnCase, picture_of, said
 
 ANSWERS = (
     *(said("NE") for _ in range(4)),
@@ -56,6 +56,17 @@ class Stored:
         case = self.case
         new = [NewDecision("assign", n, case.readings[n].cell.prediction.code) for n in sorted(case.open_cells)]
         return self.store.decide(self.id, self.reader, new)
+
+    def go_through_all(self):
+        """Decide, take back, add a cell, sign, amend and sign again."""
+        self.decide("assign", 1, "EO", reason="size", text="Łódź 🩸")
+        self.decide("undo", undoes=2)
+        self.add_cell()
+        self.confirm_all()
+        self.store.sign(self.id, ANNA)
+        self.store.amend(self.id, LUKASZ, "a slip")
+        self.decide("assign", 3, "MO")
+        self.store.sign(self.id, LUKASZ)
 
     def add_cell(self, **facts):
         """Add a cell to the field."""

@@ -25,6 +25,7 @@ from core.cases.rows import Row
 from core.cases.sprites import TILE, TILES_A_ROW, TILES_A_SHEET, sheet_size
 from core.cases.tables import Base, CaseRow, CellRow, DecisionRow, HeadRow, PictureRow, SheetRow
 from core.cases.verify import StoredCase, altered_row
+from core.formatting import is_unicode
 from core.images.decode import CELL_LIMITS, FIELD_LIMITS, DecodeError, decode
 from core.inference.specimen import SPECIMENS
 from core.storage import write_atomic
@@ -183,18 +184,10 @@ def _checked_row(table: type[Base], row: Any) -> Row:
             raise ValueError(f"{table.__tablename__}.{name} is no {wanted.__name__}")
         if wanted is int and not -(2**31) <= value < 2**31:
             raise ValueError(f"{table.__tablename__}.{name} is out of its range")
-        if wanted is str and (len(value) > _MOST_TEXT or "\0" in value or not _is_unicode(value)):
+        if wanted is str and (len(value) > _MOST_TEXT or "\0" in value or not is_unicode(value)):
             raise ValueError(f"{table.__tablename__}.{name} is no text")
         checked[name] = value
     return checked
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check(stored: StoredCase) -> None:

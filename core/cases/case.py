@@ -170,7 +170,8 @@ class Decision:
     """A row of the log: number ``seq`` from 1 on, ``at`` (UTC, ISO 8601), by whom, what. ``old`` and ``new``: the
     cell's code (or the case's state) before and after; ``undoes``: the ``seq`` of another. ``model``, ``profile``:
     whose answer was decided upon. ``digest``: the hash of what came with it: all that was taken in (`open`), a cell
-    (`add`). ``previous``: the hash of the row before, '' for the first; ``hash``: of this row with that.
+    (`add`), the limits that raised its flags (`sign`). ``previous``: the hash of the row before, '' for the first;
+    ``hash``: of this row with that.
     """
 
     seq: int
@@ -333,12 +334,12 @@ class Case:
         """By the cell's number what it would count as, had ``reader`` (a name) alone decided: for a blinded reader, and
         to compare readers.
         """
-        return {
-            number: reading_of(
-                reading.cell, [d for d in reading.history if d.action == "add" or d.reader.name == reader]
-            )
-            for number, reading in self.readings.items()
-        }
+
+        def alone(reading: CellReading) -> CellReading:
+            own = [d for d in reading.history if d.action == "add" or d.reader.name == reader]
+            return reading if len(own) == len(reading.history) else reading_of(reading.cell, own)
+
+        return {number: alone(reading) for number, reading in self.readings.items()}
 
     def after(self, decisions: Iterable[Decision], added: Iterable[CaseCell] = ()) -> "Case":
         """The case when ``decisions``, which follow its last one, are replayed; ``added``: cells that come with it."""

@@ -25,8 +25,16 @@ SYSTEM_FILE = "a file of the computer's own"
 _SYSTEM = {"thumbs.db", "desktop.ini", "__macosx"}
 # What a ZIP that comes from anywhere is answered with: each of its ways to pack has errors of its own.
 UNPACKING_ERRORS = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, RuntimeError),
-    *(ValueError, IndexError, struct.error, MemoryError),
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,  # locked by a password; of a way to pack that Python doesn't know: NotImplementedError
+    ValueError,
+    IndexError,
+    MemoryError,
 )
 _ZIP = b"PK\x03\x04"
 

@@ -16,7 +16,7 @@ from typing import Any
 from core.cases.case import Case
 from core.cases.differential import ERYTHROBLASTS, ClassCount, Differential, Interval, is_differential
 from core.cases.limits import Limit
-from core.cases.report import class_names, flags_of, reference_of, signature_of
+from core.cases.report import class_names, flags_of, limits_note, reference_of, signature_of
 from core.errors import HemaLensError
 from core.formatting import RESEARCH_LINE, capitalized, counted, printable
 from core.inference.specimen import SPECIMENS
@@ -231,7 +231,7 @@ def _conclusion(case: Case, told: Differential, limits: Sequence[Limit]) -> str:
     said = f"Flags: {'; '.join(flags)}." if flags else "No flag."
     waiting = len(case.unreviewed)
     open_line = f" {counted(waiting, 'cell')} must still be looked at." if waiting else ""
-    return _string(f"{said}{open_line} {RESEARCH_LINE}")
+    return _string(" ".join(filter(None, (f"{said}{open_line}", limits_note(case, limits), RESEARCH_LINE))))
 
 
 def _narrative(case: Case, told: Differential) -> str:

@@ -6,12 +6,13 @@ A laboratory has its own: its file in the user's folder stands in place of the t
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from core import paths
 from core.cases.differential import CODES, ERYTHROBLASTS, PLATELETS, ClassCount, Differential, Interval
+from core.cases.files import content_hash
 from core.errors import HemaLensError, plain_reason
 from core.inference.specimen import SPECIMENS, Specimen
 
@@ -106,6 +107,11 @@ def current_limits() -> tuple[Limit, ...]:
 def limits_path() -> Path:
     """The laboratory's own table, which needn't exist."""
     return paths.cache_root() / "limits.json"
+
+
+def limits_hash(specimen: str, limits: Sequence[Limit]) -> str:
+    """The SHA-256 of those of ``limits`` that are of ``specimen``, a key."""
+    return content_hash(json.dumps([asdict(limit) for limit in limits if limit.specimen == specimen]).encode())
 
 
 def read_limits(path: Path) -> tuple[Limit, ...]:

@@ -26,7 +26,7 @@ from core.cases.differential import (
     is_differential,
     rounded_shares,
 )
-from core.cases.limits import Flag, Limit, raised_flags
+from core.cases.limits import Flag, Limit, limits_hash, raised_flags
 from core.colours import class_colours
 from core.datasets import UnknownDataset, get_dataset
 from core.errors import HemaLensError
@@ -182,7 +182,7 @@ def report_of(case: Case, picture_bytes: PictureBytes, limits: Sequence[Limit], 
         history=tuple(_history(case)),
         provenance=tuple(_provenance(case, limits)),
         unused=tuple((printable(u.name), printable(f"{u.reason}. {u.way_out}")) for u in case.unused),
-        caveats=tuple(_caveats(case, blood)),
+        caveats=tuple(_caveats(case, limits, blood)),
         printed=utc_text(printed_at.isoformat()),
     )
 
@@ -220,6 +220,14 @@ def flags_of(case: Case, told: Differential, limits: Sequence[Limit]) -> list[Fl
     """The limits that ``told`` leaves in the case's specimen, review rules first."""
     specimen = SPECIMENS.get(case.specimen)
     return raised_flags(told, specimen, limits) if specimen else []
+
+
+def limits_note(case: Case, limits: Sequence[Limit]) -> str:
+    """That a signed case was signed by other ``limits``, for a person; '' where it wasn't."""
+    signature = signature_of(case)
+    if signature is None or signature.digest in ("", limits_hash(case.specimen, limits)):
+        return ""
+    return "Limits were changed after the case was signed: ranges and flags here are by today's table."
 
 
 def reference_of(case: Case, code: str, limits: Sequence[Limit]) -> Limit | None:
@@ -529,7 +537,9 @@ def _title(dataset: str) -> str:
         return printable(dataset)
 
 
-def _caveats(case: Case, blood: bool) -> Iterable[str]:
+def _caveats(case: Case, limits: Sequence[Limit], blood: bool) -> Iterable[str]:
+    if blood and (note := limits_note(case, limits)):
+        yield note
     yield f"{RESEARCH_LINE} Nothing here replaces a look through the microscope by a qualified person."
     try:
         domain = get_dataset(case.dataset).domain

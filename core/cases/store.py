@@ -55,6 +55,7 @@ from core.cases.case import (
     standing,
 )
 from core.cases.files import CaseFiles, content_hash
+from core.cases.limits import current_limits, limits_hash
 from core.cases.tables import (
     CaseRow,
     CellRow,
@@ -540,9 +541,11 @@ class CaseStore:
         )
 
     def _once(
-        self, case_id: str, reader: Reader, new: NewDecision, check: Callable[[Case], tuple[str, str]]
+        self, case_id: str, reader: Reader, new: NewDecision, check: Callable[[Case], tuple[str, ...]]
     ) -> Decision:
-        """Write one decision of the case, whose old and new state ``check`` tells, unless it is there already."""
+        """Write one decision of the case, whose old and new state, and digest where it has one, ``check`` tells, unless
+        it is there already.
+        """
         reader, new = _checked_reader(reader), _with_clean_ids(new)
 
         def work(session: Session) -> tuple[Case, Decision]:
@@ -561,15 +564,16 @@ class CaseStore:
     def sign(
         self, case_id: str, reader: Reader, text: str = "", client: str = "", *, seen: int | None = None
     ) -> Decision:
-        """Sign the case, which is read-only from then on. ``seen``: the `Decision.seq` that the reader's screen had
-        reached; where another reader decided about a cell since, `CaseChanged` is raised. Raises `NotReviewed` while a
+        """Sign the case, which is read-only from then on. `Decision.digest` tells by which limits its flags are raised
+        (`core.cases.limits.limits_hash`). ``seen``: the `Decision.seq` that the reader's screen had reached; where
+        another reader decided about a cell since, `CaseChanged` is raised. Raises `NotReviewed` while a
         cell that asks for a look was not reviewed, `CaseAltered` where the log is not what was written down,
-        `CaseIsSigned`.
+        `CaseIsSigned`, `LimitsError`.
         """
 
-        who = _checked_reader(reader)
+        who, limits = _checked_reader(reader), current_limits()
 
-        def check(case: Case) -> tuple[str, str]:
+        def check(case: Case) -> tuple[str, str, str]:
             if case.state == "signed":
                 raise CaseIsSigned(f"Case {case.sample} is signed already. Amend it to open a new version.")
             if case.open_cells:
@@ -582,7 +586,7 @@ class CaseStore:
                     f"{since[-1].reader.name} decided about cell {since[-1].cell} after what you saw ({cells} in all). "
                     "Look at the case as it is now, then sign it."
                 )
-            return case.state, "signed"
+            return case.state, "signed", limits_hash(case.specimen, limits)
 
         if altered := self.verify(case_id):
             raise CaseAltered(f"The case can't be signed: {altered.text}")

@@ -14,16 +14,17 @@ from core.cases.agreement import Agreement, between_readers, readers_against_mod
 from core.cases.case import Case, CellReading, Decision, standing
 from core.cases.differential import ClassCount, Differential, is_differential
 from core.cases.limits import Flag, Limit
-from core.cases.report import class_names, flags_of, signature_of
+from core.cases.report import class_names, flags_of, limits_note, signature_of
 from core.csv_text import no_formula, table_text, yes_no
 from core.formatting import RESEARCH_LINE
 
 SCHEMA_VERSION = 1
 _SIDES = ("left", "top", "right", "bottom")
 _COLUMNS = (
-    *("case", "sample", "version", "state", "cell", "file", "slide", "sha256", *_SIDES),
-    *("model_class", "verdict", "probability", "set", "alarm", "alarm_score", "must_be_seen", "odd", "shows"),
-    *(
+    *["case", "sample", "version", "state", "cell", "file", "slide", "sha256"],
+    *_SIDES,
+    *["model_class", "verdict", "probability", "set", "alarm", "alarm_score", "must_be_seen", "odd", "shows"],
+    *[
         "class",
         "class_name",
         "status",
@@ -35,8 +36,8 @@ _COLUMNS = (
         "reason",
         "text",
         "decision",
-    ),
-    *("added_by", "notes", "model", "model_hash", "profile", "profile_hash", "software", "imported"),
+    ],
+    *["added_by", "notes", "model", "model_hash", "profile", "profile_hash", "software", "imported"],
 )
 
 
@@ -103,11 +104,18 @@ def last_decision(reading: CellReading) -> Decision | None:
 
 
 def to_json(case: Case, limits: Sequence[Limit], printed_at: datetime) -> bytes:
-    """The case with its pictures, cells, differential, flags, agreement and the whole log, as UTF-8."""
+    """`case_document` as UTF-8."""
+    return json.dumps(case_document(case, limits, printed_at), indent=1, ensure_ascii=False, allow_nan=False).encode()
+
+
+def case_document(case: Case, limits: Sequence[Limit], printed_at: datetime) -> dict[str, Any]:
+    """The case with its pictures, cells, differential, flags, agreement and the whole log, as JSON has it: shares in %,
+    boxes in px of the pictures. ``limits``, ``printed_at``: as `core.cases.report.report_of` has them.
+    """
     told = case.differential()
     flags = flags_of(case, told, limits) if is_differential(case.codes) else []
     signature = signature_of(case)
-    document = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "research_use": RESEARCH_LINE,
         "printed_at": printed_at.isoformat(),
@@ -138,6 +146,7 @@ def to_json(case: Case, limits: Sequence[Limit], printed_at: datetime) -> bytes:
         "classes": {code: name for code, name in class_names(case).items() if code},
         "differential": _differential(told) if is_differential(case.codes) else None,
         "flags": [_flag(flag) for flag in flags],
+        "limits_note": limits_note(case, limits) or None,
         "unreviewed": [{"cell": r.cell.number, "reason": r.open_reason} for r in case.unreviewed],
         "agreement": {
             "model": [_agreement(told) for told in readers_against_model(case)],
@@ -148,7 +157,6 @@ def to_json(case: Case, limits: Sequence[Limit], printed_at: datetime) -> bytes:
         "unused": [asdict(file) for file in case.unused],
         "decisions": [asdict(decision) for decision in case.decisions],
     }
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _differential(told: Differential) -> dict[str, Any]:
@@ -232,5 +240,6 @@ def _cell(case: Case, reading: CellReading) -> dict[str, Any]:
         "status": reading.status,
         "corrected": reading.corrected,
         "skipped": reading.skipped,
+        "open_reason": reading.open_reason,
         "decision": last.seq if last else None,
     }

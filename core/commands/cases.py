@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from core.cases.case import Action, Case, CellReading, Decision, NewDecision, Reader
 from core.cases.documents import DOCUMENTS, document, file_name
 from core.cases.drop import SYSTEM_FILE
-from core.commands.predict import add_predictor_options, chosen_predictor, printable
+from core.cases.limits import current_limits
+from core.cases.table import case_document
+from core.commands.predict import add_predictor_options, chosen_predictor
 from core.errors import HemaLensError
-from core.formatting import RESEARCH_LINE, counted, text_table
+from core.formatting import RESEARCH_LINE, counted, printable, text_table
 from core.inference.predictor import Predictor
 from core.inference.specimen import ADULT_BLOOD, find_specimen
 from core.progress import TerminalBar
@@ -209,7 +211,7 @@ def add(options: argparse.Namespace) -> int:
     for file in unused:
         print(f"not used: {printable(file.name)}: {file.reason}. {file.way_out}", file=sys.stderr)
     if options.json:
-        _print_json(_facts(case))
+        _print_json(_document(case))
     else:
         print(case_id)
     return int(bool(unused))
@@ -229,11 +231,7 @@ def show(options: argparse.Namespace) -> int:
     store = _store()
     case = store.case(store.full_id(options.case))
     if options.json:
-        _print_json(
-            _facts(case)
-            | ({"cells": [_cell_facts(reading) for reading in case.counted]} if options.cells else {})
-            | ({"decisions": [asdict(decision) for decision in case.decisions]} if options.log else {})
-        )
+        _print_json(_document(case, cells=options.cells, log=options.log))
         return 0
     version = f", version {case.version}" if case.version > 1 else ""
     print(f"{printable(case.sample)}: {case.state}{version} ({case.id})")
@@ -297,49 +295,11 @@ def _log_line(decision: Decision) -> str:
     )
 
 
-def _facts(case: Case) -> dict[str, Any]:
-    found = case.differential()
-    return {
-        "id": case.id,
-        "sample": case.sample,
-        "note": case.note,
-        "slides": list(case.slides),
-        "state": case.state,
-        "version": case.version,
-        "specimen": case.specimen,
-        "dataset": case.dataset,
-        "codes": list(case.codes),
-        "run": case.run,
-        "run_hash": case.run_hash,
-        "profile": case.profile,
-        "profile_hash": case.profile_hash,
-        "software": case.software,
-        "created": case.created,
-        "imported": case.imported,
-        "laboratory": case.laboratory,
-        "scale": case.scale,
-        "pictures": [asdict(picture) for picture in case.pictures],
-        "unused": [asdict(file) for file in case.unused],
-        "differential": asdict(found),
-        "open_cells": sorted(case.open_cells),
-        "head": case.head,
-    }
-
-
-def _cell_facts(reading: CellReading) -> dict[str, Any]:
-    return {
-        "number": reading.cell.number,
-        "picture": reading.cell.picture,
-        "box": list(reading.cell.box),
-        "class": reading.code,
-        "status": reading.status,
-        "open_reason": reading.open_reason,
-        "by": reading.by,
-        "at": reading.at,
-        "reason": reading.reason,
-        "corrected": reading.corrected,
-        "prediction": asdict(reading.cell.prediction),
-    }
+def _document(case: Case, *, cells: bool = False, log: bool = False) -> dict[str, Any]:
+    """What `cases report --json` writes, its cells and its log where asked for."""
+    left_out = {name for name, wanted in (("cells", cells), ("decisions", log)) if not wanted}
+    document = case_document(case, current_limits(), datetime.now(UTC))
+    return {name: part for name, part in document.items() if name not in left_out}
 
 
 def decide(options: argparse.Namespace) -> int:

@@ -113,8 +113,7 @@ def validate_externally(
     """Figures of ``run`` on the laboratory's pictures (see `external_metrics`), and the scale they were cut at.
 
     ``specimen``: what they are said to be of; figures that are compared stand without what is usual in any, each class
-    as common as any other. ``side``:
-    of the square to cut out in px, where it is known.
+    as common as any other. ``side``: of the square to cut out in px, where it is known.
 
     ``present_codes`` are the classes that have readable pictures there, in the run's order: the rows of ``confusion``.
     ``verdicts``: the share of each kind, and ``confident_and_wrong`` of all cells that are called sure and are wrong;

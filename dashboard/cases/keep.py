@@ -34,7 +34,7 @@ def render(cells: Sequence[UploadedCell], predictor: Predictor, side: float | No
         st.caption("The pictures are read once more, and stay on this computer until the case is deleted.")
         ready = bool(reader and sample.strip())
         if st.button("Keep and review", key="classify_keep", type="primary", disabled=not ready) and reader:
-            files = [DroppedFile(cell.name, as_png(cell.pixels)) for cell in cells]
+            files = [DroppedFile(cell.name, as_png(cell.pixels, cell.pixel_size)) for cell in cells]
             pixel_size = SIDE_MICROMETRES / side if side else None
             try:
                 with ProgressBar("Keeping the pictures", progress_line) as bar:

@@ -49,6 +49,7 @@ from core.cases.sprites import TILES_A_SHEET, place
 from core.cases.store import CaseStore, open_store
 from core.datasets import UnknownDataset
 from core.errors import HemaLensError
+from core.formatting import is_unicode
 from core.images.framing import cut_box
 from dashboard.pictures import data_url
 from dashboard.samples import samples
@@ -313,18 +314,16 @@ def _checked(sent: Any) -> NewDecision | None:
         return None
     texts = [sent.get(key, "") for key in ("client", "new", "reason", "text", "undoes_client")]
     numbers = [sent.get(key) for key in ("cell", "undoes", "seen")]
-    if not all(isinstance(text, str) and len(text) <= _MOST_TEXT and _is_whole(text) for text in texts) or not texts[0]:
+    if (
+        not all(isinstance(text, str) and len(text) <= _MOST_TEXT and is_unicode(text) for text in texts)
+        or not texts[0]
+    ):
         return None
     if not all(number is None or type(number) is int for number in numbers) or numbers[0] is None:
         return None
     client, new, reason, text, undone = texts
     cell, undoes, seen = numbers
     return NewDecision(sent["action"], cell, new, reason, text, undoes, client, seen, undone)
-
-
-def _is_whole(text: str) -> bool:
-    """Whether it holds no half of a letter (a lone surrogate), which no file or database takes."""
-    return text.isprintable() or text.encode("utf-8", "ignore").decode() == text
 
 
 def _add(store: CaseStore, known: Pass, asked: Asked) -> Response:

@@ -5,6 +5,7 @@ closes a case: reviewed, signed, reported, amended.
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,20 @@ import pandas as pd
 import streamlit as st
 
 from core.cases.agreement import Agreement, against_model, between_readers
-from core.cases.case import Case, CaseError, NewDecision
+from core.cases.case import Case, NewDecision
 from core.cases.differential import ClassCount, Differential
 from core.cases.documents import DOCUMENTS, document, file_name
-from core.cases.report import class_names, differing_text, interval_text, pair_text, signature_of, utc_text
+from core.cases.limits import LimitsError, current_limits
+from core.cases.report import (
+    class_names,
+    differing_text,
+    interval_text,
+    limits_note,
+    pair_text,
+    signature_of,
+    utc_text,
+)
+from core.errors import HemaLensError
 from core.formatting import capitalized, counted, markdown_text
 from core.inference.specimen import ADULT_BLOOD, SPECIMENS
 from dashboard.cases import REFUSED, CaseContext, go_to_cells, show_case
@@ -82,6 +93,9 @@ def _differential_section(case: Case) -> None:
     )
     apart_line(told)
     flag_lines(told, SPECIMENS.get(case.specimen, ADULT_BLOOD))
+    with suppress(LimitsError):  # which was told above
+        if note := limits_note(case, current_limits()):
+            st.caption(f":material/rule: {note}")
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -204,7 +218,7 @@ def _is_done(does: Callable[[], object], told: str) -> bool:
     st.session_state.pop(REFUSED, None)
     try:
         does()
-    except CaseError as error:
+    except HemaLensError as error:
         st.session_state[REFUSED] = str(error)
         return False
     st.session_state[_TOLD] = told

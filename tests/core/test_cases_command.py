@@ -96,6 +96,20 @@ def test_the_same_client_id_is_written_once(case_id, capsys):
     assert text.count('"client": "k/0"') == 3
 
 
+def test_a_case_is_shown_in_the_form_that_reports_have(case_id, tmp_path, capsys):
+    """In JSON that every reader takes: without infinities, where nothing was counted too."""
+    assert cases("decide", "S-1", "--class", "none", "--cells", 1, 2, 3) == 0
+    assert cases("report", "S-1", "--out", tmp_path, "--json") == 0
+    capsys.readouterr()
+    assert cases("show", "S-1", "--cells", "--log", "--json") == 0
+    shown = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    (path,) = tmp_path.glob("*.json")
+    written = json.loads(path.read_text())
+    assert shown | {"printed_at": ""} == written | {"printed_at": ""}
+    assert cases("show", "S-1", "--json") == 0
+    assert not {"cells", "decisions"} & json.loads(capsys.readouterr().out).keys()
+
+
 def test_what_is_wrong_is_told(case_id, capsys):
     for words in (
         ("decide", "S-1", "--class", "XX", "--cells", 1),
@@ -120,7 +134,7 @@ def test_files_that_are_not_used_are_told_and_make_it_1(smears, capsys):
     assert "Thumbs.db" not in err
     facts = json.loads(out)
     assert [file["name"] for file in facts["unused"]] == ["smears/notes.txt"]
-    assert facts["specimen"] == "blood"
+    assert facts["case"]["specimen"] == "blood"
     assert cases("add", smears / "notes.txt", "--sample", "S-3") == 1
     assert "None of the files is a picture" in capsys.readouterr().err
 
@@ -128,7 +142,7 @@ def test_files_that_are_not_used_are_told_and_make_it_1(smears, capsys):
 def test_another_specimen_may_be_said(smears, capsys):
     assert cases("add", smears, "--sample", "S-2", "--json", "--specimen", "marrow", "--kind", "crop") == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["specimen"] == "marrow"
+    assert facts["case"]["specimen"] == "marrow"
 
 
 def test_the_list_and_its_json(case_id, capsys):

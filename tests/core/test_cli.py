@@ -35,3 +35,13 @@ def test_help_shows_current_names_only(capsys) -> None:
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("ood", "--warm-start", "--auxiliary-fraction", "--tta", "exemplars"))
     assert not any(word in shown for word in ("guard", "--start", "--teacher", "--beside", "--views", "anchors"))
+
+
+def test_a_folder_that_can_not_be_made_is_one_line(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("HEMALENS_CASES", str(tmp_path / "file" / "cases"))
+    (tmp_path / "file").write_text("")
+    assert main(["cases", "list"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert str(tmp_path / "file") in err
+    assert len(err.splitlines()) == 1

@@ -13,7 +13,7 @@ from core.cases.case import CaseAltered, CaseError, UnknownCase
 from core.cases.files import content_hash
 from core.cases.sprites import TILE, sheet_bytes
 from core.cases.store import CaseStore
-from tests.drawn_cases import ANNA, LUKASZ, png
+from tests.drawn_cases import ANNA, png
 from tests.stored_cases import Stored
 
 
@@ -26,14 +26,7 @@ def url(tmp_path):
 @pytest.fixture
 def exported(stored, tmp_path):
     """A signed and amended case with a cell added, and the file that it was written to."""
-    stored.decide("assign", 1, "EO", reason="size", text="Łódź 🩸")
-    stored.decide("undo", undoes=2)
-    stored.add_cell()
-    stored.confirm_all()
-    stored.store.sign(stored.id, ANNA)
-    stored.store.amend(stored.id, LUKASZ, "a slip")
-    stored.decide("assign", 3, "MO")
-    stored.store.sign(stored.id, LUKASZ)
+    stored.go_through_all()
     return stored, stored.store.export(stored.id, tmp_path)
 
 

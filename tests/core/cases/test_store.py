@@ -21,6 +21,8 @@ from core.cases.case import (
     UnknownCase,
     UnknownCell,
 )
+from core.cases.limits import LimitsError, current_limits, limits_path
+from core.cases.report import limits_note
 from core.cases.sprites import place
 from core.cases.store import CaseStore, open_store
 from core.cases.tables import Base
@@ -238,6 +240,22 @@ def test_a_decision_that_was_written_before_the_signature_is_still_acknowledged(
     assert stored.store.sign(stored.id, ANNA, client="s").action == "sign"
 
 
+def test_a_signed_case_says_where_its_limits_were_changed_since(stored, tmp_path, monkeypatch):
+    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
+    stored.confirm_all()
+    stored.store.sign(stored.id, ANNA)
+    other = [replace(limit, high=1.5) if limit.code == "IG" else limit for limit in current_limits()]
+    assert not limits_note(stored.case, current_limits())
+    assert "changed after the case was signed" in limits_note(stored.case, other)
+    elsewhere = [limit for limit in current_limits() if limit.specimen == stored.case.specimen]
+    assert not limits_note(stored.case, elsewhere)  # those of other specimens say nothing of it
+    limits_path().parent.mkdir(parents=True)
+    limits_path().write_text("no table")
+    stored.store.amend(stored.id, ANNA, "a slip")
+    with pytest.raises(LimitsError, match="can't be read"):
+        stored.store.sign(stored.id, ANNA)
+
+
 def test_an_amendment_opens_a_new_version(signed):
     store = signed.store
     with pytest.raises(CaseError, match="Say why"):
@@ -378,14 +396,7 @@ def test_a_picture_that_was_changed_on_disk_is_not_shown(stored):
 
 def test_a_case_comes_back_as_it_was_given_away(stored, tmp_path):
     """From either database to SQLite elsewhere, and back as a copy."""
-    stored.decide("assign", 1, "EO", reason="size", text="Łódź 🩸")
-    stored.decide("undo", undoes=2)
-    stored.add_cell()
-    stored.confirm_all()
-    stored.store.sign(stored.id, ANNA)
-    stored.store.amend(stored.id, LUKASZ, "a slip")
-    stored.decide("assign", 3, "MO")
-    stored.store.sign(stored.id, LUKASZ)
+    stored.go_through_all()
     path, here = stored.store.export(stored.id, tmp_path), stored.case
     assert path.name == f"S-1-{stored.id[:8]}.zip"
     elsewhere = CaseStore(f"sqlite:///{tmp_path / 'elsewhere.sqlite3'}", tmp_path / "elsewhere")
