@@ -58,11 +58,11 @@ def render(context: CaseContext) -> None:
         if waits:  # the cells first: the count follows when they are on the screen
             st.caption("Counting ...")
             return
-        left, right = st.columns([3, 2], gap="large")
-        with left:
-            _differential_section(case)
-        with right:
-            _closing_section(context, case)
+        with st.container(horizontal=True, gap="large"):  # one below the other where both don't fit
+            with st.container(width=720):
+                _differential_section(case)
+            with st.container(width=480):
+                _closing_section(context, case)
         _agreement_section(case)
         _unused_section(case)
 
@@ -75,7 +75,7 @@ def _differential_section(case: Case) -> None:
     st.dataframe(
         table,
         hide_index=True,
-        height=36 * (len(table) + 1),
+        height=35 * (len(table) + 1) + 3,
         column_config={
             "Code": st.column_config.TextColumn(pinned=True, width="small"),
             "Share": st.column_config.NumberColumn(format="%.1f %%", help="Of the white cells; they add up to 100.0 %"),
