@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from core.csv_text import guarded
 from dashboard import cache
 from dashboard.style import finish, ground, name_rows
 
@@ -189,5 +190,8 @@ def csv_button(label: str, data: Callable[[], pd.DataFrame], name: str, **option
 
 
 def csv_text(data: pd.DataFrame, *, index: bool = False) -> bytes:
-    """``data`` as a CSV file that spreadsheets open with the right letters (UTF-8 with its mark)."""
-    return data.to_csv(index=index).encode("utf-8-sig")
+    """``data`` as a CSV file that spreadsheets open with the right letters (UTF-8 with its mark) and take no text in it
+    for a formula.
+    """
+    safe = data.map(guarded).rename(columns=guarded, index=guarded)
+    return safe.to_csv(index=index).encode("utf-8-sig")

@@ -15,7 +15,7 @@ from core.cases.case import Case, CellReading, Decision, standing
 from core.cases.differential import ClassCount, Differential, is_differential
 from core.cases.limits import Flag, Limit
 from core.cases.report import class_names, flags_of, limits_note, signature_of
-from core.csv_text import no_formula, table_text, yes_no
+from core.csv_text import table_text, yes_no
 from core.formatting import RESEARCH_LINE
 
 SCHEMA_VERSION = 1
@@ -55,12 +55,12 @@ def _row(case: Case, reading: CellReading, names: dict[str, str]) -> dict[str, A
     picture = case.picture(cell.picture)
     row: dict[str, Any] = {
         "case": case.id,
-        "sample": no_formula(case.sample),
+        "sample": case.sample,
         "version": case.version,
         "state": case.state,
         "cell": cell.number,
-        "file": no_formula(picture.name),
-        "slide": no_formula(picture.slide),
+        "file": picture.name,
+        "slide": picture.slide,
         "sha256": picture.sha256,
         **dict(zip(_SIDES, cell.box, strict=True)),
         "model_class": said.code,
@@ -77,22 +77,22 @@ def _row(case: Case, reading: CellReading, names: dict[str, str]) -> dict[str, A
         "status": reading.status,
         "corrected": yes_no(reading.corrected),
         "skipped": yes_no(reading.skipped),
-        "added_by": no_formula(cell.added_by),
-        "notes": no_formula("; ".join(said.notes)),
-        "model": no_formula(case.run),
+        "added_by": cell.added_by,
+        "notes": "; ".join(said.notes),
+        "model": case.run,
         "model_hash": case.run_hash,
-        "profile": no_formula(case.profile),
+        "profile": case.profile,
         "profile_hash": case.profile_hash,
         "software": case.software,
-        "imported": no_formula(case.imported),
+        "imported": case.imported,
     }
     if last:
         row |= {
-            "reader": no_formula(last.reader.name),
+            "reader": last.reader.name,
             "verified": yes_no(last.reader.verified),
             "at": last.at,
-            "reason": no_formula(last.reason),
-            "text": no_formula(last.text),
+            "reason": last.reason,
+            "text": last.text,
             "decision": last.seq,
         }
     return row | {f"p_{code}": f"{p:.4f}" for code, p in zip(case.codes, said.probabilities, strict=False)}

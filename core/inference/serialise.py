@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.csv_text import no_formula, table_text, yes_no
+from core.csv_text import table_text, yes_no
 from core.datasets.base import DatasetSpec
 from core.formatting import RESEARCH_LINE, listed
 from core.images.decode import DecodeError
@@ -261,7 +261,7 @@ def fields_to_csv(
         for place, (cell, prediction) in enumerate(zip(field.field.cells, field.predictions, strict=True)):
             sides = dict(zip(_SIDES, (round(value) for value in cell.box), strict=True))
             where = {"cell": place + 1, **sides, "confidence": f"{cell.confidence:.3f}"}
-            named = {"file": no_formula(field.name), "picture": no_formula(crop_file(number, place))}
+            named = {"file": field.name, "picture": crop_file(number, place)}
             rows.append(_row(_rounded(_result(prediction, predictor)), predictor) | where | named)
     return table_text(["file", "cell", "picture", *_SIDES, "confidence", *_columns(predictor)], rows)
 
@@ -289,7 +289,7 @@ def _columns(predictor: Predictor) -> list[str]:
 
 def _row(result: dict[str, Any], predictor: Predictor | None) -> dict[str, Any]:
     """A ``result`` of ``predictor`` as a table has it; without one an error."""
-    row = result | {"file": no_formula(result["file"])}
+    row = dict(result)
     if predictor is None:
         return row | {"error": f"{result['error']}. {result['advice']}"}
     row |= {
@@ -304,7 +304,7 @@ def _row(result: dict[str, Any], predictor: Predictor | None) -> dict[str, Any]:
         "milliseconds": f"{result['milliseconds']:.2f}",
         "model": predictor.run.name,
         "trained_on": predictor.run.provenance,
-        "profile": no_formula(predictor.name),
+        "profile": predictor.name,
         "cell_found": yes_no(result["crop"]["cell_found"]),
         "crop": result["crop"]["note"],
         "notes": "; ".join(result["notes"]),

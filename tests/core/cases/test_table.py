@@ -11,7 +11,7 @@ import pytest
 from core.cases.case import Reader
 from core.cases.limits import shipped_limits
 from core.cases.table import to_csv, to_json
-from core.csv_text import no_formula
+from core.csv_text import guarded
 from tests.drawn_cases import ANNA, DrawnCase, drawn_case, said, signed_case
 
 AT = datetime(2026, 11, 30, 21, 5, tzinfo=UTC)
@@ -72,8 +72,8 @@ def test_no_name_becomes_a_formula(name):
 
 def test_plain_names_stay_as_they_are():
     for name in ("cell 1.png", "a=b", "Łukasz Żak", "1-2", ""):
-        assert no_formula(name) == name
-    assert no_formula("a\0b") == "ab"
+        assert guarded(name) == name
+    assert guarded("a\0b") == "ab"
 
 
 def test_the_document_has_the_differential_the_flags_and_the_whole_log():
