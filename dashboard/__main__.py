@@ -19,7 +19,19 @@ LOCATIONS = ("HEMALENS_DATA", "HEMALENS_CACHE", "HEMALENS_CASES", "HEMALENS_PRET
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server until it ends or Ctrl-C; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m dashboard", description="Open the HemaLens dashboard.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this computer only)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: this computer only); for others than this computer's users a sign-in is "
+        "needed, or the token that is printed",
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name that it answers to, as behind a proxy (may be repeated)",
+    )
     parser.add_argument("--port", type=_port, default=8501, help="port to listen on (default: 8501)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address, open no browser")
     parser.add_argument("--dev", action="store_true", help="reload when a source file changes")
@@ -30,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {problem}", file=sys.stderr)
         return 1
     address = f"http://{_browsable(options.host)}:{options.port}"
-    server = subprocess.Popen(command(options.host, options.port, options.dev), cwd=ROOT, env=environment())
+    server = subprocess.Popen(
+        command(options.host, options.port, options.dev), cwd=ROOT, env=environment(options.allow_host)
+    )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         if wait_until_up(address, server):
@@ -58,9 +72,11 @@ def command(host: str, port: int, dev: bool = False) -> list[str]:
     return [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "server.py"), *flags]
 
 
-def environment() -> dict[str, str]:
-    """The server's environment: it works in the project's folder, so relative locations are made absolute."""
-    env = dict(os.environ)
+def environment(hosts: Sequence[str] = ()) -> dict[str, str]:
+    """The server's environment: it works in the project's folder, so relative locations are made absolute. ``hosts``:
+    further names that it answers to.
+    """
+    env = dict(os.environ) | ({"HEMALENS_HOSTS": ",".join(hosts)} if hosts else {})
     env.update({name: str(Path(env[name]).absolute()) for name in LOCATIONS if env.get(name)})
     return env
 

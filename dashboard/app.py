@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.page import PAGES, browser_habits, errors_told, research_line
+from dashboard.protection import let_in
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "dashboard" / "assets"
@@ -45,7 +46,8 @@ def main() -> None:
     with foot:  # placed first, so that a page that stops early still carries the line
         research_line()
     with body, errors_told():
-        chosen.run()
+        if let_in():
+            chosen.run()
     with foot:
         browser_habits()
 

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.adaptation import profile as profiles
 from core.adaptation.profile import LabProfile, ProfileError, predictor_for
 from core.datasets import DatasetSpec, DatasetUnavailable, UnknownDataset, get_dataset
-from core.formatting import counted, listed
+from core.formatting import counted, listed, markdown_text
 from core.images.decode import PIXEL_SIZES
 from core.images.red_cells import SIDE_MICROMETRES
 from core.inference.predictor import Predictor
@@ -130,7 +130,7 @@ def _gone_notice(offered: dict[str, int]) -> str | None:
     try:
         spec = get_dataset(asked)
     except UnknownDataset:
-        return f"The data set '{asked[:60]}' is not here (any more). {instead}"
+        return f"The data set '{markdown_text(asked)}' is not here (any more). {instead}"
     way = how_to_get_images(spec, spec.sizes[0])
     return f"Of {spec.title} there are neither images nor models on this computer. {instead} {way}"
 
@@ -265,7 +265,7 @@ def run_picker(
     best = preferred_run(on_trusted_split(runs))
     assert best is not None  # there are some
     chosen = [name for name in default if name in by_name] or [best.name]
-    with linked(key, names, chosen if multiple else chosen[0], "run", many=multiple):
+    with linked(key, names, chosen if multiple else chosen[0], "run", many=multiple, most=max_selections):
         if multiple:
             picked = st.multiselect(
                 label, names, format_func=short.__getitem__, key=key, max_selections=max_selections, help=help
@@ -335,7 +335,10 @@ def specimen_picker(spec: DatasetSpec) -> Specimen | None:
     asked = url_state.parameter(SPECIMEN_KEY)
     if asked is not None and asked not in SPECIMENS:  # the nearest word would be another specimen
         url_state.forget(SPECIMEN_KEY)
-        st.info(f"This link asks for a specimen that isn't here: '{asked[:60]}'; none is said.", icon=":material/link:")
+        st.info(
+            f"This link asks for a specimen that isn't here: '{markdown_text(asked)}'; none is said.",
+            icon=":material/link:",
+        )
     titles = {key: f"Specimen: {specimen.title}" for key, specimen in SPECIMENS.items()}
     key = choice(
         SPECIMEN_KEY,

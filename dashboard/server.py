@@ -1,5 +1,5 @@
-"""What the server runs: the dashboard's pages, and beside them the routes by which the review screen fetches pictures
-and sends decisions. Holds nothing else.
+"""What the server runs: the dashboard's pages, beside them the routes by which the review screen fetches pictures and
+sends decisions, and before both who may come in. Holds nothing else.
 """
 
 import sys
@@ -12,5 +12,7 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only this file's own folde
     sys.path.insert(0, str(ROOT))
 
 from dashboard.cases.served import routes  # noqa: E402
+from dashboard.protection import protection  # noqa: E402
 
-app = st.App(ROOT / "dashboard" / "app.py", routes=routes())
+guard = protection(st.get_option("server.address"), st.get_option("server.port"))
+app = st.App(ROOT / "dashboard" / "app.py", routes=routes(), middleware=[guard])

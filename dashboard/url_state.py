@@ -15,6 +15,7 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.formatting import markdown_text
 from dashboard.style import option_label
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DEFAULT_DATASET = "bloodmnist"
 _KEPT = "_kept"  # what each key had last, by key: survives leaving the page, unlike a widget's own state
 _HANDED = "_handed_image"
+_MOST_NAMED = 5  # of what a link asks for and isn't there
 
 
 def nearest(asked: str, options: Iterable[str]) -> str | None:
@@ -43,26 +45,36 @@ def remembered(key: str) -> str | None:
 
 
 def prepare(
-    key: str, options: Sequence[str], default: str | Sequence[str] | None, *, what: str, many: bool = False
+    key: str,
+    options: Sequence[str],
+    default: str | Sequence[str] | None,
+    *,
+    what: str,
+    many: bool = False,
+    most: int | None = None,
 ) -> str | None:
     """Set the state of the widget ``key`` before it is drawn: from the link, else as it was left, else ``default``.
 
     ``options`` are the choices there are (strings). Returns a sentence where the link names something that
-    is not there (the nearest is chosen instead), else None. With ``many`` the value is a list, and a
-    link holds it separated by commas.
+    is not there (the nearest is chosen instead), else None. With ``many`` the value is a list, of ``most`` options
+    at most, and a link holds it separated by commas.
     """
     previous = st.session_state.setdefault(_KEPT, {})
     link = parameter(key)
     missing: list[str] = []
+    too_many = ""
     if link is not None and link != previous.get(key):  # a link that this session has not written: it decides
         selected = []
-        for asked in link.split(",") if many else [link]:
+        asked_for = list(dict.fromkeys(link.split(","))) if many else [link]
+        for asked in asked_for[:most]:
             found: str | None = asked
             if asked not in options:
                 missing.append(asked)
                 found = nearest(asked, [o for o in options if o not in selected])
             if found is not None and found not in selected:
                 selected.append(found)
+        told = f"Only the first {most} of the {what}s that this link asks for are chosen."
+        too_many = told if len(asked_for) > len(asked_for[:most]) else ""
         st.session_state[key] = selected if many else (selected[0] if selected else None)
     elif key in st.session_state:
         now = st.session_state[key]
@@ -76,7 +88,8 @@ def prepare(
             st.session_state[key] = left or _list(default)
         else:
             st.session_state[key] = left if left in options else _first(default)
-    return not_there(what, missing, st.session_state[key]) if missing else None
+    gone = not_there(what, missing, st.session_state[key]) if missing else ""
+    return " ".join(filter(None, (gone, too_many))) or None
 
 
 def share(key: str) -> None:
@@ -93,14 +106,16 @@ def linked(
     what: str,
     *,
     many: bool = False,
+    most: int | None = None,
     notices: DeltaGenerator | None = None,
 ) -> Iterator[None]:
     """Around a widget of the same ``key``: it opens as the link says, else as it was left, else at ``default``.
 
     The address bar then says what is chosen. A link to an option that isn't there is told in a sentence, in
-    ``notices`` or above the widget, with ``what`` naming the kind of thing. ``many``: the value is a list.
+    ``notices`` or above the widget, with ``what`` naming the kind of thing. ``many``: the value is a list, of
+    ``most`` at most.
     """
-    notice = prepare(key, options, default, what=what, many=many)
+    notice = prepare(key, options, default, what=what, many=many, most=most)
     if notice:
         (st.info if notices is None else notices.info)(notice, icon=":material/link:")
     yield
@@ -148,8 +163,9 @@ def put(key: str, value: str | None) -> None:
 
 def not_there(what: str, missing: Sequence[str], instead: str | Sequence[str] | None) -> str:
     """The sentence for a link that names what isn't there."""
-    names = ", ".join(f"'{m[:60]}'" for m in missing)
-    shown = ", ".join(_list(instead))
+    names = ", ".join(f"'{markdown_text(m)}'" for m in missing[:_MOST_NAMED])
+    names += f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+    shown = ", ".join(map(markdown_text, _list(instead)))
     tail = f"; showing the nearest instead: {shown}." if shown else ", and there is none to show instead."
     return f"This link asks for a {what} that isn't here: {names}{tail}"
 

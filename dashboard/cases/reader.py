@@ -3,21 +3,13 @@
 from urllib.parse import unquote
 
 import streamlit as st
-from streamlit.errors import StreamlitSecretNotFoundError
 
 from core.cases.case import Reader
+from dashboard.protection import signs_in
 
 NAME_KEY = "cases_reader"
 COOKIE = "hemalens_reader"  # of this browser: a typed name outlives a reload
 _MOST_LETTERS = 80
-
-
-def signs_in() -> bool:
-    """Whether readers sign in through a provider: `.streamlit/secrets.toml` has a part [auth]."""
-    try:
-        return "auth" in st.secrets
-    except StreamlitSecretNotFoundError:
-        return False
 
 
 def reader_picker() -> Reader | None:

@@ -68,7 +68,7 @@ def _specimen(lab: Laboratory, run: Run) -> None:
         if asked in SPECIMENS:
             lab.set_specimen(run, SPECIMENS[asked])
         elif asked:  # the nearest word would be another specimen
-            st.info(f"This link asks for a specimen that isn't here: '{asked[:60]}'.", icon=":material/link:")
+            st.info(f"This link asks for a specimen that isn't here: '{markdown_text(asked)}'.", icon=":material/link:")
     st.session_state[_SPECIMEN] = lab.specimen.key
     st.selectbox(
         "What your cells are of",

@@ -16,7 +16,7 @@ def page() -> None:
         st.info(notice)
     st.selectbox("Size", ["28", "64"], key="size")
     share("size")
-    notice = prepare("runs", ["a", "b", "c"], ["a"], what="run", many=True)
+    notice = prepare("runs", ["a", "b", "c"], ["a"], what="run", many=True, most=2)
     if notice:
         st.warning(notice)
     st.multiselect("Runs", ["a", "b", "c"], key="runs")
@@ -44,6 +44,14 @@ def test_a_link_opens_its_view(app):
     assert app.selectbox[0].value == "28"
     assert app.multiselect[0].value == ["c", "b"]
     assert not app.info
+
+
+def test_a_link_to_more_than_may_be_chosen_opens_the_first(app):
+    app.query_params["runs"] = "c,b,c,a,x"
+    app.run()
+    assert app.multiselect[0].value == ["c", "b"]
+    assert "first 2 of the runs" in app.warning[0].value
+    assert app.query_params["runs"] == "c,b"
 
 
 def test_a_change_goes_into_the_address(app):
@@ -87,3 +95,5 @@ def test_nearest():
 def test_the_sentence_survives_odd_links():
     assert "none to show" in not_there("run", ["x"], None)
     assert len(not_there("run", ["x" * 5000], "a")) < 200
+    assert len(not_there("run", ["x" * 50] * 5000, "a")) < 500
+    assert "\\[x\\]\\(http" in not_there("run", ["![x](http://foreign.example/a.png)"], "a")
