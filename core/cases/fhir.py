@@ -231,7 +231,8 @@ def _conclusion(case: Case, told: Differential, limits: Sequence[Limit]) -> str:
     said = f"Flags: {'; '.join(flags)}." if flags else "No flag."
     waiting = len(case.unreviewed)
     open_line = f" {counted(waiting, 'cell')} must still be looked at." if waiting else ""
-    return _string(" ".join(filter(None, (f"{said}{open_line}", limits_note(case, limits), RESEARCH_LINE))))
+    imported = f"Imported {printable(case.imported)}: readers were not verified here." if case.imported else ""
+    return _string(" ".join(filter(None, (f"{said}{open_line}", limits_note(case, limits), imported, RESEARCH_LINE))))
 
 
 def _narrative(case: Case, told: Differential) -> str:

@@ -1,6 +1,7 @@
 """The FHIR document: valid by the R4 classes of a library that is made from the standard, states and codes right."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -34,6 +35,16 @@ def test_a_signed_case_is_valid_and_final():
     assert told["resultsInterpreter"] == [{"display": "Łukasz Żak (identity not verified)"}]
     assert {"display": "Anna Müller"} in told["performer"]
     assert "subject" not in told
+
+
+def test_an_imported_case_says_so():
+    drawn = signed_case()
+    assert "Imported" not in resource(drawn)["conclusion"]
+    drawn.case = replace(drawn.case, imported="2026-11-30T20:00:00.000+00:00 by Ben")
+    assert (
+        "Imported 2026-11-30T20:00:00.000+00:00 by Ben: readers were not verified here."
+        in (resource(drawn)["conclusion"])
+    )
 
 
 @pytest.mark.parametrize(
