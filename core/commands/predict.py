@@ -46,7 +46,11 @@ def add_parser(subparsers: Any) -> None:
         f"the exit status is then 1. {RESEARCH_LINE}",
     )
     parser.add_argument(
-        "--image-path", nargs="+", required=True, metavar="FILE", help="pictures, folders (searched below) or globs"
+        "--image-path",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="pictures, folders (searched below) or globs; - is the standard input",
     )
     add_predictor_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -147,13 +151,13 @@ def _run(arguments: argparse.Namespace) -> Run:
 
 def expand(patterns: list[str]) -> list[Path]:
     """The files that ``patterns`` name, each once: a folder stands for the pictures below it, a glob for its matches,
-    in natural order; hidden files and folders are passed over.
+    in natural order; hidden files and folders are passed over. '-' is the standard input.
 
     What names nothing is kept as it is, so that it gets an error line of its own.
     """
     files: dict[Path, None] = {}
     for pattern in patterns:
-        path = Path(pattern)
+        path = Path("/dev/stdin" if pattern == "-" else pattern)
         if path.is_dir():
             pictures = (p for p in walk_files(path) if p.suffix.lower() in SUFFIXES)
             below = sorted(pictures, key=lambda p: natural_key(p.relative_to(path).as_posix()))

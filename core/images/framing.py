@@ -59,7 +59,12 @@ class MeasuredPicture:
     def _read(self) -> bytes:
         if self._error:
             raise self._error
-        return read_file(self._source) if isinstance(self._source, Path) else bytes(self._source)
+        if not isinstance(self._source, Path):
+            return bytes(self._source)
+        content = read_file(self._source)
+        if not self._source.is_file():  # a pipe can be read once
+            self._source = content
+        return content
 
     def _picture(self) -> DecodedPicture:
         if isinstance(self._source, np.ndarray):

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,21 @@ def test_folders_and_globs_stand_for_their_pictures(cells, monkeypatch):
     bracketed = cells / "cell [1].png"
     Image.new("RGB", (64, 64)).save(bracketed)
     assert expand([str(bracketed)]) == [bracketed]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_can_be_read_once_is_answered(run, cells, tmp_path, capsys):
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as writer:
+        writer.submit(pipe.write_bytes, (cells / "a red.jpg").read_bytes())
+        assert main(["predict", "--image-path", str(pipe), "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert result["class"] == "BA"
+
+
+def test_a_line_stands_for_the_standard_input():
+    assert expand(["-"]) == [Path("/dev/stdin")]
 
 
 def test_a_broken_alarm_is_told_and_the_files_are_answered(run, cells, capsys):
