@@ -409,7 +409,7 @@ def _class_choice(context: DatasetContext, statistics: TextureStatistics) -> lis
     if not set(st.session_state.get("among") or options) & set(options):  # those of the data set before
         del st.session_state["among"]
     titles = {code: f"{code} {name}" for code, name in context.spec.names.items()}
-    with linked("among", options, first, "class", many=True):
+    with linked("among", options, first, "class", many=True, most=MOST_CLASSES):
         st.multiselect(
             "Compare the classes",
             options,
