@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.formatting import markdown_text
 from core.images.framing import CropWindow
 from core.runs import list_runs
 from dashboard.explain.maps import labelled
@@ -121,8 +122,8 @@ def test_a_link_to_what_is_not_there_says_so_and_shows_the_nearest(tiny_runs):
     page = opened("explain", dataset="synthetic", models="cnn_sea-28-zzzzzz", cell="EO drawn 77", **{"class": "EOS"})
     told = "\n".join(i.value for i in page.info)
     assert told.count("This link asks for a") == 3
-    for wanted in ("'cnn_sea-28-zzzzzz'", "'EO drawn 77'", "'EOS'"):
-        assert wanted in told
+    for wanted in ("cnn_sea-28-zzzzzz", "EO drawn 77", "EOS"):
+        assert f"'{markdown_text(wanted)}'" in told
     assert address(page, "models") == name_of(tiny_runs, "cnn_se")
     assert len(maps(page)) == 1
 
