@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Literal
+from weakref import WeakSet
 
 import numpy as np
 import pandas as pd
@@ -102,7 +103,9 @@ class UploadFraming:
 
 
 BATCH = 16
-KEPT_BYTES = 512 * 2**20
+KEPT_BYTES = 512 * 2**20  # of one visitor
+ALL_KEPT_BYTES = 2**31  # of all visitors together: the server has one memory
+_OPEN: "WeakSet[UploadSession]" = WeakSet()
 SLICE_SECONDS, LONGEST_SLICE_SECONDS = 1.5, 20.0
 FramingMode = CropMode | Literal["search"]
 
@@ -185,7 +188,7 @@ class FramingBefore:
     said: dict[str, str]
 
 
-@dataclass
+@dataclass(eq=False)
 class UploadSession:
     """Everything that one visitor's session holds; lives in the session, so it survives a change of page.
 
@@ -207,6 +210,9 @@ class UploadSession:
     _predictions: dict[str, dict[str, Prediction]] = field(default_factory=dict)
     _waiting: dict[str, dict[str, None]] = field(default_factory=dict)
     _bytes: int = 0
+
+    def __post_init__(self) -> None:
+        _OPEN.add(self)
 
     def enqueue(self, files: Sequence[tuple[str, bytes]]) -> None:
         """Have ``files`` (name, bytes) read by `work`; a new drop starts a new count of outcomes."""
@@ -230,6 +236,13 @@ class UploadSession:
             if self._bytes > KEPT_BYTES:
                 raise DecodeError(
                     name, "there is no room for more pictures on this page", "Download the results, clear them, go on."
+                )
+            if sum(session._bytes for session in list(_OPEN)) > ALL_KEPT_BYTES:
+                raise DecodeError(
+                    name,
+                    "this server's visitors together keep as many pictures as it has room for",
+                    "Clear what you no longer need, or try again when others have gone; a case keeps its pictures on "
+                    "disk.",
                 )
             picture = decode(data, name)
         except DecodeError as error:

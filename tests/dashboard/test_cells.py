@@ -5,6 +5,7 @@ import io
 import json
 from collections import Counter
 from dataclasses import replace
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -129,6 +130,22 @@ def test_a_full_tray_says_so(run, monkeypatch):
     finish(tray, [run])
     assert 1 < len(tray.cells) < 4
     assert "no room" in next(iter(tray.failures.values())).reason
+
+
+def test_all_visitors_together_have_one_room(run, monkeypatch):
+    others = [filled(RED), filled(RED)]
+    for tray in others:
+        finish(tray, [run])
+    kept = sum(cell.pixels.nbytes for tray in others for cell in tray.cells.values())
+    monkeypatch.setattr("dashboard.session._OPEN", WeakSet(others))
+    monkeypatch.setattr("dashboard.session.ALL_KEPT_BYTES", kept - 1)
+    tray = filled(RED)
+    finish(tray, [run])
+    assert "visitors together" in next(iter(tray.failures.values())).reason
+    others[0].clear()
+    another = filled(RED)
+    finish(another, [run])
+    assert not another.failures
 
 
 def test_framing_is_each_cells_own_or_everyones(run):
