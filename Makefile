@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help app test train bench lint format clean
+.PHONY: help app test train bench lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -14,8 +14,8 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("HemaLens needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.app: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+$(VENV)/.app: requirements.lock | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
 $(VENV)/.dev: requirements.txt requirements-dev.txt | $(BIN)/python
@@ -42,6 +42,10 @@ lint: $(VENV)/.dev ## check style, types, dead code and unsafe calls
 	$(BIN)/mypy
 	$(BIN)/vulture
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml core dashboard pages
+
+lock: $(BIN)/python ## pin all that requirements.txt brings, with hashes, in requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv==0.13.9
+	$(BIN)/uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --quiet --custom-compile-command "make lock" --output-file requirements.lock
 
 format: $(VENV)/.dev ## rewrite files in the project's style
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
