@@ -90,6 +90,14 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in _JOINERS else "?" for c in text)
 
 
+def file_stem(text: str, most: int = 120) -> str:
+    """``text`` as the beginning of a file's name that every file system takes: of letters, digits, '.', '_' and '-', at
+    most ``most`` bytes; 'case' where nothing is left.
+    """
+    plain = re.sub(r"[^\w.-]+", "-", text).strip("-.")
+    return plain.encode()[:most].decode("utf-8", "ignore") or "case"
+
+
 def is_unicode(text: str) -> bool:
     """Whether it holds no half of a letter (a lone surrogate), which no file and no database takes."""
     try:

@@ -24,8 +24,9 @@ def count_help() -> str:
 def apart_line(told: Differential) -> None:
     """What is apart from the white cells, and how many of these are nobody's yet."""
     apart = [counted(told.white, "white cell")]
-    if (erythroblasts := told.erythroblasts) and told.white:
-        apart.append(f"erythroblasts {erythroblasts.percent:.1f} per 100 of them ({widest_text(erythroblasts)})")
+    if (erythroblasts := told.erythroblasts) and (erythroblasts.count or told.white):
+        rate = f", {erythroblasts.percent:.1f} per 100 of them ({widest_text(erythroblasts)})" if told.white else ""
+        apart.append(f"{counted(erythroblasts.count, 'erythroblast')}{rate}")
     if told.platelets:
         apart.append(counted(told.platelets, "platelet"))
     if told.alarms:

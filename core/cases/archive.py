@@ -11,7 +11,7 @@ import re
 import uuid
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,7 +21,7 @@ from core.cases import rows
 from core.cases.case import Action, CaseError, CellPrediction, UnusedFile
 from core.cases.drop import UNPACKING_ERRORS
 from core.cases.files import content_hash
-from core.cases.rows import Row
+from core.cases.rows import MOST_NAME, MOST_TEXT, Row
 from core.cases.sprites import TILE, TILES_A_ROW, TILES_A_SHEET, sheet_size
 from core.cases.tables import Base, CaseRow, CellRow, DecisionRow, HeadRow, PictureRow, SheetRow
 from core.cases.verify import StoredCase, altered_row
@@ -36,6 +36,8 @@ _MOST_ROWS, _MOST_TEXT = 1_000_000, 2**20
 _MOST_PX, _MOST_FILES = 1_000_000, 200_000
 _MOST_BOX = 20_000  # px a side, of a cell
 _TILE_SIZE = TILE, TILE
+_SHORT = ("reader_name", "reader_subject", "reason")
+_CLOCKS_DIFFER = timedelta(days=1)
 _TABLES = {
     "pictures": PictureRow,
     "cells": CellRow,
@@ -221,9 +223,22 @@ def _check(stored: StoredCase) -> None:
         raise ValueError("its sheets aren't those of its cells")
     if not case["sample"].strip() or case["specimen"] not in SPECIMENS or not _is_moment(case["created"]):
         raise ValueError("it has no sample, specimen or date")
+    if len(stored.head) != 1:
+        raise ValueError("it has not one end")
+    answered = {"model": f"{case['run']} {case['run_hash']}".strip()}
+    answered["profile"] = f"{case['profile']} {case['profile_hash']}".strip()
+    latest = (datetime.now(UTC) + _CLOCKS_DIFFER).isoformat(timespec="milliseconds")
     for row in stored.decisions:
-        if not _is_moment(row["at"]):
+        if not _is_moment(row["at"]) or row["at"] > latest:
             raise ValueError(f"decision {row['seq']} has no date")
+        if not row["reader_name"].strip() or max(len(row[key]) for key in _SHORT) > MOST_NAME:
+            raise ValueError(f"decision {row['seq']} is nobody's")
+        if len(row["text"]) > MOST_TEXT or (row["action"] == "amend" and not row["text"].strip()):
+            raise ValueError(f"decision {row['seq']} doesn't say why")
+        if any(row[key] != value for key, value in answered.items()):
+            raise ValueError(f"decision {row['seq']} is about another model's answers")
+        if row["action"] == "sign" and not re.fullmatch(r"(?:[0-9a-f]{64})?", row["digest"]):
+            raise ValueError(f"decision {row['seq']} has no hash of its limits")
         if row["action"] not in get_args(Action) or row["reader_verified"] not in (0, 1):
             raise ValueError(f"decision {row['seq']} is none")
     hashes = [sha256 for _, _, sha256 in stored.files]

@@ -1,6 +1,5 @@
 """What can be kept of a case: every kind of file by its key, for the shell and for the page."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from core.cases.fhir import to_fhir
 from core.cases.limits import Limit, current_limits
 from core.cases.report import PictureBytes, report_of
 from core.cases.table import to_csv, to_json
+from core.formatting import file_stem
 
 _Make = Callable[[Case, PictureBytes, Sequence[Limit], datetime], bytes]
 
@@ -52,11 +52,11 @@ def document(case: Case, key: str, picture_bytes: PictureBytes, printed_at: date
     `CaseStore.picture_bytes`; ``printed_at``: None for now. Raises `LimitsError`, and `HemaLensError` where that file
     can't be made of the case.
     """
-    return DOCUMENTS[key].make(case, picture_bytes, current_limits(), printed_at or datetime.now(UTC))
+    limits = () if key == "csv" else current_limits()  # a table of cells needs none
+    return DOCUMENTS[key].make(case, picture_bytes, limits, printed_at or datetime.now(UTC))
 
 
 def file_name(case: Case, key: str) -> str:
     """How the file is called: after its sample, version and state, with letters that every file system takes."""
-    sample = re.sub(r"[^\w.-]+", "-", case.sample).strip("-.")[:60] or "case"
     state = "" if case.state == "signed" else "-draft"
-    return f"{sample}-{case.id[:8]}-v{case.version}{state}{DOCUMENTS[key].suffix}"
+    return f"{file_stem(case.sample)}-{case.id[:8]}-v{case.version}{state}{DOCUMENTS[key].suffix}"

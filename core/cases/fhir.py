@@ -236,7 +236,10 @@ def _conclusion(case: Case, told: Differential, limits: Sequence[Limit]) -> str:
 
 
 def _narrative(case: Case, told: Differential) -> str:
-    counts = "; ".join(f"{of.code} {of.percent:.1f} % ({of.count})" for of in told.classes)
+    shares = [f"{of.code} {of.percent:.1f} % ({of.count})" if told.white else f"{of.code} 0" for of in told.classes]
+    if told.erythroblasts:
+        shares.append(f"{ERYTHROBLASTS} {told.erythroblasts.count}")
+    counts = "; ".join(shares)
     line = f"Differential count of sample {_string(case.sample)}, {told.white} white cells: {counts}. {RESEARCH_LINE}"
     return f'<div xmlns="http://www.w3.org/1999/xhtml"><p>{escape(line)}</p></div>'
 

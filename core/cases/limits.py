@@ -5,6 +5,7 @@ A laboratory has its own: its file in the user's folder stands in place of the t
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -101,7 +102,7 @@ def shipped_limits() -> tuple[Limit, ...]:
 
 def current_limits() -> tuple[Limit, ...]:
     """The laboratory's own table, or, where it has none, that which ships. Raises `LimitsError`."""
-    return read_limits(limits_path()) if limits_path().exists() else shipped_limits()
+    return read_limits(limits_path()) if os.path.lexists(limits_path()) else shipped_limits()
 
 
 def limits_path() -> Path:

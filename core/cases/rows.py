@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from core.cases.case import Case, CaseCell, CasePicture, CellPrediction, Decision, Reader, UnusedFile
 from core.inference.confusion import ModelErrors
 
+MOST_TEXT, MOST_NAME = 4_000, 200  # letters of a text, and of a name or a reason, that are kept
 Row = dict[str, Any]
 StoredRow = Mapping[Any, Any]
 # What the hash of the log's first row covers of a case, beside its pictures, cells and sheets.

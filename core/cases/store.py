@@ -7,7 +7,6 @@ where the log ends. Triggers in the database refuse anything else.
 import gc
 import json
 import os
-import re
 import sqlite3
 import time
 import uuid
@@ -56,6 +55,7 @@ from core.cases.case import (
 )
 from core.cases.files import CaseFiles, content_hash
 from core.cases.limits import current_limits, limits_hash
+from core.cases.rows import MOST_NAME, MOST_TEXT
 from core.cases.tables import (
     CaseRow,
     CellRow,
@@ -67,7 +67,7 @@ from core.cases.tables import (
     SheetRow,
 )
 from core.cases.verify import AlteredRow, first_altered_row, stored_case
-from core.formatting import counted
+from core.formatting import counted, file_stem
 from core.inference.confusion import ModelErrors
 
 T = TypeVar("T")
@@ -76,7 +76,6 @@ _WAIT = 30.0  # seconds for another writer
 _TRIES = 5
 _KEPT_CASES = 8
 _STALE = 86_400  # seconds after which an intake that was under way is taken for broken off
-_MOST_TEXT, _MOST_NAME = 4_000, 200  # letters
 _NAMED_CELLS = 10  # of those that stop a signature, by why
 _FILES_LOCK = 0x48656D62  # of PostgreSQL: files are registered and removed by one at a time
 
@@ -194,14 +193,17 @@ class CaseStore:
         """The ids of all cases of which anything is there, in order."""
         with self._reading() as session:
             found = session.scalars(sa.union(sa.select(CaseRow.id), sa.select(DecisionRow.case_id)))
-            return sorted(found)
+            return sorted(found, key=str)  # whoever wrote past the store may have left one that is no text
 
     def full_id(self, beginning: str) -> str:
-        """The id of the one case whose id begins so, or whose sample is called exactly so. Raises `UnknownCase`."""
+        """The id of the one case whose id begins so, or whose sample is called exactly so. Raises `UnknownCase`, also
+        where one case's sample is the beginning of another's id.
+        """
         summaries = self.list()
         found = [s.id for s in summaries if s.id == beginning]
-        found = found or [s.id for s in summaries if len(beginning) >= 4 and s.id.startswith(beginning)]
-        found = found or [s.id for s in summaries if s.sample == beginning]
+        found = found or [
+            s.id for s in summaries if s.sample == beginning or (len(beginning) >= 4 and s.id.startswith(beginning))
+        ]
         if len(found) == 1:
             return found[0]
         problem = f"{len(found)} cases are called" if found else "No case is called"
@@ -330,8 +332,8 @@ class CaseStore:
         case = Case(
             id=case_id,
             origin=case_id,
-            sample=_clean(sample, _MOST_NAME),
-            note=_clean(note, _MOST_TEXT),
+            sample=_clean(sample, MOST_NAME),
+            note=_clean(note, MOST_TEXT),
             specimen=specimen,
             dataset=dataset,
             codes=tuple(codes),
@@ -341,7 +343,7 @@ class CaseStore:
             profile_hash=profile_hash,
             software=__version__,
             created=_now(),
-            pictures=tuple(replace(p, name=_clean(p.name), slide=_clean(p.slide, _MOST_NAME)) for p in pictures),
+            pictures=tuple(replace(p, name=_clean(p.name), slide=_clean(p.slide, MOST_NAME)) for p in pictures),
             cells=tuple(cells),
             unused=tuple(UnusedFile(*(_clean(part) for part in (f.name, f.reason, f.way_out))) for f in unused),
             errors=errors,
@@ -528,8 +530,8 @@ class CaseStore:
                 cell=new.cell,
                 old=old,
                 new=after,
-                reason=_clean(new.reason, _MOST_NAME),
-                text=_clean(new.text, _MOST_TEXT),
+                reason=_clean(new.reason, MOST_NAME),
+                text=_clean(new.text, MOST_TEXT),
                 model=f"{case.run} {case.run_hash}".strip(),
                 profile=f"{case.profile} {case.profile_hash}".strip(),
                 client=new.client or uuid.uuid4().hex,
@@ -578,17 +580,14 @@ class CaseStore:
                 raise CaseIsSigned(f"Case {case.sample} is signed already. Amend it to open a new version.")
             if case.open_cells:
                 raise _not_reviewed(case, "be signed")
-            others = [d for d in case.decisions if d.cell is not None and d.reader != who]
-            since = [] if seen is None else [d for d in others if d.seq > seen]
+            if not case.pictures:
+                raise CaseError(f"Case {case.sample} has no picture: there is nothing to sign.")
+            since = [] if seen is None else [d for d in case.decisions if d.seq > seen and d.reader != who]
             if since:
-                cells = counted(len({decision.cell for decision in since}), "cell")
-                raise CaseChanged(
-                    f"{since[-1].reader.name} decided about cell {since[-1].cell} after what you saw ({cells} in all). "
-                    "Look at the case as it is now, then sign it."
-                )
+                raise CaseChanged(f"{_changes_text(since)} Look at the case as it is now, then sign it.")
             return case.state, "signed", limits_hash(case.specimen, limits)
 
-        if altered := self.verify(case_id):
+        if altered := self.verify(case_id, files=True):
             raise CaseAltered(f"The case can't be signed: {altered.text}")
         return self._once(case_id, reader, NewDecision("sign", text=text, client=client), check)
 
@@ -600,7 +599,7 @@ class CaseStore:
                 raise CaseError(f"Case {case.sample} is not signed: it can be changed without an amendment.")
             return "signed", "open"
 
-        if not reason.strip():
+        if not _clean(reason):
             raise CaseError("Say why the signed case is amended.")
         return self._once(case_id, reader, NewDecision("amend", text=reason, client=client), check)
 
@@ -641,14 +640,12 @@ class CaseStore:
             case = case.after([decision], [cell])
             session.execute(sa.insert(CellRow), [row])
             self._append(session, case, [decision])
-            session.execute(sa.delete(PendingRow).where(PendingRow.draft == draft))
             return case, cell.number
 
         try:
             case, number = self._write(work)
-        except CaseError:
-            self.discard(draft)
-            raise
+        finally:
+            self.discard(draft)  # which leaves what the case needs
         self._remember(case)
         return case.readings[number].cell
 
@@ -712,8 +709,7 @@ class CaseStore:
             stored = stored_case(session, case_id)
         assert stored
         if path.is_dir():
-            name = re.sub(r"[^-.\w]+", "_", stored.case["sample"])[:60]
-            path = path / f"{name}-{case_id[:8]}.zip"
+            path = path / f"{file_stem(stored.case['sample'])}-{case_id[:8]}.zip"
         hashes = dict.fromkeys(sha256 for _, _, sha256 in stored.files)
         write_archive(path, stored, ((sha256, self.files.read(sha256)) for sha256 in hashes))
         return path
@@ -820,7 +816,7 @@ def _summary(case: CaseRow, head: HeadRow) -> CaseSummary:
         case.id,
         case.sample,
         case.note,
-        tuple(json.loads(case.slides)),
+        _slides(case.slides),
         case.created,
         head.cells,
         cast(State, head.state),
@@ -833,6 +829,14 @@ def _summary(case: CaseRow, head: HeadRow) -> CaseSummary:
     )
 
 
+def _slides(content: str) -> tuple[str, ...]:
+    """Those of a row; none where it was altered, which `CaseStore.verify` tells."""
+    try:
+        return tuple(map(str, json.loads(content)))
+    except (ValueError, TypeError):
+        return ()
+
+
 def _not_reviewed(case: Case, what: str) -> NotReviewed:
     """Names the first of the cells, by why they stop it."""
     why: dict[str, list[int]] = {}
@@ -843,10 +847,8 @@ def _not_reviewed(case: Case, what: str) -> NotReviewed:
         shown = ", ".join(str(number) for number in numbers[:_NAMED_CELLS])
         more = f" and {len(numbers) - _NAMED_CELLS:,} more" if len(numbers) > _NAMED_CELLS else ""
         told.append(f"{reason}: {shown}{more}")
-    count = counted(len(case.open_cells), "cell")
-    return NotReviewed(
-        sorted(case.open_cells), f"The case can't {what} before {count} are looked at ({'; '.join(told)})."
-    )
+    count = f"{counted(len(case.open_cells), 'cell')} {'is' if len(case.open_cells) == 1 else 'are'}"
+    return NotReviewed(sorted(case.open_cells), f"The case can't {what} before {count} looked at ({'; '.join(told)}).")
 
 
 def _checked_undo(log: Replay, new: NewDecision, known: dict[str, Decision]) -> NewDecision:
@@ -878,9 +880,9 @@ def _undone(log: Replay, new: NewDecision, known: dict[str, Decision]) -> int | 
 
 def _client_id(text: str) -> str:
     """As the log has it. Raises `CaseError` for one that is too long to be told from others."""
-    text = _clean(text, _MOST_TEXT)
-    if len(text) > _MOST_NAME:
-        raise CaseError(f"The id of a decision has at most {_MOST_NAME} letters: {text[:40]}...")
+    text = _clean(text, MOST_TEXT)
+    if len(text) > MOST_NAME:
+        raise CaseError(f"The id of a decision has at most {MOST_NAME} letters: {text[:40]}...")
     return text
 
 
@@ -893,7 +895,7 @@ def _checked_same(there: Decision, new: NewDecision, undone: int | None = None) 
     back. Raises `CaseError` for another one.
     """
     same = there.action == new.action
-    same = same and (there.reason, there.text) == (_clean(new.reason, _MOST_NAME), _clean(new.text, _MOST_TEXT))
+    same = same and (there.reason, there.text) == (_clean(new.reason, MOST_NAME), _clean(new.text, MOST_TEXT))
     if new.action == "undo":
         same = same and there.undoes == undone
     elif new.action in CELL_ACTIONS:
@@ -921,10 +923,10 @@ def _undo_stands(history: Sequence[Decision], seq: int) -> bool:
 
 
 def _checked_reader(reader: Reader) -> Reader:
-    name = _clean(reader.name, _MOST_NAME)
+    name = _clean(reader.name, MOST_NAME)
     if not name:
         raise CaseError("Say who decides: a reader's name is missing.")
-    return Reader(name, bool(reader.verified), _clean(reader.subject, _MOST_NAME))
+    return Reader(name, bool(reader.verified), _clean(reader.subject, MOST_NAME))
 
 
 def _clean(text: str, most: int = 1_000) -> str:
@@ -937,15 +939,26 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def _changes_text(since: Decisions) -> str:
+    """What others did meanwhile, of whom the last is named."""
+    last, cells = since[-1], {decision.cell for decision in since if decision.cell is not None}
+    what = {"reopen": "opened the case again", "review": "marked the case as reviewed", "note": "wrote a note"}
+    did = what.get(last.action, f"decided about cell {last.cell}")
+    return f"{last.reader.name} {did} after what you saw ({counted(len(cells), 'cell')} in all)."
+
+
 def _checked_url(url: str) -> URL:
+    advice = "use postgresql+psycopg://user@host/name"
     try:
         checked = make_url(url)
-    except ArgumentError as error:
-        raise CaseError(f"{url!r} names no database: use postgresql+psycopg://user@host/name.") from error
+    except (ArgumentError, ValueError) as error:  # which isn't shown: a password may stand in it
+        raise CaseError(f"What HEMALENS_DATABASE says names no database: {advice}.") from error
     if checked.drivername == "postgresql":
         checked = checked.set(drivername="postgresql+psycopg")
     if checked.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
-        raise CaseError(f"Cases can't be kept in {checked.drivername}: use postgresql+psycopg://user@host/name.")
+        raise CaseError(f"Cases can't be kept in {checked.drivername}: {advice}.")
+    if checked.get_backend_name() == "sqlite" and (checked.query or checked.database in (None, "", ":memory:")):
+        raise CaseError("Cases are kept in a file: use sqlite:////folder/cases.sqlite3, without options.")
     return checked
 
 

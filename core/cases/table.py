@@ -162,8 +162,8 @@ def case_document(case: Case, limits: Sequence[Limit], printed_at: datetime) -> 
 def _differential(told: Differential) -> dict[str, Any]:
     return {
         "white_cells": told.white,
-        "classes": [_count(of, "percent") for of in told.classes],
-        "erythroblasts": _count(told.erythroblasts, "per_100_white_cells") if told.erythroblasts else None,
+        "classes": [_count(of, "percent", told.white) for of in told.classes],
+        "erythroblasts": _count(told.erythroblasts, "per_100_white_cells", told.white) if told.erythroblasts else None,
         "platelets": told.platelets,
         "not_cells": told.not_cells,
         "alarms": told.alarms,
@@ -171,14 +171,15 @@ def _differential(told: Differential) -> dict[str, Any]:
     }
 
 
-def _count(of: ClassCount, unit: str) -> dict[str, Any]:
+def _count(of: ClassCount, unit: str, white: int) -> dict[str, Any]:
+    """Without ``white`` cells there is a count, and no share of them."""
     return {
         "code": of.code,
         "count": of.count,
         "reviewed": of.reviewed,
-        unit: of.percent,
-        "exact_95": _finite(of.exact),
-        "with_model_errors_95": _finite(of.with_errors),
+        unit: of.percent if white else None,
+        "exact_95": _finite(of.exact) if white else None,
+        "with_model_errors_95": _finite(of.with_errors) if white else None,
     }
 
 

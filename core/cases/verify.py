@@ -80,6 +80,8 @@ def first_altered_row(session: Session, case_id: str, files: CaseFiles | None = 
     """The first of the rows of a case, log first, that is altered, missing or too much; with ``files`` also the first
     file that is gone or another. Raises `UnknownCase`.
     """
+    if not isinstance(case_id, str):
+        return AlteredRow("cases", None, "its id is no text")
     stored = stored_case(session, case_id)
     if stored is None:
         if session.execute(sa.select(DecisionRow.seq).where(DecisionRow.case_id == case_id).limit(1)).first():

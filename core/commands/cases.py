@@ -269,7 +269,8 @@ def _print_differential(case: Case) -> None:
     if rows:
         print(text_table(rows))
     if found.erythroblasts:
-        print(f"erythroblasts: {found.erythroblasts.percent:.1f} per 100 white cells")
+        rate = f", {found.erythroblasts.percent:.1f} per 100 white cells" if found.white else ""
+        print(f"erythroblasts: {found.erythroblasts.count}{rate}")
     print(
         f"platelets: {found.platelets}; no cells: {found.not_cells}; alarms nobody looked at: {found.alarms}; "
         f"unidentified: {found.unidentified}"
@@ -313,13 +314,14 @@ def decide(options: argparse.Namespace) -> int:
         "note": options.note is not None,
     }
     chosen = next((name for name, there in on_case.items() if there), None)
-    if bool(options.cells) == bool(chosen or options.undo):
+    undoes = options.undo is not None
+    if bool(options.cells) == bool(chosen or undoes):
         raise HemaLensError(
             "This is about no cell: leave --cells out." if options.cells else "Say which: --cells N ..."
         )
     if chosen:
         new = [NewDecision(chosen, text=options.note or options.text, reason=options.reason, client=options.client)]
-    elif options.undo:
+    elif undoes:
         new = [NewDecision("undo", undoes=options.undo, client=options.client, **said)]
     else:
         case = store.case(case_id)
@@ -387,7 +389,10 @@ def verify(options: argparse.Namespace) -> int:
     found = {case_id: store.verify(case_id, files=True) for case_id in ids}
     if options.json:
         _print_json(
-            [{"id": case_id, "altered": asdict(altered) if altered else None} for case_id, altered in found.items()]
+            [
+                {"id": str(case_id), "altered": asdict(altered) if altered else None}
+                for case_id, altered in found.items()
+            ]
         )
     else:
         for case_id, altered in found.items():

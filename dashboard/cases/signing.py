@@ -104,19 +104,19 @@ def _told(key: tuple[str, str], _case: Case) -> Differential:
 
 
 def differential_table(told: Differential, names: dict[str, str]) -> pd.DataFrame:
-    """A row for each white class, and one for erythroblasts, per 100 white cells."""
-    rows = [_row(white, names, white.percent) for white in told.classes]
+    """A row for each white class; without any white cell there are no shares."""
+    rows = [_row(white, names, told.white > 0) for white in told.classes]
     return pd.DataFrame(rows)
 
 
-def _row(of_class: ClassCount, names: dict[str, str], share: float | None) -> dict[str, str | float | None]:
+def _row(of_class: ClassCount, names: dict[str, str], has_shares: bool) -> dict[str, str | float | None]:
     return {
         "Code": of_class.code,
         "Class": capitalized(names.get(of_class.code, of_class.code)),
         "Cells": of_class.count,
-        "Share": share,
-        "95 % of the count": interval_text(of_class.exact),
-        "with the model's errors": interval_text(of_class.with_errors),
+        "Share": of_class.percent if has_shares else None,
+        "95 % of the count": interval_text(of_class.exact) if has_shares else "",
+        "with the model's errors": interval_text(of_class.with_errors) if has_shares else "",
         "Reviewed": of_class.reviewed,
     }
 

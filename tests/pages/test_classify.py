@@ -153,7 +153,7 @@ def test_shares_are_of_the_white_cells_and_add_up(page):
     low, high = (float(bound) for bound in table.loc["EO", "95 % interval"].split(" to "))
     assert 0 < low < 28.6 < high < 80
     said = texts(page)
-    assert "7 white cells; erythroblasts 28.6 per 100 of them (" in said
+    assert "7 white cells; 2 erythroblasts, 28.6 per 100 of them (" in said
     assert "review rule" not in said  # nobody said what the specimen is
 
 

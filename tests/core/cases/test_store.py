@@ -1,6 +1,7 @@
 """A store of cases: what is written down stays, on SQLite and on PostgreSQL."""
 
 import os
+import sqlite3
 import threading
 import time
 from dataclasses import replace
@@ -21,6 +22,7 @@ from core.cases.case import (
     UnknownCase,
     UnknownCell,
 )
+from core.cases.documents import file_name
 from core.cases.limits import LimitsError, current_limits, limits_path
 from core.cases.report import limits_note
 from core.cases.sprites import place
@@ -256,10 +258,37 @@ def test_a_signed_case_says_where_its_limits_were_changed_since(stored, tmp_path
         stored.store.sign(stored.id, ANNA)
 
 
+def test_nothing_is_signed_without_its_pictures(stored):
+    stored.confirm_all()
+    stored.store.files.path(stored.case.pictures[0].sha256).unlink()
+    with pytest.raises(CaseAltered, match="pictures, row 1"):
+        stored.store.sign(stored.id, ANNA)
+    empty = stored.store.create(ANNA, sample="S-9", pictures=[], cells=[], codes=CODES, run="r", sheets=[], draft="d")
+    with pytest.raises(CaseError, match="nothing to sign"):
+        stored.store.sign(empty, ANNA)
+
+
+def test_a_sample_that_begins_as_another_id_does_is_never_taken_for_it(stored):
+    other = Stored(stored.store, sample=stored.id[:6])
+    with pytest.raises(UnknownCase, match="2 cases"):
+        stored.store.full_id(stored.id[:6])
+    assert stored.store.full_id(stored.id) == stored.id
+    assert stored.store.full_id(other.id) == other.id
+
+
+def test_a_cell_that_is_sent_twice_leaves_nothing_waiting(stored):
+    first = stored.add_cell(client="once")
+    assert stored.add_cell(client="once") == first
+    with sa.create_engine(stored.store._url).connect() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM pending")).scalar() == 0
+    assert stored.store.verify(stored.id, files=True) is None
+
+
 def test_an_amendment_opens_a_new_version(signed):
     store = signed.store
-    with pytest.raises(CaseError, match="Say why"):
-        store.amend(signed.id, ANNA, " ")
+    for nothing in (" ", "\0", " \0 "):
+        with pytest.raises(CaseError, match="Say why"):
+            store.amend(signed.id, ANNA, nothing)
     store.amend(signed.id, LUKASZ, "a slip")
     case = signed.case
     assert (case.state, case.version) == ("open", 2)
@@ -605,9 +634,11 @@ def test_what_the_reader_has_not_seen_is_not_signed(stored, other):
     with pytest.raises(CaseChanged, match="decided about cell 1"):
         stored.store.sign(stored.id, ANNA, seen=seen)
     assert stored.case.state == "open"
-    other.decide(stored.id, LUKASZ, [NewDecision("note", text="of the case, of no cell")])
+    other.decide(stored.id, LUKASZ, [NewDecision("note", text="stop, another sample")])
+    with pytest.raises(CaseChanged, match="wrote a note"):
+        stored.store.sign(stored.id, ANNA, seen=seen + 1)
     stored.decide("assign", 2, "MO")  # her own, which she knows
-    signed = stored.store.sign(stored.id, ANNA, seen=seen + 1, client="once")
+    signed = stored.store.sign(stored.id, ANNA, seen=seen + 2, client="once")
     assert stored.store.sign(stored.id, ANNA, seen=0, client="once") == signed
 
 
@@ -698,3 +729,48 @@ def test_pictures_go_only_after_the_case_has_gone(store, monkeypatch):
     monkeypatch.setattr("core.cases.store._STALE", -10)
     CaseStore(str(store._url.render_as_string(hide_password=False)), store.folder)
     assert not any(path.exists() for path in pictures)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://anna:geheim@host:port/x",
+        "postgresql+psycopg:/anna:geheim@host/x",
+        "sqlite:////tmp/f.sqlite3?timeout=abc",
+        "sqlite:///:memory:",
+        "sqlite://",
+        "mysql://anna:geheim@host/x",
+        "geheim",
+        "",
+    ],
+)
+def test_what_names_no_database_is_refused_and_no_password_shown(url, tmp_path):
+    with pytest.raises(CaseError) as refused:
+        CaseStore(url, tmp_path)
+    assert "geheim" not in str(refused.value)
+
+
+def test_an_altered_row_of_one_case_stops_no_other(tmp_path):
+    store = CaseStore(f"sqlite:///{tmp_path / 'cases.sqlite3'}", tmp_path)
+    first, second = Stored(store, sample="S-1"), Stored(store, sample="S-2")
+    with sqlite3.connect(tmp_path / "cases.sqlite3") as database:
+        for (trigger,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f"DROP TRIGGER {trigger}")
+        database.execute("UPDATE cases SET slides = 'no list' WHERE id = ?", (first.id,))
+        columns = [row[1] for row in database.execute("PRAGMA table_info(decisions)")]
+        others = ", ".join(column for column in columns if column != "case_id")
+        database.execute(f"INSERT INTO decisions (case_id, {others}) SELECT x'00ff', {others} FROM decisions LIMIT 1")
+    assert store.full_id("S-2") == second.id
+    assert store.verify(second.id) is None
+    assert store.verify(first.id).table == "cases"
+    found = {case_id: store.verify(case_id) for case_id in store.ids()}
+    assert [altered.text for case_id, altered in found.items() if not isinstance(case_id, str)] == [
+        "cases: its id is no text."
+    ]
+
+
+def test_long_names_of_letters_of_four_bytes_are_cut_for_files(tmp_path):
+    store = CaseStore(f"sqlite:///{tmp_path / 'cases.sqlite3'}", tmp_path)
+    case = Stored(store, sample="\U00020000" * 200)
+    assert len(store.export(case.id, tmp_path).name.encode()) < 200
+    assert len(file_name(case.case, "fhir").encode()) < 200

@@ -103,7 +103,9 @@ def test_what_stops_a_signature_is_in_the_document():
 
 def test_a_case_without_white_cells_is_a_document_too():
     told = json.loads(to_json(DrawnCase([said("ERB")], field=False).case, shipped_limits(), AT))
-    assert told["differential"]["erythroblasts"]["exact_95"][1] is None  # no end: there is no white cell
+    told = told["differential"]["erythroblasts"]
+    assert told["count"] == 1
+    assert told["per_100_white_cells"] is told["exact_95"] is None  # there is no white cell
 
 
 def test_an_imported_case_says_so():
