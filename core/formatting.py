@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 
 RESEARCH_LINE = "Research use only, not a medical device."
@@ -74,6 +75,13 @@ def listed(names: Sequence[str]) -> str:
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """A key that sorts 'a2' before 'a10', without regard to case."""
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name.lower())]
+
+
+def name_key(name: str) -> str:
+    """What two spellings of one name have in common: without regard to case, to the space in and around it, and to how
+    its accents are written (Unicode normalization form C).
+    """
+    return unicodedata.normalize("NFC", " ".join(unicodedata.normalize("NFC", name).casefold().split()))
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import PurePosixPath
 from typing import Literal
 from weakref import WeakSet
 
@@ -193,8 +192,9 @@ class UploadSession:
     """Everything that one visitor's session holds; lives in the session, so it survives a change of page.
 
     Uploads are taken for one laboratory's pictures and framed at one scale. ``side`` is the frame's side in px that a
-    person chose for them; a laboratory's profile brings its own. ``before``: how all were framed, and what was said of
-    each, before a person changed that last; None where nobody did.
+    person chose for them; a laboratory's profile brings its own. ``failures``: by name and
+    hash of the content. ``before``: how all were framed, and what was said of each, before a person changed that last;
+    None where nobody did.
     """
 
     cells: dict[str, UploadedCell] = field(default_factory=dict)
@@ -246,7 +246,7 @@ class UploadSession:
                 )
             picture = decode(data, name)
         except DecodeError as error:
-            self.failures[name, error.reason] = error
+            self.failures[name, identity] = error
             return None
         self._take(UploadedCell(identity, name, picture.pixels, picture.notes, pixel_size=picture.pixel_size))
         return identity
@@ -458,11 +458,6 @@ SESSIONS = "classify_trays"
 def session_of(dataset: str) -> UploadSession:
     """The visitor's session for ``dataset``: each has its own, so that answers of two domains never stand together."""
     return st.session_state.setdefault(SESSIONS, {}).setdefault(dataset, UploadSession())
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file of that path is one that systems leave in folders."""
-    return any(part.startswith(".") for part in PurePosixPath(name).parts)
 
 
 def failed_files(failures: Sequence[DecodeError]) -> None:

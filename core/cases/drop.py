@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from core.cases.case import UnusedFile
-from core.datasets.folders import walk_files
 from core.formatting import natural_key
 from core.images.decode import FIELD_LIMITS, FORMAT_NAMES, DecodeError, read_file
+from core.images.files import is_system_file, walk_files
 
 _MOST_FILES = 50_000  # of an archive
 _MOST_BYTES = 16 * 2**30  # of an archive, unpacked
 _MOST_RATIO = 1_000  # of a file, unpacked by packed: flat pictures without compression of their own shrink so
 SYSTEM_FILE = "a file of the computer's own"
-_SYSTEM = {"thumbs.db", "desktop.ini", "__macosx"}
 # What a ZIP that comes from anywhere is answered with: each of its ways to pack has errors of its own.
 UNPACKING_ERRORS = (
     zipfile.BadZipFile,
@@ -69,7 +68,7 @@ def read_dropped(files: Sequence[DroppedFile]) -> Iterator[tuple[str, bytes] | U
     is of no use. One is in memory at a time.
     """
     for file in sorted(files, key=lambda file: natural_key(file.name)):
-        if _is_system(file.name):
+        if is_system_file(file.name):
             yield UnusedFile(file.name, SYSTEM_FILE, "Nothing needs to be done.")
             continue
         try:
@@ -103,7 +102,7 @@ def _of_archive(name: str, source: Path | io.BytesIO) -> Iterator[tuple[str, byt
 def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, archive_name: str) -> tuple[str, bytes] | UnusedFile:
     path = PurePosixPath(entry.filename.replace("\\", "/"))
     name = f"{archive_name}/{path if path.parts else entry.filename}"
-    if _is_system(str(path)):
+    if is_system_file(str(path)):
         return UnusedFile(name, SYSTEM_FILE, "Nothing needs to be done.")
     if not path.parts:
         return UnusedFile(name, "it has no name in the archive", "Pack it anew, with the names of the files.")
@@ -124,9 +123,3 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, archive_name: str) 
     if data.startswith(_ZIP):
         return UnusedFile(name, "an archive within an archive", "Unpack it, and drop what is in it.")
     return name, data
-
-
-def _is_system(name: str) -> bool:
-    """Whether a file is one that the computer keeps for itself."""
-    parts = PurePosixPath(name).parts
-    return any((part.startswith(".") and part != "..") or part.lower() in _SYSTEM for part in parts)

@@ -18,7 +18,7 @@ from core.adaptation.simulation import Simulation, simulate, summarize_estimates
 from core.datasets import get_dataset
 from core.datasets.pictures import UNLABELLED, LabPictures, read_folder_pictures
 from core.errors import HemaLensError
-from core.formatting import RESEARCH_LINE
+from core.formatting import RESEARCH_LINE, printable
 from core.images.red_cells import side_of_pixel_size
 from core.inference.specimen import ADULT_BLOOD, ANY_SPECIMEN, SPECIMENS, find_specimen
 from core.progress import TerminalBar
@@ -144,7 +144,7 @@ def fit(options: argparse.Namespace) -> int:
     else:
         _tell(run, pictures, cells, profile, trials)
         for file, sentence in left_out.items():
-            print(f"  left out: {file}: {sentence}")
+            print(f"  left out: {printable(file)}: {sentence}")
         print(f"kept in {path}. {RESEARCH_LINE}")
     return 0
 
@@ -181,6 +181,7 @@ def _facts(
         "run": run.name,
         "codes": list(run.codes),
         "cells": len(cells),
+        "notes": list(pictures.notes),
         "unreadable": pictures.unreadable,
         "not_a_cell": left_out,
         "no_cell_found": [pictures.files[i] for i in cells.missing],
@@ -211,8 +212,10 @@ def _tell(run: Run, pictures: LabPictures, cells: LabCells, profile: LabProfile,
         print(f"  Specimen: {specimen.title}; answers are weighed by what it usually holds (--specimen).")
     if cells.missing:
         print(f"  no cell was found in {len(cells.missing)} pictures; their middle was taken")
+    for note in pictures.notes:
+        print(f"  note: {note}")
     for file, why in pictures.unreadable.items():
-        print(f"  left out: {file}: {why}")
+        print(f"  left out: {printable(file)}: {why}")
     if trials:
         size = round(np.mean([len(trial.batch) for trial in trials]))
         answers = round(np.mean([len(trial.queried) for trial in trials]))

@@ -12,10 +12,10 @@ import numpy as np
 
 from core import runs
 from core.datasets import get_dataset
-from core.datasets.folders import walk_files
 from core.errors import HemaLensError
 from core.formatting import RESEARCH_LINE, milliseconds, natural_key, percent, printable
-from core.images.decode import SUFFIXES, DecodeError
+from core.images.decode import DecodeError
+from core.images.files import files_below, left_out_text
 from core.images.framing import BatchScale, CropWindow, MeasuredPicture
 from core.images.red_cells import side_of_pixel_size
 from core.inference.laboratory import Laboratory
@@ -151,7 +151,8 @@ def _run(arguments: argparse.Namespace) -> Run:
 
 def expand(patterns: list[str]) -> list[Path]:
     """The files that ``patterns`` name, each once: a folder stands for the pictures below it, a glob for its matches,
-    in natural order; hidden files and folders are passed over. '-' is the standard input.
+    in natural order; hidden files and folders are passed over, and what else is no picture by its name is told. '-' is
+    the standard input.
 
     What names nothing is kept as it is, so that it gets an error line of its own.
     """
@@ -159,9 +160,10 @@ def expand(patterns: list[str]) -> list[Path]:
     for pattern in patterns:
         path = Path("/dev/stdin" if pattern == "-" else pattern)
         if path.is_dir():
-            pictures = (p for p in walk_files(path) if p.suffix.lower() in SUFFIXES)
-            below = sorted(pictures, key=lambda p: natural_key(p.relative_to(path).as_posix()))
-            files.update(dict.fromkeys(below or [path]))
+            below = files_below(path)
+            files.update(dict.fromkeys([path / name for name in below.pictures] or [path]))
+            if note := left_out_text(below.others):
+                print(f"note: {printable(str(path))}: {note}", file=sys.stderr)
         elif path.exists() or not glob.has_magic(pattern):
             files[path] = None
         else:

@@ -12,10 +12,11 @@ import os
 import re
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,15 +37,21 @@ from core.datasets.base import (
     register_source,
 )
 from core.datasets.quality.near_duplicates import near_duplicate_groups
-from core.formatting import natural_key
+from core.formatting import counted, listed, name_key, natural_key, printable
 from core.images.crop import crop_by_shape
-from core.images.decode import SUFFIXES, DecodeError, decode
+from core.images.decode import DecodeError, decode
+from core.images.files import files_below, has_pictures, is_picture_name, is_system_file, odd_names
 from core.paths import cache_root, data_root
 from core.progress import Progress, Report, batches, silent
 from core.storage import save_array, write_bytes
 
 MAX_DEPTH = 4  # folders below the root among which a class's folder is looked for
-SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
+# How folders of a split are called: train, TEST_SIMPLE, Test-A, fold_0. Where nothing else tells, folders whose inner
+# ones are called alike are a split too, unless those are numbered (slides, people) or a split themselves.
+_SPLIT_NAME = re.compile(
+    r"(train|training|val|valid|validation|dev|test|testing|holdout|fold|split)([\W_].*|\d+|[ab])?", re.IGNORECASE
+)
+_NUMBERED = re.compile(r".*\d[\W_]*|[a-z]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,57 +59,112 @@ class Scan:
     """The picture files of each class (by the class's folder name or code), as paths below ``root``, in natural order.
 
     ``other_files``: files that are no pictures by their name, which are left alone. ``missing``: files that a table
-    names and that are not there.
+    names and that are not there. ``notes``: what was made of names and folders, in sentences.
     """
 
     root: Path
     files: dict[str, tuple[str, ...]]
     other_files: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def scan_classes(root: Path) -> Scan:
-    """Every subfolder of ``root`` is a class, named as the folder is.
+def scan_classes(root: Path, fewest: int = 2) -> Scan:
+    """Every subfolder of ``root`` is a class, named as the folder is; names that differ in case only, or in how their
+    accents are written, are one.
 
-    Folders that only wrap (one subfolder and no picture in them) are passed through, and folders named train,
-    val, test and the like are joined. Raises `DatasetUnavailable` where fewer than two classes are found.
+    Folders that only wrap (one subfolder and no picture in them) are passed through, and the folders of an existing
+    split (train, test, fold_1, or any others whose subfolders are the same) are joined. Raises `DatasetUnavailable`
+    where fewer than ``fewest`` classes are found.
     """
     top = _unwrapped(_check_folder(root))
-    folders = _subfolders(top)
-    if folders and all(folder.name.lower() in SPLIT_NAMES for folder in folders):
-        folders = [inner for folder in folders for inner in _subfolders(folder)]
+    folders, notes = _class_folders(top)
     by_name: dict[str, list[Path]] = {}
     for folder in folders:
-        by_name.setdefault(folder.name, []).append(folder)
-    if len(by_name) < 2:
+        by_name.setdefault(name_key(folder.name), []).append(folder)
+    if len(by_name) < fewest:
+        found = "no folder of pictures"
+        if by_name:
+            found = f"one folder of pictures only, {printable(next(iter(by_name.values()))[0].name)}"
         raise DatasetUnavailable(
-            f"{root} holds {len(by_name)} folder{'' if len(by_name) == 1 else 's'}, and a data set needs at least two "
-            "classes. Put the pictures of each class into a folder of its own, named after the class."
+            f"{printable(str(root))} holds {found}, and a data set needs at least two classes. Put the pictures of "
+            "each class into a folder of its own, named after the class."
         )
-    return _scan(root, by_name)
+    for same in by_name.values():
+        if len(spellings := dict.fromkeys(unicodedata.normalize("NFC", folder.name) for folder in same)) > 1:
+            notes.append(tables.spelling_note(list(map(printable, spellings))))
+        elif len({folder.name for folder in same}) > 1:
+            notes.append(f"Accents of the folders called {printable(next(iter(spellings)))} are written in two ways.")
+    found_files = _scan(root, {unicodedata.normalize("NFC", same[0].name): same for same in by_name.values()})
+    return replace(found_files, notes=(*found_files.notes, *notes))
 
 
-def scan_table(root: Path, labels: Mapping[str, str]) -> Scan:
-    """The pictures that a table names: ``labels`` gives the class of each file below ``root``.
+def _class_folders(top: Path) -> tuple[list[Path], list[str]]:
+    """The folders that are classes, those of an existing split joined; and what was made of the split, in sentences."""
+    folders = _subfolders(top)
+    tops = {folder: _unwrapped(folder) for folder in folders if has_pictures(folder)}
+    inner = {folder: [f for f in _subfolders(start) if has_pictures(f)] for folder, start in tops.items()}
+    whole = {folder for folder, start in tops.items() if inner[folder] and not _holds_pictures(start)}
+    named = [folder for folder in tops if _SPLIT_NAME.fullmatch(folder.name)]
+    if split := [folder for folder in named if folder in whole]:
+        pass
+    elif len(named) == len(tops) > 1:
+        raise DatasetUnavailable(
+            f"{printable(str(top))} holds the parts of a split ({_names(named)}) with pictures that lie in no class's "
+            "folder. Put the pictures of each class into a folder named after it, or name a table (--table) with the "
+            "columns file and label."
+        )
+    elif len(whole) == len(tops) > 1 and len({frozenset(_keys(inner[folder])) for folder in tops}) == 1:
+        keys = _keys(inner[next(iter(tops))])
+        numbered = all(_NUMBERED.fullmatch(key) or _SPLIT_NAME.fullmatch(key) for key in keys)
+        if len(keys) > 1 and not numbered:
+            split = list(tops)
+    if not split:
+        return folders, []
+    classes = {key for folder in split for key in _keys(inner[folder])}
+    beside = [folder for folder in tops if folder not in split]
+    more = [folder for folder in beside if folder in whole and set(_keys(inner[folder])) <= classes]
+    split, beside = split + more, [folder for folder in beside if folder not in more]
+    notes = [
+        f"Taken for an existing split: the folders {_names(split)}. What lies in folders of one name is one class; the "
+        "pictures are split anew, likenesses together."
+    ]
+    if beside:
+        notes.append(f"Left out, beside the split: the folders {_names(beside)}.")
+    return [folder for part in split for folder in inner[part]], notes
+
+
+def _names(folders: Sequence[Path]) -> str:
+    return listed([printable(folder.name) for folder in folders])
+
+
+def _keys(folders: Sequence[Path]) -> list[str]:
+    return [name_key(folder.name) for folder in folders]
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return any(is_picture_name(p.name) and not is_system_file(p.name) and p.is_file() for p in folder.iterdir())
+
+
+def scan_table(root: Path, table: Path) -> Scan:
+    """The pictures that a table (columns file and label) names, by label.
 
     Raises `DatasetUnavailable` where none of them is there.
     """
     _check_folder(root)
-    files: dict[str, list[str]] = {}
-    missing = []
-    for name, label in labels.items():
-        if (root / name).is_file():
-            files.setdefault(label, []).append(name)
-        else:
-            missing.append(name)
-    if not files:
-        first = missing[0] if missing else "nothing"
-        raise DatasetUnavailable(
-            f"None of the files that the table names is in {root} (it names {first}). The column 'file' must hold "
-            "paths below that folder."
-        )
-    ordered = {label: tuple(sorted(files[label], key=natural_key)) for label in sorted(files, key=natural_key)}
-    return Scan(root, ordered, missing=tuple(missing))
+    below = files_below(root)
+    column = tables.column_of_files(tables.Table.read(table), "label", [*below.pictures, *below.others], root)
+    by_label: dict[str, list[str]] = {}
+    for name, label in column.entries.items():
+        by_label.setdefault(label, []).append(name)
+    if not by_label:
+        raise DatasetUnavailable(f"{printable(table.name)} says of no picture what it is. {' '.join(column.notes())}")
+    _refuse_odd_names(root, [name for names in by_label.values() for name in names])
+    ordered = {label: tuple(sorted(by_label[label], key=natural_key)) for label in sorted(by_label, key=natural_key)}
+    notes = column.notes(unmatched=False)
+    if (rest := len(set(below.pictures) - set(column.entries) - set(column.contradicting)) - column.blank) > 0:
+        notes.append(f"{counted(rest, 'picture')} in the folder that {column.table} doesn't name: not used.")
+    return Scan(root, ordered, missing=column.unmatched, notes=tuple(notes))
 
 
 def scan_layout(root: Path, layout: Mapping[str, Sequence[str]], excluded: Sequence[str] = ()) -> Scan:
@@ -137,25 +199,44 @@ def _scan(root: Path, folders: Mapping[str, Sequence[Path]]) -> Scan:
     for name, class_folders in folders.items():
         pictures: list[str] = []
         for class_folder in class_folders:
-            for path in walk_files(class_folder):
-                relative = path.relative_to(root).as_posix()
-                (pictures if path.suffix.lower() in SUFFIXES else other_files).append(relative)
+            below, start = files_below(class_folder), class_folder.relative_to(root)
+            pictures += ((start / file).as_posix() for file in below.pictures)
+            other_files += ((start / file).as_posix() for file in below.others)
         files[name] = tuple(sorted(pictures, key=natural_key))
-    other_files += [p.name for p in sorted(root.iterdir()) if p.is_file() and not _hidden(p.name)]
-    return Scan(root, files, tuple(other_files))
+    _refuse_odd_names(root, [*files, *(name for names in files.values() for name in names)])
+    own = [p.name for p in sorted(root.iterdir()) if p.is_file() and not is_system_file(p.name)]
+    other_files += (name for name in own if not is_picture_name(name))
+    loose = [name for name in own if is_picture_name(name)]
+    notes = [
+        f"In no class's folder, not used: {counted(len(loose), 'picture')}, such as {printable(n)}." for n in loose
+    ]
+    return Scan(root, files, tuple(other_files), notes=tuple(notes[:1]))
+
+
+def _refuse_odd_names(root: Path, names: Sequence[str]) -> None:
+    if odd := odd_names(names):
+        raise DatasetUnavailable(
+            f"{printable(str(root))} holds {counted(len(odd), 'name')} of files or folders that are not UTF-8, such as "
+            f"{printable(odd[0])}. Rename them, or unpack the archive from which they come anew (convmv does all "
+            "at once)."
+        )
 
 
 def _check_folder(root: Path) -> Path:
     if not root.is_dir():
-        raise DatasetUnavailable(f"{root} is not a folder. Name the folder that holds a folder for each class.")
+        raise DatasetUnavailable(
+            f"{printable(str(root))} is not a folder. Name the folder that holds a folder for each class."
+        )
     return root
 
 
 def _unwrapped(folder: Path) -> Path:
-    """``folder``, or the only folder in it where nothing else is there, and so on."""
+    """``folder``, or the only folder with pictures in it where no picture lies beside that and it holds folders with
+    pictures itself, and so on.
+    """
     for _ in range(MAX_DEPTH):
-        inner = _subfolders(folder)
-        if len(inner) != 1 or any(p.suffix.lower() in SUFFIXES for p in folder.iterdir()):
+        inner = [inside for inside in _subfolders(folder) if has_pictures(inside)]
+        if len(inner) != 1 or _holds_pictures(folder) or not any(map(has_pictures, _subfolders(inner[0]))):
             break
         folder = inner[0]
     return folder
@@ -163,31 +244,12 @@ def _unwrapped(folder: Path) -> Path:
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        inside = [p for p in folder.iterdir() if p.is_dir() and not _hidden(p.name)]
+        inside = [p for p in folder.iterdir() if p.is_dir() and not is_system_file(p.name)]
     except OSError as error:
-        raise DatasetUnavailable(f"{folder} can't be read ({error.strerror}). Check its permissions.") from error
+        raise DatasetUnavailable(
+            f"{printable(str(folder))} can't be read ({error.strerror}). Check its permissions."
+        ) from error
     return sorted(inside, key=lambda p: natural_key(p.name))
-
-
-def walk_files(folder: Path) -> Iterator[Path]:
-    """All files below ``folder``, each once: a link that leads back up or to a folder seen before is not followed."""
-    seen: set[tuple[int, int]] = set()
-    for directory, inner, names in os.walk(folder, followlinks=True):
-        facts = os.stat(directory)
-        if (facts.st_dev, facts.st_ino) in seen:
-            inner.clear()
-            continue
-        seen.add((facts.st_dev, facts.st_ino))
-        inner[:] = sorted(name for name in inner if not _hidden(name))
-        for name in sorted(names):
-            path = Path(directory) / name
-            if not _hidden(name) and path.is_file():
-                yield path
-
-
-def _hidden(name: str) -> bool:
-    """What operating systems leave behind: .DS_Store, ._picture.jpg, __MACOSX, Thumbs.db, desktop.ini."""
-    return name.startswith(".") or name.lower() in ("__macosx", "thumbs.db", "desktop.ini")
 
 
 def _plain(name: str) -> str:
@@ -378,9 +440,15 @@ class FolderLayout:
         candidates = ([Path(named_folder)] if named_folder else []) + [data_root() / self.name]
         return next((path for path in candidates if path.is_dir()), None)
 
-    def groups(self) -> dict[str, str]:
-        """The person or slide of each file, {} where no table tells. Raises `DatasetUnavailable`."""
-        return tables.read_table(self.groups_table, self.groups_column) if self.groups_table else {}
+    def groups(self, root: Path, files: Sequence[str]) -> tables.FileColumn:
+        """The person or slide of each of ``files`` below ``root``; nothing where no table tells.
+
+        Raises `DatasetUnavailable`.
+        """
+        if not self.groups_table:
+            return tables.FileColumn(self.groups_column)
+        table = tables.Table.read(self.groups_table)
+        return tables.column_of_files(table, self.groups_column, files, root)
 
     def available(self, size: int) -> bool:
         """Whether there is a folder to read; nothing in it is opened."""
@@ -496,7 +564,7 @@ class FolderImages:
         if self.folder.series:
             parts.append(splits.series_groups(self.labels, self.folder.series))
         if self.folder.groups_table is not None:
-            group_of_file = self.folder.groups()
+            group_of_file = self.folder.groups(self.path, self.arrays.files).entries
             numbers = {group: k for k, group in enumerate(sorted(set(group_of_file.values())))}
             parts.append(np.array([numbers.get(group_of_file.get(name, ""), -1) for name in self.ids], np.int64))
         return splits.join_groupings(*parts)

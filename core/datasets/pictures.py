@@ -4,18 +4,19 @@ samples the same ones.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from core.datasets import DatasetUnavailable, get_dataset
 from core.datasets.base import DatasetSpec
-from core.datasets.folders import scan_classes, walk_files
-from core.datasets.tables import has_column, map_labels, read_table
+from core.datasets.folders import scan_classes
+from core.datasets.tables import Table, column_of_files, map_labels, match_labels
 from core.datasets.user import layout_of
-from core.formatting import natural_key
+from core.formatting import counted, natural_key, printable
 from core.images.decode import SUFFIXES, decode_files
+from core.images.files import files_below, left_out_text, odd_names
 from core.images.framing import MeasuredPicture
 from core.progress import Report, silent
 
@@ -28,7 +29,7 @@ class LabPictures:
 
     ``labels`` int64 (N,) index into ``codes`` or are `UNLABELLED`; ``slides``: slide or person of each, None where no
     table tells; ``unreadable``: file to reason; ``pixel_sizes``: what a pixel of each spans in µm, None where its file
-    doesn't say, () where none was asked.
+    doesn't say, () where none was asked. ``notes``: what was made of tables, names and folders, in sentences.
     """
 
     name: str
@@ -39,6 +40,7 @@ class LabPictures:
     slides: tuple[str, ...] | None
     unreadable: dict[str, str]
     pixel_sizes: tuple[float | None, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def pictures(self) -> list[MeasuredPicture]:
@@ -65,31 +67,46 @@ def read_folder_pictures(
     """
     folder = folder.expanduser().resolve()
     if not folder.is_dir():
-        raise DatasetUnavailable(f"{folder} is not a folder. Name the folder that holds the laboratory's pictures.")
-    all_files = sorted(
-        (p.relative_to(folder).as_posix() for p in walk_files(folder) if p.suffix.lower() in SUFFIXES), key=natural_key
-    )
-    if not all_files:
-        raise DatasetUnavailable(f"{folder} holds no picture. Pictures end in {', '.join(SUFFIXES)}.")
-    label_of_file = _labels_by_file(folder, spec, table, mapping)
-    if table and not set(label_of_file) & set(all_files):
         raise DatasetUnavailable(
-            f"None of the files that {table.name} names is in {folder} (it names "
-            f"{next(iter(label_of_file), 'nothing')}). The column 'file' must hold paths below that folder."
+            f"{printable(str(folder))} is not a folder. Name the folder that holds the laboratory's pictures."
         )
-    codes_by_label = (
-        map_labels(sorted(set(label_of_file.values()), key=natural_key), spec, mapping) if label_of_file else {}
-    )
-    slides = read_table(table, "slide") if table and has_column(table, "slide") else {}
-    used_files = [file for file in all_files if file not in label_of_file or label_of_file[file] in codes_by_label]
+    below = files_below(folder)
+    if not below.pictures:
+        raise DatasetUnavailable(
+            f"{printable(str(folder))} holds no picture. Pictures end in {', '.join(SUFFIXES)}. "
+            f"{left_out_text(below.others)}"
+        )
+    if odd := odd_names(below.pictures):
+        raise DatasetUnavailable(
+            f"{counted(len(odd), 'name')} in {printable(str(folder))} not UTF-8, such as {printable(odd[0])}. Rename "
+            "them (convmv does all at once)."
+        )
+    notes = [note for note in [left_out_text(below.others)] if note]
+    slides: Mapping[str, str] = {}
+    if table:
+        listed = Table.read(table.expanduser().resolve())
+        column = column_of_files(listed, "label", below.pictures, folder)
+        label_of_file = column.entries
+        notes += column.notes()
+        if listed.has_entries("slide"):
+            of_slide = column_of_files(listed, "slide", below.pictures, folder)
+            slides = of_slide.entries
+            notes += [note for note in of_slide.notes() if note not in notes]
+        codes_by_label = (
+            map_labels(sorted(set(label_of_file.values()), key=natural_key), spec, mapping) if label_of_file else {}
+        )
+    else:
+        label_of_file, codes_by_label, told = _folder_labels(folder, spec, mapping)
+        notes += told
+    used_files = [file for file in below.pictures if file not in label_of_file or label_of_file[file] in codes_by_label]
     index_of = {
         file: spec.codes.index(codes_by_label[label_of_file[file]]) if file in label_of_file else UNLABELLED
         for file in used_files
     }
     lab = _read(folder.name, folder, index_of, spec.codes, slides, report)
     if not lab.files:
-        raise DatasetUnavailable(f"None of the {len(all_files)} pictures in {folder} can be used.")
-    return lab
+        raise DatasetUnavailable(f"None of the {len(below.pictures)} pictures in {printable(str(folder))} can be used.")
+    return replace(lab, notes=tuple(notes))
 
 
 def read_dataset_pictures(name: str, report: Report = silent) -> LabPictures:
@@ -102,7 +119,8 @@ def read_dataset_pictures(name: str, report: Report = silent) -> LabPictures:
     files = layout.scan(layout.path).files
     index_of = {file: label for label, code in enumerate(spec.codes) for file in files.get(code, ())}
     in_order = {file: index_of[file] for file in sorted(index_of, key=natural_key)}
-    lab = _read(name, layout.path, in_order, spec.codes, layout.groups(), report)
+    slides = layout.groups(layout.path, list(in_order)).entries
+    lab = _read(name, layout.path, in_order, spec.codes, slides, report)
     if not lab.files:
         raise DatasetUnavailable(f"None of the {len(index_of)} pictures of {spec.title} can be read.")
     return lab
@@ -125,13 +143,25 @@ def _read(
     return LabPictures(name, pixels, tuple(pictures), labels, codes, groups, unreadable, sizes)
 
 
-def _labels_by_file(folder: Path, spec: DatasetSpec, table: Path | None, mapping: Path | None) -> dict[str, str]:
-    """Label of each file that has one, as the laboratory writes it."""
-    if table:
-        return read_table(table.expanduser().resolve(), "label")
+def _folder_labels(
+    folder: Path, spec: DatasetSpec, mapping: Path | None
+) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """Label of each file that lies in a folder called like a class, the codes of these labels, and what is to be said
+    of the other folders: their pictures have no label.
+    """
     try:
-        scan = scan_classes(folder)
-        map_labels(list(scan.files), spec, mapping)
-    except DatasetUnavailable:  # folders that are no classes: pictures without labels
-        return {}
-    return {file: name for name, files in scan.files.items() for file in files}
+        scan = scan_classes(folder, fewest=1)
+    except DatasetUnavailable:  # no folders: pictures without labels
+        return {}, {}, []
+    codes, unmatched = match_labels(list(scan.files), spec, mapping)
+    strange = [name for name in unmatched if scan.files[name]]
+    if not codes:
+        return {}, {}, ["No folder is called like a class, so no picture has a label (--mapping says what each is)."]
+    notes = [note for note in scan.notes if "split" not in note]
+    notes += [
+        f"No class of {spec.title} is called {printable(name)!r}: {counted(len(scan.files[name]), 'picture')} in that "
+        "folder without a label (--mapping says what it is)."
+        for name in strange
+    ]
+    known = {name: files for name, files in scan.files.items() if name not in unmatched}
+    return {file: name for name, files in known.items() for file in files}, codes, notes

@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from core.datasets.base import SPLITS, DatasetUnavailable, Scheme
-from core.datasets.tables import read_table
+from core.datasets.tables import Table, column_of_files
 from core.formatting import counted
 
 FOLDS = 10  # 80 / 10 / 10, as the published splits of such sets are
@@ -94,7 +94,10 @@ def listed_split(files: Sequence[str], labels: np.ndarray, groups: np.ndarray, t
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    listed = read_table(table, "split")
+    column = column_of_files(Table.read(table), "split", files)
+    if column.contradicting:
+        raise DatasetUnavailable(" ".join(column.notes(unmatched=False)))
+    listed = column.entries
     splits = np.array([SPLITS.index(_split_name(listed.get(name, "train"), table)) for name in files], np.int64)
     if not (splits == 2).any():
         raise DatasetUnavailable(f"{table} names no test picture of this folder. Its column 'file' must hold paths.")

@@ -32,8 +32,8 @@ from core.datasets.folders import (
     scan_classes,
     scan_table,
 )
-from core.datasets.tables import has_column, map_labels, read_table
-from core.formatting import counted
+from core.datasets.tables import Table, map_labels
+from core.formatting import counted, name_key, printable
 from core.progress import Report, silent
 from core.storage import cached_file, write_bytes, write_json
 
@@ -46,7 +46,7 @@ class FolderReport:
     ``exact_duplicates``: pictures whose file equals another to the byte; ``near_duplicates``: pictures that another one
     equals or nearly equals. ``other_files``: files that are no pictures. ``missing``: files that the table names and
     that are not there. ``groups``: number of groups that stay together in the grouped split. ``all_classes``: number of
-    classes, those left out counted.
+    classes, those left out counted. ``notes``: what else was made of names, folders and tables, in sentences.
     """
 
     counts: dict[str, int]
@@ -59,6 +59,7 @@ class FolderReport:
     groups: int
     all_classes: int
     missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def imbalance(self) -> float:
@@ -102,7 +103,16 @@ def check_folder(spec: DatasetSpec, folder: FolderLayout, report: Report = silen
         groups=len(np.unique(pictures.groups)),
         all_classes=len(spec.codes),
         missing=scan.missing,
+        notes=tuple(dict.fromkeys([*scan.notes, *_group_notes(folder, path, arrays.files)])),
     )
+
+
+def _group_notes(folder: FolderLayout, root: Path, files: Sequence[str]) -> list[str]:
+    """What is to be said of the table of groups; paths of other pictures are no fault of one that names labels too."""
+    column = folder.groups(root, files)
+    rest = len(files) - len(column.entries) if folder.groups_table else 0
+    told = column.notes(unmatched=folder.groups_column != "slide")
+    return told + ([f"{counted(rest, 'picture')} in no group of {column.table}."] if rest else [])
 
 
 def folder_report_text(report: FolderReport, spec: DatasetSpec, most: int = 10) -> str:
@@ -121,16 +131,19 @@ def folder_report_text(report: FolderReport, spec: DatasetSpec, most: int = 10) 
         f"equal or nearly equal another picture; {report.groups:,} groups stay together in the grouped split."
     )
     if report.missing:
-        lines.append(f"Named in the table, but not there: {_listed(report.missing, most)}")
+        files = counted(len(report.missing), "file")
+        lines.append(f"Named in the table, but not there: {_listed(report.missing, most)} ({files})")
     if report.other_files:
-        lines.append(f"Left alone, no pictures: {_listed(report.other_files, most)}")
+        files = counted(len(report.other_files), "file")
+        lines.append(f"Left alone, no pictures: {_listed(report.other_files, most)} ({files})")
+    lines += [f"Note: {note}" for note in report.notes]
     if report.all_classes > len(report.left_out) > most:
         lines.append(f"Not here: {', '.join(report.left_out)}")
     else:
         lines += [f"Left out: {names[code]} ({code}): {why}." for code, why in report.left_out.items()]
     if report.unreadable:
         lines.append(f"Can't be read, left out: {counted(len(report.unreadable), 'file')}")
-        lines += [f"  {name}: {why}" for name, why in list(report.unreadable.items())[:most]]
+        lines += [f"  {printable(name)}: {why}" for name, why in list(report.unreadable.items())[:most]]
         if len(report.unreadable) > most:
             lines.append(f"  ... and {len(report.unreadable) - most} more")
     return "\n".join(lines)
@@ -138,7 +151,7 @@ def folder_report_text(report: FolderReport, spec: DatasetSpec, most: int = 10) 
 
 def _listed(names: tuple[str, ...], most: int) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(map(printable, names[:most])) + more
 
 
 UNITS = ("cell", "field")
@@ -183,7 +196,8 @@ def add_dataset(
     if shipped_layout is None:
         paths = {"table": table, "groups_table": groups_table}
         content |= {key: str(path.expanduser().resolve()) for key, path in paths.items() if path is not None}
-        names = list(_scan(content, folder).files)
+        scan = _scan(content, folder)
+        names = list(scan.files)
         content |= {
             "title": title or name,
             "domain": domain or f"the pictures of {folder.name}; from where they come was not said",
@@ -192,6 +206,7 @@ def add_dataset(
             "classes": _mapped_classes(names, get_dataset(maps_to), mapping) if maps_to else _named_classes(names),
             "maps_to": maps_to,
         }
+        content["ungrouped"] = _ungrouped(content, scan)
     else:
         shipped_layout.scan(folder)  # raises where it is another folder
     path = registry_path(name)
@@ -202,6 +217,18 @@ def add_dataset(
             f"{path} can't be written ({error.strerror}). Set HEMALENS_CACHE to a folder that can be written."
         ) from error
     return get_dataset(name)
+
+
+def _ungrouped(content: dict[str, Any], scan: Scan) -> int:
+    """How many pictures the table of groups says nothing of. Raises `DatasetUnavailable` where these are all."""
+    layout, used = _layout(content), {name for one in content["classes"] for name in one["labels"]}
+    files = [file for name in scan.files if name in used for file in scan.files[name]]
+    column = layout.groups(scan.root, files)
+    if layout.groups_table and not column.entries:
+        raise DatasetUnavailable(
+            f"{column.table} says of no picture to which person or slide it belongs. {' '.join(column.notes())}"
+        )
+    return len(files) - len(column.entries) if layout.groups_table else 0
 
 
 def layout_of(name: str) -> FolderLayout:
@@ -295,10 +322,21 @@ def _spec(path: Path) -> DatasetSpec | None:
             unit=content["unit"],
             stretched=content.get("stretched", content.get("squeezed", False)),  # its name in files of old
             maps_to=content.get("maps_to", ""),
-            cautions=() if folder.groups_table else (_NO_GROUPS,),
+            cautions=_group_cautions(folder, content.get("ungrouped", 0)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _group_cautions(folder: FolderLayout, ungrouped: int) -> tuple[str, ...]:
+    if not folder.groups_table:
+        return (_NO_GROUPS,)
+    if not ungrouped:
+        return ()
+    return (
+        f"No table says of which person or slide {counted(ungrouped, 'picture')} {'is' if ungrouped == 1 else 'are'}: "
+        "patient leakage can't be excluded there.",
+    )
 
 
 def _layout(content: dict[str, Any]) -> FolderLayout:
@@ -306,14 +344,15 @@ def _layout(content: dict[str, Any]) -> FolderLayout:
 
     def scan(root: Path) -> Scan:
         found = _scan(content, root)
+        by_key = {name_key(name): found_files for name, found_files in found.files.items()}
         files = {
-            code: tuple(sorted((f for name in names for f in found.files.get(name, ())), key=natural_key))
+            code: tuple(sorted((f for name in names for f in by_key.pop(name_key(name), ())), key=natural_key))
             for code, names in labels.items()
         }
         return replace(found, files=files)
 
     table, groups_table = content.get("table"), content.get("groups_table")
-    has_slides = bool(not groups_table and table and has_column(Path(table), "slide"))
+    has_slides = bool(not groups_table and table and _has_slides(Path(table)))
     groups_table = table if has_slides else groups_table
     return FolderLayout(
         name=content["name"],
@@ -323,9 +362,16 @@ def _layout(content: dict[str, Any]) -> FolderLayout:
     )
 
 
+def _has_slides(table: Path) -> bool:
+    try:
+        return Table.read(table).has_entries("slide")
+    except DatasetUnavailable:  # who reads the labels tells it
+        return False
+
+
 def _scan(content: dict[str, Any], root: Path) -> Scan:
     table = content.get("table")
-    return scan_table(root, read_table(Path(table), "label")) if table else scan_classes(root)
+    return scan_table(root, Path(table)) if table else scan_classes(root)
 
 
 _NO_GROUPS = (

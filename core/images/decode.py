@@ -24,7 +24,7 @@ from core.progress import Progress, Report
 # Pillow's name of each format that is read: what a person calls it, and how its files end.
 FORMATS = {
     "PNG": ("PNG", (".png",)),
-    "JPEG": ("JPEG", (".jpg", ".jpeg")),
+    "JPEG": ("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif")),
     "BMP": ("BMP", (".bmp",)),
     "TIFF": ("TIFF", (".tif", ".tiff")),
     "WEBP": ("WebP", (".webp",)),
@@ -46,6 +46,7 @@ _UNITS = {"um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "nm": 1e-
 _SQUARE = 1.02  # both axes are alike, within so much
 
 _SAVE_AS = f"Save it as {FORMAT_NAMES} and try again."
+_UNPACK = "Unpack it, and give the folder that comes out."
 # What people really try to upload, told apart by the first bytes, so that the advice can be precise.
 _SIGNATURES = (
     (b"GIF8", "a GIF"),
@@ -277,7 +278,8 @@ def _not_a_picture(data: bytes, name: str) -> DecodeError:
     elif described is None and _is_text(head):
         described = "text, whatever its name says"
     if described:
-        return DecodeError(name, f"this is {described}, not a picture that can be read here", _SAVE_AS)
+        advice = _UNPACK if "archive" in described else _SAVE_AS
+        return DecodeError(name, f"this is {described}, not a picture that can be read here", advice)
     if head.startswith((b"\x89PNG", b"\xff\xd8", b"BM", b"II*\0", b"MM\0*", b"RIFF")):
         return DecodeError(
             name, "the file is damaged or incomplete", "Export or copy it again from where it comes from."

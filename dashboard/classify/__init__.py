@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.datasets import DatasetSpec, get_dataset
 from core.formatting import counted
+from core.images.files import is_system_file
 from core.inference.laboratory import Laboratory
 from core.inference.predictor import Predictor
 from core.inference.scope import on_trusted_split
@@ -29,7 +30,7 @@ from dashboard.pickers import (
     specimen_picker,
 )
 from dashboard.samples import Sample, sample_row, samples
-from dashboard.session import Result, UploadSession, failed_table, is_hidden, session_of
+from dashboard.session import Result, UploadSession, failed_table, session_of
 
 CHOSEN = "classify_cell"
 MOST_MODELS = 4
@@ -156,7 +157,7 @@ def classify_context(spec: DatasetSpec) -> ClassifyContext | None:
     )
     answered_by_line(taught, runs)
     if files:
-        session.enqueue([(file.name, file.getvalue()) for file in files if not is_hidden(file.name)])
+        session.enqueue([(file.name, file.getvalue()) for file in files if not is_system_file(file.name)])
         st.session_state[_DROP] += 1  # a fresh drop zone: the files are in the session now
         forget_choice()
         st.rerun()

@@ -17,12 +17,15 @@ from core.adaptation.estimate import AccuracyEstimate
 from core.adaptation.head import LabCells, cell_checks, encode_pictures
 from core.adaptation.profile import LabProfile, ProfileError, make_profile, profile_path, save_profile
 from core.datasets import DatasetSpec, DatasetUnavailable
-from core.datasets.tables import map_labels, read_rows
+from core.datasets.matching import match_files, path_parts
+from core.datasets.tables import FileColumn, Table, column_of_files, map_labels
+from core.formatting import counted, printable
+from core.images.files import is_system_file
 from core.images.framing import MeasuredPicture, cut_box
 from core.inference.specimen import ADULT_BLOOD, Specimen
 from core.progress import Report, silent
 from core.runs import Run
-from dashboard.session import UploadSession, is_hidden
+from dashboard.session import UploadSession
 
 ANSWERS_ASKED = 25  # answers that make a laboratory's own reading
 MORE_ANSWERS = 5  # so many again for who wants to go on
@@ -48,22 +51,40 @@ class QuestionRound:
     probabilities: np.ndarray
 
 
+@dataclass(frozen=True)
+class LabTable:
+    """What a table called ``name`` says: class codes and slides by the paths of files, as it writes them."""
+
+    name: str
+    labels: dict[str, str]
+    slides: dict[str, str]
+
+
+@dataclass(frozen=True)
+class TableMatches:
+    """What all tables say of the pictures that are here: class codes and slides by id; ``notes``: what fits none."""
+
+    codes: dict[str, str] = field(default_factory=dict)
+    slides: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
 @dataclass
 class Laboratory:
     """Everything of one laboratory in one visitor's session; lives there, so it survives a change of page.
 
-    ``labels``: what tables and folders say, file to class code; ``slides``: file to slide. ``side``: of the square in
-    px, chosen by hand; None measures it; ``tried_side``: one that is only looked at so far. ``present_classes``: codes
-    of the classes that can occur, None for all. ``self_training``: whether what the pictures teach without a label is
-    used. ``specimen``: what the cells are of, by which answers are weighed. ``ids``: of the session's cells that
-    ``learner`` is about, in its order; ``no_cells``: names of the pictures that are left out since they are none, and
-    what each shows. ``answered_by_hand``: ids of those answered on the page, in that order; ``goal``: how many are to
-    be.
+    ``labels``: what folders say, file to class code; ``tables``: what tables say, which goes before. ``side``: of
+    the square in px, chosen by hand; None measures it; ``tried_side``: one that is only looked at so far.
+    ``present_classes``: codes of the classes that can occur, None for all. ``self_training``: whether what the
+    pictures teach without a label is used. ``specimen``: what the cells are of, by which answers are weighed.
+    ``ids``: of the session's cells that ``learner`` is about, in its order; ``no_cells``: names of the pictures
+    that are left out since they are none, and what each shows. ``answered_by_hand``: ids of those answered on the
+    page, in that order; ``goal``: how many are to be.
     """
 
     session: UploadSession = field(default_factory=UploadSession)
     labels: dict[str, str] = field(default_factory=dict)
-    slides: dict[str, str] = field(default_factory=dict)
+    tables: list[LabTable] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     side: int | None = None
     tried_side: int | None = None
@@ -81,6 +102,7 @@ class Laboratory:
     saved_profile: LabProfile | None = None
     no_cells: dict[str, str] = field(default_factory=dict)
     _read: tuple[object, ...] = ()
+    _matched: tuple[tuple[object, ...], TableMatches] = ((), TableMatches())
 
     @property
     def can_learn(self) -> bool:
@@ -107,7 +129,7 @@ class Laboratory:
         pictures = []
         for name, data in files:
             path = PurePosixPath(name)
-            if is_hidden(name):
+            if is_system_file(name):
                 continue
             if path.suffix.lower() in _TABLES:
                 self._take_table(name, data, spec)
@@ -123,15 +145,43 @@ class Laboratory:
 
     def _take_table(self, name: str, data: bytes, spec: DatasetSpec) -> None:
         try:
-            labels, slides, unknown = table_labels(data, spec)
+            labels, slides, notes = table_labels(data, spec, short(name))
         except BadTable as error:
-            self.notes.append(f"{name}: {error}")
+            self.notes.append(str(error))
             return
-        self.labels |= labels
-        self.slides |= slides
-        self.notes.append(f"{name} names the class of {len(labels)} pictures.")
-        if unknown:
-            self.notes.append(f"No class is called {', '.join(map(repr, unknown[:5]))}: left without an answer.")
+        self.tables.append(LabTable(short(name), labels, slides))
+        self.notes += [f"{printable(short(name))} names the class of {counted(len(labels), 'picture')}.", *notes]
+
+    @property
+    def matches(self) -> TableMatches:
+        """What the tables say of the pictures that are here, the last table first."""
+        key = (tuple(self.session.cells), len(self.tables))
+        if self._matched[0] != key:
+            self._matched = key, self._match_tables()
+        return self._matched[1]
+
+    def _match_tables(self) -> TableMatches:
+        names = [cell.name for cell in self.session.cells.values()]
+        ids = {cell.name: identity for identity, cell in self.session.cells.items()}
+        codes: dict[str, str] = {}
+        slides: dict[str, str] = {}
+        notes = []
+        for table in self.tables:
+            found = match_files([*table.labels, *table.slides], names)
+            codes |= {ids[file]: table.labels[path] for path, file in found.files.items() if path in table.labels}
+            slides |= {ids[file]: table.slides[path] for path, file in found.files.items() if path in table.slides}
+            if found.unmatched:
+                notes.append(
+                    f"{counted(len(found.unmatched), 'path')} of {printable(table.name)} match no picture here, such "
+                    f"as {printable(found.unmatched[0])}."
+                )
+            if found.ambiguous:
+                notes.append(
+                    f"{counted(len(found.ambiguous), 'path')} of {printable(table.name)} may mean several pictures and "
+                    f"are not used, such as {printable(found.ambiguous[0])}. Drop the whole folder, so that paths are "
+                    "known, or give each picture a name of its own."
+                )
+        return TableMatches(codes, slides, tuple(notes))
 
     # Cells
 
@@ -144,8 +194,8 @@ class Laboratory:
         key, ids = self._key(run), tuple(self.session.cells)
         uploads = [self.session.cells[i] for i in ids]
         pictures = [MeasuredPicture(cell.pixels, cell.name, pixel_size=cell.pixel_size) for cell in uploads]
-        names = [short(cell.name) for cell in uploads]
-        slides = [self.slides.get(name, name) for name in names] if self.slides else None
+        of_slide = self.matches.slides
+        slides = [of_slide.get(i, i) for i in ids] if of_slide else None
         cells = encode_pictures(run, pictures, slides, self.side, report)
         checks = cell_checks(run, pictures, cells)
         self.no_cells = {
@@ -184,8 +234,7 @@ class Laboratory:
 
     def label(self, identity: str) -> str | None:
         """The class code that a table or a folder gives a picture; None where none does."""
-        name = self.session.cells[identity].name
-        return self.labels.get(name) or self.labels.get(short(name))
+        return self.matches.codes.get(identity) or self.labels.get(self.session.cells[identity].name)
 
     def _present_mask(self, run: Run) -> np.ndarray:
         return np.array([self.present_classes is None or code in self.present_classes for code in run.codes])
@@ -354,21 +403,25 @@ def code_of(label: str, spec: DatasetSpec) -> str | None:
         return None
 
 
-def table_labels(data: bytes, spec: DatasetSpec) -> tuple[dict[str, str], dict[str, str], list[str]]:
-    """Class codes and slides by file's name, and labels that no class fits, from a CSV with columns file and label.
-
-    Columns may be parted by commas, semicolons or tabs; ``slide`` is optional. Raises `BadTable`.
+def table_labels(
+    data: bytes, spec: DatasetSpec, name: str = "The table"
+) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """Class codes and slides by file, as a CSV with the columns file and label (and slide) names it; and what else a
+    person should know of it, in sentences. Raises `BadTable`.
     """
     try:
-        rows = read_rows(data)
-    except DatasetUnavailable:
-        raise BadTable("this is no table of text in UTF-8. Save it as CSV (UTF-8).") from None
-    if not rows:
-        raise BadTable("it has no rows.")
-    if not {"file", "label"} <= set(rows[0]):
-        raise BadTable("its first line must name the columns file and label.")
-    rows = [row for row in rows if short(row["file"]) and row["label"]]
-    codes = {label: code_of(label, spec) for label in dict.fromkeys(row["label"] for row in rows)}
-    labels = {short(row["file"]): code for row in rows if (code := codes[row["label"]])}
-    slides = {short(row["file"]): slide for row in rows if (slide := row.get("slide"))}
-    return labels, slides, [label for label, code in codes.items() if code is None]
+        table = Table.read(data, printable(name))
+        table.need("file", "label")
+        files = list({path_parts(row["file"]): row["file"] for row in reversed(table.rows)}.values())
+        column = column_of_files(table, "label", files)
+        of_slide = column_of_files(table, "slide", files) if table.has_entries("slide") else FileColumn()
+    except DatasetUnavailable as error:
+        raise BadTable(str(error)) from error
+    codes = {label: code_of(label, spec) for label in dict.fromkeys(column.entries.values())}
+    notes = list(dict.fromkeys([*column.notes(), *of_slide.notes()]))
+    if unknown := [label for label, code in codes.items() if code is None]:
+        listed = ", ".join(repr(printable(label)) for label in unknown[:5])
+        rows = sum(label in unknown for label in column.entries.values())
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        notes.append(f"No class is called {listed}{more}: {counted(rows, 'picture')} left without an answer.")
+    return {file: code for file, label in column.entries.items() if (code := codes[label])}, of_slide.entries, notes

@@ -249,10 +249,10 @@ def _state_line(lab: Laboratory, spec: DatasetSpec, answers_by: str) -> None:
         with st.popover("Add pictures", icon=":material/add_photo_alternate:", type="tertiary"):
             _drop_zone(lab, spec)
         _forget_button(spec)
-    notes, drop = list(lab.notes), lab.session.stats
+    notes, drop = [*lab.notes, *lab.matches.notes], lab.session.stats
     if drop.duplicates:
         notes.append(f"{counted(drop.duplicates, 'picture')} {'was' if drop.duplicates == 1 else 'were'} here already.")
     if drop.unread:
         notes.append(f"Stopped: {counted(drop.unread, 'file')} not read.")
     if notes:
-        st.caption(" ".join(notes))
+        st.caption(markdown_text(" ".join(notes), None))

@@ -39,10 +39,11 @@ def lab():
 
 def test_a_table_names_classes_by_code_name_or_synonym():
     text = "\ufefffile;label;slide\na/x.png;Neutrophils;s1\ny.png;lymph;s2\nz.png;;\nw.png;blast;s1\n"
-    labels, slides, strange = table_labels(text.encode(), SPEC)
-    assert labels == {"x.png": "NE", "y.png": "LY"}
-    assert slides == {"x.png": "s1", "y.png": "s2", "w.png": "s1"}
-    assert strange == ["blast"]
+    labels, slides, notes = table_labels(text.encode(), SPEC, "mine.csv")
+    assert labels == {"a/x.png": "NE", "y.png": "LY"}
+    assert slides == {"a/x.png": "s1", "y.png": "s2", "w.png": "s1"}
+    assert notes[0] == "1 picture of mine.csv without an entry of 'label'."
+    assert notes[-1] == "No class is called 'blast': 1 picture left without an answer."
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00x", b"name,class\na,NE\n", b""])
@@ -64,7 +65,7 @@ def test_a_bad_table_leaves_the_pictures():
     lab = Laboratory()
     lab.take([("labels.csv", b"what,is\nthis,?\n"), ("c.png", b"")], SPEC)
     assert len(lab.session.queue) == 1
-    assert "must name the columns file and label" in lab.notes[0]
+    assert "labels.csv needs the columns 'file' and 'label'" in lab.notes[0]
 
 
 def test_rounds_are_ten_and_then_five_until_the_goal(lab):

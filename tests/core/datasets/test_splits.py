@@ -5,7 +5,7 @@ import pytest
 
 from core.datasets import DatasetUnavailable
 from core.datasets.splits import grouped_split, join_groupings, listed_split, random_split, series_groups
-from core.datasets.tables import read_table
+from core.datasets.tables import Table, column_of_files
 
 LABELS = np.repeat([0, 1, 2], [300, 200, 60])
 
@@ -73,7 +73,7 @@ def test_the_published_list_decides_test_and_val_comes_from_its_train(tmp_path):
         ("name,split\nx,test\n", "it has: name, split"),
         ("", "it has: none"),
         ("file,split\na/0.png,somewhere\n", "may be train, val or test"),
-        ("file,split\nother.png,test\n", "names no test picture"),
+        ("file,split\nother.png,test\n", "None of the files"),
     ],
 )
 def test_a_table_that_will_not_do_is_told(tmp_path, text, said):
@@ -86,4 +86,4 @@ def test_a_table_that_will_not_do_is_told(tmp_path, text, said):
 def test_tables_of_windows_are_read(tmp_path):
     table = tmp_path / "groups.csv"
     table.write_bytes(b"\xef\xbb\xbffile,group\r\na\\b.png,P1\r\n")
-    assert read_table(table, "group") == {"a/b.png": "P1"}
+    assert column_of_files(Table.read(table), "group", ["a/b.png"]).entries == {"a/b.png": "P1"}
