@@ -168,8 +168,19 @@ class Laboratory:
         notes = []
         for table in self.tables:
             found = match_files([*table.labels, *table.slides], names)
-            codes |= {ids[file]: table.labels[path] for path, file in found.files.items() if path in table.labels}
-            slides |= {ids[file]: table.slides[path] for path, file in found.files.items() if path in table.slides}
+            at_odds: dict[str, None] = {}
+            for entries, said in ((table.labels, codes), (table.slides, slides)):
+                of_file: dict[str, set[str]] = {}
+                for path, file in found.files.items():
+                    if path in entries:
+                        of_file.setdefault(file, set()).add(entries[path])
+                said |= {ids[file]: min(said_of) for file, said_of in of_file.items() if len(said_of) == 1}
+                at_odds |= dict.fromkeys(file for file, said_of in of_file.items() if len(said_of) > 1)
+            if at_odds:
+                notes.append(
+                    f"{printable(table.name)} names {counted(len(at_odds), 'picture')} twice, with different entries, "
+                    f"and none is used, such as {printable(next(iter(at_odds)))}."
+                )
             if found.unmatched:
                 notes.append(
                     f"{counted(len(found.unmatched), 'path')} of {printable(table.name)} match no picture here, such "

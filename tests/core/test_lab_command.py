@@ -193,3 +193,27 @@ def test_a_table_that_names_other_files_is_told(capsys, table):
     status, _, err = run(capsys, "fit", "ward", pictures, "--labels", labels)
     assert status == 1
     assert "None of the files" in err
+
+
+def test_a_folder_that_is_no_class_costs_no_label_of_the_others(capsys, folder):
+    write(folder / "artefacts" / "1.png", (40, 40, 220), np.random.default_rng(1))
+    (folder / "notes.txt").write_text("x")
+    status, out, _ = run(capsys, "fit", "ward", folder, "--json")
+    found = json.loads(out)
+    assert status == 0
+    assert found["labelled"] == {"EO": 20, "NE": 20}
+    assert any("'artefacts': 1 picture in that folder without a label" in note for note in found["notes"])
+    assert any(".txt (1)" in note for note in found["notes"])
+
+
+def test_a_table_half_filled_in_and_at_odds_with_itself(capsys, table):
+    pictures, labels = table
+    rows = ["./e1.png;eosinophil", "e3.PNG;eosinophil", "n1.png;neutrophil", "n3.png;", "e5.png;eosinophil"]
+    labels.write_bytes("\r".join(["File;Label", *rows, "e5.png;neutrophil", "x.png;neutrophil"]).encode())
+    status, out, _ = run(capsys, "fit", "ward", pictures, "--labels", labels, "--json")
+    found = json.loads(out)
+    assert status == 0
+    assert found["labelled"] == {"EO": 2, "NE": 1}
+    told = " ".join(found["notes"])
+    for words in ("e5.png is 'eosinophil' (line 6) and 'neutrophil' (line 7)", "1 picture of", "such as x.png"):
+        assert words in told

@@ -111,8 +111,9 @@ def test_json_is_written_even_when_nothing_could_be_read(run, cells, capsys):
     assert len(json.loads(capsys.readouterr().out)["results"]) == 1
 
 
-def test_folders_and_globs_stand_for_their_pictures(cells, monkeypatch):
+def test_folders_and_globs_stand_for_their_pictures(cells, monkeypatch, capsys):
     assert [p.name for p in expand([str(cells)])] == ["a red.jpg", "BLUE.TIF", "broken.png", "green.png"]
+    assert capsys.readouterr().err == f"note: {cells}: Left out, since no picture ends so: 1 file: .txt (1).\n"
     assert [p.name for p in expand([str(cells / "*.png")])] == ["broken.png", "green.png"]
     assert [p.name for p in expand([str(cells / "**/*.TIF")])] == ["BLUE.TIF"]
     (cells / ".hidden.png").write_bytes(b"x")

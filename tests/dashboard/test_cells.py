@@ -124,6 +124,13 @@ def test_failures_are_kept_once_with_reason_and_advice(run):
     assert len(tray.results([run])) == 1
 
 
+def test_two_broken_files_of_one_name_are_two_failures():
+    tray = UploadSession()
+    tray.add_file("img.tif", b"some text")
+    tray.add_file("img.tif", b"another text")
+    assert [failure.name for failure in tray.failures.values()] == ["img.tif"] * 2
+
+
 def test_a_full_tray_says_so(run, monkeypatch):
     monkeypatch.setattr("dashboard.session.KEPT_BYTES", 20_000)
     tray = filled(*[RED] * 4)

@@ -68,6 +68,47 @@ def test_a_bad_table_leaves_the_pictures():
     assert "labels.csv needs the columns 'file' and 'label'" in lab.notes[0]
 
 
+def taken(lab, files, table):
+    lab.take([*files, ("a folder/labels.csv", table.encode("utf-16"))], SPEC)
+    for number, name in enumerate(files):
+        lab.session.cells[f"c{number}"] = UploadedCell(f"c{number}", name[0], np.zeros((20, 20, 3), np.uint8))
+    return {
+        cell.name if len(files) == len({f for f, _ in files}) else i: lab.label(i)
+        for i, cell in lab.session.cells.items()
+    }
+
+
+def test_pictures_of_one_name_in_two_slides_have_the_labels_of_their_own_rows():
+    files = [("slide1/1.png", b""), ("slide2/1.png", b""), ("slide2/2.png", b"")]
+    table = "file\tlabel\tslide\nslide1/1.png\tneutrophil\ta\nslide2/1.png\tlymphocyte\tb\n2.png\tmono\tb\n"
+    lab = Laboratory()
+    assert taken(lab, files, table) == {"slide1/1.png": "NE", "slide2/1.png": "LY", "slide2/2.png": "MO"}
+    assert lab.matches.slides == {"c0": "a", "c1": "b", "c2": "b"}
+
+
+def test_where_only_names_are_known_two_of_one_name_have_no_label_and_that_is_told():
+    files = [("1.png", b""), ("1.png", b""), ("2.png", b"")]
+    table = "file\tlabel\nslide1/1.png\tneutrophil\nslide2/1.png\tlymphocyte\nslide2/2.png\tmono\ngone.png\tmono\n"
+    lab = Laboratory()
+    assert taken(lab, files, table) == {"c0": None, "c1": None, "c2": "MO"}
+    told = " ".join(lab.matches.notes)
+    assert "1 path of labels.csv match no picture here, such as gone.png" in told
+    assert "2 paths of labels.csv may mean several pictures" in told
+
+
+def test_a_table_goes_before_a_folders_name_and_contradictions_are_no_answer():
+    files = [("neutrophil/1.png", b""), ("neutrophil/2.png", b""), ("neutrophil/3.png", b"")]
+    rows = ["neutrophil/1.png,lymphocyte", "neutrophil/2.png,mono", r"NEUTROPHIL\2.png,baso"]
+    lab = Laboratory()
+    found = taken(lab, files, "\r".join(["file,label", *rows]))
+    assert found["neutrophil/1.png"] == "LY"
+    assert found["neutrophil/3.png"] == "NE"
+    assert found["neutrophil/2.png"] == "NE"
+    assert lab.matches.notes == (
+        "labels.csv names 1 picture twice, with different entries, and none is used, such as neutrophil/2.png.",
+    )
+
+
 def test_rounds_are_ten_and_then_five_until_the_goal(lab):
     sizes = []
     while (now := lab.round()) is not None:

@@ -99,6 +99,59 @@ def test_a_table_of_people_keeps_each_in_one_split(folder, tmp_path):
     assert {split for splits in seen.values() for split in splits} == set(SPLITS)
 
 
+GROUPED_PATHS = {
+    "a folder in front": "my lab/{}",
+    "another case": "./{}".upper(),
+    "Windows": "D:\\cells\\my lab\\{}",
+}
+
+
+@pytest.mark.parametrize("way", GROUPED_PATHS.values(), ids=GROUPED_PATHS)
+def test_people_stay_together_however_their_table_writes_paths(folder, tmp_path, way):
+    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.png"))
+    person = {name: f"P{number % 9}" for number, name in enumerate(files)}
+    rows = (f"{way.format(name if way[0] != '.' else name.upper())};{who}\r\n" for name, who in person.items())
+    (tmp_path / "people.csv").write_bytes(("File;Group\r\n" + "".join(rows)).encode("utf-16"))
+    spec = user.add_dataset("people", folder, groups_table=tmp_path / "people.csv")
+    assert not spec.cautions
+    where = {}
+    for name, part in spec.load(28).splits.items():
+        for identity in part.ids:
+            where.setdefault(person[str(identity)], set()).add(name)
+    assert all(len(splits) == 1 for splits in where.values())
+
+
+@pytest.mark.parametrize("rows", ["zz/cell 1.png,P1", "cell 1.png,P1\ncell 2.png,P2", "alpha/cell 1.png,", ",P1"])
+def test_a_table_of_people_that_says_nothing_is_refused(folder, tmp_path, rows):
+    (tmp_path / "people.csv").write_text(f"file,group\n{rows}\n")
+    with pytest.raises(DatasetUnavailable, match=r"people\.csv"):
+        user.add_dataset("people", folder, groups_table=tmp_path / "people.csv")
+    assert "people" not in dataset_names()
+
+
+def test_people_of_some_pictures_only_keep_the_caution(folder, tmp_path):
+    rows = "".join(f"alpha/cell {n}.png,P{n % 5}\n" for n in range(1, 25)) + "alpha/gone.png,P1\n"
+    (tmp_path / "people.csv").write_text("file,group\n" + rows)
+    spec = user.add_dataset("people", folder, groups_table=tmp_path / "people.csv")
+    assert "which person or slide 30 pictures are" in spec.cautions[0]
+    text = folder_report_text(check_folder(spec, user.layout_of("people")), spec)
+    assert "1 path of people.csv match no picture, such as alpha/gone.png" in text
+    assert "30 pictures in no group of people.csv" in text
+
+
+def test_a_class_written_in_two_ways_is_found_again(tmp_path):
+    write_pictures(tmp_path / "set" / "train" / "Linfocito", 4)
+    write_pictures(tmp_path / "set" / "test" / "linfocito", 4, seed=3)
+    write_pictures(tmp_path / "set" / "train" / "Eosin\u00f3filo", 4, 1)
+    write_pictures(tmp_path / "set" / "test" / "Eosino\u0301filo", 4, 1, seed=3)
+    spec = user.add_dataset("accents", tmp_path / "set")
+    assert spec.class_names == ("Eosin\u00f3filo", "linfocito")
+    assert len(everything(spec.load(28))) == 16
+    text = folder_report_text(check_folder(spec, user.layout_of("accents")), spec)
+    assert "Taken for an existing split: the folders test and train" in text
+    assert "'linfocito', 'Linfocito'" in text
+
+
 def test_decoding_is_done_once_and_again_where_a_file_changed(folder, spec, monkeypatch):
     before = spec.load(28).provenance.content_hash
     calls = []
