@@ -9,8 +9,9 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from core.cases.case import Case, CaseCell, CasePicture, CellPrediction, Decision, Reader, UnusedFile
+from core.cases.case import Case, CaseCell, CasePicture, CellPrediction, Decision, Reader
 from core.datasets.synthetic import draw_cells
+from core.images.archives import UnusedFile
 from core.inference.confusion import ModelErrors
 from tests.drawn_fields import draw_field
 

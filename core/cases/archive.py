@@ -18,14 +18,14 @@ from typing import Any, get_args
 from PIL import Image
 
 from core.cases import rows
-from core.cases.case import Action, CaseError, CellPrediction, UnusedFile
-from core.cases.drop import UNPACKING_ERRORS
+from core.cases.case import Action, CaseError, CellPrediction
 from core.cases.files import content_hash
 from core.cases.rows import MOST_NAME, MOST_TEXT, Row
 from core.cases.sprites import TILE, TILES_A_ROW, TILES_A_SHEET, sheet_size
 from core.cases.tables import Base, CaseRow, CellRow, DecisionRow, HeadRow, PictureRow, SheetRow
 from core.cases.verify import StoredCase, altered_row
 from core.formatting import is_unicode
+from core.images.archives import UNPACKING_ERRORS, UnusedFile
 from core.images.decode import CELL_LIMITS, FIELD_LIMITS, DecodeError, decode
 from core.inference.specimen import SPECIMENS
 from core.storage import write_atomic

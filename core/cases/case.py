@@ -10,6 +10,7 @@ from typing import Literal
 
 from core.cases.differential import CODES, CountedCell, Differential, differential
 from core.errors import HemaLensError
+from core.images.archives import UnusedFile
 from core.inference.confusion import ModelErrors
 
 Action = Literal["open", "add", "assign", "unidentified", "skip", "undo", "note", "review", "reopen", "sign", "amend"]
@@ -238,15 +239,6 @@ class CellReading:
         if prediction.must_be_seen:
             return "must be seen"
         return "unsure" if prediction.kind == "unsure" else "put back"
-
-
-@dataclass(frozen=True)
-class UnusedFile:
-    """A file of the drop that is no picture of the case: why, and what a person can do."""
-
-    name: str
-    reason: str
-    way_out: str
 
 
 @dataclass(frozen=True)

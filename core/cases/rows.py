@@ -10,7 +10,8 @@ import numpy as np
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
-from core.cases.case import Case, CaseCell, CasePicture, CellPrediction, Decision, Reader, UnusedFile
+from core.cases.case import Case, CaseCell, CasePicture, CellPrediction, Decision, Reader
+from core.images.archives import UnusedFile
 from core.inference.confusion import ModelErrors
 
 MOST_TEXT, MOST_NAME = 4_000, 200  # letters of a text, and of a name or a reason, that are kept

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from core.cases.case import Action, Case, CellReading, Decision, NewDecision, Reader
 from core.cases.documents import DOCUMENTS, document, file_name
-from core.cases.drop import SYSTEM_FILE
 from core.cases.limits import current_limits
 from core.cases.table import case_document
 from core.commands.predict import add_predictor_options, chosen_predictor
 from core.errors import HemaLensError
 from core.formatting import RESEARCH_LINE, counted, printable, text_table
+from core.images.archives import SYSTEM_FILE
 from core.inference.predictor import Predictor
 from core.inference.specimen import ADULT_BLOOD, find_specimen
 from core.progress import TerminalBar

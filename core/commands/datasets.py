@@ -9,6 +9,7 @@ from typing import Any
 from core.datasets import DatasetSpec, dataset_names, get_dataset, user
 from core.datasets.user import UNITS, check_folder, folder_report_text, layout_of
 from core.errors import HemaLensError
+from core.images.archives import folder_or_archive
 from core.paths import data_root
 from core.progress import TerminalBar, in_terminal
 
@@ -27,7 +28,7 @@ def add_parser(subparsers: Any) -> None:
 
     action = add_action(add, "add", "make a folder of pictures, a folder a class, a data set of yours")
     action.add_argument("name", metavar="NAME", help="small letters, digits and _; all4 and bone_marrow are known")
-    action.add_argument("folder", metavar="FOLDER", type=Path)
+    action.add_argument("folder", metavar="FOLDER", type=Path, help="or a ZIP of one, which is unpacked into the cache")
     action.add_argument("--title", default="", help="what the pages call it (default: its name)")
     action.add_argument("--domain", default="", help="a sentence: whose cells, which stain, which microscope")
     action.add_argument("--unit", choices=UNITS, default="cell", help="what one picture shows (default: cell)")
@@ -78,10 +79,11 @@ def show(_: argparse.Namespace) -> int:
 
 def add(options: argparse.Namespace) -> int:
     """Register a folder, read every picture once, and tell what is there and what is wrong."""
+    folder = folder_or_archive(options.folder)
     with user.restored_on_failure(options.name), TerminalBar(options.name) as bar:
         spec = user.add_dataset(
             options.name,
-            options.folder,
+            folder,
             title=options.title,
             domain=options.domain,
             unit=options.unit,

@@ -19,6 +19,7 @@ from core.datasets import get_dataset
 from core.datasets.pictures import UNLABELLED, LabPictures, read_folder_pictures
 from core.errors import HemaLensError
 from core.formatting import RESEARCH_LINE, printable
+from core.images.archives import folder_or_archive
 from core.images.red_cells import side_of_pixel_size
 from core.inference.specimen import ADULT_BLOOD, ANY_SPECIMEN, SPECIMENS, find_specimen
 from core.progress import TerminalBar
@@ -35,7 +36,9 @@ def add_parser(subparsers: Any) -> None:
 
     action = actions.add_parser("fit", help="fit a profile to a folder of pictures, and measure what it gains")
     action.add_argument("name", metavar="NAME", help="what the profile is called")
-    action.add_argument("folder", metavar="FOLDER", type=Path, help="pictures of one scale, in class folders or not")
+    action.add_argument(
+        "folder", metavar="FOLDER", type=Path, help="pictures of one scale, in class folders or not; or a ZIP"
+    )
     action.add_argument("--labels", metavar="CSV", type=Path, help="columns file,label[,slide]; may name some only")
     action.add_argument("--mapping", metavar="CSV", type=Path, help="columns label,code, where names don't tell")
     action.add_argument("--dataset", default="bloodmnist", help="whose classes and models (default: bloodmnist)")
@@ -93,8 +96,9 @@ def fit(options: argparse.Namespace) -> int:
     side = options.side if options.um_per_px is None else side_of_pixel_size(options.um_per_px)
     run = find_run(options.model, options.dataset) if options.model else base_run(options.dataset)
     spec = get_dataset(options.dataset).with_classes(run.codes)
+    folder = folder_or_archive(options.folder)
     with TerminalBar(options.name) as bar:
-        pictures = read_folder_pictures(options.folder, spec, options.labels, options.mapping, bar)
+        pictures = read_folder_pictures(folder, spec, options.labels, options.mapping, bar)
     with TerminalBar(options.name) as bar:
         cells = encode_pictures(run, pictures.pictures, pictures.slides, side, bar)
     pictures, cells, left_out = _cells_only(run, pictures, cells)

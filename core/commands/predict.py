@@ -14,6 +14,7 @@ from core import runs
 from core.datasets import get_dataset
 from core.errors import HemaLensError
 from core.formatting import RESEARCH_LINE, milliseconds, natural_key, percent, printable
+from core.images.archives import folder_or_archive
 from core.images.decode import DecodeError
 from core.images.files import files_below, left_out_text
 from core.images.framing import BatchScale, CropWindow, MeasuredPicture
@@ -150,15 +151,15 @@ def _run(arguments: argparse.Namespace) -> Run:
 
 
 def expand(patterns: list[str]) -> list[Path]:
-    """The files that ``patterns`` name, each once: a folder stands for the pictures below it, a glob for its matches,
-    in natural order; hidden files and folders are passed over, and what else is no picture by its name is told. '-' is
-    the standard input.
+    """The files that ``patterns`` name, each once: a folder or a ZIP stands for the pictures in it, a glob for its
+    matches, in natural order; hidden files and folders are passed over, and what else is no picture by its name is
+    told. '-' is the standard input.
 
     What names nothing is kept as it is, so that it gets an error line of its own.
     """
     files: dict[Path, None] = {}
     for pattern in patterns:
-        path = Path("/dev/stdin" if pattern == "-" else pattern)
+        path = folder_or_archive(Path("/dev/stdin" if pattern == "-" else pattern))
         if path.is_dir():
             below = files_below(path)
             files.update(dict.fromkeys([path / name for name in below.pictures] or [path]))

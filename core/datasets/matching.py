@@ -49,7 +49,9 @@ def match_files(paths: Iterable[str], files: Sequence[str], root: Path | None = 
 
     found: dict[str, str] = {}
     exact: set[str] = set()
-    unmatched, ambiguous, by_name = [], [], []
+    unmatched: list[str] = []
+    ambiguous: list[str] = []
+    by_name: list[str] = []
     key_of: dict[str, _Parts] = {}
     for path in dict.fromkeys(paths):
         parts = path_parts(path)

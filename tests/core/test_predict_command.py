@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -408,3 +409,10 @@ def test_originals_are_read_as_the_test_pictures_made_from_them(capsys):
     codes = list(results[0]["probabilities"])
     same = [codes.index(r["class"]) == answered[ids[Path(r["file"]).name]] for r in results]
     assert np.mean(same) >= 0.99  # answers are stored in half precision: one on the border may change sides
+
+
+def test_a_zip_stands_for_the_pictures_in_it(cells, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HEMALENS_CACHE", str(tmp_path / "cache"))
+    archive = shutil.make_archive(str(tmp_path / "cells"), "zip", cells)
+    assert [p.name for p in expand([archive])] == [p.name for p in expand([str(cells)])]
+    assert "is unpacked in" in capsys.readouterr().err

@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from core.cases.case import UnusedFile
-from core.cases.drop import SYSTEM_FILE, DroppedFile, dropped, read_dropped
+from core.cases.drop import DroppedFile, dropped, read_dropped
+from core.images.archives import SYSTEM_FILE, UnusedFile
 from core.images.decode import FIELD_LIMITS
 
 
@@ -86,7 +86,7 @@ def test_a_header_that_lies_about_its_size_does_not_fill_memory(monkeypatch):
 
 
 def test_too_many_files_are_refused_at_once(monkeypatch):
-    monkeypatch.setattr("core.cases.drop._MOST_FILES", 2)
+    monkeypatch.setattr("core.images.archives._MOST_FILES", 2)
     good, unused = read(("d.zip", archive([(f"{k}.png", b"x") for k in range(3)])))
     assert good == []
     assert "too much" in unused["d.zip"]
