@@ -505,7 +505,9 @@ def _unpack(opened: _Opened, longest_side: int | None) -> tuple[list[str], np.nd
     pixels = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
     is_grey = True
     for box in _bands(width, height, factor):
-        band = image.crop(_stored_box(box, opened.size, opened.orientation))
+        stored = _stored_box(box, opened.size, opened.orientation)
+        is_whole = isinstance(image, Image.Image) and stored == (0, 0, *image.size)
+        band: Any = image if is_whole else image.crop(stored)
         if opened.orientation != 1:
             band = band.transpose(_TURNS[opened.orientation])
         band = _as_rgb(band, on_white, profile)
@@ -564,12 +566,12 @@ def _is_transparent(image: Image.Image | SampledPicture, notes: list[str]) -> bo
     if isinstance(image, SampledPicture):
         low, high = image.alpha_extrema()
     elif image.mode in ("RGBA", "LA"):
-        low, high = image.getextrema()[-1]
+        low, high = image.getextrema()[-1]  # type: ignore[misc]
     else:
         spans = [
             image.crop(box).convert("RGBA").getchannel("A").getextrema() for box in _bands(image.width, image.height, 1)
         ]
-        low, high = min(low for low, _ in spans), max(high for _, high in spans)
+        low, high = min(int(s[0]) for s in spans), max(int(s[1]) for s in spans)  # type: ignore[arg-type]
     if low == high:
         if high < 255:
             notes.append("transparency that is the same everywhere was ignored")

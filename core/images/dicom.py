@@ -3,6 +3,7 @@
 import io
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class DicomPicture:
     pixel_sizes: list[tuple[float, float]]
     notes: tuple[str, ...]
     encoded: bytes
-    dataset: object
+    dataset: Any
     syntax: str
 
     def load(self) -> SampledPicture:
@@ -116,14 +117,14 @@ def _samples(picture: DicomPicture) -> SampledPicture:
     if kind == "PALETTE COLOR":
         raise UnsupportedError("a DICOM picture of a palette")
     if picture.syntax in _PLAIN:
-        order = ">" if picture.syntax.endswith("1.2.2") else "<"
-        values = np.frombuffer(found.PixelData, dtype.newbyteorder(order), width * height * samples)
+        stored_as = dtype.newbyteorder(">") if picture.syntax.endswith("1.2.2") else dtype.newbyteorder("<")
+        values = np.frombuffer(found.PixelData, stored_as, width * height * samples)
         values = values.astype(dtype, copy=False)
     elif picture.syntax == _RLE:
-        values = imagecodecs.dicomrle_decode(
+        unpacked = imagecodecs.dicomrle_decode(
             picture.encoded, dtype.newbyteorder("<"), out=width * height * samples * dtype.itemsize
         )
-        values, apart = np.frombuffer(values, dtype), True
+        values, apart = np.frombuffer(unpacked, dtype), True
     else:
         decode = imagecodecs.jpegls_decode if picture.syntax in _JPEG_LS else imagecodecs.jpegsof3_decode
         values, apart = np.asarray(decode(picture.encoded)), False

@@ -160,7 +160,7 @@ class TiffPicture:
             raise UnsupportedError(f"a TIFF of {page.bitspersample} bits a sample in format {int(page.sampleformat)}")
         if page.compression in _IMAGE_CODECS:
             self._check_segments(page)
-        notes = []
+        notes: list[str] = []
         if self._tells_channels() and self.layout.count <= MAX_PAGES:
             planes = _channel_planes(self.data, file, notes)
         else:
