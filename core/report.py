@@ -13,6 +13,7 @@ from core.evaluation.uncertainty import lowest_class, run_uncertainty
 from core.models import get_model
 from core.paths import shipped_runs_root
 from core.runs import Run, list_runs
+from core.storage import write_bytes
 from core.studies import Study, Trial, list_studies, mean_interval
 
 # By data set, way to split and model: what the public notebooks on these sets report for it.
@@ -372,4 +373,4 @@ def write_into(path: Path) -> None:
             raise HemaLensError(f"{path} has no place for the {block}: it needs the lines {first} and {last}")
         before, after = text.split(first, 1)
         text = f"{before}{first}\n\n{content()}\n\n{last}{after.split(last, 1)[1]}"
-    path.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())

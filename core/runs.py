@@ -7,23 +7,42 @@ temporary folder and renamed when complete, so a folder that exists is whole.
 import csv
 import gzip
 import hashlib
-import json
+import io
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from core import paths
-from core.errors import HemaLensError
-from core.storage import cached_file, save_tensors, write_json
+from core.errors import HemaLensError, plain_reason
+from core.schema import (
+    CODES,
+    COUNT,
+    DATASET,
+    MAX_BYTES,
+    NAME,
+    SHARE,
+    SHARE_OR_NONE,
+    SIDE,
+    TEXT,
+    Schema,
+    check_numbers,
+    check_shape,
+    list_of,
+    parse_json,
+    read_bytes,
+    record,
+)
+from core.storage import MAKING, cached_file, read_tensors, save_tensors, swap_folder, write_json
 
 CONFIG = "config.json"
 METRICS = "metrics.json"
@@ -65,6 +84,10 @@ FORMER_KEYS = {
 def in_current_words(content: Mapping[str, Any]) -> dict[str, Any]:
     """``content``, a stored configuration or its ``train`` part, with the keys of `FORMER_KEYS` as they are now."""
     return {FORMER_KEYS.get(key, key): value for key, value in content.items()}
+
+
+class DamagedRun(HemaLensError):
+    """A run's file is missing, damaged, or holds what can't be; the message says which and what to do."""
 
 
 class RunNotFound(HemaLensError):
@@ -149,7 +172,7 @@ class Run:
         """The run ``name`` that this one was made of: beside it, else the user's own, else shipped."""
         roots = (paths.user_runs_root(), paths.shipped_runs_root())
         folders = (self.path.parent / name, *(root / self.dataset / name for root in roots))
-        return next((Run(folder) for folder in folders if _is_whole(folder)), None)
+        return next((Run(folder) for folder in folders if folder.is_dir() and not fault_of(folder, member=True)), None)
 
     @property
     def tta_views(self) -> int:
@@ -189,13 +212,44 @@ class Run:
     @cached_property
     def config(self) -> dict[str, Any]:
         """What ``config.json`` says, a former version's in the words of this one."""
-        config = in_current_words(json.loads((self.path / CONFIG).read_text(encoding="utf-8")))
-        return config | ({"train": in_current_words(config["train"])} if "train" in config else {})
+        try:
+            config = in_current_words(parse_json(read_bytes(self.path / CONFIG)))
+            return config | ({"train": in_current_words(config["train"])} if "train" in config else {})
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise self._damaged(CONFIG, error) from error
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """What ``metrics.json`` says: figures of 'val' and 'test' (`core.evaluation.metrics.score`), cost, device."""
-        return json.loads((self.path / METRICS).read_text(encoding="utf-8"))
+        try:
+            return parse_json(read_bytes(self.path / METRICS))
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:
+            raise self._damaged(METRICS, error) from error
+
+    def _damaged(self, name: str, error: BaseException) -> DamagedRun:
+        return DamagedRun(
+            f"the run {self.name} is damaged: {name} can't be used ({plain_reason(error)}). Restore its folder, train "
+            "it again, or delete it"
+        )
+
+    def check_file(self, name: str, content: bytes | None = None) -> None:
+        """Raises `DamagedRun` where the file ``name``, of that ``content`` if it was read, is not as it was written.
+
+        Runs of former versions didn't write down how their files were.
+        """
+        known = self.config.get("files", {}).get(name)
+        if known is None:
+            return
+        try:
+            found = _content_hash(self.path / name) if content is None else hash_bytes(content)
+            if found != known:
+                raise ValueError("its content is not what was written")
+        except (OSError, ValueError) as error:
+            raise self._damaged(name, error) from error
 
     @property
     def training_seconds(self) -> float:
@@ -227,26 +281,65 @@ class Run:
 
     def predictions(self, split: str) -> Predictions:
         """Stored answers on ``split`` ('val' or 'test')."""
-        with np.load(self.path / PREDICTIONS, allow_pickle=False) as arrays:
-            return Predictions(
-                arrays[f"{split}_ids"], arrays[f"{split}_labels"].astype(int), arrays[f"{split}_logits"].astype("f4")
-            )
+        try:
+            content = read_bytes(self.path / PREDICTIONS, _MAX_PREDICTIONS)
+            self.check_file(PREDICTIONS, content)
+            _check_archive(content)
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                ids, labels, logits = (arrays[f"{split}_{part}"] for part in ("ids", "labels", "logits"))
+            check_numbers({"labels": labels, "logits": logits})
+            check_shape("ids", ids, len(labels))
+            check_shape("logits", logits, len(labels), len(self.codes))
+            if ids.dtype.kind != "U" or labels.dtype.kind not in "ui" or labels.ndim != 1:
+                raise ValueError("its ids are no text, or its labels no classes")
+            if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.codes):
+                raise ValueError("a label is none of its classes")
+        except DamagedRun:
+            raise
+        except Exception as error:  # a damaged archive raises what it likes
+            raise self._damaged(PREDICTIONS, error) from error
+        return Predictions(ids, labels.astype(int), logits.astype("f4"))
 
     def weights(self) -> dict[str, np.ndarray]:
-        """The network's tensors as float32 arrays."""
-        return {k: v.astype("f4") if v.dtype == np.float16 else v for k, v in load_file(self.path / WEIGHTS).items()}
+        """The network's tensors as float32 arrays. Raises `DamagedRun`."""
+        self.check_file(WEIGHTS)
+        return {k: v.astype("f4") if v.dtype == np.float16 else v for k, v in self._tensors(WEIGHTS).items()}
+
+    def _tensors(self, name: str) -> dict[str, np.ndarray]:
+        try:
+            return read_tensors(self.path / name, _MAX_WEIGHTS)[0]
+        except (OSError, ValueError) as error:
+            raise self._damaged(name, error) from error
 
     def gate_means(self) -> dict[str, np.ndarray]:
         """Mean channel gates by stage over val images of each class, (classes, channels); {} where it has none."""
         path = self.path / GATE_MEANS
-        return {k: v.astype("f4") for k, v in load_file(path).items()} if path.exists() else {}
+        return {k: v.astype("f4") for k, v in self._tensors(GATE_MEANS).items()} if path.exists() else {}
+
+    def _read_further(self) -> list[Callable[[], object]]:
+        """What reads the files of a run that not every run has."""
+
+        def read_history() -> None:
+            check_numbers(self.history)
+
+        def read_card() -> None:
+            if len(self.card) > MAX_BYTES:
+                raise ValueError("its card is far too long")
+
+        return [read_history, read_card, self.gate_means, self.importances, self.robustness, self.external_validation]
 
     def importances(self) -> dict[str, Any] | None:
         """What the answers of a classical run rest on, see `core.training.classical.feature_importances`; None for
         others.
         """
         path = self.path / IMPORTANCES
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return self._read(path, _IMPORTANCES) if path.exists() else None
+
+    def _read(self, path: Path, schema: Schema) -> Any:
+        try:
+            return schema.read(path)
+        except (OSError, ValueError) as error:
+            raise self._damaged(path.name, error) from error
 
     def robustness(self) -> dict[str, Any] | None:
         """What spoilt pictures cost it, see `core.evaluation.robustness.robustness_summary`; None where nobody measured
@@ -255,7 +348,7 @@ class Run:
         path = self._file(ROBUSTNESS)
         if not path.exists():
             return None
-        figures = json.loads(path.read_text(encoding="utf-8"))
+        figures = self._read(path, _ROBUSTNESS)
         if "of" in figures:  # its name in former versions
             figures["test_images"] = figures.pop("of")
         return figures
@@ -267,7 +360,7 @@ class Run:
         (means over natural differentials, 0 to 1, of the share that is right).
         """
         path = self._file(EXTERNAL_VALIDATION)
-        return json.loads(path.read_text(encoding="utf-8"))["laboratories"] if path.exists() else []
+        return self._read(path, _EXTERNAL_VALIDATION)["laboratories"] if path.exists() else []
 
     @property
     def ood_path(self) -> Path:
@@ -300,10 +393,26 @@ class Run:
         packed = self.path / PACKED_ONNX
         return packed if packed.exists() else self.path / ONNX
 
-    def graph(self) -> str | bytes:
-        """What ONNX Runtime opens: the path of the graph, which refers to the weights beside it, or its content."""
-        path = self.onnx_path
-        return gzip.decompress(path.read_bytes()) if path.name == PACKED_ONNX else str(path)
+    def graph(self) -> tuple[bytes, bytes | None]:
+        """What ONNX Runtime opens: the graph, and the content of `WEIGHTS` that it refers to, None where there is none.
+
+        Read, not mapped, so that whoever replaces or truncates a served file ends no process. Raises `DamagedRun`,
+        FileNotFoundError.
+        """
+        path, weights = self.onnx_path, None
+        try:
+            content = read_bytes(path, _MAX_WEIGHTS)
+            self.check_file(path.name, content)
+            if path.name == PACKED_ONNX:
+                content = _unpacked(content)
+            if (self.path / WEIGHTS).exists() or WEIGHTS in self.config.get("files", {}):
+                weights = read_bytes(self.path / WEIGHTS, _MAX_WEIGHTS)
+                self.check_file(WEIGHTS, weights)
+            return content, weights
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, EOFError, zlib.error) as error:
+            raise self._damaged(path.name, error) from error
 
     @property
     def weights_hash(self) -> str:
@@ -327,21 +436,48 @@ class Run:
         return sum(f.stat().st_size for f in (self.onnx_path, self.path / WEIGHTS) if f.exists())
 
 
-@cached_file(maxsize=64)
+@cached_file(maxsize=1024)
 def _content_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return hash_bytes(path.read_bytes())
 
 
-def list_runs(dataset: str | None = None, size: int | None = None, *, shipped_only: bool = False) -> list[Run]:
+def hash_bytes(content: bytes) -> str:
+    """The hash by which runs know their files: 16 hexadecimal digits of SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+_MAX_WEIGHTS, _MAX_GRAPH, _MAX_PREDICTIONS = 2**31, 2**30, 2**28  # bytes
+
+
+def _unpacked(content: bytes) -> bytes:
+    """What was packed by `_pack`, at most `_MAX_GRAPH` bytes of it. Raises ValueError, zlib.error."""
+    unpacker = zlib.decompressobj(wbits=31)
+    unpacked = unpacker.decompress(content, _MAX_GRAPH)
+    if not unpacker.eof:
+        raise ValueError("it is cut off, or far larger than a graph")
+    return unpacked
+
+
+def _check_archive(content: bytes) -> None:
+    """Raises ValueError where the arrays in a ``.npz`` would take more than predictions may."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > _MAX_PREDICTIONS:
+            raise ValueError("it is far larger than predictions")
+
+
+def list_runs(
+    dataset: str | None = None, size: int | None = None, *, shipped_only: bool = False, thorough: bool = False
+) -> list[Run]:
     """All whole runs, shipped ones first, then by descending val accuracy; of one data set or size if given.
 
     Where a user's own run has the name of a shipped one, which is the same configuration trained anew, their own
-    stands, unless ``shipped_only``. A combination that lacks a member can't answer and is not whole.
+    stands, unless ``shipped_only``. A combination that lacks a member can't answer and is not whole. What is damaged is
+    left out (`damaged_runs` names it); ``thorough`` as in `fault_of`.
     """
     by_name: dict[tuple[str, str], Run] = {}
     for root in (paths.shipped_runs_root(), *(() if shipped_only else (paths.user_runs_root(),))):
-        for path in sorted(root.glob(f"{dataset or '*'}/[!.]*")):  # a hidden folder is still being written
-            if _is_whole(path):
+        for path in _run_folders(root, dataset):
+            if not fault_of(path, thorough=thorough):
                 by_name[path.parent.name, path.name] = Run(path)
     runs = (run for run in by_name.values() if size is None or run.size == size)
     return sorted(runs, key=lambda r: (not r.shipped, -r.metrics["val"]["accuracy"], r.name))
@@ -349,15 +485,158 @@ def list_runs(dataset: str | None = None, size: int | None = None, *, shipped_on
 
 def _is_whole(path: Path) -> bool:
     """Whether the folder ``path`` holds all that a run of its kind needs to be shown and to answer."""
-    if not all((path / f).exists() for f in REQUIRED):
-        return False
+    return not fault_of(path)
+
+
+def fault_of(path: Path, *, member: bool = False, thorough: bool = False) -> str:
+    """Why the folder ``path`` is no run that can be used, as a sentence's end; '' where it can.
+
+    A ``member`` of a combination is none itself. ``thorough`` reads all but the weights, which are checked when they
+    are loaded.
+    """
     run = Run(path)
-    if run.kind != "combination":
-        return run.onnx_path.exists()
     try:
-        return bool(run.members)
-    except RunNotFound:
-        return False
+        for name in REQUIRED:
+            if not (path / name).is_file():
+                return f"{name} is missing"
+        _CONFIG.check(run.config)
+        _METRICS.check(run.metrics)
+        for split in ("val", "test"):
+            _check_scores(run.metrics[split], len(run.codes))
+        if missing := [name for name in run.config.get("files", {}) if not (path / name).is_file()]:
+            return f"it is incomplete: {_missing_text(run, missing)}"
+        if run.kind == "combination":
+            if member:
+                return "it is a combination, which can't be a member"
+            if not run.members:
+                return "it combines nothing"
+            if alien := [m.name for m in run.members if (m.codes, m.size) != (run.codes, run.size)]:
+                return f"its member {alien[0]} knows other classes or another size"
+        elif not run.onnx_path.is_file():
+            return f"{run.onnx_path.name} is missing"
+        if thorough:
+            for name in run.config.get("files", {}):
+                if name != WEIGHTS:
+                    run.check_file(name)
+            for read in (*(partial(run.predictions, split) for split in ("val", "test")), *run._read_further()):
+                read()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, HemaLensError) as error:
+        return plain_reason(error)
+    return ""
+
+
+def _missing_text(run: "Run", missing: Sequence[str]) -> str:
+    if missing == [OOD]:
+        return f"its {OOD} is missing, without which it takes anything for a cell (python -m core ood {run.path})"
+    return f"{', '.join(missing)} is missing"
+
+
+def _check_scores(scores: Mapping[str, Any], classes: int) -> None:
+    """Raises ValueError where tables by class are of other classes, or hold what is no count or no share."""
+    confusion, measures = scores.get("confusion", []), list(scores.get("per_class", {}).values())
+    if any(type(row) is not list or len(row) != classes for row in [*([confusion] if confusion else []), *confusion]):
+        raise ValueError(f"its confusion matrix is not of {classes} classes")
+    if any(type(count) is not int or count < 0 for row in confusion for count in row):
+        raise ValueError("its confusion matrix holds what is no count")
+    if any(len(row) != classes for row in measures):
+        raise ValueError(f"its figures are not of {classes} classes")
+    if any(
+        not (share is None or (type(share) in (int, float) and 0 <= share <= 1)) for row in measures for share in row
+    ):
+        raise ValueError("its figures by class hold what is no share")
+
+
+def damaged_runs() -> dict[Path, str]:
+    """The folders among a user's own runs that can't be used, each with the reason."""
+    return {path: reason for path in _run_folders(paths.user_runs_root()) if (reason := fault_of(path, thorough=True))}
+
+
+def _run_folders(root: Path, dataset: str | None = None) -> list[Path]:
+    """All folders under ``root`` that are runs or were meant to be: hidden ones are still being written."""
+    found = root.glob(f"{dataset or '*'}/[!.]*")
+    return sorted(path for path in found if path.is_dir() and path.name not in _NO_RUNS)
+
+
+_NO_RUNS = ("studies", "generator")  # what lies beside the runs of a data set
+_SCORES = record(
+    {"accuracy": SHARE, "accuracy_interval": list_of(SHARE, 2, 2), "n": COUNT},
+    {
+        **dict.fromkeys(("balanced_accuracy", "macro_f1", "macro_auroc", "ece"), SHARE_OR_NONE),
+        "confusion": {"type": "array"},  # what these two hold is checked faster by `_check_scores`
+        "per_class": {"type": "object", "additionalProperties": {"type": "array"}},
+    },
+)
+_NUMBERS = list_of({"type": ["number", "null"]}, 100_000)
+_IMPORTANCES = Schema(
+    record(
+        {"features": list_of(TEXT, 100_000), "importance": _NUMBERS},
+        {"groups": list_of(TEXT, 100_000), "group_importance": {"type": "object"}, "split": TEXT, "images": COUNT},
+    )
+)
+_ROBUSTNESS = Schema(
+    record(
+        {"clean": record({"accuracy": SHARE}), "corruptions": {"type": "object", "additionalProperties": record({})}},
+        {"mean_accuracy": SHARE, "size": SIDE, "n": COUNT, "provenance": TEXT, "split": TEXT},
+    )
+)
+_EXTERNAL_VALIDATION = Schema(
+    record(
+        {
+            "laboratories": list_of(
+                record({"laboratory": TEXT, "before": SHARE, "after": SHARE, "cells": COUNT, "answers": COUNT}), 1000
+            )
+        }
+    )
+)
+_POSITIVE = {"type": "number", "exclusiveMinimum": 0, "maximum": 10**9}
+_ANY_NUMBER = {"type": ["number", "null"], "minimum": 0, "maximum": 10**12}
+_METRICS = Schema(
+    record(
+        {"val": _SCORES, "test": _SCORES},
+        {
+            "parameters": COUNT | {"type": ["integer", "null"]},
+            "train_seconds": _ANY_NUMBER,
+            "images_per_second": _ANY_NUMBER,
+            "device": TEXT,
+            "bf16": {"type": "boolean"},
+            "epochs": COUNT,
+            "best_epoch": COUNT,
+            "temperature": _POSITIVE,
+            "latency": {
+                "type": "object",
+                "properties": {"engine": TEXT, "machine": TEXT},
+                "additionalProperties": _ANY_NUMBER,
+            },
+        },
+    )
+)
+_PROVENANCE = record({"label": TEXT}, {"kind": TEXT, "content_hash": TEXT})
+_CONFIG = Schema(
+    record(
+        {
+            "train": record({"model": TEXT}, {"warm_start": TEXT, "augment": TEXT, "distill_from": TEXT}),
+            "model": record(
+                {"title": TEXT},
+                dict.fromkeys(("name", "family", "summary", "paper", "paper_url"), TEXT),
+            ),
+            "dataset": record(
+                {"name": DATASET, "size": SIDE, "codes": CODES, "provenance": _PROVENANCE},
+                {"title": TEXT, "scheme": TEXT, "counts": {"type": "object", "additionalProperties": COUNT}},
+            ),
+        },
+        {
+            "name": TEXT,
+            "kind": {"enum": ["network", "classical", "combination"]},
+            "members": list_of(NAME, 64),
+            "tta_views": {"enum": [1, 8]},
+            "selected_on_val": {"type": "boolean"},
+            "versions": {"type": "object", "additionalProperties": TEXT},
+            "created": TEXT,
+            "files": {"type": "object", "additionalProperties": {"type": "string"}, "propertyNames": NAME},
+            "auxiliary": record({"name": TEXT}, {"title": TEXT, "provenance": _PROVENANCE}),
+        },
+    )
+)
 
 
 def existing_run(dataset: str, name: str) -> Run | None:
@@ -372,14 +651,26 @@ def find_run(name: str | os.PathLike, dataset: str | None = None) -> Run:
     """
     path = Path(name)
     if (path / CONFIG).exists():
-        return Run(path.resolve())
+        run = Run(path.resolve())
+        _check_usable(run)
+        return run
     runs = list_runs(dataset)
     matches = [r for r in runs if r.name == str(name)] or [r for r in runs if r.name.startswith(str(name))]
     if len(matches) == 1:
         return matches[0]
+    for root in (paths.user_runs_root(), paths.shipped_runs_root()):
+        for folder in _run_folders(root, dataset):
+            if folder.name == str(name):
+                _check_usable(Run(folder))
     problem = "several runs begin with" if matches else "no run is called"
     names = ", ".join(r.name for r in (matches or runs)) or "none yet: train one with `python -m core train`"
     raise RunNotFound(f"{problem} {str(name)!r}; there are: {names}")
+
+
+def _check_usable(run: Run) -> None:
+    """Raises `DamagedRun` where the run can't be shown and asked; one that only lacks its detector can be mended."""
+    if (reason := fault_of(run.path)) and OOD not in reason:
+        raise DamagedRun(f"the run {run.name} can't be used: {reason}. Restore its folder, train it again or delete it")
 
 
 def default_run(dataset: str = "bloodmnist") -> Run:
@@ -429,7 +720,7 @@ def write_run(
     """
     parent = root / config["dataset"]["name"]
     parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=f".{name}{MAKING}", dir=parent))
     try:
         folder.chmod(0o755)
         write_json(folder / CONFIG, config)
@@ -457,17 +748,48 @@ def write_run(
                 _pack(folder / ONNX, folder / PACKED_ONNX)
         if complete:
             complete(Run(folder))
+        _seal(folder)
         if card:  # it speaks of what the run then has
             (folder / CARD).write_text(card(Run(folder)), encoding="utf-8")
-        final, former = parent / name, folder.with_name(f"{folder.name}-former")
-        if final.exists():
-            final.rename(former)  # in one step: no half of it is ever there
-        folder.rename(final)
-        shutil.rmtree(former, ignore_errors=True)
+        final = parent / name
+        swap_folder(folder, final)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return Run(final)
+
+
+_SEALED = (HISTORY, PREDICTIONS, WEIGHTS, ONNX, PACKED_ONNX, GATE_MEANS, IMPORTANCES, OOD)  # never written to again
+
+
+def _seal(folder: Path) -> None:
+    """Write down in its configuration how the files of the run in ``folder`` are."""
+    config = parse_json(read_bytes(folder / CONFIG))
+    files = {name: hash_bytes((folder / name).read_bytes()) for name in sorted(_SEALED) if (folder / name).exists()}
+    write_json(folder / CONFIG, config | {"files": files})
+
+
+def seal_run(run: Run) -> Run:
+    """Have a run of a former version know how its files are, or one whose file was made anew; its own configuration
+    alone is written.
+    """
+    _seal(run.path)
+    return Run(run.path)
+
+
+def replace_sealed(run: Run, name: str, write: Callable[[Path], object]) -> None:
+    """Have ``write`` make the file ``name`` of ``run`` anew, given its path.
+
+    Its hash goes first and comes last: killed in between, the run is one that doesn't know this file, never a damaged
+    one.
+    """
+    sealed = dict(run.config.get("files", {}))
+    if name in sealed:
+        write_json(run.path / CONFIG, run.config | {"files": {k: v for k, v in sealed.items() if k != name}})
+    write(run.path / name)
+    if sealed:
+        files = sealed | {name: hash_bytes((run.path / name).read_bytes())}
+        write_json(run.path / CONFIG, run.config | {"files": files})
 
 
 def _pack(path: Path, packed: Path) -> None:

@@ -4,7 +4,6 @@ A study is one JSON file, ``<root>/<dataset>/studies/<name>.json``, beside the r
 only; what a search needs to go on lies elsewhere. Neither torch nor streamlit is imported.
 """
 
-import json
 import logging
 import math
 import re
@@ -16,6 +15,7 @@ from typing import Any
 from core import paths
 from core.errors import HemaLensError, plain_reason
 from core.runs import in_current_words
+from core.schema import COUNT, DATASET, NAME, SHARE, SIDE, TEXT, Schema, list_of, optional, record
 from core.storage import write_json
 
 FOLDER = "studies"
@@ -147,7 +147,7 @@ def write_study(root: Path, study: Study) -> Path:
 def read_study(path: Path) -> Study:
     """The study in the file ``path``; raises `InvalidStudy` where it is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = _STUDY.read(path)
         content["base"] = in_current_words(content.get("base", {}))
         content["trials"] = tuple(Trial(**trial) for trial in content["trials"])
         return Study(**content)
@@ -155,6 +155,48 @@ def read_study(path: Path) -> Study:
         raise InvalidStudy(
             f"{path} can't be read as a study ({plain_reason(error)}); delete it or write it anew"
         ) from error
+
+
+_NUMBER = {"type": "number", "minimum": 0, "maximum": 10**12}
+_TRIAL = record(
+    {"number": COUNT, "params": {"type": "object"}, "seed": {"type": "integer"}, "seconds": _NUMBER, "epochs": COUNT},
+    {"score": optional(SHARE), "state": {"enum": list(STATES)}, "label": TEXT, "test": optional(SHARE)},
+    closed=True,
+)
+_PARAMETER = record({"kind": {"enum": ["float", "int", "choice"]}})
+_STUDY = Schema(
+    record(
+        {
+            **dict.fromkeys(("title", "model", "metric", "device", "created"), TEXT),
+            "name": NAME,
+            "kind": {"enum": list(KINDS)},
+            "dataset": DATASET,
+            "size": SIDE,
+            "provenance": {"type": "object", "additionalProperties": TEXT},
+            "trials": list_of(_TRIAL, 100_000),
+        },
+        {
+            "parameters": {
+                "type": "object",
+                "additionalProperties": record({"kind": {"enum": ["float", "int", "choice"]}}),
+            },
+            "base": {"type": "object"},
+            "note": TEXT,
+        },
+        closed=True,
+    )
+)
+
+
+def damaged_studies() -> dict[Path, str]:
+    """The files among a user's own studies that can't be read, each with the reason."""
+    damaged = {}
+    for path in sorted(paths.user_runs_root().glob(f"*/{FOLDER}/*.json")):
+        try:
+            read_study(path)
+        except InvalidStudy as error:
+            damaged[path] = str(error)
+    return damaged
 
 
 def list_studies(dataset: str | None = None, *, shipped_only: bool = False) -> list[Study]:

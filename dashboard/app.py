@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.damaged import show_damaged
 from dashboard.page import PAGES, browser_habits, errors_told, research_line
 from dashboard.protection import let_in
 
@@ -45,11 +46,15 @@ def main() -> None:
     body, foot = st.container(), st.container()
     with foot:  # placed first, so that a page that stops early still carries the line
         research_line()
+    is_in = False
     with body, errors_told():
-        if let_in():
+        if is_in := let_in():
             chosen.run()
     with foot:
         browser_habits()
+        if is_in:
+            with errors_told():
+                show_damaged()
 
 
 def make_page(script: Path, facts: dict[str, Any], **options: Any) -> Any:

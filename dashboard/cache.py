@@ -55,7 +55,7 @@ def runs(dataset: str | None = None) -> list[Run]:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _runs(dataset: str | None, files: str) -> list[Run]:
-    return list_runs(dataset)
+    return list_runs(dataset, thorough=True)
 
 
 def _files_version() -> str:

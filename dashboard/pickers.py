@@ -299,7 +299,11 @@ def lab_picker(dataset: str, specimen: Specimen | None = None) -> Predictor | No
     ``specimen``: what its cells are said to be of. Nothing is drawn where there is none yet; a link to one that is gone
     is told in a sentence.
     """
-    names = [p.name for p in profiles.list_profiles() if p.dataset == dataset]
+    try:
+        names = [p.name for p in profiles.list_profiles() if p.dataset == dataset]
+    except ProfileError as error:  # the models answer all the same
+        st.warning(markdown_text(str(error), None), icon=":material/warning:")
+        names = []
     if not names:
         url_state.forget(PROFILE_KEY)
         return None

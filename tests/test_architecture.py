@@ -65,7 +65,7 @@ def test_arrows_run_one_way(path):
 
 # Arrows inside core run down this list: a part imports from the rows above its own, never from beside or below.
 RANKS = (
-    {"colours", "csv_text", "errors", "formatting", "paths", "progress"},
+    {"colours", "csv_text", "errors", "formatting", "paths", "progress", "schema"},
     {"settings", "storage"},
     {"images", "probabilities"},
     {"runs"},
@@ -74,6 +74,7 @@ RANKS = (
     {"evaluation", "explain"},
     {"adaptation", "training"},
     {"cases", "generator", "report"},
+    {"damaged"},
     {"commands"},
     {"cli"},
 )

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
 
 from core import paths
 from core.adaptation.active import ActiveLearner
@@ -22,16 +21,33 @@ from core.adaptation.oddness import IN_LAB_SHARE, fit_lab_detector
 from core.errors import HemaLensError, plain_reason
 from core.inference.ood import OODDetector
 from core.inference.predictor import FALLBACK_CONFIDENCE_THRESHOLD, PROFILE_SET_THRESHOLD, Predictor
-from core.inference.specimen import ANY_SPECIMEN, Specimen, find_specimen
+from core.inference.specimen import ANY_SPECIMEN, SPECIMENS, Specimen, find_specimen
 from core.probabilities import NEVER_SURE, spoken_sets
 from core.runs import Run, RunNotFound, find_run
-from core.storage import save_tensors
+from core.schema import (
+    CODES,
+    COUNT,
+    DATASET,
+    NAME,
+    SHARE,
+    SHARE_OR_NONE,
+    TEXT,
+    Schema,
+    check_shape,
+    list_of,
+    optional,
+    parse_json,
+    record,
+)
+from core.storage import locked, read_tensors, save_tensors
 
 SUFFIX = ".safetensors"
 _VERSION = 5  # all before it are read as well
 _HEAD = ("centre", "spread", "weights", "prior")
 MIN_PROFILE_CELLS, MIN_PROFILE_ANSWERS = 30, 20  # with fewer a profile warns of itself
 _MAX_BYTES = 4 * 2**20  # bytes: a profile takes about 100 kB
+_MAX_SIDE = 4000  # px: a square of it is 48 MB
+_LOCK_WAIT = 10.0  # seconds
 
 
 class ProfileError(HemaLensError):
@@ -166,27 +182,53 @@ def profile_path(name: str) -> Path:
 
 
 def list_profiles() -> list[LabProfile]:
-    """All profiles that can be read, the newest first."""
-    profiles = []
-    for path in sorted(profiles_folder().glob(f"*{SUFFIX}")):
-        try:
-            profiles.append(read_profile(path))
-        except ProfileError:
-            continue
+    """All profiles that can be read, the newest first. Raises `ProfileError` where their folder can't be."""
+    read = [_read_own(path) for path in _files()]
+    profiles = [profile for profile in read if isinstance(profile, LabProfile)]
     return sorted(profiles, key=lambda profile: profile.created, reverse=True)
+
+
+def damaged_profiles() -> dict[Path, str]:
+    """The files among the profiles that can't be read, each with the reason. Raises `ProfileError`."""
+    return {path: found for path in _files() if isinstance(found := _read_own(path), str)}
+
+
+def _files() -> list[Path]:
+    folder = profiles_folder()
+    try:
+        return sorted(p for p in folder.iterdir() if p.name.endswith(SUFFIX)) if folder.exists() else []
+    except OSError as error:
+        raise ProfileError(f"The laboratories in {folder} can't be read ({plain_reason(error)}).") from error
+
+
+def _read_own(path: Path) -> LabProfile | str:
+    """The profile in ``path``, which must be called as it says; else the reason why not."""
+    try:
+        profile = read_profile(path)
+        if profile_path(profile.name).name != path.name:
+            raise ProfileError(f"{path.name} names itself {profile.name!r}: export and import it under that name.")
+        return profile
+    except ProfileError as error:
+        return str(error)
 
 
 def find_profile(name: str) -> LabProfile:
     """The profile called ``name``. Raises `ProfileError`, which names those there are."""
     path = profile_path(name)
-    if not path.exists():
+    if not path.is_file():
         names = ", ".join(profile.name for profile in list_profiles()) or "none yet"
         raise ProfileError(f"No laboratory is called {name!r}; there are: {names}.")
-    return read_profile(path)
+    found = _read_own(path)
+    if isinstance(found, str):
+        raise ProfileError(found)
+    return found
 
 
-def save_profile(profile: LabProfile) -> Path:
-    """Write ``profile`` into the user's folder, in place of one of its name. Raises `ProfileError`."""
+def save_profile(profile: LabProfile, *, is_new: bool = False) -> Path:
+    """Write ``profile`` into the user's folder, in place of one of its name unless it ``is_new``.
+
+    Two that save one profile do so one after the other. Raises `ProfileError`, `core.storage.Locked`.
+    """
     path = profile_path(profile.name)
     arrays = {f"head.{name}": np.ascontiguousarray(getattr(profile.head, name)) for name in _HEAD}
     facts = {f.name: getattr(profile, f.name) for f in fields(profile) if f.name not in ("head", "ood_detector")}
@@ -195,7 +237,12 @@ def save_profile(profile: LabProfile) -> Path:
         parts, facts["detector"] = profile.ood_detector.to_tensors()
         arrays |= {f"detector.{key}": array for key, array in parts.items()}
     try:
-        save_tensors(path, arrays, {"profile": json.dumps(facts)})
+        with locked(path, _LOCK_WAIT):
+            if is_new and path.exists():
+                raise ProfileError(
+                    f"There is a laboratory called {profile.name!r} already. Delete it first, or choose another name."
+                )
+            save_tensors(path, arrays, {"profile": json.dumps(facts)})
     except OSError as error:
         raise ProfileError(
             f"The profile can't be written to {path.parent} ({error.strerror}). Free some room or check "
@@ -207,47 +254,78 @@ def save_profile(profile: LabProfile) -> Path:
 def read_profile(path: Path) -> LabProfile:
     """The profile in the file ``path``, which may come from anywhere. Raises `ProfileError`."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError("it is far larger than a profile")
-        with safe_open(path, framework="numpy") as file:
-            facts = json.loads(file.metadata()["profile"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+        arrays, metadata = read_tensors(path, _MAX_BYTES)
+        facts = parse_json(metadata["profile"])
+        _ANY_VERSION.check(facts)
         version, prefix = facts.pop("version"), "detector."
         if version == 1:
             facts["confidence_threshold"], facts["detector"] = facts.pop("sure_from"), facts.pop("guard", None)
             prefix = "guard."
         elif version not in range(2, _VERSION + 1):
             raise ValueError("another version of HemaLens wrote it")
-        centre, spread, weights, prior = (arrays[f"head.{name}"] for name in _HEAD)
-        head = Head(centre, spread, weights, prior, float(facts.pop("temperature")))
+        _FACTS.check(facts)
+        checked_name(facts["name"])
+        datetime.fromisoformat(facts["created"])
+        facts["codes"] = tuple(facts["codes"])
+        if strange := set(facts["labelled"]) - set(facts["codes"]):
+            raise ValueError(f"it labels {', '.join(sorted(strange))}, which is none of its classes")
+        head = _checked_head(arrays, float(facts.pop("temperature")), len(facts["codes"]))
         detector = None
         if text := facts.pop("detector", None):
             own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
             detector = OODDetector.from_tensors(own, text)
-        facts["codes"] = tuple(facts["codes"])
         for key in ("before", "after"):
             facts[key] = tuple(facts[key]) if facts[key] else None
         facts["left_out"] = tuple(_left_out(row, len(facts["codes"])) for row in facts.get("left_out", ()))
-        checked_name(facts["name"])
-        find_specimen(facts.get("specimen", ANY_SPECIMEN.key))
-        if head.weights.shape != (len(head.centre) + 1, len(facts["codes"])) or not np.isfinite(head.weights).all():
-            raise ValueError("its numbers don't fit together")
-        for key, value, low, high in (
-            ("temperature", head.temperature, 0.05, 20.0),
-            ("side", facts["side"], 1, 20_000),
-            ("confidence_threshold", facts["confidence_threshold"], 0, NEVER_SURE),
-        ):
-            if value is None and key == "side":
-                continue
-            if not isinstance(value, int | float) or not low <= value <= high:
-                raise ValueError(f"{key} is no number in its range")
         return LabProfile(head=head, ood_detector=detector, **facts)
-    except ProfileError:
-        raise
-    except Exception as error:  # safetensors raises a kind of its own that derives from Exception only
+    except Exception as error:  # whatever a file made to do harm may bring about
         raise ProfileError(
             f"{path.name} is no profile of a laboratory that can be read ({plain_reason(error)})."
         ) from error
+
+
+def _checked_head(arrays: Mapping[str, np.ndarray], temperature: float, classes: int) -> Head:
+    """Raises ValueError where the numbers of a head don't fit together."""
+    centre, spread, weights, prior = parts = [arrays[f"head.{name}"] for name in _HEAD]
+    if any(part.dtype.kind != "f" for part in parts) or centre.ndim != 1 or not len(centre):
+        raise ValueError("its numbers don't fit together")
+    check_shape("spread", spread, len(centre))
+    check_shape("weights", weights, len(centre) + 1, classes)
+    check_shape("prior", prior, classes)
+    if spread.min() <= 0 or prior.min() < 0:
+        raise ValueError("a spread or a share of its head is none")
+    return Head(centre, spread, weights, prior, temperature)
+
+
+_ANY_VERSION = Schema(record({"version": COUNT}))
+_THREE_SHARES = optional(list_of(SHARE, 3, 3))
+_FACTS = Schema(
+    record(
+        {
+            "name": TEXT,
+            "run": NAME,
+            "dataset": DATASET,
+            "codes": CODES,
+            "side": optional({"type": "number", "minimum": 1, "maximum": _MAX_SIDE}),
+            "cells": COUNT,
+            "labelled": {"type": "object", "additionalProperties": COUNT},
+            "confidence_threshold": {"type": "number", "minimum": 0, "maximum": NEVER_SURE},
+            "temperature": {"type": "number", "minimum": 0.05, "maximum": 20},
+            "created": TEXT,
+        },
+        {
+            "before": _THREE_SHARES,
+            "after": _THREE_SHARES,
+            "unnamed": optional(COUNT),
+            "calibration_error": SHARE_OR_NONE,
+            "in_distribution_share": SHARE_OR_NONE,
+            "specimen": {"enum": list(SPECIMENS)},
+            "left_out": list_of(list_of({}, 3, 3), 100_000),
+            "detector": optional({"type": "string", "maxLength": 100_000}),
+        },
+        closed=True,
+    )
+)
 
 
 def _left_out(row: Sequence[Any], classes: int) -> tuple[int, int, bool]:
@@ -259,8 +337,15 @@ def _left_out(row: Sequence[Any], classes: int) -> tuple[int, int, bool]:
 
 
 def delete_profile(name: str) -> None:
-    """Remove the profile ``name``. Raises `ProfileError` where there is none."""
-    profile_path(find_profile(name).name).unlink()
+    """Remove the profile ``name``, be it damaged. Raises `ProfileError` where there is none."""
+    path = profile_path(name)
+    try:
+        with locked(path, _LOCK_WAIT):
+            if not path.is_file():
+                find_profile(name)
+            path.unlink()
+    except OSError as error:
+        raise ProfileError(f"{path} can't be deleted ({plain_reason(error)}).") from error
 
 
 def export_profile(name: str, target: Path) -> Path:
@@ -278,11 +363,7 @@ def import_profile(path: Path, name: str | None = None) -> LabProfile:
     profile = read_profile(path)
     if name:
         profile = replace(profile, name=checked_name(name))
-    if profile_path(profile.name).exists():
-        raise ProfileError(
-            f"There is a laboratory called {profile.name!r} already. Delete it first, or choose another name."
-        )
-    save_profile(profile)
+    save_profile(profile, is_new=True)
     return profile
 
 

@@ -43,6 +43,7 @@ from core.images.decode import DecodeError, decode
 from core.images.files import files_below, has_pictures, is_picture_name, is_system_file, odd_names
 from core.paths import cache_root, data_root
 from core.progress import Progress, Report, batches, silent
+from core.schema import parse_json, read_bytes
 from core.storage import save_array, write_bytes
 
 MAX_DEPTH = 4  # folders below the root among which a class's folder is looked for
@@ -619,9 +620,10 @@ def registry_path(name: str) -> Path:
 def registry_entry(name: str) -> dict:
     """What was registered under ``name``; {} where nothing was, or it can't be read."""
     try:
-        return json.loads(registry_path(name).read_text(encoding="utf-8"))
+        entry = parse_json(read_bytes(registry_path(name)))
     except (OSError, ValueError):
         return {}
+    return entry if isinstance(entry, dict) and isinstance(entry.get("folder"), str) else {}
 
 
 def folder_dataset(folder: FolderLayout, **facts: Any) -> DatasetSpec:

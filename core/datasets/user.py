@@ -4,7 +4,6 @@ such a folder, made before anything is trained on it: what is missing, broken, u
 What is kept is one JSON file a data set in the user's cache; the pictures stay where they are.
 """
 
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -33,8 +32,10 @@ from core.datasets.folders import (
     scan_table,
 )
 from core.datasets.tables import Table, map_labels
+from core.errors import plain_reason
 from core.formatting import counted, name_key, printable
 from core.progress import Report, silent
+from core.schema import COUNT, DATASET, MAX_CLASSES, TEXT, Schema, list_of, record
 from core.storage import cached_file, write_bytes, write_json
 
 
@@ -299,7 +300,7 @@ def _mapped_classes(names: Sequence[str], target: DatasetSpec, table: Path | Non
 def _spec(path: Path) -> DatasetSpec | None:
     """The data set that the file describes; None where it describes none or is broken."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = _RECORD.read(path)
         classes = tuple(
             CellClass(
                 c["code"],
@@ -337,6 +338,40 @@ def _group_cautions(folder: FolderLayout, ungrouped: int) -> tuple[str, ...]:
         f"No table says of which person or slide {counted(ungrouped, 'picture')} {'is' if ungrouped == 1 else 'are'}: "
         "patient leakage can't be excluded there.",
     )
+
+
+_RECORD = Schema(
+    record(
+        {"name": DATASET, "folder": TEXT},
+        {
+            **dict.fromkeys(("title", "domain", "maps_to", "table", "groups_table"), TEXT),
+            "unit": {"enum": list(UNITS)},
+            "stretched": {"type": "boolean"},
+            "ungrouped": COUNT,
+            "squeezed": {"type": "boolean"},
+            "classes": list_of(
+                record({"code": TEXT, "name": TEXT, "labels": list_of(TEXT, 10_000, 1)}, {"description": TEXT}),
+                MAX_CLASSES,
+                1,
+            ),
+        },
+    )
+)
+
+
+def damaged_records() -> dict[Path, str]:
+    """The files of data sets that were added and that can't be read, each with the reason."""
+    damaged = {}
+    for path in sorted(registry_path("x").parent.glob("*.json")):
+        try:
+            content = _RECORD.read(path)
+            if content["name"] != path.stem:
+                raise ValueError(f"it describes {content['name']}")
+            if "classes" in content and _spec(path) is None:
+                raise ValueError("it describes no data set")
+        except (OSError, ValueError) as error:
+            damaged[path] = plain_reason(error)
+    return damaged
 
 
 def _layout(content: dict[str, Any]) -> FolderLayout:
@@ -387,7 +422,7 @@ def user_specs() -> dict[str, DatasetSpec]:
             spec = _spec(path)
         except FileNotFoundError:  # removed at this moment
             continue
-        if spec is not None:
+        if spec is not None and spec.name == path.stem:
             specs_by_name[spec.name] = spec
     return specs_by_name
 

@@ -19,7 +19,7 @@ from core.datasets.base import ImageRows
 from core.errors import HemaLensError
 from core.probabilities import softmax
 from core.progress import Report, batches, silent
-from core.runs import Run, RunNotFound
+from core.runs import WEIGHTS, Run, RunNotFound
 from core.storage import cached_file
 
 BATCH = 64
@@ -140,6 +140,11 @@ def _outputs(run: Run, images: np.ndarray | ImageRows, outputs: Sequence[str], b
         raise EngineError(
             f"the model {run.name} could not answer ({_first_line(error)}). Train it again or choose another model."
         ) from error
+    if not all(np.isfinite(part).all() for parts in results for part in parts):
+        raise EngineError(
+            f"the model {run.name} gave an answer that is no number: its weights are damaged. Restore its folder, "
+            "train it again or choose another model."
+        )
     return [
         np.concatenate(of_one).astype(np.float32, copy=False)[: len(images)] for of_one in zip(*results, strict=True)
     ]
@@ -175,8 +180,12 @@ def _open(path: Path, run: Run) -> ort.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_MICROSECONDS))
     try:
-        # A network by its path, not from bytes: the weights lie beside the graph, in weights.safetensors.
-        session = ort.InferenceSession(run.graph(), options, providers=["CPUExecutionProvider"])
+        graph, weights = run.graph()
+        if weights is not None:
+            options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
+        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except FileNotFoundError:
+        raise
     except Exception as error:
         raise EngineError(
             f"the model {run.name} can't be opened ({_first_line(error)}). "

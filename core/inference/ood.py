@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
 
 from core.datasets import LoadedDataset, Split
 from core.datasets.base import ImageRows
@@ -26,8 +25,9 @@ from core.inference import engine
 from core.inference.engine import has_embedding
 from core.inference.scope import training_data
 from core.progress import Progress, Report, batches, silent
-from core.runs import Run
-from core.storage import cached_file, save_tensors
+from core.runs import OOD, DamagedRun, Run, replace_sealed
+from core.schema import check_numbers, check_shape, parse_json
+from core.storage import cached_file, read_tensors, save_tensors
 
 STATISTIC_GROUPS = ("colour", "scale", "texture")
 
@@ -262,6 +262,7 @@ def relative_distances(classes: ClassGaussians, everything: ClassGaussians, embe
 
 IN_DISTRIBUTION_SHARE = 0.99  # share of val that is in distribution
 
+_MAX_BYTES = 16 * 2**20
 _FILE_VERSION = 4  # the third knows no unknown classes, the second has no `usual`, the first other names
 _EVERYTHING = "everything"
 _FIRST_KEYS = {  # what the first version calls them
@@ -360,7 +361,7 @@ class OODDetector:
         """What `to_tensors` gave, of this version or an earlier one. Raises what broken parts raise: ValueError,
         KeyError, TypeError.
         """
-        facts = json.loads(text)
+        facts = parse_json(text)
         if facts["version"] not in range(1, _FILE_VERSION + 1):
             raise ValueError(f"version {facts['version']}")
         names = _FIRST_KEYS if facts["version"] == 1 else {key: key for key in _FIRST_KEYS}
@@ -381,7 +382,16 @@ class OODDetector:
             if not np.isfinite(list(numbers.values())).all() or numbers["threshold"] <= 0:
                 raise ValueError("what tells unknown classes has a number that is none")
             unknown = UnknownClass(everything, **numbers)
+        for name, part in {"embedding": embedding, _EVERYTHING: everything, **gaussians}.items():
+            if part is not None:
+                _check_gaussians(name, part)
         threshold, usual = float(facts[names["threshold"]]), float(facts.get("usual", OODDetector.usual_score))
+        if not (threshold > 0 and usual >= 0 and np.isfinite([threshold, usual]).all()):
+            raise ValueError("its threshold is no number above 0")
+        if gaussians and set(gaussians) != {"all", *STATISTIC_GROUPS}:
+            raise ValueError("it lacks some of the image statistics")
+        if gaussians and sum(len(gaussians[name].origin) for name in STATISTIC_GROUPS) != len(gaussians["all"].origin):
+            raise ValueError("its image statistics don't add up")
         return OODDetector(embedding, gaussians, threshold, usual, unknown, str(facts.get("weights", "")))
 
     def save(self, path: Path) -> None:
@@ -393,14 +403,27 @@ class OODDetector:
     def load(path: Path) -> "OODDetector":
         """Read what `save` wrote. Raises `InvalidDetector`."""
         try:
-            with safe_open(path, framework="numpy") as file:
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
-                metadata = file.metadata()
+            arrays, metadata = read_tensors(path, _MAX_BYTES)
             return OODDetector.from_tensors(arrays, metadata.get("detector") or metadata["guard"])
-        except Exception as error:  # safetensors raises a kind of its own that derives from Exception only
+        except Exception as error:  # whatever a damaged file may bring about
             raise InvalidDetector(
                 f"{path} can't be read ({plain_reason(error)}). Make it anew: python -m core ood RUN"
             ) from error
+
+
+def _check_gaussians(name: str, part: ClassGaussians) -> None:
+    """Raises ValueError where the numbers of ``part``, called ``name``, don't fit together or say nothing."""
+    arrays = {field: getattr(part, field) for field in _FIELDS}
+    check_numbers(arrays)
+    if part.origin.ndim != 1 or part.means.ndim != 2 or part.directions.ndim != 2 or not part.means.size:
+        raise ValueError(f"{name} has no classes")
+    numbers = len(part.origin)
+    check_shape(f"{name}.scale", part.scale, numbers)
+    check_shape(f"{name}.means", part.means, len(part.means), numbers)
+    check_shape(f"{name}.directions", part.directions, numbers, len(part.gains))
+    scales = [part.residual_precision, part.unit_distance]
+    if not (part.scale.min() > 0 and np.isfinite(scales).all() and min(scales) > 0):
+        raise ValueError(f"{name} measures by nothing")
 
 
 def unusual_groups(detector: OODDetector, statistics: np.ndarray, size: int) -> tuple[str, ...]:
@@ -487,7 +510,10 @@ def detector_of(run: Run) -> OODDetector | None:
     Raises `InvalidDetector` where the file is broken.
     """
     try:
+        run.check_file(OOD)
         return _load_detector(run.ood_path)
+    except DamagedRun as error:
+        raise InvalidDetector(str(error)) from error
     except FileNotFoundError:
         return None
 
@@ -525,7 +551,7 @@ def make_detector(run: Run, data: LoadedDataset | None = None, report: Report = 
     (_, embeddings), (val_logits, val_embeddings) = look(train.images), look(val.images)
     detector = fit_detector(embeddings, train.labels, val_embeddings, train.images, val.images, val_logits=val_logits)
     detector = replace(detector, weights_hash=run.weights_hash if detector.embedding_gaussians else "")
-    detector.save(run.ood_path)
+    replace_sealed(run, OOD, detector.save)
     return detector
 
 

@@ -10,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from core.errors import HemaLensError, plain_reason
 from core.storage import write_atomic
 
 
@@ -43,7 +44,22 @@ def save(
 
 
 def restore(path: Path, network: nn.Module, averaged: nn.Module | None, optimizer: torch.optim.Optimizer) -> TrainState:
-    """Load `save`'s file into the three objects and return what had been reached."""
+    """Load `save`'s file into the three objects and return what had been reached. Raises `InvalidCheckpoint`."""
+    try:
+        return _restore(path, network, averaged, optimizer)
+    except Exception as error:  # whatever a damaged file may bring about
+        raise InvalidCheckpoint(
+            f"{path} can't be gone on with ({plain_reason(error)}): without --resume the training begins anew"
+        ) from error
+
+
+class InvalidCheckpoint(HemaLensError):
+    """The state of an interrupted training can't be read; the message says what to do."""
+
+
+def _restore(
+    path: Path, network: nn.Module, averaged: nn.Module | None, optimizer: torch.optim.Optimizer
+) -> TrainState:
     with safe_open(path, framework="pt") as file:
         facts = json.loads(file.metadata()["facts"])
         tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - safe_open is no mapping

@@ -5,11 +5,12 @@ generator seeded by (seed, epoch), so that a training that was interrupted and r
 was not.
 """
 
+import logging
 import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from core.models import ImageClassifier, build, get_model
 from core.models.base import to_float
 from core.progress import Progress, Report, silent
 from core.runs import Run, existing_run, find_run
+from core.storage import locked
 from core.training import checkpoint, classical
 from core.training.augment import AUGMENTATIONS, augment
 from core.training.checkpoint import TrainState
@@ -52,6 +54,9 @@ from core.training.optim import (
     make_optimizer,
     uses_bf16,
 )
+
+log = logging.getLogger(__name__)
+_LOCK_WAIT = 1.0  # seconds: another training takes minutes
 
 
 class TrainingFailed(HemaLensError):
@@ -86,32 +91,38 @@ def train_network(
             f"batch_size can't be {config.batch_size} on {world_size} devices: it must be a multiple of {world_size}"
         )
     process_group = init_process_group(device, world_size)
-    if process_group.is_main and not resume:
-        shutil.rmtree(checkpoint_folder, ignore_errors=True)
-    process_group.broadcast(None)  # nobody looks for a former state before it is gone
-    with told_out_of_memory(config, device):
-        network, state = fit_network(
-            config,
-            data,
-            process_group.device,
-            checkpoint_folder / "state.safetensors",
-            report,
-            process_group,
-            auxiliary,
-        )
-        write = partial(
-            export_run,
-            config,
-            name,
-            data,
-            network,
-            state,
-            process_group.device,
-            root or paths.user_runs_root(),
-            auxiliary=auxiliary,
-        )
-        run = _write_on_main(process_group, partial(write, devices=world_size))
-    shutil.rmtree(checkpoint_folder, ignore_errors=True)
+    state_path = checkpoint_folder / "state.safetensors"
+    # Two trainings of one configuration would write one state and one run: the second is told.
+    with locked(checkpoint_folder, _LOCK_WAIT) if process_group.is_main else nullcontext():
+        if process_group.is_main and not resume:
+            shutil.rmtree(checkpoint_folder, ignore_errors=True)
+        elif process_group.is_main and not state_path.exists():
+            log.warning("nothing to go on with: no training of this was interrupted on these pictures; it begins anew")
+        process_group.broadcast(None)  # nobody looks for a former state before it is gone
+        with told_out_of_memory(config, device):
+            network, state = fit_network(
+                config,
+                data,
+                process_group.device,
+                state_path,
+                report,
+                process_group,
+                auxiliary,
+            )
+            write = partial(
+                export_run,
+                config,
+                name,
+                data,
+                network,
+                state,
+                process_group.device,
+                root or paths.user_runs_root(),
+                auxiliary=auxiliary,
+            )
+            run = _write_on_main(process_group, partial(write, devices=world_size))
+        if process_group.is_main:
+            shutil.rmtree(checkpoint_folder, ignore_errors=True)
     return run
 
 

@@ -135,13 +135,17 @@ def test_the_version_changes_with_any_file_of_the_run_or_of_a_member(tmp_path) -
     assert both.version == versions[-1]
 
 
+NORTH = {"laboratory": "north", "before": 0.7, "after": 0.9, "cells": 200, "draws": 5, "answers": 20}
+SPOILT = {"split": "test", "clean": {"accuracy": 0.9}, "corruptions": {}}
+
+
 def test_a_run_of_a_former_version_still_loads(tmp_path) -> None:
     run = fake_run(tmp_path, "cnn-64-1", train={"start": "cnn-64-0", "teacher": "cnn-64-9", "teaching": 0.5})
     former = run.path
     (former / "guard.safetensors").write_bytes(b"detector")
     (former / "anchors.safetensors").write_bytes(b"exemplars")
-    (former / "elsewhere.json").write_text('{"laboratories": [{"laboratory": "north"}]}')
-    (former / "corruptions.json").write_text('{"split": "test", "of": 320}')
+    (former / "elsewhere.json").write_text(json.dumps({"laboratories": [NORTH]}))
+    (former / "corruptions.json").write_text(json.dumps(SPOILT | {"of": 320}))
     config = json.loads((former / "config.json").read_text()) | {"views": 8, "chosen_on_val": True}
     config["beside"] = {"name": "bone_marrow"}
     config["train"] |= {"beside": "bone_marrow", "beside_share": 0.1, "model": "cnn_se", "size": 28}
@@ -149,8 +153,8 @@ def test_a_run_of_a_former_version_still_loads(tmp_path) -> None:
     run = Run(former)
     assert run.ood_path.read_bytes() == b"detector"
     assert run.exemplars_path.read_bytes() == b"exemplars"
-    assert run.external_validation() == [{"laboratory": "north"}]
-    assert run.robustness() == {"split": "test", "test_images": 320}
+    assert run.external_validation() == [NORTH]
+    assert run.robustness() == SPOILT | {"test_images": 320}
     assert (run.tta_views, run.config["selected_on_val"]) == (8, True)
     assert run.config["auxiliary"] == {"name": "bone_marrow"}
     train = run.config["train"]

@@ -112,7 +112,7 @@ def test_a_number_out_of_its_range_makes_a_profile_unreadable(profile, change):
         facts = json.loads(file.metadata()["profile"]) | change
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     save_file(arrays, path, {"profile": json.dumps(facts)})
-    with pytest.raises(ProfileError, match="range"):
+    with pytest.raises(ProfileError, match="number|below|NaN|can't be"):
         profiles.read_profile(path)
     assert profiles.list_profiles() == []
 
@@ -199,7 +199,7 @@ def test_weights_of_something_else_are_refused(tmp_path):
 
 def test_numbers_that_are_none_are_refused(profile):
     bad = replace(profile, head=replace(profile.head, weights=np.full_like(profile.head.weights, np.nan)))
-    with pytest.raises(ProfileError, match="don't fit"):
+    with pytest.raises(ProfileError, match="not finite"):
         profiles.read_profile(profiles.save_profile(bad))
 
 

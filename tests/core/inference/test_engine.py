@@ -46,7 +46,7 @@ def test_a_session_is_opened_once_even_by_many_threads(make_run, monkeypatch):
     run, images, opened = make_run(), pictures(20), []
     real = engine.ort.InferenceSession
     monkeypatch.setattr(engine.ort, "InferenceSession", lambda *a, **k: opened.append(a) or real(*a, **k))
-    expected = real(run.graph()).run(["logits"], {"image": images})[0]
+    expected = real(run.graph()[0]).run(["logits"], {"image": images})[0]
     with ThreadPoolExecutor(8) as pool:
         for found in pool.map(lambda _: engine.logits(run, images), range(32)):
             np.testing.assert_array_equal(found, expected)
