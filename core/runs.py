@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -518,7 +518,9 @@ def fault_of(path: Path, *, member: bool = False, thorough: bool = False) -> str
             for name in run.config.get("files", {}):
                 if name != WEIGHTS:
                     run.check_file(name)
-            for read in (*(partial(run.predictions, split) for split in ("val", "test")), *run._read_further()):
+            for split in ("val", "test"):
+                run.predictions(split)
+            for read in run._read_further():
                 read()
     except (OSError, ValueError, KeyError, TypeError, AttributeError, HemaLensError) as error:
         return plain_reason(error)
