@@ -483,11 +483,6 @@ def list_runs(
     return sorted(runs, key=lambda r: (not r.shipped, -r.metrics["val"]["accuracy"], r.name))
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether the folder ``path`` holds all that a run of its kind needs to be shown and to answer."""
-    return not fault_of(path)
-
-
 def fault_of(path: Path, *, member: bool = False, thorough: bool = False) -> str:
     """Why the folder ``path`` is no run that can be used, as a sentence's end; '' where it can.
 

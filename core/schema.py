@@ -7,12 +7,9 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
-
-if TYPE_CHECKING:  # imported where a file is checked, not by all that could
-    from jsonschema.protocols import Validator
 
 MAX_BYTES = 8 * 2**20
 MAX_SIDE = 2048  # px of the pictures that a run takes
@@ -80,7 +77,7 @@ class Schema:
         self.content = dict(content)
 
     @cached_property
-    def _validator(self) -> "Validator":
+    def _validator(self) -> Any:  # jsonschema's Validator, imported where a file is checked, not by all that could
         from jsonschema import Draft202012Validator, validators
 
         integers = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)

@@ -5,6 +5,8 @@ it.
 import hashlib
 import os
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 import streamlit as st
 
@@ -36,7 +38,7 @@ def show_damaged() -> None:
                 "Yes, delete it",
                 key=f"damaged_{hashlib.sha256(os.fsencode(thing.path)).hexdigest()[:12]}",
                 icon=":material/delete:",
-                on_yes=lambda name=thing.name: _delete(name),
+                on_yes=partial(_delete, thing.name),
             )
         if len(found) > _MOST:
             st.caption(f"And {len(found) - _MOST} more: `python -m core check` lists them all.")
@@ -53,7 +55,10 @@ def _version() -> str:
     """A hash that changes with any file of which `damaged_things` speaks."""
     root, marks = paths.cache_root(), [str(paths.cache_root())]
     for part in ("runs", "labs", "datasets", "limits.json"):
-        places = [root / part, *(os.path.join(d, n) for d, _, names in os.walk(root / part) for n in (*names, "."))]
+        places: list[str | Path] = [
+            root / part,
+            *(os.path.join(d, n) for d, _, names in os.walk(root / part) for n in (*names, ".")),
+        ]
         for place in places:
             with suppress(OSError):
                 stat = os.stat(place)

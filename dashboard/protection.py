@@ -24,7 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.errors import StreamlitSecretNotFoundError
 
 HOSTS = "HEMALENS_HOSTS"  # further names that the server answers to, parted by commas
-TOKEN = "HEMALENS_TOKEN"  # nosec B105 (the variable's name): the token that visitors from elsewhere bring
+# The token that visitors from elsewhere bring.
+TOKEN = "HEMALENS_TOKEN"  # nosec B105
 _GUARDED = "HEMALENS_GUARDED"  # set in this process where `Protection` stands before the pages
 _COOKIE = "hemalens_token"
 _HEALTH = "/_stcore/health"  # what the launcher, a proxy or a container asks
@@ -75,11 +76,11 @@ def signs_in() -> bool:
 
 class Protection:
     """ASGI middleware before all that the server answers. ``address``: where it listens; ``hosts``: further names that
-    it answers to; ``token``: what visitors bring, '' where none is asked for.
+    it answers to; ``token``: what visitors bring, None where none is asked for.
     """
 
-    def __init__(self, app: ASGIApp, address: str | None, hosts: Sequence[str] = (), token: str = ""):
-        self._app, self._token = app, token
+    def __init__(self, app: ASGIApp, address: str | None, hosts: Sequence[str] = (), token: str | None = None):
+        self._app, self._token = app, token or ""
         # A server for every address can't know its names: the token keeps foreign pages out there.
         own = {*hosts, *([address] if is_named(address) else [])}
         self._names = {_plain(str(name)) for name in own | {*_LOCAL}} if own else None

@@ -49,14 +49,13 @@ class BrokenError(ValueError):
 
 @dataclass(frozen=True)
 class Structure:
-    """``format``: Pillow's name, or 'DICOM'; '' where the beginning is none of a picture's. ``bytes_per_pixel`` and
-    ``extra_bytes``: what decoding takes at its peak. ``bits`` of a sample. ``size``: width and height, where known.
+    """``format``: Pillow's name, or 'DICOM'; '' where the beginning is none of a picture's. ``bytes_per_pixel``:
+    what decoding takes at its peak. ``bits`` of a sample. ``size``: width and height, where known.
     ``frames``: pictures in the file, as far as counted.
     """
 
     format: str
     bytes_per_pixel: float = 4
-    extra_bytes: int = 0
     bits: int = 8
     size: tuple[int, int] | None = None
     kind: int = 0
