@@ -36,6 +36,6 @@ def test_words_of_our_own_stay():
 def test_a_profile_that_is_none_is_told_plainly(tmp_path):
     path = tmp_path / "ward.safetensors"
     path.write_bytes(b"no tensors at all" * 9)
-    with pytest.raises(ProfileError, match="damaged, or no file of that kind") as told:
+    with pytest.raises(ProfileError, match="it is damaged, or no file of tensors") as told:
         read_profile(path)
     assert "deserializing" not in str(told.value)

@@ -16,6 +16,7 @@ from core.evaluation.compare import (
     similarity_order,
     why_not_comparable,
 )
+from core.runs import PREDICTIONS, Run, replace_sealed
 from tests.fake_datasets import added, fake_spec
 from tests.fake_runs import fake_run
 
@@ -74,12 +75,11 @@ def test_runs_of_two_sizes_are_paired_by_id_whatever_the_order(tmp_path):
     second = fake_run(tmp_path, "b-28-1", size=28, seed=2)
     plain = compare_runs(first, second)
 
-    stored = second.path / "predictions.npz"
-    with np.load(stored) as file:
+    with np.load(second.path / PREDICTIONS) as file:
         arrays = dict(file)
     shuffled = np.random.default_rng(0).permutation(len(arrays["test_ids"]))
     arrays |= {key: arrays[key][shuffled] for key in ("test_ids", "test_labels", "test_logits")}
-    np.savez(stored, **arrays)
+    second = _with_predictions(second, arrays)
 
     assert compare_runs(first, second) == plain
     rows, others = match_runs(first, second)
@@ -112,18 +112,24 @@ def test_runs_of_two_ways_to_split_are_compared_on_the_images_that_both_have(tmp
     second = fake_run(tmp_path, "b-64-1", seed=2, **random)
     with pytest.raises(NotComparable, match="disagree"):  # made up: the same images have other labels there
         match_runs(first, second)
-    _give_labels(second, dict(zip(first.predictions("test").ids, first.predictions("test").labels, strict=True)))
+    truth = dict(zip(first.predictions("test").ids, first.predictions("test").labels, strict=True))
+    second = _with_labels(second, truth)
     rows, others = match_runs(first, second)
     assert len(rows) == 120
     assert (first.predictions("test").ids[rows] == second.predictions("test").ids[others]).all()
     assert compare_runs(first, second).n == 120
 
 
-def _give_labels(run, labels):
-    with np.load(run.path / "predictions.npz") as file:
+def _with_labels(run, labels):
+    with np.load(run.path / PREDICTIONS) as file:
         arrays = dict(file)
     arrays["test_labels"] = np.array([labels.get(i, 0) for i in arrays["test_ids"]], np.uint8)
-    np.savez(run.path / "predictions.npz", **arrays)
+    return _with_predictions(run, arrays)
+
+
+def _with_predictions(run, arrays):
+    replace_sealed(run, PREDICTIONS, lambda path: np.savez(path, **arrays))
+    return Run(run.path)
 
 
 def test_the_interval_of_two_shares_agrees_with_the_published_example():
