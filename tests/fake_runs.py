@@ -7,7 +7,7 @@ import numpy as np
 
 from core.datasets import get_dataset
 from core.evaluation.metrics import score
-from core.runs import Predictions, Run, write_run
+from core.runs import Predictions, Run, seal_run, write_run
 from core.storage import write_json
 
 
@@ -121,4 +121,4 @@ def combined(run: Run, members: list[Run], views: int = 8) -> Run:
     write_json(run.path / "metrics.json", metrics | {"temperature": 1.0})
     for name in ("model.onnx", "weights.safetensors", "history.csv"):
         (run.path / name).unlink(missing_ok=True)
-    return Run(run.path)
+    return seal_run(run)

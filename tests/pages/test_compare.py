@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.formatting import markdown_text
 from tests.fake_runs import fake_run
 from tests.pages.driving import opened, texts
 
@@ -56,7 +57,7 @@ def test_two_sizes_are_matched_by_id_and_it_says_so(three):
 
 def test_a_link_to_a_run_that_is_gone_names_the_nearest(three):
     page = opened("compare", runs="good-64-2,fair-64-1")
-    assert "'good-64-2'" in texts(page)
+    assert f"'{markdown_text('good-64-2')}'" in texts(page)
     assert "Good, 64 px" in texts(page)
     assert page.query_params["runs"] == "good-64-1,fair-64-1"
 

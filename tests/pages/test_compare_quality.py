@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.evaluation.robustness import CORRUPTIONS
+from core.formatting import markdown_text
 from tests.fake_damage import fake_damage
 from tests.fake_runs import fake_run
 from tests.pages.driving import opened, shown, texts
@@ -64,7 +65,7 @@ def test_another_damage_is_chosen_and_shared(measured):
 
 def test_a_link_to_an_unknown_damage(measured):
     page = opened("compare", view="quality", damage="motion_blurr")
-    assert "'motion_blurr'" in texts(page)
+    assert f"'{markdown_text('motion_blurr')}'" in texts(page)
     assert page.selectbox(key="damage").value == "motion_blur"
 
 

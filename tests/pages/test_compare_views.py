@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.formatting import markdown_text
 from core.studies import write_study
 from tests.fake_runs import fake_run
 from tests.fake_studies import fake_ablation_study, fake_seeds_study, fake_tune_study
@@ -209,7 +210,7 @@ def test_seeds_of_several_models_stand_together(studies):
 
 def test_a_link_to_a_study_that_is_gone(studies):
     page = opened("compare", view="studies", study="ablation-64")
-    assert "'ablation-64'" in texts(page)
+    assert f"'{markdown_text('ablation-64')}'" in texts(page)
     assert page.selectbox(key="study").value == "ablation-28"
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core.datasets import CellClass
+from core.runs import PREDICTIONS, replace_sealed
 from dashboard.style import option_label
 from tests.fake_datasets import CAUTION, added, fake_spec
 from tests.fake_runs import fake_run
@@ -143,7 +144,7 @@ def test_two_splits_are_compared_on_what_both_have_or_told_why_not(root, smears)
         with np.load(run.path / "predictions.npz") as file:
             arrays = dict(file)
         arrays["test_labels"] = np.array([int(i) % 3 for i in ids[way]], np.uint8)
-        np.savez(run.path / "predictions.npz", **arrays)
+        replace_sealed(run, PREDICTIONS, lambda path, arrays=arrays: np.savez(path, **arrays))
     fake_run(root, "apart-64-1", title="apart", dataset="smears", scheme="random", ids=[f"x{i}" for i in range(320)])
     link = {"dataset": "smears", "view": "pair", "scheme": "all"}
     page = opened("compare", **link, runs="grouped-64-1,random-64-1")

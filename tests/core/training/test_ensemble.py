@@ -15,7 +15,7 @@ from core.inference import engine
 from core.inference.engine import tta_views
 from core.inference.predictor import Predictor
 from core.probabilities import softmax
-from core.runs import Predictions, Run, best_run, find_run, list_runs, write_run
+from core.runs import DamagedRun, Predictions, Run, best_run, find_run, list_runs, write_run
 from core.training import ensemble as module
 from core.training.ensemble import BadCombination, combine, select_members
 from tests.stub_runs import CODES, graph
@@ -182,7 +182,9 @@ def test_a_lost_member_takes_the_combination_from_the_list_and_says_so(data, mem
     run = combine(members[:2], tta_views=1)
     members[1].onnx_path.unlink()
     assert run.name not in [r.name for r in list_runs()]
-    again = find_run(run.path)
+    with pytest.raises(DamagedRun, match=f"{run.name} combines several models, of which b is missing"):
+        find_run(run.path)
+    again = Run(run.path)
     with pytest.raises(engine.EngineError, match=f"{run.name} combines several models, of which b is missing"):
         engine.load(again)
     with pytest.raises(engine.EngineError, match="b is missing"):
