@@ -6,6 +6,7 @@ cell and of the case is what replaying them comes to (`Case.after`), so that the
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from core.cases.differential import CODES, CountedCell, Differential, differential
@@ -222,7 +223,7 @@ class CellReading:
         """Whether a person named it otherwise than the model."""
         return self.reviewed and self.code != self.cell.prediction.code
 
-    @property
+    @cached_property
     def counted(self) -> CountedCell:
         """As the differential counts it."""
         alarm = self.cell.prediction.alarm and not self.reviewed
@@ -285,7 +286,7 @@ class Case:
         """The hash of the last decision: changes whenever anything does."""
         return self.decisions[-1].hash if self.decisions else ""
 
-    @property
+    @cached_property
     def slides(self) -> tuple[str, ...]:
         """The slides' ids, each once, in order."""
         return tuple(dict.fromkeys(picture.slide for picture in self.pictures if picture.slide))
@@ -301,7 +302,7 @@ class Case:
         """The readings of all cells but the withdrawn, in the order of their numbers."""
         return [self.readings[number] for number in sorted(self.readings) if not self.readings[number].withdrawn]
 
-    @property
+    @cached_property
     def unreviewed(self) -> tuple[CellReading, ...]:
         """The cells that stop a signature; `CellReading.open_reason` says why."""
         return tuple(self.readings[number] for number in sorted(self.open_cells))
