@@ -55,6 +55,7 @@ def main() -> int:
             rows = [
                 *drop_to_report(browser, url, truth),
                 *openings(browser, url),
+                seen_by_another(browser, url, small),
                 at_once(browser, url, small, options.sessions),
             ]
             browser.close()
@@ -184,6 +185,30 @@ def openings(browser: Any, url: str, times: int = 10) -> list[dict[str, Any]]:
         {"what": "page rerun, ms", "median": statistics.median(reruns), "worst": max(reruns)},
         {"what": "server's memory, MB: at first, at last", "median": memory[0], "worst": memory[-1]},
     ]
+
+
+def seen_by_another(browser: Any, url: str, case_id: str, times: int = 20) -> dict[str, Any]:
+    """Two readers on one case, who decide in turn: how long until the other one's screen shows it."""
+    pages = [_page(browser, url, reader) for reader in ("One", "Two")]
+    for page in pages:
+        page.goto(f"{url}/cases?case={case_id}")
+    for page in pages:
+        _ready(page)
+        page.wait_for_timeout(1500)
+    seconds = []
+    for turn in range(times):
+        one, other = pages if turn % 2 else pages[::-1]
+        before = other.locator(".review").inner_text()
+        one.keyboard.press("Home")
+        one.keyboard.press("12"[turn % 2])  # another class than before, so that the counts by class change
+        started = time.perf_counter()
+        while other.locator(".review").inner_text() == before and time.perf_counter() - started < 20:
+            time.sleep(0.02)
+        seconds.append(time.perf_counter() - started)
+        one.wait_for_timeout(800)
+    for page in pages:
+        page.context.close()
+    return {"what": "another reader sees a decision, s", "median": statistics.median(seconds), "worst": max(seconds)}
 
 
 def at_once(browser: Any, url: str, case_id: str, sessions: int) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def runs_without_dataset() -> dict[str, int]:
 
 def runs(dataset: str | None = None) -> list[Run]:
     """All whole runs (of one data set): shipped ones first, then by val accuracy. New ones appear by themselves."""
-    return list(_runs(dataset, _files_version()))
+    return list(_runs(dataset, _runs_version()))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -58,17 +58,21 @@ def _runs(dataset: str | None, files: str) -> list[Run]:
     return list_runs(dataset, thorough=True)
 
 
-def _files_version() -> str:
-    """A hash that changes with any file of any run or study."""
+def _runs_version() -> str:
+    return files_version(paths.shipped_runs_root(), paths.user_runs_root())
+
+
+def files_version(*roots: Path) -> str:
+    """A hash that changes with any file that is one of ``roots``, or lies below it."""
     marks = []
-    for root in (paths.shipped_runs_root(), paths.user_runs_root()):
+    for root in roots:
         marks.append(str(root))
-        for folder, _, names in os.walk(root):
-            for name in names:
-                with suppress(FileNotFoundError):  # a run being replaced at this moment
-                    file = os.stat(path := os.path.join(folder, name))
-                    marks.append(f"{path} {file.st_mtime_ns} {file.st_size}")
-    return hashlib.sha256("\n".join(marks).encode()).hexdigest()
+        below = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in (*names, ".")]
+        for path in [str(root), *below]:
+            with suppress(OSError):  # not there, being replaced at this moment, or closed to us
+                file = os.stat(path)
+                marks.append(f"{path} {file.st_mtime_ns} {file.st_ctime_ns} {file.st_size}")
+    return hashlib.sha256("\n".join(marks).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def version(run: Run) -> str:
@@ -85,7 +89,7 @@ BY_VERSION: dict[Any, Any] = {Run: version}  # hash_funcs of cached functions th
 
 def studies() -> list[Study]:
     """All studies by data set, kind and name. New ones appear by themselves."""
-    return list(_studies(_files_version()))
+    return list(_studies(_runs_version()))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -216,7 +220,7 @@ def is_available(name: str, size: int) -> bool:
 
 def base_run(dataset: str) -> Run | None:
     """The run that laboratories build on; None where no network is installed."""
-    return _base_run(dataset, _files_version())
+    return _base_run(dataset, _runs_version())
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -4,37 +4,37 @@ it.
 
 import hashlib
 import os
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 import streamlit as st
 
 from core import paths
 from core.damaged import DamagedThing, damaged_things, delete_damaged
 from core.errors import HemaLensError
-from core.formatting import counted, markdown_text
+from core.formatting import capitalized, counted, markdown_text
+from dashboard.cache import files_version
 from dashboard.page import ask_first
 
 _TOLD = "damaged_told"
 _MOST = 20
+_PARTS = ("runs", "labs", "datasets", "limits.json")  # of which `damaged_things` speaks
 
 
 def show_damaged() -> None:
     """A closed list of `damaged_things`; nothing where there are none."""
     if message := st.session_state.pop(_TOLD, None):
         st.error(markdown_text(message, None), icon=":material/error:")
-    found = _damaged_things(_version())
+    root = paths.cache_root()
+    found = _damaged_things(files_version(*(root / part for part in _PARTS)))
     if not found:
         return
     with st.expander(f"{counted(len(found), 'thing')} here can't be used", icon=":material/heart_broken:"):
         for thing in found[:_MOST]:
-            st.markdown(
-                f"**{thing.kind} {markdown_text(thing.name, None)}**: {markdown_text(thing.reason[:400], None)}"
-            )
+            name, reason = (markdown_text(text, None) for text in (thing.name, thing.reason[:400]))
+            st.markdown(f"**{capitalized(thing.kind)} {name}**: {reason}")
             ask_first(
                 "Delete",
-                f"Delete {markdown_text(thing.name, None)} for good?",
+                f"Delete {name} for good?",
                 "Yes, delete it",
                 key=f"damaged_{hashlib.sha256(os.fsencode(thing.path)).hexdigest()[:12]}",
                 icon=":material/delete:",
@@ -49,21 +49,6 @@ def _delete(name: str) -> None:
         delete_damaged(name)
     except HemaLensError as error:
         st.session_state[_TOLD] = str(error)
-
-
-def _version() -> str:
-    """A hash that changes with any file of which `damaged_things` speaks."""
-    root, marks = paths.cache_root(), [str(paths.cache_root())]
-    for part in ("runs", "labs", "datasets", "limits.json"):
-        places: list[str | Path] = [
-            root / part,
-            *(os.path.join(d, n) for d, _, names in os.walk(root / part) for n in (*names, ".")),
-        ]
-        for place in places:
-            with suppress(OSError):
-                stat = os.stat(place)
-                marks.append(f"{place} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_size}")
-    return hashlib.sha256("\n".join(marks).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -16,6 +16,7 @@ from core.datasets.base import DatasetSpec, DatasetUnavailable
 from core.datasets.matching import match_files
 from core.errors import plain_reason
 from core.formatting import counted, name_key, printable
+from core.schema import read_bytes
 
 MAX_BYTES = 64 * 2**20
 _DELIMITERS = ",;\t|"
@@ -62,7 +63,7 @@ class Table:
         """
         name = name or ("The table" if isinstance(source, bytes) else printable(source.name))
         try:
-            data = source if isinstance(source, bytes) else _read_bytes(source)
+            data = source if isinstance(source, bytes) else read_bytes(source, MAX_BYTES)
             text, notes = _decoded(data, name)
             columns, rows, lines = _parsed(text)
         except (OSError, ValueError) as error:
@@ -92,14 +93,6 @@ class Table:
 def read_rows(table: Path | bytes) -> list[dict[str, str]]:
     """The rows of a CSV, as `Table.read` has them. Raises `DatasetUnavailable`."""
     return Table.read(table).rows
-
-
-def _read_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"it is larger than {MAX_BYTES // 2**20} MB")
-    return data
 
 
 def _decoded(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
